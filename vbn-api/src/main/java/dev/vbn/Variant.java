@@ -1,0 +1,60 @@
+package dev.vbn;
+
+import dev.vbn.spi.Scope;
+import java.util.Locale;
+
+/**
+ * The five functions that go by the name of virtual batch normalization. They are one formula with
+ * a {@link Scope} for the live statistics and a weight for them.
+ *
+ * <p>N, R: examples in the live and the reference batch; P, Pr: positions of one example.
+ */
+public enum Variant {
+  /** Statistics of the whole live batch, weight 1/(N+1). The default: SEGAN in PyTorch. */
+  LIVE_BATCH(Scope.BATCH),
+  /** Statistics of the whole live batch, weight 1/(R+1): SEGAN in TensorFlow, mlpack. */
+  BATCH(Scope.BATCH),
+  /** Statistics of each example, weight 1/(R+1): Salimans et al. (2016), TF-GAN. */
+  PER_EXAMPLE(Scope.EXAMPLE),
+  /**
+   * Statistics of the whole live batch, weight N*P/(N*P+R*Pr): batch normalization over reference
+   * and live batch together (torsh).
+   */
+  POOLED(Scope.BATCH),
+  /** No live statistics, weight 0: evolution strategies (Salimans et al. 2017). */
+  REFERENCE_ONLY(Scope.NONE);
+
+  private final Scope scope;
+
+  Variant(Scope scope) {
+    this.scope = scope;
+  }
+
+  /** Over what the live statistics are taken. */
+  public Scope scope() {
+    return scope;
+  }
+
+  /**
+   * Weight of the live statistics in the mixed ones.
+   *
+   * @param liveExamples N
+   * @param liveElements N*P, elements of one feature in the live batch
+   * @param referenceExamples R
+   * @param referenceElements R*Pr, elements of one feature in the reference batch
+   */
+  public double weight(
+      long liveExamples, long liveElements, long referenceExamples, long referenceElements) {
+    return switch (this) {
+      case LIVE_BATCH -> 1.0 / (liveExamples + 1.0);
+      case BATCH, PER_EXAMPLE -> 1.0 / (referenceExamples + 1.0);
+      case POOLED -> liveElements / ((double) liveElements + referenceElements);
+      case REFERENCE_ONLY -> 0;
+    };
+  }
+
+  /** The name on the command line and in messages, for instance {@code live-batch}. */
+  public String label() {
+    return name().toLowerCase(Locale.ROOT).replace('_', '-');
+  }
+}

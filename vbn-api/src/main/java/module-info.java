@@ -1,0 +1,12 @@
+/** Virtual Batch Normalization: the API, and the SPI that backends implement. */
+module dev.vbn.api {
+  requires static transitive org.jspecify;
+  requires static com.google.guice;
+  requires static jakarta.inject;
+
+  exports dev.vbn;
+  exports dev.vbn.spi;
+  exports dev.vbn.guice;
+
+  uses dev.vbn.spi.VbnProvider;
+}
