@@ -1,0 +1,5 @@
+/** Virtual batch normalization of {@link dev.vbn.HostTensor} in plain Java. */
+@NullMarked
+package dev.vbn.reference;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,18 @@
+package dev.vbn.reference;
+
+import dev.vbn.conformance.VbnConformance;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.VbnProvider;
+import java.util.Set;
+
+class ReferenceConformanceTest extends VbnConformance {
+  @Override
+  protected VbnProvider provider() {
+    return new ReferenceProvider();
+  }
+
+  @Override
+  protected Set<Capability> capabilities() {
+    return Set.of(Capability.FLOAT64, Capability.CALLER_SUPPLIED_OUTPUT);
+  }
+}
