@@ -1,0 +1,55 @@
+package dev.vbn.conformance;
+
+import dev.vbn.DType;
+import dev.vbn.HostTensor;
+import dev.vbn.VbnConfig;
+import dev.vbn.spi.Geometry;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One input of the whole system.
+ *
+ * @param gamma shape {@code [features]}; null if the configuration does not scale
+ * @param beta shape {@code [features]}; null if the configuration does not center
+ * @param upstream gradient with respect to the live output; also serves, in part, the reference's
+ */
+record Case(
+    VbnConfig config,
+    HostTensor x,
+    HostTensor reference,
+    @Nullable HostTensor gamma,
+    @Nullable HostTensor beta,
+    HostTensor upstream) {
+
+  Geometry liveGeometry() {
+    return Geometry.of(x.shape(), config.featureAxis());
+  }
+
+  Geometry referenceGeometry() {
+    return Geometry.of(reference.shape(), config.featureAxis());
+  }
+
+  Case withConfig(VbnConfig other) {
+    return new Case(
+        other, x, reference, other.scale() ? gamma : null, other.center() ? beta : null, upstream);
+  }
+
+  Case withLive(HostTensor otherX, HostTensor otherUpstream) {
+    return new Case(config, otherX, reference, gamma, beta, otherUpstream);
+  }
+
+  Case withReference(HostTensor otherReference) {
+    return new Case(config, x, otherReference, gamma, beta, upstream);
+  }
+
+  /** With every value rounded to what {@code dtype} holds, as the backend will see it. */
+  Case roundedTo(DType dtype) {
+    return new Case(
+        config,
+        x.to(dtype),
+        reference.to(dtype),
+        gamma == null ? null : gamma.to(dtype.parameterType()),
+        beta == null ? null : beta.to(dtype.parameterType()),
+        upstream.to(dtype));
+  }
+}

@@ -1,0 +1,121 @@
+package dev.vbn.conformance;
+
+import dev.vbn.HostTensor;
+import dev.vbn.ReferenceGradient;
+import dev.vbn.Variant;
+import dev.vbn.VbnConfig;
+import dev.vbn.npy.Npz;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.Arrays;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+
+/**
+ * A case with its results, computed elsewhere by automatic differentiation in 64 bits from inputs
+ * in 32 bits. The inputs are in {@code x, reference, gamma, beta, dy} of the file.
+ */
+final class GoldenCase {
+  private static final List<String> SHAPES =
+      List.of("nc", "ncl", "nchw", "nhwc", "single", "long", "offset");
+  private static final Pattern FEATURE_AXIS = Pattern.compile("\"feature_axis\": (-?\\d+)");
+  private static final Pattern EPSILON = Pattern.compile("\"epsilon\": ([-+.e0-9]+)");
+
+  private final String name;
+  private final Npz arrays;
+  private final Case input;
+
+  private GoldenCase(String name, Npz arrays, Case input) {
+    this.name = name;
+    this.arrays = arrays;
+    this.input = input;
+  }
+
+  /** The names of all cases: every variant on every shape. */
+  static Stream<String> names() {
+    return Arrays.stream(Variant.values())
+        .flatMap(variant -> SHAPES.stream().map(shape -> variant.label() + "-" + shape));
+  }
+
+  static GoldenCase load(String name) {
+    try {
+      Npz arrays = readResource("golden/" + name + ".npz");
+      String meta = arrays.string("meta");
+      HostTensor gamma = arrays.tensor("gamma");
+      VbnConfig config = VbnConfig.of(gamma.size())
+          .withFeatureAxis(Integer.parseInt(find(FEATURE_AXIS, meta)))
+          .withEpsilon(Double.parseDouble(find(EPSILON, meta)))
+          .withVariant(variantOf(name))
+          .withReferenceGradient(ReferenceGradient.ATTACHED);
+      Case input = new Case(
+          config,
+          arrays.tensor("x"),
+          arrays.tensor("reference"),
+          gamma,
+          arrays.tensor("beta"),
+          arrays.tensor("dy"));
+      return new GoldenCase(name, arrays, input);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private static Variant variantOf(String name) {
+    String label = name.substring(0, name.lastIndexOf('-'));
+    return Arrays.stream(Variant.values())
+        .filter(variant -> variant.label().equals(label))
+        .findFirst()
+        .orElseThrow();
+  }
+
+  private static String find(Pattern pattern, String meta) {
+    Matcher matcher = pattern.matcher(meta);
+    if (!matcher.find()) {
+      throw new IllegalStateException("golden meta is " + meta + "; expected " + pattern);
+    }
+    return matcher.group(1);
+  }
+
+  /** A zip is read from a file, and a resource may be inside a jar. */
+  private static Npz readResource(String resource) throws IOException {
+    Path file = Files.createTempFile("vbn-golden", ".npz");
+    try (InputStream in = GoldenCase.class.getResourceAsStream(resource)) {
+      if (in == null) {
+        throw new IOException("no resource " + resource + "; expected it in the kit's jar");
+      }
+      Files.copy(in, file, StandardCopyOption.REPLACE_EXISTING);
+      return Npz.read(file);
+    } finally {
+      Files.delete(file);
+    }
+  }
+
+  /** The input, with the reference attached. */
+  Case input() {
+    return input;
+  }
+
+  boolean has(String array) {
+    return arrays.tensors().containsKey(array);
+  }
+
+  /** Expected values by their name in the file. */
+  double[] expected(String array) {
+    try {
+      return arrays.tensor(array).toDoubles();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  @Override
+  public String toString() {
+    return name;
+  }
+}

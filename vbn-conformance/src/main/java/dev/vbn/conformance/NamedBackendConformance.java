@@ -1,0 +1,65 @@
+package dev.vbn.conformance;
+
+import dev.vbn.BackendCandidate;
+import dev.vbn.VbnBackends;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.VbnProvider;
+import java.util.Set;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.extension.ExtensionContext;
+import org.junit.jupiter.api.extension.ParameterContext;
+import org.junit.jupiter.api.extension.ParameterResolver;
+
+/**
+ * The kit on a backend of the class path, named by the JUnit configuration parameter {@value
+ * #BACKEND_PARAMETER}: how it is run without a test class of the provider's own. What the backend
+ * declares is taken for what its provider promises.
+ */
+@ExtendWith(NamedBackendConformance.NameOfBackend.class)
+public final class NamedBackendConformance extends VbnConformance {
+  /** Name of the configuration parameter. */
+  public static final String BACKEND_PARAMETER = "vbn.conformance.backend";
+
+  private final VbnProvider provider;
+
+  /** For JUnit. */
+  NamedBackendConformance(String name) {
+    provider = VbnBackends.find().list().stream()
+        .filter(candidate -> candidate.name().equals(name))
+        .map(BackendCandidate::provider)
+        .findFirst()
+        .orElseThrow(
+            () -> new IllegalStateException("no backend '" + name + "' on the class path"));
+  }
+
+  @Override
+  protected VbnProvider provider() {
+    return provider;
+  }
+
+  @Override
+  protected Set<Capability> capabilities() {
+    try (VbnBackend<?> backend = provider.open()) {
+      return backend.capabilities();
+    }
+  }
+
+  /** Passes the configuration parameter to the constructor. */
+  static final class NameOfBackend implements ParameterResolver {
+    @Override
+    public boolean supportsParameter(ParameterContext parameter, ExtensionContext context) {
+      return parameter.getParameter().getType() == String.class
+          && parameter.getDeclaringExecutable().getDeclaringClass()
+              == NamedBackendConformance.class;
+    }
+
+    @Override
+    public Object resolveParameter(ParameterContext parameter, ExtensionContext context) {
+      return context
+          .getConfigurationParameter(BACKEND_PARAMETER)
+          .orElseThrow(() -> new IllegalStateException("no configuration parameter "
+              + BACKEND_PARAMETER + "; expected the name of a backend"));
+    }
+  }
+}

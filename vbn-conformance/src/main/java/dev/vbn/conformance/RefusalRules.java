@@ -1,0 +1,121 @@
+package dev.vbn.conformance;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.vbn.DType;
+import dev.vbn.HostTensor;
+import dev.vbn.ReferenceStatistics;
+import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.UnsupportedCapabilityException;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** Bad input and absent capabilities. */
+abstract class RefusalRules extends Rules {
+  private static final VbnConfig CONFIG = VbnConfig.of(3).withScale(false).withCenter(false);
+
+  RefusalRules(VbnConformance kit) {
+    super(kit);
+  }
+
+  /** The layer refuses by what the backend tells of its tensors: shape and type must be right. */
+  @Test
+  final void badShapesAreRefusedInTheWordsOfTheApi() {
+    checkBadShapes(subject());
+  }
+
+  private static <T> void checkBadShapes(Subject<T> subject) {
+    Case c = new Samples(61).of(CONFIG, new long[] {4, 3, 2}, new long[] {4, 3, 2});
+    subject.withLayer(c, DType.FLOAT32, (layer, reference) -> {
+      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference)) {
+        refused(subject, layer, statistics, "rank is 1, shape [3]", 3);
+        refused(subject, layer, statistics, "rank is 6", 1, 3, 1, 1, 1, 1);
+        refused(subject, layer, statistics, "2 features", 4, 2, 3);
+        assertThrows(NullPointerException.class, () -> layer.reference(missing()));
+        T upstream = subject.tensor(HostTensor.zeros(DType.FLOAT32, 4, 3, 1), DType.FLOAT32);
+        IllegalArgumentException e = assertThrows(
+            IllegalArgumentException.class, () -> layer.backward(reference, statistics, upstream));
+        assertTrue(String.valueOf(e.getMessage()).contains("[4, 3, 1]"), e::getMessage);
+        subject.backend.release(upstream);
+      }
+      return true;
+    });
+  }
+
+  @SuppressWarnings({"NullAway", "TypeParameterUnusedInFormals"}) // null is the bad input
+  private static <T> T missing() {
+    return null;
+  }
+
+  private static <T> void refused(
+      Subject<T> subject,
+      VirtualBatchNorm<T> layer,
+      ReferenceStatistics<T> statistics,
+      String fragment,
+      long... shape) {
+    T x = subject.tensor(HostTensor.zeros(DType.FLOAT32, shape), DType.FLOAT32);
+    for (Executable call :
+        new Executable[] {() -> layer.reference(x), () -> layer.forward(x, statistics)}) {
+      IllegalArgumentException e = assertThrows(IllegalArgumentException.class, call);
+      assertTrue(
+          String.valueOf(e.getMessage()).contains(fragment),
+          () -> "message is '" + e.getMessage() + "'; expected it to name " + fragment);
+    }
+    subject.backend.release(x);
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT64", "FLOAT16", "BFLOAT16"})
+  final void anAbsentTypeIsRefused(Capability capability) {
+    checkAbsentType(subject(), capability);
+  }
+
+  private static <T> void checkAbsentType(Subject<T> subject, Capability capability) {
+    DType dtype = DType.valueOf(capability.name());
+    HostTensor host = HostTensor.zeros(DType.FLOAT32, 2, 3);
+    if (subject.has(capability)) {
+      T tensor = subject.tensor(host, dtype);
+      assertEquals(dtype, subject.backend.dtype(tensor), "type of a declared " + dtype);
+      subject.backend.release(tensor);
+      return;
+    }
+    UnsupportedCapabilityException e = assertThrows(
+        UnsupportedCapabilityException.class, () -> subject.backend.fromHost(host, dtype));
+    assertEquals(capability, e.capability(), "capability that the refusal names");
+    assertNotNull(e.getMessage(), "message of the refusal");
+    Assumptions.abort(capability + " is declared absent, and its refusal is as documented");
+  }
+
+  @Test
+  final void anAbsentCallerSuppliedOutputIsRefused() {
+    Assumptions.assumeFalse(
+        subject().has(Capability.CALLER_SUPPLIED_OUTPUT),
+        "CALLER_SUPPLIED_OUTPUT is declared, and checked elsewhere");
+    checkAbsentOutput(subject());
+  }
+
+  private static <T> void checkAbsentOutput(Subject<T> subject) {
+    Case c = new Samples(62).of(CONFIG, new long[] {4, 3, 2}, new long[] {4, 3, 2});
+    subject.withLayer(c, DType.FLOAT32, (layer, reference) -> {
+      HostTensor marked = HostTensor.zeros(DType.FLOAT32, 4, 3, 2);
+      T output = subject.tensor(marked, DType.FLOAT32);
+      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference)) {
+        assertThrows(
+            UnsupportedCapabilityException.class,
+            () -> layer.forward(reference, statistics, output));
+      }
+      Tolerance.assertSameBits(
+          "refused output", marked, subject.backend.toHost(output), "A refusal changes nothing.");
+      subject.backend.release(output);
+      return true;
+    });
+  }
+}

@@ -1,0 +1,59 @@
+package dev.vbn.conformance;
+
+import dev.vbn.HostTensor;
+import dev.vbn.VbnConfig;
+import dev.vbn.spi.Geometry;
+import java.util.Arrays;
+import java.util.Random;
+
+/** Makes cases of random numbers, the same ones on every run. */
+final class Samples {
+  private final Random random;
+
+  Samples(long seed) {
+    random = new Random(seed);
+  }
+
+  /** Normally distributed values in 32 bits, which every wider type holds exactly. */
+  HostTensor normal(double mean, double deviation, long... shape) {
+    float[] values =
+        new float[Math.toIntExact(Arrays.stream(shape).reduce(1, Math::multiplyExact))];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = (float) (mean + deviation * random.nextGaussian());
+    }
+    return HostTensor.of(values, shape);
+  }
+
+  /**
+   * A case whose features differ in mean, deviation, gamma and beta, so that none can be taken for
+   * another.
+   */
+  Case of(VbnConfig config, long[] liveShape, long[] referenceShape) {
+    int features = config.features();
+    double[] means = new double[features];
+    double[] deviations = new double[features];
+    for (int i = 0; i < features; i++) {
+      means[i] = random.nextGaussian();
+      deviations[i] = 0.5 + random.nextDouble();
+    }
+    return new Case(
+        config,
+        perFeature(config, means, deviations, 0.5, liveShape),
+        perFeature(config, means, deviations, 0, referenceShape),
+        config.scale() ? normal(1, 0.3, features) : null,
+        config.center() ? normal(0, 1, features) : null,
+        normal(0, 1, liveShape));
+  }
+
+  private HostTensor perFeature(
+      VbnConfig config, double[] means, double[] deviations, double shift, long[] shape) {
+    HostTensor tensor = normal(0, 1, shape);
+    float[] values = tensor.floats();
+    Geometry geometry = Geometry.of(shape, config.featureAxis());
+    for (int i = 0; i < values.length; i++) {
+      int feature = (int) (i / geometry.after() % geometry.features());
+      values[i] = (float) (means[feature] + deviations[feature] * (shift + values[i]));
+    }
+    return tensor;
+  }
+}

@@ -1,0 +1,140 @@
+package dev.vbn.conformance;
+
+import dev.vbn.DType;
+import dev.vbn.Gradients;
+import dev.vbn.HostTensor;
+import dev.vbn.LiveOutput;
+import dev.vbn.ReferenceGradient;
+import dev.vbn.ReferenceOutput;
+import dev.vbn.ReferenceStatistics;
+import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.Moments;
+import dev.vbn.spi.VbnBackend;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.BiFunction;
+import org.jspecify.annotations.Nullable;
+
+/** An open backend, driven through the layer with host tensors in and out. */
+final class Subject<T> implements AutoCloseable {
+  final VbnBackend<T> backend;
+
+  Subject(VbnBackend<T> backend) {
+    this.backend = backend;
+  }
+
+  /** FLOAT32, and whatever else the backend declares. */
+  List<DType> dtypes() {
+    List<DType> dtypes = new ArrayList<>(List.of(DType.FLOAT32));
+    if (has(Capability.FLOAT64)) {
+      dtypes.add(DType.FLOAT64);
+    }
+    if (has(Capability.FLOAT16)) {
+      dtypes.add(DType.FLOAT16);
+    }
+    if (has(Capability.BFLOAT16)) {
+      dtypes.add(DType.BFLOAT16);
+    }
+    return dtypes;
+  }
+
+  boolean has(Capability capability) {
+    return backend.capabilities().contains(capability);
+  }
+
+  T tensor(HostTensor host, DType dtype) {
+    return backend.fromHost(host, dtype);
+  }
+
+  /** The layer of a case; parameters and layer live as long as {@code use} runs. */
+  <R> R withLayer(Case c, DType dtype, BiFunction<VirtualBatchNorm<T>, T, R> use) {
+    T gamma = c.gamma() == null ? null : tensor(c.gamma(), dtype.parameterType());
+    T beta = c.beta() == null ? null : tensor(c.beta(), dtype.parameterType());
+    T reference = tensor(c.reference(), dtype);
+    try (VirtualBatchNorm<T> layer = VirtualBatchNorm.of(backend, c.config(), gamma, beta)) {
+      return use.apply(layer, reference);
+    } finally {
+      backend.release(reference);
+      release(gamma);
+      release(beta);
+    }
+  }
+
+  /** Everything that the layer computes of a case. */
+  Outcome run(Case c, DType dtype) {
+    return withLayer(c, dtype, (layer, reference) -> {
+      T x = tensor(c.x(), dtype);
+      T upstream = tensor(c.upstream(), dtype);
+      ReferenceOutput<T> pass = layer.reference(reference);
+      try (ReferenceStatistics<T> statistics = pass.statistics()) {
+        LiveOutput<T> live = layer.forward(x, statistics);
+        Gradients<T> gradients = layer.backward(x, statistics, upstream);
+        HostTensor reached = null;
+        if (c.config().referenceGradient() == ReferenceGradient.ATTACHED) {
+          T dr = layer.referenceGradient(reference, statistics, gradients);
+          reached = takeHost(dr);
+        }
+        Outcome outcome = new Outcome(
+            takeHost(live.output()),
+            takeHost(pass.output()),
+            HostTensor.of(statistics.mean(), statistics.features()),
+            HostTensor.of(statistics.variance(), statistics.features()),
+            live.statistics().mean(),
+            live.statistics().variance(),
+            takeHost(gradients.input()),
+            takeHost(gradients.gamma()),
+            takeHost(gradients.beta()),
+            reached);
+        release(live.statistics().moments());
+        release(gradients.reference());
+        return outcome;
+      } finally {
+        backend.release(x);
+        backend.release(upstream);
+      }
+    });
+  }
+
+  /** The live output alone. */
+  HostTensor output(Case c, DType dtype) {
+    return run(c, dtype).output();
+  }
+
+  private HostTensor takeHost(T tensor) {
+    HostTensor host = backend.toHost(tensor);
+    backend.release(tensor);
+    return host;
+  }
+
+  private void release(@Nullable T tensor) {
+    if (tensor != null) {
+      backend.release(tensor);
+    }
+  }
+
+  void release(@Nullable Moments<T> moments) {
+    if (moments != null) {
+      backend.release(moments.mean());
+      backend.release(moments.variance());
+    }
+  }
+
+  @Override
+  public void close() {
+    backend.close();
+  }
+
+  /** What the layer computed, on the host. */
+  record Outcome(
+      HostTensor output,
+      HostTensor referenceOutput,
+      HostTensor referenceMean,
+      HostTensor referenceVariance,
+      HostTensor mixedMean,
+      HostTensor mixedVariance,
+      HostTensor dx,
+      HostTensor dgamma,
+      HostTensor dbeta,
+      @Nullable HostTensor dreference) {}
+}

@@ -1,0 +1,149 @@
+package dev.vbn.conformance;
+
+import static org.junit.jupiter.api.Assertions.fail;
+
+import dev.vbn.spi.Availability;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.VbnProvider;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.DisplayName;
+import org.junit.jupiter.api.Nested;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.TestInstance.Lifecycle;
+
+/**
+ * Proof that a provider computes virtual batch normalization. A test class of the provider extends
+ * this and names the provider and what it promises:
+ *
+ * <pre>{@code
+ * class MyBackendConformanceTest extends VbnConformance {
+ *   protected VbnProvider provider() {
+ *     return new MyProvider();
+ *   }
+ *
+ *   protected Set<Capability> capabilities() {
+ *     return Set.of(Capability.FLOAT64);
+ *   }
+ * }
+ * }</pre>
+ *
+ * <p>Expected values come from outside every provider: golden files made by automatic
+ * differentiation in 64 bits, an oracle in twice 64 bits, and the laws that the formula obeys.
+ * Tolerances belong to the kit. An absent capability is skipped after its refusal has been checked.
+ * A provider without its device is skipped as a whole, or fails where the system property {@value
+ * #REQUIRE_DEVICE_PROPERTY} is true.
+ */
+@TestInstance(Lifecycle.PER_CLASS)
+public abstract class VbnConformance {
+  /** System property: true makes an unavailable provider a failure. */
+  public static final String REQUIRE_DEVICE_PROPERTY = "vbn.conformance.requireDevice";
+
+  private @Nullable Subject<?> subject;
+
+  /** For the subclass. */
+  protected VbnConformance() {}
+
+  /** The provider to check. */
+  protected abstract VbnProvider provider();
+
+  /** The optional capabilities that the provider promises, stated apart from its own code. */
+  protected abstract Set<Capability> capabilities();
+
+  /** The opened backend, one for all tests but those that close it. */
+  final synchronized Subject<?> subject() {
+    Subject<?> open = subject;
+    if (open == null) {
+      open = openSubject();
+      subject = open;
+    }
+    return open;
+  }
+
+  final Subject<?> openSubject() {
+    VbnProvider provider = provider();
+    Availability availability = provider.probe();
+    if (!availability.available()) {
+      String message = "no device for '" + provider.name() + "': " + availability.description();
+      if (Boolean.getBoolean(REQUIRE_DEVICE_PROPERTY)) {
+        fail(message, availability.cause());
+      }
+      Assumptions.abort(message);
+    }
+    return new Subject<>(provider.open());
+  }
+
+  @AfterAll
+  final synchronized void closeSubject() {
+    if (subject != null) {
+      subject.close();
+      subject = null;
+    }
+  }
+
+  @Nested
+  @DisplayName("provider")
+  final class Provider extends ProviderRules {
+    Provider() {
+      super(VbnConformance.this);
+    }
+  }
+
+  @Nested
+  @DisplayName("statistics")
+  final class Statistics extends StatisticsRules {
+    Statistics() {
+      super(VbnConformance.this);
+    }
+  }
+
+  @Nested
+  @DisplayName("forward")
+  final class Forward extends ForwardRules {
+    Forward() {
+      super(VbnConformance.this);
+    }
+  }
+
+  @Nested
+  @DisplayName("gradients")
+  final class Gradient extends GradientRules {
+    Gradient() {
+      super(VbnConformance.this);
+    }
+  }
+
+  @Nested
+  @DisplayName("numerics")
+  final class Numerics extends NumericsRules {
+    Numerics() {
+      super(VbnConformance.this);
+    }
+  }
+
+  @Nested
+  @DisplayName("refusals")
+  final class Refusals extends RefusalRules {
+    Refusals() {
+      super(VbnConformance.this);
+    }
+  }
+
+  @Nested
+  @DisplayName("lifecycle")
+  final class Lifecycles extends LifecycleRules {
+    Lifecycles() {
+      super(VbnConformance.this);
+    }
+  }
+
+  @Nested
+  @DisplayName("conversion")
+  final class Conversion extends ConversionRules {
+    Conversion() {
+      super(VbnConformance.this);
+    }
+  }
+}
