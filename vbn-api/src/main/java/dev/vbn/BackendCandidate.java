@@ -48,7 +48,8 @@ public final class BackendCandidate {
             null);
       }
       return new BackendCandidate(name, provider.priority(), origin, provider, null);
-    } catch (RuntimeException | LinkageError e) {
+    } catch (Throwable e) {
+      Discovery.rethrowIfFatal(e);
       return broken(className, origin, Discovery.explain(e), e);
     }
   }
@@ -107,7 +108,8 @@ public final class BackendCandidate {
       return answer != null
           ? answer
           : Availability.unavailable("probe() returned null; expected an Availability", null);
-    } catch (RuntimeException | LinkageError e) {
+    } catch (Throwable e) {
+      Discovery.rethrowIfFatal(e);
       return Availability.unavailable("probe() threw " + Discovery.explain(e), e);
     }
   }
@@ -119,7 +121,8 @@ public final class BackendCandidate {
     }
     try {
       return provider.tensorType();
-    } catch (RuntimeException | LinkageError e) {
+    } catch (Throwable e) {
+      Discovery.rethrowIfFatal(e);
       return null; // the tensor library is not on the class path: probe() has the words for it
     }
   }
@@ -140,7 +143,8 @@ public final class BackendCandidate {
       if (backend != null) {
         return backend;
       }
-    } catch (RuntimeException | LinkageError e) {
+    } catch (Throwable e) {
+      Discovery.rethrowIfFatal(e);
       throw unavailable("open() threw " + Discovery.explain(e), e);
     }
     throw unavailable("open() returned null; expected a backend", null);

@@ -24,6 +24,9 @@ final class Discovery {
   /** After so many times the same failure in a row the class loader itself is taken for broken. */
   private static final int SAME_FAILURES = 8;
 
+  /** Likewise after so many failures in a row that read differently. */
+  private static final int FAILURES = 100;
+
   private Discovery() {}
 
   /** Candidates, preferred first; those that cannot be loaded last. */
@@ -31,8 +34,9 @@ final class Discovery {
     List<BackendCandidate> found = new ArrayList<>();
     String lastFailure = "";
     int repeated = 0;
+    int failures = 0;
     Iterator<VbnProvider> providers = null;
-    while (repeated < SAME_FAILURES) {
+    while (repeated < SAME_FAILURES && failures < FAILURES) {
       try {
         if (providers == null) {
           providers = ServiceLoader.load(VbnProvider.class, classLoader).iterator();
@@ -42,17 +46,19 @@ final class Discovery {
         }
         found.add(BackendCandidate.of(providers.next()));
         repeated = 0;
-      } catch (ServiceConfigurationError | LinkageError | RuntimeException e) {
+        failures = 0;
+      } catch (Throwable e) {
+        rethrowIfFatal(e);
         String failure = explain(e);
         repeated = failure.equals(lastFailure) ? repeated + 1 : 1;
-        if (repeated == 1) {
+        failures++;
+        if (repeated == 1 && failures < FAILURES) {
           found.add(BackendCandidate.broken("(not loaded)", "unknown", failure, e));
-        } else if (repeated == SAME_FAILURES) {
+        } else if (repeated == SAME_FAILURES || failures == FAILURES) {
           found.add(BackendCandidate.broken(
               "(not loaded)",
               "unknown",
-              "stopped looking for providers after " + SAME_FAILURES + " times the same failure: "
-                  + failure,
+              "stopped looking for providers after " + failures + " failures in a row: " + failure,
               e));
         }
         lastFailure = failure;
@@ -77,8 +83,8 @@ final class Discovery {
                           .map(namesake -> className(namesake) + " in " + namesake.origin())
                           .collect(joining(", ")));
         })
-        .sorted(Comparator.comparingInt(BackendCandidate::priority)
-            .reversed()
+        .sorted(Comparator.comparing((BackendCandidate candidate) -> candidate.provider() == null)
+            .thenComparing(Comparator.comparingInt(BackendCandidate::priority).reversed())
             .thenComparing(BackendCandidate::name)
             .thenComparing(BackendCandidate::origin))
         .toList();
@@ -87,6 +93,13 @@ final class Discovery {
   private static String className(BackendCandidate candidate) {
     VbnProvider provider = candidate.provider();
     return provider == null ? candidate.name() : provider.getClass().getName();
+  }
+
+  /** Whatever a provider throws is its reason, but for what concerns the whole JVM. */
+  static void rethrowIfFatal(Throwable failure) {
+    if (failure instanceof VirtualMachineError fatal) {
+      throw fatal;
+    }
   }
 
   /**

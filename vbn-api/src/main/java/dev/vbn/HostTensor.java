@@ -16,7 +16,8 @@ public final class HostTensor {
   private HostTensor(DType dtype, Object array, int length, long[] shape) {
     this.dtype = dtype;
     this.array = array;
-    this.shape = shape.clone();
+    this.shape =
+        requireNonNull(shape, "shape is null; expected the lengths of the axes").clone();
     long size = size(this.shape);
     if (size != length) {
       throw new IllegalArgumentException("array has " + length + " elements; expected " + size
@@ -77,7 +78,15 @@ public final class HostTensor {
         throw new IllegalArgumentException(
             "shape " + Arrays.toString(shape) + " has a negative length; expected 0 or more");
       }
-      size = Math.multiplyExact(size, length);
+      try {
+        size = Math.multiplyExact(size, length);
+      } catch (ArithmeticException e) {
+        throw new IllegalArgumentException(
+            "shape " + Arrays.toString(shape)
+                + " has more elements than a long counts; expected at most "
+                + (Integer.MAX_VALUE - 8),
+            e);
+      }
     }
     return size;
   }
@@ -144,13 +153,15 @@ public final class HostTensor {
    * tensor of values that the type can hold.
    */
   public HostTensor to(DType dtype) {
-    double[] values = toDoubles();
     if (dtype == DType.FLOAT64) {
-      return of(values, shape);
+      return of(toDoubles(), shape);
     }
-    float[] rounded = new float[values.length];
+    if (array instanceof float[] floats && dtype == DType.FLOAT32) {
+      return of(floats.clone(), shape);
+    }
+    float[] rounded = new float[size()];
     for (int i = 0; i < rounded.length; i++) {
-      rounded[i] = (float) dtype.round(values[i]);
+      rounded[i] = (float) dtype.round(get(i));
     }
     return of(rounded, shape);
   }

@@ -37,7 +37,7 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
   }
 
   /**
-   * Statistics from plain arrays.
+   * Statistics from plain arrays. NaN is let through, as it is from a reference batch.
    *
    * @param backend where they are to be used
    * @param dtype type of the batches they are to be used with
@@ -108,6 +108,7 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
   static <T> ReferenceStatistics<T> toBackend(VbnBackend<T> backend, DType dtype, Host host) {
     requireNonNull(backend, "backend is null; expected the backend to use the statistics with");
     requireNonNull(dtype, "dtype is null; expected the type of the batches");
+    VirtualBatchNorm.requireType(backend, "dtype", dtype);
     DType type = backend.statisticsType(dtype);
     int features = host.mean.length;
     T mean = backend.fromHost(HostTensor.of(host.mean.clone(), features), type);
@@ -152,6 +153,10 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
 
   VbnBackend<T> backend() {
     return backend;
+  }
+
+  void requireOpen() {
+    lifetime.requireOpen();
   }
 
   /**

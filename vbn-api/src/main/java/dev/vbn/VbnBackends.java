@@ -4,8 +4,9 @@ import static java.util.Objects.requireNonNull;
 
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.VbnBackend;
-import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
@@ -76,15 +77,18 @@ public final class VbnBackends {
 
   private VbnBackend<?> openNamed(String name, Predicate<BackendCandidate> wanted, String what) {
     for (BackendCandidate candidate : candidates) {
-      if (candidate.name().equals(name) && wanted.test(candidate)) {
+      if (candidate.name().equals(name)) {
+        if (candidate.provider() != null && !wanted.test(candidate)) {
+          throw unavailable("backend '" + name + "' is not of " + what, Map.of());
+        }
         try {
           return candidate.open();
         } catch (BackendUnavailableException e) {
-          throw unavailable("backend '" + name + "' cannot be opened", List.of(e));
+          throw unavailable("backend '" + name + "' cannot be opened", Map.of(candidate, e));
         }
       }
     }
-    throw unavailable("no backend '" + name + "' of " + what + " was found", List.of());
+    throw unavailable("no backend '" + name + "' was found", Map.of());
   }
 
   private VbnBackend<?> openBest(Predicate<BackendCandidate> wanted, String what) {
@@ -92,13 +96,13 @@ public final class VbnBackends {
     if (name != null) {
       return openNamed(name, wanted, what);
     }
-    List<BackendUnavailableException> failures = new ArrayList<>();
+    Map<BackendCandidate, BackendUnavailableException> failures = new LinkedHashMap<>();
     for (BackendCandidate candidate : candidates) {
       if (wanted.test(candidate)) {
         try {
           return candidate.open();
         } catch (BackendUnavailableException e) {
-          failures.add(e);
+          failures.put(candidate, e);
         }
       }
     }
@@ -106,11 +110,10 @@ public final class VbnBackends {
   }
 
   private static <T> VbnBackend<T> typed(VbnBackend<?> backend, Class<T> tensorType) {
-    if (!backend.tensorType().equals(tensorType)) {
+    if (!tensorType.equals(backend.tensorType())) {
       backend.close();
-      throw new BackendUnavailableException(
-          "the opened backend has tensor type " + backend.tensorType().getName() + "; expected "
-              + tensorType.getName() + ", as its provider says");
+      throw new BackendUnavailableException("the opened backend has tensor type "
+          + backend.tensorType() + "; expected " + tensorType.getName() + ", as its provider says");
     }
     @SuppressWarnings("unchecked") // the backend's own type token says so
     VbnBackend<T> result = (VbnBackend<T>) backend;
@@ -118,11 +121,11 @@ public final class VbnBackends {
   }
 
   private BackendUnavailableException unavailable(
-      String problem, List<BackendUnavailableException> failures) {
+      String problem, Map<BackendCandidate, BackendUnavailableException> failures) {
     StringBuilder message = new StringBuilder(problem).append("; considered:");
     for (BackendCandidate candidate : candidates) {
       message.append("\n  ").append(candidate.name()).append(": ");
-      message.append(verdict(candidate, failures));
+      message.append(verdict(candidate, failures.get(candidate)));
       message.append(" [").append(candidate.origin()).append(']');
     }
     if (candidates.isEmpty()) {
@@ -132,18 +135,14 @@ public final class VbnBackends {
         .append("\nA backend NAME is found when its jar, such as dev.vbn:vbn-NAME, is on the class")
         .append(" path; dev.vbn:vbn-reference runs everywhere.");
     BackendUnavailableException exception = new BackendUnavailableException(message.toString());
-    failures.forEach(exception::addSuppressed);
+    failures.values().forEach(exception::addSuppressed);
     return exception;
   }
 
   private static String verdict(
-      BackendCandidate candidate, List<BackendUnavailableException> failures) {
-    String prefix = candidate.name() + ": ";
-    for (BackendUnavailableException failure : failures) {
-      String reason = requireNonNull(failure.getMessage());
-      if (reason.startsWith(prefix)) {
-        return reason.substring(prefix.length());
-      }
+      BackendCandidate candidate, @Nullable BackendUnavailableException failure) {
+    if (failure != null) {
+      return requireNonNull(failure.getMessage()).substring(candidate.name().length() + 2);
     }
     Availability availability = candidate.availability();
     return availability.available() ? "available, not asked for" : availability.description();

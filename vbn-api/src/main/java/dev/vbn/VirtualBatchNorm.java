@@ -82,6 +82,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     requireNonNull(backend, "backend is null; expected an open backend");
     requireNonNull(config, "config is null; expected a VbnConfig");
     requireNonNull(dtype, "dtype is null; expected the type of the batches");
+    requireType(backend, "dtype", dtype);
     DType type = dtype.parameterType();
     int features = config.features();
     T gamma = null;
@@ -119,6 +120,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    * @throws IllegalArgumentException also if there is no chunk, or the chunks' types differ
    */
   public ReferenceStatistics<T> referenceStatistics(Iterable<? extends T> chunks) {
+    lifetime.requireOpen();
     requireNonNull(chunks, "chunks is null; expected chunks of the reference batch");
     Iterator<? extends T> iterator = chunks.iterator();
     if (!iterator.hasNext()) {
@@ -159,7 +161,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   public LiveOutput<T> forward(T x, ReferenceStatistics<T> reference, T output) {
     Geometry geometry = requireBatch("x", x);
     requireNonNull(output, "output is null; expected a tensor to write to");
-    requireCapability(Capability.CALLER_SUPPLIED_OUTPUT, "an output was given; expected none");
+    requireCapability(backend, Capability.CALLER_SUPPLIED_OUTPUT, "an output was given");
     requireLike("output", output, x);
     return forwardChecked(x, geometry, reference, output);
   }
@@ -198,7 +200,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    */
   public Gradients<T> referenceBackward(T x, ReferenceStatistics<T> reference, T upstream) {
     Geometry geometry = requireBatch("reference batch", x);
-    requireStatistics(x, reference);
+    requireStatistics("reference batch", x, reference);
+    requirePart(geometry, reference, config.referenceGradient() == ReferenceGradient.ATTACHED);
     requireLike("upstream", upstream, x);
     return switch (config.referenceGradient()) {
       case DETACHED ->
@@ -226,13 +229,14 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    */
   public T referenceGradient(T x, ReferenceStatistics<T> reference, Gradients<T> gradients) {
     Geometry geometry = requireBatch("reference batch", x);
-    requireStatistics(x, reference);
+    requireStatistics("reference batch", x, reference);
     requireNonNull(gradients, "gradients is null; expected the gradients of a live batch");
     Moments<T> gradient = gradients.reference();
     if (config.referenceGradient() != ReferenceGradient.ATTACHED || gradient == null) {
       throw new IllegalStateException(
           "a reference gradient was asked of detached statistics; expected ATTACHED");
     }
+    requirePart(geometry, reference, false);
     return backend.referenceGradient(
         x, geometry, reference.moments(), gradient, reference.elements());
   }
@@ -277,7 +281,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   private Normalization live(T x, Geometry geometry, ReferenceStatistics<T> reference) {
-    requireStatistics(x, reference);
+    requireStatistics("x", x, reference);
     Variant variant = config.variant();
     double weight = variant.weight(
         geometry.batch(),
@@ -321,12 +325,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     lifetime.requireOpen();
     requireNonNull(x, name + " is null; expected a batch of rank 2 to 5");
     DType dtype = backend.dtype(x);
-    switch (dtype) {
-      case FLOAT32 -> {}
-      case FLOAT64 -> requireCapability(Capability.FLOAT64, name + " is FLOAT64");
-      case FLOAT16 -> requireCapability(Capability.FLOAT16, name + " is FLOAT16");
-      case BFLOAT16 -> requireCapability(Capability.BFLOAT16, name + " is BFLOAT16");
-    }
+    requireType(backend, name, dtype);
     long[] shape = backend.shape(x);
     Geometry geometry;
     try {
@@ -353,22 +352,34 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     }
   }
 
-  private void requireStatistics(T x, ReferenceStatistics<T> reference) {
+  private void requireStatistics(String name, T x, ReferenceStatistics<T> reference) {
     requireNonNull(reference, "reference is null; expected the statistics of a reference batch");
+    reference.requireOpen();
     if (reference.features() != config.features()) {
       throw new IllegalArgumentException("reference statistics have " + reference.features()
           + " features; expected " + config.features());
     }
     DType dtype = backend.dtype(x);
     if (reference.dtype() != dtype) {
-      throw new IllegalArgumentException("x is " + dtype + " and the reference statistics are of "
-          + reference.dtype() + " batches; expected one type");
+      throw new IllegalArgumentException(
+          name + " is " + dtype + " and the reference statistics are of " + reference.dtype()
+              + " batches; expected one type");
     }
     VbnBackend<T> other = reference.backend();
     if (!other.equals(backend) && other.statisticsType(dtype) != backend.statisticsType(dtype)) {
       throw new IllegalArgumentException("reference statistics are " + other.statisticsType(dtype)
           + " tensors of another backend; expected " + backend.statisticsType(dtype)
           + ": convert them with to(backend)");
+    }
+  }
+
+  private static void requirePart(
+      Geometry geometry, ReferenceStatistics<?> reference, boolean whole) {
+    long elements = geometry.elementsPerFeature();
+    if (elements > reference.elements() || (whole && elements != reference.elements())) {
+      throw new IllegalArgumentException(
+          "reference batch has " + elements + " elements per feature; expected "
+              + (whole ? "the " : "at most ") + reference.elements() + " of its statistics");
     }
   }
 
@@ -386,10 +397,23 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     }
   }
 
-  private void requireCapability(Capability capability, String given) {
+  /** Refuses a type of batches that the backend lacks. */
+  static void requireType(VbnBackend<?> backend, String name, DType dtype) {
+    switch (dtype) {
+      case FLOAT32 -> {}
+      case FLOAT64 -> requireCapability(backend, Capability.FLOAT64, name + " is FLOAT64");
+      case FLOAT16 -> requireCapability(backend, Capability.FLOAT16, name + " is FLOAT16");
+      case BFLOAT16 -> requireCapability(backend, Capability.BFLOAT16, name + " is BFLOAT16");
+    }
+  }
+
+  private static void requireCapability(
+      VbnBackend<?> backend, Capability capability, String given) {
     if (!backend.capabilities().contains(capability)) {
       throw new UnsupportedCapabilityException(
-          capability, given + ", which this backend lacks: it has " + backend.capabilities());
+          capability,
+          given + ", which this backend lacks; expected a use of what it has: FLOAT32 and "
+              + backend.capabilities());
     }
   }
 }

@@ -4,7 +4,7 @@ import static java.util.Objects.requireNonNull;
 
 import com.google.inject.AbstractModule;
 import com.google.inject.Key;
-import com.google.inject.Singleton;
+import com.google.inject.Provider;
 import com.google.inject.TypeLiteral;
 import com.google.inject.multibindings.MapBinder;
 import com.google.inject.util.Types;
@@ -14,6 +14,8 @@ import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
 import java.util.LinkedHashSet;
 import java.util.Set;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Binds the backends found: {@code Map<String, VbnProvider>} by name, {@link VbnBackend
@@ -37,7 +39,7 @@ public final class VbnModule extends AbstractModule {
   @Override
   protected void configure() {
     bind(VbnBackends.class).toInstance(backends);
-    bind(new TypeLiteral<VbnBackend<?>>() {}).toProvider(backends::open).in(Singleton.class);
+    bind(new TypeLiteral<VbnBackend<?>>() {}).toProvider(new Once<>(backends::open));
     MapBinder<String, VbnProvider> providers =
         MapBinder.newMapBinder(binder(), String.class, VbnProvider.class);
     Set<Class<?>> tensorTypes = new LinkedHashSet<>();
@@ -58,6 +60,26 @@ public final class VbnModule extends AbstractModule {
     @SuppressWarnings("unchecked") // the parameterized type is built from the class itself
     Key<VbnBackend<T>> key =
         (Key<VbnBackend<T>>) Key.get(Types.newParameterizedType(VbnBackend.class, tensorType));
-    bind(key).toProvider(() -> backends.open(tensorType)).in(Singleton.class);
+    bind(key).toProvider(new Once<>(() -> backends.open(tensorType)));
+  }
+
+  /** A singleton that stays unopened until asked for: Guice's own is eager in production. */
+  private static final class Once<B> implements Provider<B> {
+    private final Supplier<B> open;
+    private @Nullable B opened;
+
+    Once(Supplier<B> open) {
+      this.open = open;
+    }
+
+    @Override
+    public synchronized B get() {
+      B backend = opened;
+      if (backend == null) {
+        backend = open.get();
+        opened = backend;
+      }
+      return backend;
+    }
   }
 }

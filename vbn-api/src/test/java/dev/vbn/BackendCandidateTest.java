@@ -1,0 +1,214 @@
+package dev.vbn;
+
+import static dev.vbn.testing.Refusals.assertHolds;
+import static dev.vbn.testing.Refusals.assertRefused;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.vbn.spi.Availability;
+import dev.vbn.spi.VbnBackend;
+import dev.vbn.testing.StubProvider;
+import java.util.ServiceConfigurationError;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.NullSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** One provider, however it behaves, becomes a candidate or a reason. */
+final class BackendCandidateTest {
+
+  @Test
+  void aGoodProviderIsDescribedAndOpens() {
+    StubProvider provider = new StubProvider("good", 7);
+    BackendCandidate candidate = BackendCandidate.of(provider);
+
+    assertEquals("good", candidate.name());
+    assertEquals(7, candidate.priority());
+    assertEquals(HostTensor.class, candidate.tensorType());
+    assertSame(provider, candidate.provider());
+    assertEquals("device of good", candidate.availability().description());
+    VbnBackend<?> backend = candidate.open();
+    assertSame(provider.opened().get(0), backend);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"a", "cuda", "nd4j", "my-own-2", "a23456789012345678901234567890bc"})
+  void namesOfTheGrammarAreAccepted(String name) {
+    BackendCandidate candidate = BackendCandidate.of(new StubProvider(name, 0));
+
+    assertEquals(name, candidate.name());
+    assertNotNull(candidate.provider());
+  }
+
+  @ParameterizedTest
+  @NullSource
+  @ValueSource(
+      strings = {
+        "",
+        "Djl",
+        "4nd",
+        "-a",
+        "a_b",
+        "a b",
+        "a.b",
+        "djl\n",
+        "é",
+        "a23456789012345678901234567890bcd"
+      })
+  void otherNamesAreRefusedByClassNamingWhatWasGiven(String name) {
+    BackendCandidate candidate = BackendCandidate.of(new StubProvider(name, 0));
+
+    assertNull(candidate.provider());
+    assertEquals(StubProvider.class.getName(), candidate.name());
+    assertHolds(
+        candidate.availability().description(),
+        "name is '" + name + "'",
+        "lower-case letters, digits and hyphens",
+        "at most 32");
+  }
+
+  @Test
+  void aPriorityThatThrowsMakesItUnavailable() {
+    BackendCandidate candidate = BackendCandidate.of(new StubProvider("spoilt", 0) {
+      @Override
+      public int priority() {
+        throw new IllegalStateException("no order");
+      }
+    });
+
+    assertNull(candidate.provider());
+    assertFalse(candidate.availability().available());
+    assertHolds(candidate.availability().description(), "no order");
+  }
+
+  @Test
+  void aTensorTypeThatThrowsIsUnknownAndTheRestStays() {
+    BackendCandidate candidate = BackendCandidate.of(new StubProvider("spoilt", 0) {
+      @Override
+      public Class<?> tensorType() {
+        throw new NoClassDefFoundError("org/example/Tensor");
+      }
+    });
+
+    assertNull(candidate.tensorType());
+    assertEquals("device of spoilt", candidate.availability().description());
+  }
+
+  @Test
+  void aProbeThatThrowsIsTheReason() {
+    assertProbeRefused(new IllegalStateException("driver too old"), "driver too old");
+  }
+
+  @Test
+  void aProbeThatCannotLinkIsTheReason() {
+    assertProbeRefused(new UnsatisfiedLinkError("libcuda.so.1"), "libcuda.so.1");
+  }
+
+  @Test
+  void aProbeWhoseLibraryFindsABrokenServiceIsTheReason() {
+    assertProbeRefused(new ServiceConfigurationError("engine not found"), "engine not found");
+  }
+
+  private static void assertProbeRefused(Throwable failure, String fragment) {
+    BackendCandidate candidate = BackendCandidate.of(new StubProvider("spoilt", 0) {
+      @Override
+      protected Availability answer() {
+        throw raise(failure);
+      }
+    });
+
+    assertFalse(candidate.availability().available());
+    assertSame(failure, candidate.availability().cause());
+    assertHolds(candidate.availability().description(), "probe() threw", fragment);
+    BackendUnavailableException refusal = assertRefused(
+        BackendUnavailableException.class, candidate::open, "spoilt", "probe() threw", fragment);
+    assertSame(failure, refusal.getSuppressed()[0]);
+  }
+
+  @Test
+  void aProbeThatGivesNullIsTheReason() {
+    BackendCandidate candidate = BackendCandidate.of(new StubProvider("spoilt", 0) {
+      @Override
+      protected Availability answer() {
+        return null;
+      }
+    });
+
+    assertFalse(candidate.availability().available());
+    assertHolds(
+        candidate.availability().description(),
+        "probe() returned null",
+        "expected an Availability");
+  }
+
+  @Test
+  void anOpenThatThrowsIsRefusedWithItsCause() {
+    assertOpenRefused(new IllegalStateException("out of memory"), "out of memory");
+  }
+
+  @Test
+  void anOpenThatCannotLinkIsRefusedWithItsCause() {
+    assertOpenRefused(new UnsatisfiedLinkError("libcuda.so.1"), "libcuda.so.1");
+  }
+
+  @Test
+  void anOpenWhoseLibraryFindsABrokenServiceIsRefusedWithItsCause() {
+    assertOpenRefused(new ServiceConfigurationError("engine not found"), "engine not found");
+  }
+
+  private static void assertOpenRefused(Throwable failure, String fragment) {
+    BackendCandidate candidate = BackendCandidate.of(new StubProvider("spoilt", 0) {
+      @Override
+      public VbnBackend<?> open() {
+        throw raise(failure);
+      }
+    });
+
+    assertTrue(candidate.availability().available());
+    BackendUnavailableException refusal = assertRefused(
+        BackendUnavailableException.class, candidate::open, "spoilt", "open() threw", fragment);
+    assertSame(failure, refusal.getSuppressed()[0]);
+  }
+
+  @Test
+  void anOpenThatGivesNullIsRefused() {
+    BackendCandidate candidate = BackendCandidate.of(new StubProvider("spoilt", 0) {
+      @Override
+      public VbnBackend<?> open() {
+        return null;
+      }
+    });
+
+    assertRefused(
+        BackendUnavailableException.class,
+        candidate::open,
+        "spoilt",
+        "open() returned null",
+        "expected a backend");
+  }
+
+  @Test
+  void probingWaitsUntilAskedAndHappensOnce() {
+    StubProvider provider = new StubProvider("good", 0);
+    BackendCandidate candidate = BackendCandidate.of(provider);
+    assertHolds(candidate.toString(), "good");
+    assertEquals(0, provider.probes());
+
+    Availability first = candidate.availability();
+    candidate.open();
+
+    assertSame(first, candidate.availability());
+    assertEquals(1, provider.probes());
+  }
+
+  private static RuntimeException raise(Throwable failure) {
+    if (failure instanceof Error error) {
+      throw error;
+    }
+    throw (RuntimeException) failure;
+  }
+}

@@ -1,0 +1,128 @@
+package dev.vbn;
+
+import static dev.vbn.testing.Refusals.assertRefused;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Defaults of the founding document, one change at a time, and nothing out of range. */
+final class VbnConfigTest {
+  private static final VbnConfig CONFIG = VbnConfig.of(3);
+
+  @Test
+  void theDefaultsAreThoseOfTheFoundingDocument() {
+    assertEquals(3, CONFIG.features());
+    assertEquals(1e-5, CONFIG.epsilon());
+    assertEquals(1, CONFIG.featureAxis());
+    assertEquals(Variant.LIVE_BATCH, CONFIG.variant());
+    assertTrue(CONFIG.scale());
+    assertTrue(CONFIG.center());
+    assertEquals(ReferenceGradient.DETACHED, CONFIG.referenceGradient());
+  }
+
+  @Test
+  void eachWithChangesItsOneSetting() {
+    assertEquals(
+        new VbnConfig(3, 1e-3, 1, Variant.LIVE_BATCH, true, true, ReferenceGradient.DETACHED),
+        CONFIG.withEpsilon(1e-3));
+    assertEquals(
+        new VbnConfig(3, 1e-5, -1, Variant.LIVE_BATCH, true, true, ReferenceGradient.DETACHED),
+        CONFIG.withFeatureAxis(-1));
+    assertEquals(
+        new VbnConfig(3, 1e-5, 1, Variant.POOLED, true, true, ReferenceGradient.DETACHED),
+        CONFIG.withVariant(Variant.POOLED));
+    assertEquals(
+        new VbnConfig(3, 1e-5, 1, Variant.LIVE_BATCH, false, true, ReferenceGradient.DETACHED),
+        CONFIG.withScale(false));
+    assertEquals(
+        new VbnConfig(3, 1e-5, 1, Variant.LIVE_BATCH, true, false, ReferenceGradient.DETACHED),
+        CONFIG.withCenter(false));
+    assertEquals(
+        new VbnConfig(3, 1e-5, 1, Variant.LIVE_BATCH, true, true, ReferenceGradient.ATTACHED),
+        CONFIG.withReferenceGradient(ReferenceGradient.ATTACHED));
+  }
+
+  @Test
+  void aChangeKeepsTheOtherSettings() {
+    VbnConfig other =
+        new VbnConfig(5, 0.25, -2, Variant.BATCH, false, false, ReferenceGradient.ATTACHED);
+
+    assertEquals(other, other.withEpsilon(1).withEpsilon(0.25));
+    assertEquals(other, other.withFeatureAxis(1).withFeatureAxis(-2));
+    assertEquals(other, other.withVariant(Variant.POOLED).withVariant(Variant.BATCH));
+    assertEquals(other, other.withScale(true).withScale(false));
+    assertEquals(other, other.withCenter(true).withCenter(false));
+    assertEquals(
+        other,
+        other
+            .withReferenceGradient(ReferenceGradient.DETACHED)
+            .withReferenceGradient(ReferenceGradient.ATTACHED));
+    assertFalse(other.withScale(true).center());
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {0, -1, Integer.MIN_VALUE})
+  void fewerFeaturesThanOneAreRefused(int features) {
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> VbnConfig.of(features),
+        "features is " + features,
+        "expected at least 1");
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      doubles = {
+        0,
+        -0.0,
+        -1e-5,
+        -Double.MIN_VALUE,
+        Double.NaN,
+        Double.POSITIVE_INFINITY,
+        Double.NEGATIVE_INFINITY
+      })
+  void epsilonThatIsNotAFiniteNumberAboveZeroIsRefused(double epsilon) {
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> CONFIG.withEpsilon(epsilon),
+        "epsilon is " + epsilon,
+        "expected a finite number above 0");
+  }
+
+  @ParameterizedTest
+  @ValueSource(doubles = {Double.MIN_VALUE, 1, Double.MAX_VALUE})
+  void epsilonAtTheEndsOfItsRangeIsKept(double epsilon) {
+    assertEquals(epsilon, CONFIG.withEpsilon(epsilon).epsilon());
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {0, 5, -5, Integer.MAX_VALUE, Integer.MIN_VALUE})
+  void aFeatureAxisThatNoRankHasIsRefused(int axis) {
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> CONFIG.withFeatureAxis(axis),
+        "feature axis is " + axis,
+        "expected 1 to 4, or -1 to -4");
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 4, -1, -4})
+  void aFeatureAxisThatSomeRankHasIsKept(int axis) {
+    assertEquals(axis, CONFIG.withFeatureAxis(axis).featureAxis());
+  }
+
+  @Test
+  void nullsAreRefusedByName() {
+    assertRefused(
+        NullPointerException.class, () -> CONFIG.withVariant(null), "variant is null", "expected");
+    assertRefused(
+        NullPointerException.class,
+        () -> CONFIG.withReferenceGradient(null),
+        "referenceGradient is null",
+        "expected DETACHED or ATTACHED");
+  }
+}

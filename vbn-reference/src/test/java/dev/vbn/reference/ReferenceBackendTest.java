@@ -1,0 +1,112 @@
+package dev.vbn.reference;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+
+import dev.vbn.DType;
+import dev.vbn.Gradients;
+import dev.vbn.HostTensor;
+import dev.vbn.ReferenceGradient;
+import dev.vbn.spi.Geometry;
+import dev.vbn.spi.Moments;
+import dev.vbn.spi.Normalization;
+import dev.vbn.spi.Normalized;
+import dev.vbn.spi.Scope;
+import java.util.Arrays;
+import java.util.Random;
+import java.util.concurrent.ForkJoinPool;
+import org.junit.jupiter.api.Test;
+
+class ReferenceBackendTest {
+  private final ReferenceBackend backend = new ReferenceBackend();
+
+  /** A parallel stream started in a pool stays in it, and uses as many threads as it has. */
+  @Test
+  void theNumberOfThreadsDoesNotChangeABit() {
+    HostTensor x = normal(1, 32, 24, 1031);
+    HostTensor upstream = normal(2, 32, 24, 1031);
+    Moments<HostTensor> reference =
+        new Moments<>(HostTensor.of(new double[24], 24), HostTensor.of(ones(24), 24));
+    for (Scope scope : new Scope[] {Scope.BATCH, Scope.EXAMPLE}) {
+      Normalization how = new Normalization(Geometry.of(x.shape(), 1), scope, 0.125, 1e-5);
+      Result one = inPool(1, x, upstream, how, reference);
+      for (int threads : new int[] {2, 3, 8}) {
+        Result many = inPool(threads, x, upstream, how, reference);
+        assertArrayEquals(one.live.output().floats(), many.live.output().floats());
+        assertArrayEquals(one.gradients.input().floats(), many.gradients.input().floats());
+        assertArrayEquals(one.gradients.gamma().floats(), many.gradients.gamma().floats());
+        assertArrayEquals(
+            reference(one.gradients).mean().doubles(),
+            reference(many.gradients).mean().doubles());
+      }
+    }
+  }
+
+  private record Result(Normalized<HostTensor> live, Gradients<HostTensor> gradients) {}
+
+  private Result inPool(
+      int threads,
+      HostTensor x,
+      HostTensor upstream,
+      Normalization how,
+      Moments<HostTensor> reference) {
+    ForkJoinPool pool = new ForkJoinPool(threads);
+    try {
+      return pool.submit(() -> new Result(
+              backend.forward(x, how, reference, null, null, null),
+              backend.backward(x, upstream, how, reference, null, ReferenceGradient.ATTACHED)))
+          .join();
+    } finally {
+      pool.shutdown();
+    }
+  }
+
+  private static Moments<HostTensor> reference(Gradients<HostTensor> gradients) {
+    Moments<HostTensor> reference = gradients.reference();
+    assertNotNull(reference);
+    return reference;
+  }
+
+  /** 0.1 is no binary fraction: summed one by one in 32 bits, the mean would be 0.099 or so. */
+  @Test
+  void aLongRowOfOneValueHasThatMeanAndNoVariance() {
+    float[] values = new float[1 << 22];
+    Arrays.fill(values, 0.1f);
+    Moments<HostTensor> moments = statistics(values);
+    assertEquals(0.1f, moments.mean().get(0), 0);
+    assertEquals(0, moments.variance().get(0), 0);
+  }
+
+  /** Alternating 2^20 - 1/2 and 2^20 + 1/2: variance 1/4 exactly, 2 million deviations from 0. */
+  @Test
+  void aLongRowFarFromZeroKeepsItsVariance() {
+    float[] values = new float[1 << 22];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = 0x1p20f + (i % 2 == 0 ? -0.5f : 0.5f);
+    }
+    Moments<HostTensor> moments = statistics(values);
+    assertEquals(0x1p20, moments.mean().get(0), 0);
+    assertEquals(0.25, moments.variance().get(0), 0);
+  }
+
+  private Moments<HostTensor> statistics(float[] row) {
+    long[] shape = {1, 1, row.length};
+    return backend.statistics(HostTensor.of(row, shape), Geometry.of(shape, 1));
+  }
+
+  private static HostTensor normal(long seed, long... shape) {
+    HostTensor tensor = HostTensor.zeros(DType.FLOAT32, shape);
+    Random random = new Random(seed);
+    for (int i = 0; i < tensor.size(); i++) {
+      tensor.floats()[i] = (float) random.nextGaussian();
+    }
+    return tensor;
+  }
+
+  private static double[] ones(int length) {
+    double[] ones = new double[length];
+    Arrays.fill(ones, 1);
+    return ones;
+  }
+}
