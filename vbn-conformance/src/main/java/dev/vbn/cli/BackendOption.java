@@ -1,0 +1,40 @@
+package dev.vbn.cli;
+
+import static java.util.stream.Collectors.joining;
+
+import dev.vbn.BackendCandidate;
+import dev.vbn.VbnBackends;
+import dev.vbn.spi.VbnBackend;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
+
+/** Which backend computes. */
+final class BackendOption {
+  @Option(
+      names = "--backend",
+      paramLabel = "NAME",
+      description =
+          "Backend that computes, see 'vbn backends'. Default: the system property vbn.backend, or"
+              + " else the available one of the highest priority.")
+  private @Nullable String name;
+
+  /** Opens the backend asked for. */
+  VbnBackend<?> open() {
+    VbnBackends found = VbnBackends.find();
+    String wanted = name != null ? name : System.getProperty(VbnBackends.BACKEND_PROPERTY);
+    VbnBackend<?> backend = wanted == null ? found.open() : named(found, wanted).open();
+    return GuardedBackend.of(backend);
+  }
+
+  /** The candidate of that name; an unknown name is bad input. */
+  static BackendCandidate named(VbnBackends found, String name) {
+    return found.list().stream()
+        .filter(candidate -> candidate.name().equals(name))
+        .findFirst()
+        .orElseThrow(() -> new BadInputException("backend '" + name + "' was not found; expected "
+            + (found.list().isEmpty()
+                ? "a provider on the class path, which holds none"
+                : "one of "
+                    + found.list().stream().map(BackendCandidate::name).collect(joining(", ")))));
+  }
+}

@@ -1,0 +1,34 @@
+package dev.vbn.cli;
+
+import java.io.PrintWriter;
+
+/** One line on a terminal that says what is being done, and is wiped when it is done. */
+final class Progress implements AutoCloseable {
+  /** The launcher sets it where standard error is a terminal. */
+  private static final String PROPERTY = "vbn.progress";
+
+  private static final int WIDTH = 79;
+
+  private final PrintWriter terminal;
+  private final boolean shown = Boolean.getBoolean(PROPERTY);
+
+  Progress(PrintWriter terminal) {
+    this.terminal = terminal;
+  }
+
+  void show(String what) {
+    if (shown) {
+      String line = what.length() > WIDTH ? what.substring(0, WIDTH - 3) + "..." : what;
+      terminal.print("\r" + line + " ".repeat(WIDTH - line.length()));
+      terminal.flush();
+    }
+  }
+
+  @Override
+  public void close() {
+    if (shown) {
+      terminal.print("\r" + " ".repeat(WIDTH) + "\r");
+      terminal.flush();
+    }
+  }
+}
