@@ -35,7 +35,7 @@ final class ConformCommand implements Callable<Integer> {
   @Option(
       names = "--report",
       paramLabel = "DIR",
-      description = "Existing directory that takes JUnit XML, in a directory per backend.")
+      description = "Directory that takes JUnit XML, in a directory per backend; made if it is missing.")
   private @Nullable Path report;
 
   @Override
@@ -43,11 +43,7 @@ final class ConformCommand implements Callable<Integer> {
     PrintWriter out = spec.commandLine().getOut();
     List<BackendCandidate> candidates = candidates();
     if (report != null) {
-      StagedOutputs.requireDirectory("--report", report);
-      if (!Files.isWritable(report)) {
-        throw new BadInputException(
-            "--report: " + report + " cannot be written to; expected a writable directory");
-      }
+      makeDirectory(report);
     }
     TextTable table = new TextTable("BACKEND", "PASSED", "FAILED", "SKIPPED", "VERDICT");
     Map<String, ConformanceResult> failed = new LinkedHashMap<>();
@@ -87,6 +83,19 @@ final class ConformCommand implements Callable<Integer> {
     return good && tested ? 0 : 1;
   }
 
+  private static void makeDirectory(Path report) {
+    try {
+      Files.createDirectories(report);
+    } catch (IOException e) {
+      throw new BadInputException(
+          "--report " + report + ": cannot be made a directory; expected a place for one", e);
+    }
+    if (!Files.isWritable(report)) {
+      throw new BadInputException(
+          "--report " + report + ": cannot be written to; expected a writable directory");
+    }
+  }
+
   private List<BackendCandidate> candidates() {
     VbnBackends found = VbnBackends.find();
     if (names.isEmpty()) {
@@ -97,10 +106,7 @@ final class ConformCommand implements Callable<Integer> {
   }
 
   private ConformanceResult test(String backend) throws IOException {
-    Path directory = null;
-    if (report != null) {
-      directory = Files.createDirectories(report.resolve(backend));
-    }
+    Path directory = report == null ? null : Files.createDirectories(report.resolve(backend));
     try (Progress progress = new Progress(spec.commandLine().getErr())) {
       return ConformanceRun.of(backend, directory, progress);
     }

@@ -46,7 +46,7 @@ final class GradientCommand implements Callable<Integer> {
       names = "--output-dir",
       paramLabel = "DIR",
       required = true,
-      description = "Existing directory that takes the gradients.")
+      description = "Directory that takes the gradients; made if it is missing.")
   private Path outputDirectory;
 
   @Option(
@@ -66,7 +66,7 @@ final class GradientCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     try (StagedOutputs outputs = new StagedOutputs();
         Progress progress = new Progress(spec.commandLine().getErr())) {
-      StagedOutputs.requireDirectory("--output-dir", outputDirectory);
+      outputs.makeDirectory("--output-dir", outputDirectory);
       Targets targets = new Targets(
           stage(outputs, "dx.npy"),
           stage(outputs, "dgamma.npy"),

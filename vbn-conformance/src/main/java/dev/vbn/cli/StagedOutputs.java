@@ -13,10 +13,12 @@ import java.util.UUID;
 
 /**
  * Output files that appear only when all of them have been written: each is written to a temporary
- * file beside its target and moved at the end. Closing removes what has not been moved.
+ * file beside its target and moved at the end. Closing removes what has not been moved, and the
+ * directories that were made for it.
  */
 final class StagedOutputs implements AutoCloseable {
   private final List<Staged> files = new ArrayList<>();
+  private final List<Path> newDirectories = new ArrayList<>();
 
   private record Staged(String option, Path target, Path temporary) {}
 
@@ -61,8 +63,26 @@ final class StagedOutputs implements AutoCloseable {
     return temporary;
   }
 
-  /** The directory, which must exist. */
-  static Path requireDirectory(String option, Path directory) {
+  /** Makes a directory for outputs, if it is missing; it stays only if they are committed. */
+  void makeDirectory(String option, Path directory) {
+    List<Path> missing = new ArrayList<>();
+    Path parent = directory.toAbsolutePath().normalize();
+    while (parent != null && !Files.exists(parent)) {
+      missing.add(0, parent);
+      parent = parent.getParent();
+    }
+    for (Path next : missing) {
+      try {
+        Files.createDirectory(next);
+      } catch (IOException e) {
+        throw notWritable(option, directory, e);
+      }
+      newDirectories.add(0, next);
+    }
+    requireDirectory(option, directory);
+  }
+
+  private static Path requireDirectory(String option, Path directory) {
     if (!Files.isDirectory(directory)) {
       throw new BadInputException(option + ": " + directory
           + (Files.exists(directory) ? " is not a directory" : " does not exist")
@@ -92,6 +112,7 @@ final class StagedOutputs implements AutoCloseable {
       }
     }
     files.clear();
+    newDirectories.clear();
   }
 
   @Override
@@ -99,6 +120,10 @@ final class StagedOutputs implements AutoCloseable {
     for (Staged file : files) {
       Files.deleteIfExists(file.temporary);
     }
+    for (Path directory : newDirectories) {
+      Files.deleteIfExists(directory);
+    }
     files.clear();
+    newDirectories.clear();
   }
 }

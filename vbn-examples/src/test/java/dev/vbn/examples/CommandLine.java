@@ -35,10 +35,11 @@ record CommandLine(int exitCode, String out, String err) {
   static Map<String, String> contents(Path directory) throws IOException {
     Map<String, String> contents = new TreeMap<>();
     try (Stream<Path> files = Files.walk(directory)) {
-      for (Path file : files.filter(Files::isRegularFile).toList()) {
-        byte[] bytes = Files.readAllBytes(file);
-        contents.put(
-            directory.relativize(file).toString(), Base64.getEncoder().encodeToString(bytes));
+      for (Path file : files.filter(file -> !file.equals(directory)).toList()) {
+        String content = Files.isDirectory(file)
+            ? "directory"
+            : Base64.getEncoder().encodeToString(Files.readAllBytes(file));
+        contents.put(directory.relativize(file).toString(), content);
       }
     }
     return contents;

@@ -52,7 +52,7 @@ class CommandLineGoldenTest {
   @MethodSource("dev.vbn.examples.GoldenFile#names")
   void differentiates(String name) throws IOException {
     GoldenFile golden = GoldenFile.unpack(name, directory);
-    Path gradients = Files.createDirectory(directory.resolve("gradients"));
+    Path gradients = directory.resolve("new/gradients");
     golden
         .run(
             "gradient",

@@ -129,10 +129,13 @@ class CommandLineRefusalTest {
         arguments(
             NORMALIZE + " --statistics @folder/../old.npy",
             "--output and --statistics both name @folder/../old.npy; expected different files"),
-        arguments(GRADIENT + " --output-dir @none", "--output-dir: @none does not exist; expected"),
+        arguments(GRADIENT + " --output-dir @r", "@r is not a directory; expected an existing"),
+        arguments(
+            "gradient --reference @r --input @x --upstream @shorter --output-dir @none/deep",
+            "upstream has shape [2, 3, 4]; expected that of x, [2, 3, 5]"),
         arguments("demo --output @none/picture.png", "@none does not exist; expected"),
         arguments("conform --backend abacus", "backend 'abacus' was not found; expected one of"),
-        arguments("conform --report @none", "--report: @none does not exist; expected"));
+        arguments("conform --report @r", "--report @r: cannot be made a directory; expected"));
   }
 
   @ParameterizedTest
