@@ -35,7 +35,8 @@ final class ConformCommand implements Callable<Integer> {
   @Option(
       names = "--report",
       paramLabel = "DIR",
-      description = "Directory that takes JUnit XML, in a directory per backend; made if it is missing.")
+      description =
+          "Directory that takes JUnit XML, in a directory per backend; made if it is missing.")
   private @Nullable Path report;
 
   @Override

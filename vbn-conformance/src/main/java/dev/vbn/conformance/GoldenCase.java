@@ -1,5 +1,9 @@
 package dev.vbn.conformance;
 
+import static dev.vbn.conformance.Tolerance.largest;
+import static java.util.Objects.requireNonNull;
+
+import dev.vbn.DType;
 import dev.vbn.HostTensor;
 import dev.vbn.ReferenceGradient;
 import dev.vbn.Variant;
@@ -11,11 +15,11 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.util.Arrays;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.stream.Stream;
 
 /**
  * A case with its results, computed elsewhere by automatic differentiation in 64 bits from inputs
@@ -27,6 +31,8 @@ final class GoldenCase {
   private static final Pattern FEATURE_AXIS = Pattern.compile("\"feature_axis\": (-?\\d+)");
   private static final Pattern EPSILON = Pattern.compile("\"epsilon\": ([-+.e0-9]+)");
 
+  private static final Map<Variant, List<GoldenCase>> CASES = load();
+
   private final String name;
   private final Npz arrays;
   private final Case input;
@@ -37,13 +43,21 @@ final class GoldenCase {
     this.input = input;
   }
 
-  /** The names of all cases: every variant on every shape. */
-  static Stream<String> names() {
-    return Arrays.stream(Variant.values())
-        .flatMap(variant -> SHAPES.stream().map(shape -> variant.label() + "-" + shape));
+  /** The cases of a variant, one a shape. */
+  static List<GoldenCase> of(Variant variant) {
+    return requireNonNull(CASES.get(variant));
   }
 
-  static GoldenCase load(String name) {
+  private static Map<Variant, List<GoldenCase>> load() {
+    Map<Variant, List<GoldenCase>> cases = new EnumMap<>(Variant.class);
+    for (Variant variant : Variant.values()) {
+      cases.put(variant, SHAPES.stream().map(shape -> load(variant, shape)).toList());
+    }
+    return cases;
+  }
+
+  private static GoldenCase load(Variant variant, String shape) {
+    String name = variant.label() + "-" + shape;
     try {
       Npz arrays = readResource("golden/" + name + ".npz");
       String meta = arrays.string("meta");
@@ -51,7 +65,7 @@ final class GoldenCase {
       VbnConfig config = VbnConfig.of(gamma.size())
           .withFeatureAxis(Integer.parseInt(find(FEATURE_AXIS, meta)))
           .withEpsilon(Double.parseDouble(find(EPSILON, meta)))
-          .withVariant(variantOf(name))
+          .withVariant(variant)
           .withReferenceGradient(ReferenceGradient.ATTACHED);
       Case input = new Case(
           config,
@@ -64,14 +78,6 @@ final class GoldenCase {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
-  }
-
-  private static Variant variantOf(String name) {
-    String label = name.substring(0, name.lastIndexOf('-'));
-    return Arrays.stream(Variant.values())
-        .filter(variant -> variant.label().equals(label))
-        .findFirst()
-        .orElseThrow();
   }
 
   private static String find(Pattern pattern, String meta) {
@@ -105,17 +111,32 @@ final class GoldenCase {
     return arrays.tensors().containsKey(array);
   }
 
-  /** Expected values by their name in the file. */
-  double[] expected(String array) {
+  /** Compares with the array of that name, relative to its largest element. */
+  void check(String array, HostTensor actual, DType dtype, double condition, String hint) {
+    check(array, actual, dtype, condition, largest(expected(array)), hint);
+  }
+
+  /** As above, relative to {@code magnitude}. */
+  void check(
+      String array,
+      HostTensor actual,
+      DType dtype,
+      double condition,
+      double magnitude,
+      String hint) {
+    // In 64 bits the files' own error shows: in part they were made from E[x^2] - m^2, which loses
+    // the square of the condition.
+    double lost = dtype == DType.FLOAT64 ? condition * condition : condition;
+    Tolerance.of(dtype, magnitude, lost)
+        .assertClose(
+            array + " of " + name + " in " + dtype, expected(array), actual.toDoubles(), hint);
+  }
+
+  private double[] expected(String array) {
     try {
       return arrays.tensor(array).toDoubles();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
-  }
-
-  @Override
-  public String toString() {
-    return name;
   }
 }

@@ -1,5 +1,6 @@
 package dev.vbn.conformance;
 
+import static dev.vbn.conformance.Tolerance.EXACT;
 import static dev.vbn.conformance.Tolerance.assertSameBits;
 import static java.util.Objects.requireNonNull;
 import static org.junit.jupiter.api.Assertions.assertNotSame;
@@ -22,7 +23,6 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import org.junit.jupiter.api.Assertions;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -41,6 +41,7 @@ abstract class LifecycleRules extends Rules {
 
   @ParameterizedTest
   @EnumSource(Variant.class)
+  @Checks(Rule.INPUTS_UNCHANGED)
   final void inputsAreNeverChanged(Variant variant) {
     checkInputs(subject(), sample(variant));
   }
@@ -62,8 +63,8 @@ abstract class LifecycleRules extends Rules {
         assertSameBits("x", c.x(), subject.backend.toHost(x), hint);
         assertSameBits("upstream", c.upstream(), subject.backend.toHost(upstream), hint);
         assertSameBits("reference", c.reference(), subject.backend.toHost(reference), hint);
-        Tolerance.assertClose("reference mean", mean, statistics.mean(), 0, hint);
-        Tolerance.assertClose("reference variance", variance, statistics.variance(), 0, hint);
+        EXACT.assertClose("reference mean", mean, statistics.mean(), hint);
+        EXACT.assertClose("reference variance", variance, statistics.variance(), hint);
         HostTensor gamma = subject.backend.toHost(requireNonNull(layer.gamma()));
         HostTensor beta = subject.backend.toHost(requireNonNull(layer.beta()));
         assertSameBits("gamma", requireNonNull(c.gamma()), gamma, hint);
@@ -76,8 +77,44 @@ abstract class LifecycleRules extends Rules {
     });
   }
 
+  /** Writing over each result, and computing anew, must leave arguments and other results alone. */
   @ParameterizedTest
   @EnumSource(Variant.class)
+  @Checks(Rule.OWN_OUTPUT)
+  final void resultsAreTensorsOfTheirOwn(Variant variant) {
+    checkOwnOutput(subject(), sample(variant));
+  }
+
+  private static <T> void checkOwnOutput(Subject<T> subject, Case c) {
+    subject.withLayer(c, DType.FLOAT32, (layer, reference) -> {
+      T x = subject.tensor(c.x(), DType.FLOAT32);
+      T other = subject.tensor(c.upstream(), DType.FLOAT32);
+      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference)) {
+        LiveOutput<T> live = layer.forward(x, statistics);
+        assertNotSame(x, live.output(), "output tensor; expected one of its own");
+        HostTensor output = subject.backend.toHost(live.output());
+        HostTensor mean = live.statistics().mean();
+        Gradients<T> gradients = layer.backward(x, statistics, other);
+        HostTensor dx = subject.backend.toHost(gradients.input());
+        subject.release(layer.forward(other, statistics));
+        subject.release(layer.backward(other, statistics, x));
+        String hint = "A later call wrote into an earlier result.";
+        assertSameBits("output", output, subject.backend.toHost(live.output()), hint);
+        assertSameBits("mixed mean", mean, live.statistics().mean(), hint);
+        assertSameBits("dx", dx, subject.backend.toHost(gradients.input()), hint);
+        subject.release(live);
+        subject.release(gradients);
+      } finally {
+        subject.backend.release(x);
+        subject.backend.release(other);
+      }
+      return true;
+    });
+  }
+
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.SAME_BITS)
   final void repeatedCallsGiveTheSameBits(Variant variant) {
     Case c = sample(variant);
     for (DType dtype : dtypes()) {
@@ -101,6 +138,7 @@ abstract class LifecycleRules extends Rules {
 
   /** Large enough that a backend which splits work among threads does so. */
   @Test
+  @Checks(Rule.THREADS)
   final void threadsSharingABackendGetTheSameBits() throws Exception {
     VbnConfig config = VbnConfig.of(5).withReferenceGradient(ReferenceGradient.ATTACHED);
     Case c = new Samples(72).of(config, new long[] {8, 5, 1031}, new long[] {8, 5, 1031});
@@ -129,10 +167,11 @@ abstract class LifecycleRules extends Rules {
 
   @ParameterizedTest
   @EnumSource(Variant.class)
+  @Checks(Rule.SUPPLIED_OUTPUT)
   final void aSuppliedOutputTakesTheSameBits(Variant variant) {
-    Assumptions.assumeTrue(
-        subject().has(Capability.CALLER_SUPPLIED_OUTPUT),
-        "CALLER_SUPPLIED_OUTPUT is declared absent; its refusal is checked");
+    if (!subject().has(Capability.CALLER_SUPPLIED_OUTPUT)) {
+      throw new DeclaredAbsent("CALLER_SUPPLIED_OUTPUT is declared absent; checked apart");
+    }
     Case c = sample(variant);
     for (DType dtype : dtypes()) {
       checkSuppliedOutput(subject(), c, dtype, subject().output(c, dtype));
@@ -167,6 +206,7 @@ abstract class LifecycleRules extends Rules {
   }
 
   @Test
+  @Checks(Rule.CLOSED)
   final void aClosedBackendRefuses() {
     checkClosed(kit.openSubject());
   }
@@ -187,6 +227,7 @@ abstract class LifecycleRules extends Rules {
   }
 
   @Test
+  @Checks(Rule.CLOSED)
   final void backendsOfOneProviderCloseApart() {
     Subject<?> first = kit.openSubject();
     try (Subject<?> second = kit.openSubject()) {
@@ -197,5 +238,44 @@ abstract class LifecycleRules extends Rules {
           second.run(c, DType.FLOAT32),
           "on a backend opened before another was closed");
     }
+  }
+
+  @Test
+  @Checks(Rule.STRIDES)
+  final void otherLayoutsAreReadAsTheElementsTheyShow() {
+    checkViews(subject());
+  }
+
+  private <T> void checkViews(Subject<T> subject) {
+    for (Shapes shapes : Shapes.LAYOUTS) {
+      VbnConfig config = shapes.config().withReferenceGradient(ReferenceGradient.ATTACHED);
+      Case c = new Samples(73).of(config, shapes.live(), shapes.reference());
+      List<T> xs = views(subject, c.x());
+      List<T> upstreams = views(subject, c.upstream());
+      List<T> references = views(subject, c.reference());
+      if (xs.isEmpty()) {
+        throw new DeclaredAbsent("the kit was given no tensors in other layouts");
+      }
+      Subject.Outcome expected = subject.run(c, DType.FLOAT32);
+      for (int i = 0; i < xs.size(); i++) {
+        Subject.Outcome actual =
+            subject.run(c, DType.FLOAT32, xs.get(i), references.get(i), upstreams.get(i));
+        assertEqualBits(expected, actual, "of view " + i + " of " + shapes);
+      }
+      for (List<T> views : List.of(xs, upstreams, references)) {
+        views.forEach(subject.backend::release);
+      }
+    }
+  }
+
+  private <T> List<T> views(Subject<T> subject, HostTensor host) {
+    List<T> views = new ArrayList<>();
+    for (Object view : kit.views(subject.backend, host)) {
+      T tensor = subject.backend.tensorType().cast(view);
+      assertSameBits(
+          "view " + views.size(), host, subject.backend.toHost(tensor), "toHost reads strides.");
+      views.add(tensor);
+    }
+    return views;
   }
 }

@@ -17,6 +17,7 @@ abstract class ProviderRules extends Rules {
   }
 
   @Test
+  @Checks(Rule.FOUND_BY_NAME)
   final void serviceLoaderFindsItUnderItsName() {
     VbnProvider provider = kit.provider();
     BackendCandidate found = VbnBackends.find(provider.getClass().getClassLoader()).list().stream()
@@ -35,6 +36,7 @@ abstract class ProviderRules extends Rules {
   }
 
   @Test
+  @Checks(Rule.PROBE_IS_A_VALUE)
   final void probeAnswersTheSameEachTime() {
     Availability first = kit.provider().probe();
     Availability second = kit.provider().probe();
@@ -44,12 +46,14 @@ abstract class ProviderRules extends Rules {
   }
 
   @Test
+  @Checks(Rule.TENSOR_TYPE)
   final void tensorTypeOfProviderAndBackendAgree() {
     assertEquals(
         kit.provider().tensorType(), subject().backend.tensorType(), "tensor type of the backend");
   }
 
   @Test
+  @Checks(Rule.PROMISED_CAPABILITIES)
   final void backendHasTheCapabilitiesPromised() {
     assertEquals(
         kit.capabilities(), subject().backend.capabilities(), "capabilities of the backend");

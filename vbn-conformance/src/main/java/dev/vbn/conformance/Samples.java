@@ -6,12 +6,22 @@ import dev.vbn.spi.Geometry;
 import java.util.Arrays;
 import java.util.Random;
 
-/** Makes cases of random numbers, the same ones on every run. */
+/**
+ * Makes cases of random numbers: the same ones on every run, unless the system property {@value
+ * #SEED_PROPERTY} gives another seed.
+ */
 final class Samples {
+  static final String SEED_PROPERTY = "vbn.conformance.seed";
+  static final long SEED = Long.getLong(SEED_PROPERTY, 20160610);
+
   private final Random random;
 
-  Samples(long seed) {
-    random = new Random(seed);
+  Samples(long stream) {
+    random = new Random(SEED * 1000 + stream);
+  }
+
+  int below(int bound) {
+    return random.nextInt(bound);
   }
 
   /** Normally distributed values in 32 bits, which every wider type holds exactly. */
@@ -43,6 +53,26 @@ final class Samples {
         config.scale() ? normal(1, 0.3, features) : null,
         config.center() ? normal(0, 1, features) : null,
         normal(0, 1, liveShape));
+  }
+
+  /** As {@link #of}, with every batch moved and stretched: {@code offset + scale * value}. */
+  Case of(VbnConfig config, long[] liveShape, long[] referenceShape, double offset, double scale) {
+    Case c = of(config, liveShape, referenceShape);
+    return new Case(
+        config,
+        moved(c.x(), offset, scale),
+        moved(c.reference(), offset, scale),
+        c.gamma(),
+        c.beta(),
+        c.upstream());
+  }
+
+  private static HostTensor moved(HostTensor tensor, double offset, double scale) {
+    float[] values = tensor.floats().clone();
+    for (int i = 0; i < values.length; i++) {
+      values[i] = (float) (offset + scale * values[i]);
+    }
+    return HostTensor.of(values, tensor.shape());
   }
 
   private HostTensor perFeature(

@@ -63,9 +63,21 @@ final class Subject<T> implements AutoCloseable {
 
   /** Everything that the layer computes of a case. */
   Outcome run(Case c, DType dtype) {
-    return withLayer(c, dtype, (layer, reference) -> {
-      T x = tensor(c.x(), dtype);
-      T upstream = tensor(c.upstream(), dtype);
+    T x = tensor(c.x(), dtype);
+    T reference = tensor(c.reference(), dtype);
+    T upstream = tensor(c.upstream(), dtype);
+    try {
+      return run(c, dtype, x, reference, upstream);
+    } finally {
+      backend.release(x);
+      backend.release(reference);
+      backend.release(upstream);
+    }
+  }
+
+  /** As above, with the given tensors for the batches of the case. */
+  Outcome run(Case c, DType dtype, T x, T reference, T upstream) {
+    return withLayer(c, dtype, (layer, ignored) -> {
       ReferenceOutput<T> pass = layer.reference(reference);
       try (ReferenceStatistics<T> statistics = pass.statistics()) {
         LiveOutput<T> live = layer.forward(x, statistics);
@@ -73,26 +85,48 @@ final class Subject<T> implements AutoCloseable {
         HostTensor reached = null;
         if (c.config().referenceGradient() == ReferenceGradient.ATTACHED) {
           T dr = layer.referenceGradient(reference, statistics, gradients);
-          reached = takeHost(dr);
+          reached = backend.toHost(dr);
+          backend.release(dr);
         }
         Outcome outcome = new Outcome(
-            takeHost(live.output()),
-            takeHost(pass.output()),
+            backend.toHost(live.output()),
+            backend.toHost(pass.output()),
             HostTensor.of(statistics.mean(), statistics.features()),
             HostTensor.of(statistics.variance(), statistics.features()),
             live.statistics().mean(),
             live.statistics().variance(),
-            takeHost(gradients.input()),
-            takeHost(gradients.gamma()),
-            takeHost(gradients.beta()),
+            backend.toHost(gradients.input()),
+            backend.toHost(gradients.gamma()),
+            backend.toHost(gradients.beta()),
             reached);
-        release(live.statistics().moments());
-        release(gradients.reference());
+        backend.release(pass.output());
+        release(live);
+        release(gradients);
         return outcome;
+      }
+    });
+  }
+
+  /** What is done with the gradients of one live call. */
+  interface UseOfGradients<T> {
+    void accept(
+        VirtualBatchNorm<T> layer, ReferenceStatistics<T> statistics, Gradients<T> gradients);
+  }
+
+  /** The gradients of a case, as they are; all tensors live as long as {@code use} runs. */
+  void withGradients(Case c, DType dtype, UseOfGradients<T> use) {
+    withLayer(c, dtype, (layer, reference) -> {
+      T x = tensor(c.x(), dtype);
+      T upstream = tensor(c.upstream(), dtype);
+      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference)) {
+        Gradients<T> gradients = layer.backward(x, statistics, upstream);
+        use.accept(layer, statistics, gradients);
+        release(gradients);
       } finally {
         backend.release(x);
         backend.release(upstream);
       }
+      return true;
     });
   }
 
@@ -101,16 +135,22 @@ final class Subject<T> implements AutoCloseable {
     return run(c, dtype).output();
   }
 
-  private HostTensor takeHost(T tensor) {
-    HostTensor host = backend.toHost(tensor);
-    backend.release(tensor);
-    return host;
-  }
-
   private void release(@Nullable T tensor) {
     if (tensor != null) {
       backend.release(tensor);
     }
+  }
+
+  void release(LiveOutput<T> live) {
+    backend.release(live.output());
+    release(live.statistics().moments());
+  }
+
+  void release(Gradients<T> gradients) {
+    backend.release(gradients.input());
+    backend.release(gradients.gamma());
+    backend.release(gradients.beta());
+    release(gradients.reference());
   }
 
   void release(@Nullable Moments<T> moments) {
@@ -136,5 +176,14 @@ final class Subject<T> implements AutoCloseable {
       HostTensor dx,
       HostTensor dgamma,
       HostTensor dbeta,
-      @Nullable HostTensor dreference) {}
+      @Nullable HostTensor dreference) {
+
+    HostTensor mixedMeanSquare() {
+      double[] values = mixedVariance.toDoubles();
+      for (int i = 0; i < values.length; i++) {
+        values[i] += mixedMean.get(i) * mixedMean.get(i);
+      }
+      return HostTensor.of(values, values.length);
+    }
+  }
 }

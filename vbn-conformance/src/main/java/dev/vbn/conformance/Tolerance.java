@@ -11,20 +11,34 @@ import dev.vbn.HostTensor;
  * <p>The unit is the rounding of the element type, {@code 2^-precision}, times the largest expected
  * magnitude, times {@code 1 + |m|/s}: inputs that are {@code |m|/s} times larger than their
  * deviations have lost that much of the deviations in their own rounding.
+ *
+ * @param bound largest error allowed
+ * @param ulp distance of neighbouring numbers of the element type at the largest magnitude; 0 where
+ *     errors are not measured by it
  */
-final class Tolerance {
-  private Tolerance() {}
+record Tolerance(double bound, double ulp) {
+  /** Nothing but the exact value. */
+  static final Tolerance EXACT = new Tolerance(0, 0);
+
+  private static final ThreadLocal<double[]> WORST_ULPS =
+      ThreadLocal.withInitial(() -> new double[1]);
 
   /** Units allowed: 16 where arithmetic has the element's width, 2 where it is wider. */
-  static double units(DType dtype) {
+  private static double units(DType dtype) {
     return switch (dtype) {
       case FLOAT32, FLOAT64 -> 16;
       case FLOAT16, BFLOAT16 -> 2;
     };
   }
 
-  static double bound(DType dtype, double magnitude, double condition) {
-    return units(dtype) * Math.scalb(1.0, -dtype.precision()) * magnitude * (1 + condition);
+  static Tolerance of(DType dtype, double magnitude, double condition) {
+    return new Tolerance(
+        units(dtype) * Math.scalb(1.0, -dtype.precision()) * magnitude * (1 + condition),
+        Math.scalb(1.0, Math.getExponent(magnitude) + 1 - dtype.precision()));
+  }
+
+  static Tolerance absolute(double bound) {
+    return new Tolerance(bound, 0);
   }
 
   static double largest(double[] values) {
@@ -35,34 +49,46 @@ final class Tolerance {
     return largest;
   }
 
+  /** Forgets the errors measured on this thread. */
+  static void startMeasuring() {
+    WORST_ULPS.get()[0] = 0;
+  }
+
+  /** Largest error that a comparison on this thread has met, in units in the last place. */
+  static double worstUlps() {
+    return WORST_ULPS.get()[0];
+  }
+
   /**
-   * Fails unless every element is within {@code bound} of the expected one; NaN never is.
+   * Fails unless every element is within the bound; NaN never is.
    *
    * @param hint what to look at when it fails
    */
-  static void assertClose(
-      String what, double[] expected, double[] actual, double bound, String hint) {
+  void assertClose(String what, double[] expected, double[] actual, String hint) {
     if (expected.length == 0 || expected.length != actual.length) {
       fail(what + " has " + actual.length + " elements; expected " + expected.length);
     }
-    int worst = -1;
+    int worst = 0;
     double worstError = 0;
     for (int i = 0; i < expected.length; i++) {
       double error = Math.abs(actual[i] - expected[i]);
-      if (!(error <= bound) && !(error <= worstError)) {
+      if (!(error <= worstError)) {
         worst = i;
         worstError = Double.isNaN(error) ? Double.POSITIVE_INFINITY : error;
       }
     }
-    if (worst >= 0) {
+    if (ulp > 0) {
+      double[] measured = WORST_ULPS.get();
+      measured[0] = Math.max(measured[0], worstError / ulp);
+    }
+    if (!(worstError <= bound)) {
       fail(what + "[" + worst + "] is " + actual[worst] + "; expected " + expected[worst]
           + " within " + bound + ". " + hint);
     }
   }
 
-  static void assertClose(
-      String what, double[] expected, HostTensor actual, double bound, String hint) {
-    assertClose(what, expected, actual.toDoubles(), bound, hint);
+  void assertClose(String what, double[] expected, HostTensor actual, String hint) {
+    assertClose(what, expected, actual.toDoubles(), hint);
   }
 
   /** Fails unless both hold the same bits. */

@@ -2,17 +2,20 @@ package dev.vbn.conformance;
 
 import static org.junit.jupiter.api.Assertions.fail;
 
+import dev.vbn.HostTensor;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Capability;
+import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
+import java.util.List;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.TestInstance.Lifecycle;
+import org.junit.jupiter.api.extension.RegisterExtension;
 
 /**
  * Proof that a provider computes virtual batch normalization. A test class of the provider extends
@@ -30,6 +33,8 @@ import org.junit.jupiter.api.TestInstance.Lifecycle;
  * }
  * }</pre>
  *
+ * <p>Each rule ({@link Rule}) must have been checked when the kit ends: a part of it fails.
+ *
  * <p>Expected values come from outside every provider: golden files made by automatic
  * differentiation in 64 bits, an oracle in twice 64 bits, and the laws that the formula obeys.
  * Tolerances belong to the kit. An absent capability is skipped after its refusal has been checked.
@@ -41,6 +46,9 @@ public abstract class VbnConformance {
   /** System property: true makes an unavailable provider a failure. */
   public static final String REQUIRE_DEVICE_PROPERTY = "vbn.conformance.requireDevice";
 
+  @RegisterExtension
+  final Census census = new Census();
+
   private @Nullable Subject<?> subject;
 
   /** For the subclass. */
@@ -51,6 +59,17 @@ public abstract class VbnConformance {
 
   /** The optional capabilities that the provider promises, stated apart from its own code. */
   protected abstract Set<Capability> capabilities();
+
+  /**
+   * Tensors that show the elements of {@code host}, of its type, in other layouts than a new tensor
+   * has: views, strides, offsets, other orders. None by default, for tensors that have one layout.
+   *
+   * @param backend the open backend, of the provider's tensor type
+   * @return objects of the tensor type, which the kit releases
+   */
+  protected List<?> views(VbnBackend<?> backend, HostTensor host) {
+    return List.of();
+  }
 
   /** The opened backend, one for all tests but those that close it. */
   final synchronized Subject<?> subject() {
@@ -70,7 +89,7 @@ public abstract class VbnConformance {
       if (Boolean.getBoolean(REQUIRE_DEVICE_PROPERTY)) {
         fail(message, availability.cause());
       }
-      Assumptions.abort(message);
+      throw new NoDevice(message);
     }
     return new Subject<>(provider.open());
   }

@@ -94,8 +94,12 @@ class ArchitectureTest {
         .resideInAPackage("dev.vbn.conformance")
         .should()
         .onlyDependOnClassesThat()
-        .resideInAnyPackage(
-            allowed("dev.vbn.conformance", "dev.vbn.npy", "org.junit.jupiter..", "org.opentest4j"))
+        .resideInAnyPackage(allowed(
+            "dev.vbn.conformance",
+            "dev.vbn.npy",
+            "org.junit.jupiter..",
+            "org.junit.platform.commons..",
+            "org.opentest4j"))
         .check(CLASSES);
     classes()
         .that()

@@ -1,0 +1,111 @@
+package dev.vbn.conformance;
+
+import static dev.vbn.conformance.Tolerance.largest;
+import static java.util.Objects.requireNonNull;
+
+import dev.vbn.DType;
+import dev.vbn.conformance.Oracle.Expected;
+
+/** Compares what a backend computed of one case with what the oracle says. */
+final class Agreement {
+  static final String FORMULA = "y = gamma*(x - m)/sqrt(v + epsilon) + beta, with m = mr + w*d and"
+      + " v = (1-w)*vr + w*va + w*(1-w)*d*d, d = ma - mr.";
+
+  final Expected expected;
+  final Subject.Outcome outcome;
+  private final DType dtype;
+  private final double condition;
+  private final String where;
+
+  private Agreement(
+      Expected expected, Subject.Outcome outcome, DType dtype, double condition, String where) {
+    this.expected = expected;
+    this.outcome = outcome;
+    this.dtype = dtype;
+    this.condition = condition;
+    this.where = where;
+  }
+
+  /** Runs {@code c}, rounded to {@code dtype}, on the backend and through the oracle. */
+  static Agreement of(Subject<?> subject, Case c, DType dtype, String where) {
+    Case rounded = c.roundedTo(dtype);
+    Expected expected = Oracle.expect(rounded);
+    return new Agreement(
+        expected,
+        subject.run(rounded, dtype),
+        dtype,
+        expected.condition,
+        " of " + where + " in " + dtype);
+  }
+
+  /** As if the inputs were no larger than their deviations: their own rounding costs nothing. */
+  Agreement ofExactInputs() {
+    return new Agreement(expected, outcome, dtype, 1, where);
+  }
+
+  Agreement output(String hint) {
+    tolerance(largest(expected.output))
+        .assertClose("output" + where, expected.output, outcome.output(), hint);
+    return this;
+  }
+
+  Agreement referenceOutput(String hint) {
+    tolerance(largest(expected.referenceOutput))
+        .assertClose(
+            "reference output" + where, expected.referenceOutput, outcome.referenceOutput(), hint);
+    return this;
+  }
+
+  Agreement referenceStatistics(String hint) {
+    tolerance(largest(expected.referenceMean))
+        .assertClose(
+            "reference mean" + where, expected.referenceMean, outcome.referenceMean(), hint);
+    tolerance(largest(expected.referenceVariance))
+        .assertClose(
+            "reference variance" + where,
+            expected.referenceVariance,
+            outcome.referenceVariance(),
+            hint);
+    return this;
+  }
+
+  Agreement mixedStatistics(String hint) {
+    tolerance(largest(expected.mixedMean))
+        .assertClose("mixed mean" + where, expected.mixedMean, outcome.mixedMean(), hint);
+    tolerance(largest(expected.mixedVariance))
+        .assertClose(
+            "mixed variance" + where, expected.mixedVariance, outcome.mixedVariance(), hint);
+    return this;
+  }
+
+  Agreement inputGradient(String hint) {
+    tolerance(expected.dxScale).assertClose("dx" + where, expected.dx, outcome.dx(), hint);
+    return this;
+  }
+
+  Agreement gammaGradient(String hint) {
+    Tolerance.of(dtype.parameterType(), expected.dgammaScale, condition)
+        .assertClose("dgamma" + where, expected.dgamma, outcome.dgamma(), hint);
+    return this;
+  }
+
+  Agreement betaGradient(String hint) {
+    Tolerance.of(dtype.parameterType(), expected.dbetaScale, 0)
+        .assertClose("dbeta" + where, expected.dbeta, outcome.dbeta(), hint);
+    return this;
+  }
+
+  Agreement referenceGradient(String hint) {
+    tolerance(expected.dreferenceScale)
+        .assertClose(
+            "gradient of the reference batch" + where,
+            expected.dreference,
+            requireNonNull(outcome.dreference(), "the case is attached"),
+            hint);
+    return this;
+  }
+
+  private Tolerance tolerance(double magnitude) {
+    return Tolerance.of(dtype, magnitude, condition);
+  }
+}
