@@ -18,9 +18,14 @@ final class BackendOption {
               + " else the available one of the highest priority.")
   private @Nullable String name;
 
+  /** The backends on the class path, {@code --class-path} included. */
+  static VbnBackends find() {
+    return VbnBackends.find(Thread.currentThread().getContextClassLoader());
+  }
+
   /** Opens the backend asked for. */
   VbnBackend<?> open() {
-    VbnBackends found = VbnBackends.find();
+    VbnBackends found = find();
     String wanted = name != null ? name : System.getProperty(VbnBackends.BACKEND_PROPERTY);
     VbnBackend<?> backend = wanted == null ? found.open() : named(found, wanted).open();
     return GuardedBackend.of(backend);

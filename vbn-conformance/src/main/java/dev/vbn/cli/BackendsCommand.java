@@ -21,9 +21,10 @@ final class BackendsCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     PrintWriter out = spec.commandLine().getOut();
-    VbnBackends backends = VbnBackends.find();
+    VbnBackends backends = BackendOption.find();
     if (backends.list().isEmpty()) {
-      out.println("No backend was found: the class path holds no provider.");
+      out.println(
+          "No backend was found: the class path holds no provider, --class-path adds to it.");
       return 0;
     }
     TextTable table = new TextTable("NAME", "PRIORITY", "AVAILABLE", "TENSOR", "FROM");

@@ -3,7 +3,6 @@ package dev.vbn.cli;
 import dev.vbn.BackendCandidate;
 import dev.vbn.BackendUnavailableException;
 import dev.vbn.DType;
-import dev.vbn.VbnBackends;
 import dev.vbn.cli.CompanionStudy.LiveBatch;
 import dev.vbn.cli.CompanionStudy.Method;
 import dev.vbn.cli.CompanionStudy.Outputs;
@@ -90,7 +89,7 @@ final class DemoCommand implements Callable<Integer> {
 
   private static Results compute(CompanionStudy study, Progress progress) {
     Results results = new Results();
-    for (BackendCandidate candidate : VbnBackends.find().list()) {
+    for (BackendCandidate candidate : BackendOption.find().list()) {
       Availability availability = candidate.availability();
       if (!availability.available()) {
         results.unavailable.put(candidate.name(), availability.description());
@@ -114,7 +113,7 @@ final class DemoCommand implements Callable<Integer> {
     }
     if (results.single.isEmpty()) {
       // Its message says what was found and why none of it serves.
-      VbnBackends.find().open().close();
+      BackendOption.find().open().close();
       throw new IllegalStateException("no backend could be opened");
     }
     return results;

@@ -10,11 +10,14 @@ import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.ParseResult;
+import picocli.CommandLine.RunLast;
 import picocli.CommandLine.ScopeType;
 import picocli.CommandLine.TypeConversionException;
 import picocli.CommandLine.UnmatchedArgumentException;
@@ -58,6 +61,14 @@ public final class Main implements Callable<Integer> {
       description = "Shows the stack trace of a failure too.")
   private boolean trace;
 
+  @Option(
+      names = "--class-path",
+      paramLabel = "JARS",
+      scope = ScopeType.INHERIT,
+      description =
+          "Jars and directories of more backends and what they need, written as for 'java -cp'.")
+  private @Nullable ClassPath classPath;
+
   private Main() {}
 
   /** Runs a command and exits. */
@@ -85,6 +96,7 @@ public final class Main implements Callable<Integer> {
         .registerConverter(
             ReferenceGradient.class,
             oneOf("reference gradient", ReferenceGradient.values(), Main::lowerCase))
+        .registerConverter(ClassPath.class, ClassPath::of)
         .registerConverter(double.class, Main::number)
         .registerConverter(int.class, Main::integer)
         .setExpandAtFiles(false)
@@ -93,11 +105,25 @@ public final class Main implements Callable<Integer> {
         .setErr(err)
         .setParameterExceptionHandler(
             (refused, arguments) -> main.report(err, new BadInputException(words(refused))))
+        .setExecutionStrategy(main::execute)
         .setExecutionExceptionHandler((failure, line, result) -> main.report(err, failure));
     try {
       return commandLine.execute(args);
     } catch (Error e) { // out of memory, a class missing or too new
       return main.report(err, e);
+    }
+  }
+
+  /** Runs the command with the loader of backends as the thread's, where JUnit too looks for it. */
+  private int execute(ParseResult command) {
+    Thread thread = Thread.currentThread();
+    ClassLoader before = thread.getContextClassLoader();
+    thread.setContextClassLoader(
+        classPath == null ? Main.class.getClassLoader() : classPath.loader());
+    try {
+      return new RunLast().execute(command);
+    } finally {
+      thread.setContextClassLoader(before);
     }
   }
 

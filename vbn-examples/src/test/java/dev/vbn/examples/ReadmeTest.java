@@ -15,30 +15,51 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
-/** The README's code is code that compiles and runs here. */
+/** The code in the documentation is code that compiles and runs here, and its links lead on. */
 class ReadmeTest {
   private static final Path ROOT = Path.of("..");
-  private static final Pattern JAVA = Pattern.compile("```java\n(.*?)```", Pattern.DOTALL);
+  private static final Path EXAMPLES = Path.of("src/main/java");
+  private static final Path THIRD_PARTY = Path.of("third-party-backend");
   private static final Pattern LINK = Pattern.compile("\\]\\(([^):#]+)(#[^)]*)?\\)");
 
   @Test
   void everyCodeBlockStandsInAnExample() throws IOException {
-    String examples = examples();
-    int blocks = 0;
-    Matcher matcher = JAVA.matcher(Files.readString(ROOT.resolve("README.md")));
-    while (matcher.find()) {
-      blocks++;
-      String block = withoutIndentation(matcher.group(1));
-      assertTrue(examples.contains(block), () -> "no example holds the README's\n" + block);
-    }
-    assertTrue(blocks >= 2, "code blocks in the README: " + blocks);
+    String java = sources(EXAMPLES, ".java") + sources(THIRD_PARTY.resolve("src"), ".java");
+    assertBlocksStandIn(java, "java");
+    assertBlocksStandIn(
+        withoutIndentation(Files.readString(THIRD_PARTY.resolve("pom.xml"))), "xml");
   }
 
-  private static String examples() throws IOException {
-    try (Stream<Path> sources = Files.walk(Path.of("src/main/java"))) {
+  private static void assertBlocksStandIn(String sources, String language) throws IOException {
+    Pattern fence = Pattern.compile("```" + language + "\n(.*?)```", Pattern.DOTALL);
+    int blocks = 0;
+    for (Path page : pages()) {
+      Matcher matcher = fence.matcher(Files.readString(page));
+      while (matcher.find()) {
+        blocks++;
+        String block = withoutIndentation(matcher.group(1));
+        assertTrue(
+            sources.contains(block), () -> "no example holds what " + page + " shows\n" + block);
+      }
+    }
+    assertTrue(blocks > 0, "no block of " + language + " was found in " + pages());
+  }
+
+  /** One page alone must not be without code, or its blocks have lost their mark. */
+  @Test
+  void pagesThatExplainByCodeHaveSome() throws IOException {
+    for (String page : List.of("README.md", "docs/WRITING-A-BACKEND.md")) {
+      long blocks =
+          Files.readString(ROOT.resolve(page)).lines().filter("```java"::equals).count();
+      assertTrue(blocks >= 2, "blocks of java in " + page + ": " + blocks);
+    }
+  }
+
+  private static String sources(Path directory, String suffix) throws IOException {
+    try (Stream<Path> sources = Files.walk(directory)) {
       StringBuilder all = new StringBuilder();
       for (Path source :
-          sources.filter(file -> file.toString().endsWith(".java")).toList()) {
+          sources.filter(file -> file.toString().endsWith(suffix)).toList()) {
         all.append(withoutIndentation(Files.readString(source)));
       }
       return all.toString();
@@ -60,17 +81,8 @@ class ReadmeTest {
 
   @Test
   void everyLinkOfTheDocumentationLeadsToAFile() throws IOException {
-    List<Path> pages = new ArrayList<>();
-    try (Stream<Path> root = Files.list(ROOT)) {
-      root.filter(file -> file.toString().endsWith(".md")).forEach(pages::add);
-    }
-    if (Files.isDirectory(ROOT.resolve("docs"))) {
-      try (Stream<Path> docs = Files.list(ROOT.resolve("docs"))) {
-        docs.filter(file -> file.toString().endsWith(".md")).forEach(pages::add);
-      }
-    }
     int links = 0;
-    for (Path page : pages) {
+    for (Path page : pages()) {
       Matcher matcher = LINK.matcher(Files.readString(page));
       while (matcher.find()) {
         links++;
@@ -80,6 +92,16 @@ class ReadmeTest {
         }
       }
     }
-    assertTrue(links > 0, "no link was found in " + pages);
+    assertTrue(links > 0, "no link was found in " + pages());
+  }
+
+  private static List<Path> pages() throws IOException {
+    List<Path> pages = new ArrayList<>();
+    for (Path directory : List.of(ROOT, ROOT.resolve("docs"))) {
+      try (Stream<Path> files = Files.list(directory)) {
+        files.filter(file -> file.toString().endsWith(".md")).forEach(pages::add);
+      }
+    }
+    return pages;
   }
 }
