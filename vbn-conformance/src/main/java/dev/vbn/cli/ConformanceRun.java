@@ -2,14 +2,25 @@ package dev.vbn.cli;
 
 import static org.junit.platform.engine.discovery.DiscoverySelectors.selectClass;
 
+import dev.vbn.cli.report.CheckResult;
 import dev.vbn.conformance.NamedBackendConformance;
+import dev.vbn.conformance.Outcome;
+import dev.vbn.conformance.Rule;
 import java.io.PrintWriter;
 import java.io.Writer;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.OptionalLong;
 import org.jspecify.annotations.Nullable;
 import org.junit.platform.engine.TestExecutionResult;
+import org.junit.platform.engine.TestExecutionResult.Status;
+import org.junit.platform.engine.UniqueId;
+import org.junit.platform.engine.reporting.ReportEntry;
+import org.junit.platform.engine.support.descriptor.MethodSource;
 import org.junit.platform.launcher.LauncherDiscoveryRequest;
 import org.junit.platform.launcher.TestExecutionListener;
 import org.junit.platform.launcher.TestIdentifier;
@@ -18,6 +29,7 @@ import org.junit.platform.launcher.core.LauncherConfig;
 import org.junit.platform.launcher.core.LauncherDiscoveryRequestBuilder;
 import org.junit.platform.launcher.core.LauncherFactory;
 import org.junit.platform.reporting.legacy.xml.LegacyXmlReportGeneratingListener;
+import org.opentest4j.IncompleteExecutionException;
 
 /**
  * Runs the kit's tests of one backend. The only class of the tool that touches the JUnit Platform,
@@ -26,9 +38,10 @@ import org.junit.platform.reporting.legacy.xml.LegacyXmlReportGeneratingListener
 final class ConformanceRun implements TestExecutionListener {
   private final String backend;
   private final Progress progress;
-  private final List<String> failures = new ArrayList<>();
-  private int passed;
-  private int skipped;
+  private final Map<UniqueId, Long> started = new HashMap<>();
+  private final Map<UniqueId, Map<String, String>> entries = new HashMap<>();
+  private final List<CheckResult> checks = new ArrayList<>();
+  private OptionalLong seed = OptionalLong.empty();
   private @Nullable TestPlan plan;
 
   private ConformanceRun(String backend, Progress progress) {
@@ -41,7 +54,7 @@ final class ConformanceRun implements TestExecutionListener {
    *
    * @param report directory for JUnit XML
    */
-  static ConformanceResult of(String backend, @Nullable Path report, Progress progress) {
+  static ConformanceRun of(String backend, @Nullable Path report, Progress progress) {
     ConformanceRun run = new ConformanceRun(backend, progress);
     LauncherDiscoveryRequest request = LauncherDiscoveryRequestBuilder.request()
         .selectors(selectClass(NamedBackendConformance.class))
@@ -59,46 +72,96 @@ final class ConformanceRun implements TestExecutionListener {
     }
     LauncherFactory.create(config)
         .execute(request, listeners.toArray(TestExecutionListener[]::new));
-    return new ConformanceResult(run.passed, run.skipped, List.copyOf(run.failures));
+    return run;
+  }
+
+  synchronized List<CheckResult> checks() {
+    return List.copyOf(checks);
+  }
+
+  /** Of the random cases, as the kit stated it at its end. */
+  synchronized OptionalLong seed() {
+    return seed;
   }
 
   @Override
-  public void testPlanExecutionStarted(TestPlan testPlan) {
+  public synchronized void testPlanExecutionStarted(TestPlan testPlan) {
     plan = testPlan;
   }
 
   @Override
-  public void executionStarted(TestIdentifier test) {
+  public synchronized void executionStarted(TestIdentifier test) {
+    started.put(test.getUniqueIdObject(), System.nanoTime());
     if (test.isTest()) {
-      progress.show(
-          backend + ": " + passed + " passed, " + failures.size() + " failed; " + name(test));
+      progress.show(backend + ": " + count(Outcome.PASSED) + " passed, " + count(Outcome.FAILED)
+          + " failed; " + name(test));
     }
   }
 
-  @Override
-  public void executionSkipped(TestIdentifier test, String reason) {
-    // A skipped container stands for all its tests.
-    skipped += plan == null
-        ? 1
-        : (int) Math.max(
-            1, plan.countTestIdentifiers(other -> other.isTest() && isWithin(other, test)));
+  private long count(Outcome outcome) {
+    return checks.stream().filter(check -> check.outcome() == outcome).count();
   }
 
+  /** The kit's census publishes what it makes of each test, and at the end the seed. */
   @Override
-  public void executionFinished(TestIdentifier test, TestExecutionResult result) {
-    switch (result.getStatus()) {
-      case SUCCESSFUL -> passed += test.isTest() ? 1 : 0;
-      case ABORTED -> skipped++;
-      // A container fails when its preparation does: then its tests have not run at all.
-      case FAILED -> failures.add(name(test) + ": " + firstLine(result));
+  public synchronized void reportingEntryPublished(TestIdentifier test, ReportEntry entry) {
+    Map<String, String> pairs = entry.getKeyValuePairs();
+    if (pairs.containsKey("outcome")) {
+      entries.put(test.getUniqueIdObject(), pairs);
+    } else if (pairs.containsKey("seed")) {
+      seed = OptionalLong.of(Long.parseLong(pairs.get("seed")));
+      progress.wipe(); // the census prints a line of its own
     }
   }
 
-  private static boolean isWithin(TestIdentifier test, TestIdentifier container) {
-    return test.getUniqueIdObject().hasPrefix(container.getUniqueIdObject());
+  /** The kit skips nothing unseen: what is skipped was switched off from outside. */
+  @Override
+  public synchronized void executionSkipped(TestIdentifier test, String reason) {
+    add(test, Outcome.FAILED, "was skipped: " + reason);
   }
 
-  /** Display names from below the test class down. */
+  @Override
+  public synchronized void executionFinished(TestIdentifier test, TestExecutionResult result) {
+    boolean successful = result.getStatus() == Status.SUCCESSFUL;
+    if (successful && !test.isTest()) {
+      return; // a container fails when its preparation does, or the census at the end
+    }
+    String message = successful ? "" : message(result.getThrowable().orElse(null));
+    add(test, outcome(test, result.getStatus()), message);
+  }
+
+  private Outcome outcome(TestIdentifier test, Status status) {
+    String counted = entries.getOrDefault(test.getUniqueIdObject(), Map.of()).get("outcome");
+    return switch (status) {
+      case SUCCESSFUL -> Outcome.PASSED;
+      case FAILED -> Outcome.FAILED;
+      // Only the census knows whether an abort is the kit's own.
+      case ABORTED -> counted == null ? Outcome.FAILED : Outcome.valueOf(counted);
+    };
+  }
+
+  private void add(TestIdentifier test, Outcome outcome, String message) {
+    Map<String, String> entry = entries.getOrDefault(test.getUniqueIdObject(), Map.of());
+    long now = System.nanoTime();
+    checks.add(new CheckResult(
+        rule(test),
+        name(test),
+        outcome,
+        message,
+        Double.parseDouble(entry.getOrDefault("ulps", "NaN")),
+        Double.parseDouble(entry.getOrDefault("share-of-tolerance", "NaN")),
+        Duration.ofNanos(now - started.getOrDefault(test.getUniqueIdObject(), now))));
+  }
+
+  private static @Nullable Rule rule(TestIdentifier test) {
+    return test.getSource()
+        .filter(MethodSource.class::isInstance)
+        .map(MethodSource.class::cast)
+        .flatMap(source -> Rule.checkedBy(source.getJavaMethod()))
+        .orElse(null);
+  }
+
+  /** Display names from below the test class down; of a class, its own. */
   private String name(TestIdentifier test) {
     StringBuilder name = new StringBuilder(test.getDisplayName());
     TestIdentifier parent = parent(test);
@@ -117,8 +180,7 @@ final class ConformanceRun implements TestExecutionListener {
     return plan == null ? null : plan.getParent(test).orElse(null);
   }
 
-  private static String firstLine(TestExecutionResult result) {
-    Throwable failure = result.getThrowable().orElse(null);
+  private static String message(@Nullable Throwable failure) {
     if (failure == null) {
       return "failed without a reason";
     }
@@ -126,9 +188,8 @@ final class ConformanceRun implements TestExecutionListener {
     if (message == null || message.isBlank()) {
       return failure.getClass().getName();
     }
-    String line = message.strip().lines().findFirst().orElse("");
-    return failure instanceof AssertionError
-        ? line
-        : failure.getClass().getSimpleName() + ": " + line;
+    boolean readable =
+        failure instanceof AssertionError || failure instanceof IncompleteExecutionException;
+    return (readable ? "" : failure.getClass().getName() + ": ") + message.strip();
   }
 }

@@ -24,11 +24,16 @@ final class Progress implements AutoCloseable {
     }
   }
 
-  @Override
-  public void close() {
+  /** Leaves the line empty, for other output. */
+  void wipe() {
     if (shown) {
       terminal.print("\r" + " ".repeat(WIDTH) + "\r");
       terminal.flush();
     }
+  }
+
+  @Override
+  public void close() {
+    wipe();
   }
 }

@@ -2,6 +2,7 @@ package dev.vbn.conformance;
 
 import static java.util.stream.Collectors.joining;
 
+import java.lang.reflect.Method;
 import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.LinkedHashMap;
@@ -13,7 +14,6 @@ import org.junit.jupiter.api.extension.AfterAllCallback;
 import org.junit.jupiter.api.extension.AfterTestExecutionCallback;
 import org.junit.jupiter.api.extension.BeforeTestExecutionCallback;
 import org.junit.jupiter.api.extension.ExtensionContext;
-import org.junit.platform.commons.support.AnnotationSupport;
 import org.opentest4j.TestAbortedException;
 
 /**
@@ -23,20 +23,7 @@ import org.opentest4j.TestAbortedException;
 final class Census
     implements BeforeTestExecutionCallback, AfterTestExecutionCallback, AfterAllCallback {
 
-  /** How a check ended. */
-  enum Outcome {
-    PASSED,
-    DECLARED_ABSENT,
-    NO_DEVICE,
-    FAILED
-  }
-
-  private final Map<Rule, Tally> tallies = new EnumMap<>(Rule.class);
-
-  private static final class Tally {
-    private final Map<Outcome, Integer> outcomes = new EnumMap<>(Outcome.class);
-    private double worstUlps;
-  }
+  private final Map<Rule, Map<Outcome, Integer>> tallies = new EnumMap<>(Rule.class);
 
   @Override
   public void beforeTestExecution(ExtensionContext context) {
@@ -45,23 +32,31 @@ final class Census
 
   @Override
   public synchronized void afterTestExecution(ExtensionContext context) {
-    Checks checks = AnnotationSupport.findAnnotation(context.getRequiredTestMethod(), Checks.class)
-        .orElseThrow(
-            () -> new IllegalStateException(context.getRequiredTestMethod() + " holds no rule"));
-    Tally tally = tallies.computeIfAbsent(checks.value(), rule -> new Tally());
+    Method test = context.getRequiredTestMethod();
+    Rule rule =
+        Rule.checkedBy(test).orElseThrow(() -> new IllegalStateException(test + " holds no rule"));
     Outcome outcome = outcome(context.getExecutionException().orElse(null));
-    tally.outcomes.merge(outcome, 1, Integer::sum);
-    tally.worstUlps = Math.max(tally.worstUlps, Tolerance.worstUlps());
-    context.publishReportEntry(Map.of(
-        "rule", checks.value().id(),
-        "outcome", outcome.name(),
-        "ulps", String.format(Locale.ROOT, "%.3g", Tolerance.worstUlps())));
+    tallies
+        .computeIfAbsent(rule, first -> new EnumMap<>(Outcome.class))
+        .merge(outcome, 1, Integer::sum);
+    Map<String, String> entry = new LinkedHashMap<>();
+    entry.put("rule", rule.id());
+    entry.put("outcome", outcome.name());
+    putMeasured(entry, "ulps", Tolerance.worstUlps());
+    putMeasured(entry, "share-of-tolerance", Tolerance.worstShareOfBound());
+    context.publishReportEntry(entry);
     context
         .getExecutionException()
         .filter(e -> outcome == Outcome.FAILED && isAbort(e))
         .ifPresent(e -> {
           throw new AssertionError("the backend aborted a check, which only the kit may: " + e, e);
         });
+  }
+
+  private static void putMeasured(Map<String, String> entry, String key, double value) {
+    if (!Double.isNaN(value)) {
+      entry.put(key, String.format(Locale.ROOT, "%.3g", value));
+    }
   }
 
   private static boolean isAbort(Throwable exception) {
@@ -83,6 +78,7 @@ final class Census
     if (!(context.getRequiredTestInstance() instanceof VbnConformance kit)) {
       return; // the end of one family of rules
     }
+    context.publishReportEntry("seed", Long.toString(Samples.SEED));
     System.out.println(summary(kit.provider().name()));
     List<Rule> missing =
         Arrays.stream(Rule.values()).filter(rule -> !tallies.containsKey(rule)).toList();
@@ -100,8 +96,8 @@ final class Census
     for (Outcome outcome : Outcome.values()) {
       totals.put(outcome, 0);
     }
-    for (Tally tally : tallies.values()) {
-      tally.outcomes.forEach((outcome, count) -> totals.merge(outcome, count, Integer::sum));
+    for (Map<Outcome, Integer> tally : tallies.values()) {
+      tally.forEach((outcome, count) -> totals.merge(outcome, count, Integer::sum));
     }
     int checks = totals.values().stream().mapToInt(Integer::intValue).sum();
     return String.format(

@@ -1,5 +1,8 @@
 package dev.vbn.conformance;
 
+import java.lang.reflect.Method;
+import java.util.Optional;
+
 /**
  * What a backend must obey, one sentence a rule. Numbers stay with their rule: {@code 1xx}
  * discovery, {@code 2xx} statistics, {@code 3xx} forward, {@code 4xx} gradients, {@code 5xx}
@@ -120,6 +123,16 @@ public enum Rule {
   Rule(int number, String sentence) {
     this.number = number;
     this.sentence = sentence;
+  }
+
+  /** The rule that a test of the kit checks. */
+  public static Optional<Rule> checkedBy(Method test) {
+    return Optional.ofNullable(test.getAnnotation(Checks.class)).map(Checks::value);
+  }
+
+  /** For instance 201. */
+  public int number() {
+    return number;
   }
 
   /** For instance {@code VBN-201}. */

@@ -13,15 +13,20 @@ import dev.vbn.HostTensor;
  * deviations have lost that much of the deviations in their own rounding.
  *
  * @param bound largest error allowed
- * @param ulp distance of neighbouring numbers of the element type at the largest magnitude; 0 where
- *     errors are not measured by it
+ * @param ulp distance of neighbouring numbers of the element type at the largest magnitude, times
+ *     {@code 1 + |m|/s} for the same reason; 0 where errors are not measured by it
  */
 record Tolerance(double bound, double ulp) {
   /** Nothing but the exact value. */
   static final Tolerance EXACT = new Tolerance(0, 0);
 
-  private static final ThreadLocal<double[]> WORST_ULPS =
-      ThreadLocal.withInitial(() -> new double[1]);
+  private static final ThreadLocal<Measured> MEASURED = ThreadLocal.withInitial(Measured::new);
+
+  /** The largest errors met; NaN before the first comparison. */
+  private static final class Measured {
+    private double ulps = Double.NaN;
+    private double shareOfBound = Double.NaN;
+  }
 
   /** Units allowed: 16 where arithmetic has the element's width, 2 where it is wider. */
   private static double units(DType dtype) {
@@ -34,7 +39,7 @@ record Tolerance(double bound, double ulp) {
   static Tolerance of(DType dtype, double magnitude, double condition) {
     return new Tolerance(
         units(dtype) * Math.scalb(1.0, -dtype.precision()) * magnitude * (1 + condition),
-        Math.scalb(1.0, Math.getExponent(magnitude) + 1 - dtype.precision()));
+        Math.scalb(1.0, Math.getExponent(magnitude) + 1 - dtype.precision()) * (1 + condition));
   }
 
   static Tolerance absolute(double bound) {
@@ -51,12 +56,24 @@ record Tolerance(double bound, double ulp) {
 
   /** Forgets the errors measured on this thread. */
   static void startMeasuring() {
-    WORST_ULPS.get()[0] = 0;
+    MEASURED.remove();
   }
 
-  /** Largest error that a comparison on this thread has met, in units in the last place. */
+  /**
+   * Largest error that a comparison on this thread has met, in units in the last place; NaN where
+   * none measured by them.
+   */
   static double worstUlps() {
-    return WORST_ULPS.get()[0];
+    return MEASURED.get().ulps;
+  }
+
+  /** Largest error on this thread as a share of the one allowed; NaN where none was allowed. */
+  static double worstShareOfBound() {
+    return MEASURED.get().shareOfBound;
+  }
+
+  private static double larger(double known, double next) {
+    return known >= next ? known : next; // NaN is smaller than any
   }
 
   /**
@@ -77,9 +94,12 @@ record Tolerance(double bound, double ulp) {
         worstError = Double.isNaN(error) ? Double.POSITIVE_INFINITY : error;
       }
     }
+    Measured measured = MEASURED.get();
     if (ulp > 0) {
-      double[] measured = WORST_ULPS.get();
-      measured[0] = Math.max(measured[0], worstError / ulp);
+      measured.ulps = larger(measured.ulps, worstError / ulp);
+    }
+    if (bound > 0) {
+      measured.shareOfBound = larger(measured.shareOfBound, worstError / bound);
     }
     if (!(worstError <= bound)) {
       fail(what + "[" + worst + "] is " + actual[worst] + "; expected " + expected[worst]

@@ -1,0 +1,30 @@
+package dev.vbn.cli.report;
+
+import dev.vbn.conformance.Outcome;
+import dev.vbn.conformance.Rule;
+import java.time.Duration;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * How one check ended.
+ *
+ * @param rule what it checked; null for a failure that belongs to no rule
+ * @param name of the test
+ * @param message why it did not pass; empty if it did
+ * @param ulps largest error; NaN where none was measured by ulps
+ * @param shareOfTolerance largest error as a share of what is tolerated; NaN where none is
+ */
+public record CheckResult(
+    @Nullable Rule rule,
+    String name,
+    Outcome outcome,
+    String message,
+    double ulps,
+    double shareOfTolerance,
+    Duration duration) {
+
+  /** The first line of the message. */
+  public String firstLine() {
+    return message.strip().lines().findFirst().orElse("");
+  }
+}

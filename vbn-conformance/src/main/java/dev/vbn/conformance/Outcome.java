@@ -1,0 +1,24 @@
+package dev.vbn.conformance;
+
+/** How a check ended; and how a rule did, which is the last in this order of what its checks did. */
+public enum Outcome {
+  /** The backend lacks an optional capability, and refused as documented. */
+  DECLARED_ABSENT("declared absent"),
+  /** It did what is right. */
+  PASSED("passed"),
+  /** It cannot be used here. */
+  NO_DEVICE("no device"),
+  /** Anything else. */
+  FAILED("failed");
+
+  private final String label;
+
+  Outcome(String label) {
+    this.label = label;
+  }
+
+  /** Words for it. */
+  public String label() {
+    return label;
+  }
+}
