@@ -180,8 +180,7 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       HostTensor upstream,
       Normalization how,
       @Nullable Moments<HostTensor> reference,
-      @Nullable HostTensor gamma,
-      ReferenceGradient referenceGradient) {
+      @Nullable HostTensor gamma) {
     requireOpen();
     Geometry geometry = how.geometry();
     HostTensor dx = HostTensor.zeros(x.dtype(), x.shape());
@@ -246,7 +245,7 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
         dx,
         HostTensor.of(dgamma, features).to(x.dtype().parameterType()),
         HostTensor.of(dbeta, features).to(x.dtype().parameterType()),
-        referenceGradient == ReferenceGradient.DETACHED
+        reference == null || how.referenceGradient() == ReferenceGradient.DETACHED
             ? null
             : new Moments<>(HostTensor.of(dMean, features), HostTensor.of(dVariance, features)));
   }
