@@ -186,8 +186,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     Geometry geometry = requireBatch("x", x);
     Normalization normalization = live(x, geometry, reference);
     requireLike("upstream", upstream, x);
-    return backend.backward(
-        x, upstream, normalization, reference.moments(), gamma, config.referenceGradient());
+    return backend.backward(x, upstream, normalization, reference.moments(), gamma);
   }
 
   /**
@@ -208,13 +207,11 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
         backend.backward(
             x,
             upstream,
-            new Normalization(geometry, Scope.NONE, 0, config.epsilon()),
+            new Normalization(
+                geometry, Scope.NONE, 0, config.epsilon(), ReferenceGradient.DETACHED),
             reference.moments(),
-            gamma,
-            ReferenceGradient.DETACHED);
-      case ATTACHED ->
-        backend.backward(
-            x, upstream, referencePass(geometry), null, gamma, ReferenceGradient.DETACHED);
+            gamma);
+      case ATTACHED -> backend.backward(x, upstream, referencePass(geometry), null, gamma);
     };
   }
 
@@ -277,7 +274,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   private Normalization referencePass(Geometry geometry) {
-    return new Normalization(geometry, Scope.BATCH, 1, config.epsilon());
+    return new Normalization(
+        geometry, Scope.BATCH, 1, config.epsilon(), config.referenceGradient());
   }
 
   private Normalization live(T x, Geometry geometry, ReferenceStatistics<T> reference) {
@@ -288,7 +286,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
         geometry.elementsPerFeature(),
         reference.examples(),
         reference.elements());
-    return new Normalization(geometry, variant.scope(), weight, config.epsilon());
+    return new Normalization(
+        geometry, variant.scope(), weight, config.epsilon(), config.referenceGradient());
   }
 
   private ReferenceStatistics<T> statisticsOf(T x, Geometry geometry, Moments<T> moments) {

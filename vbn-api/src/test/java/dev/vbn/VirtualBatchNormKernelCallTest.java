@@ -57,7 +57,7 @@ final class VirtualBatchNormKernelCallTest {
     assertEquals(
         new RecordingBackend.Forward(
             x,
-            new Normalization(LIVE, scope, weight, EPSILON),
+            new Normalization(LIVE, scope, weight, EPSILON, ReferenceGradient.DETACHED),
             reference.moments(),
             gamma,
             beta,
@@ -80,10 +80,9 @@ final class VirtualBatchNormKernelCallTest {
         new RecordingBackend.Backward(
             x,
             upstream,
-            new Normalization(LIVE, scope, weight, EPSILON),
+            new Normalization(LIVE, scope, weight, EPSILON, ReferenceGradient.DETACHED),
             reference.moments(),
-            gamma,
-            ReferenceGradient.DETACHED),
+            gamma),
         onlyCall());
   }
 
@@ -94,7 +93,12 @@ final class VirtualBatchNormKernelCallTest {
 
     assertEquals(
         new RecordingBackend.Forward(
-            x, new Normalization(LIVE, Scope.BATCH, 1, EPSILON), null, gamma, beta, null),
+            x,
+            new Normalization(LIVE, Scope.BATCH, 1, EPSILON, ReferenceGradient.DETACHED),
+            null,
+            gamma,
+            beta,
+            null),
         onlyCall());
   }
 
@@ -108,10 +112,10 @@ final class VirtualBatchNormKernelCallTest {
         new RecordingBackend.Backward(
             batch,
             dy,
-            new Normalization(new Geometry(1, 1, 3, 9), Scope.NONE, 0, EPSILON),
+            new Normalization(
+                new Geometry(1, 1, 3, 9), Scope.NONE, 0, EPSILON, ReferenceGradient.DETACHED),
             reference.moments(),
-            gamma,
-            ReferenceGradient.DETACHED),
+            gamma),
         onlyCall());
   }
 
@@ -126,10 +130,10 @@ final class VirtualBatchNormKernelCallTest {
         new RecordingBackend.Backward(
             batch,
             dy,
-            new Normalization(new Geometry(1, 1, 3, 9), Scope.BATCH, 1, EPSILON),
+            new Normalization(
+                new Geometry(1, 1, 3, 9), Scope.BATCH, 1, EPSILON, ReferenceGradient.ATTACHED),
             null,
-            gamma,
-            ReferenceGradient.DETACHED),
+            gamma),
         onlyCall());
   }
 
@@ -138,7 +142,8 @@ final class VirtualBatchNormKernelCallTest {
     var attached = layer(CONFIG.withReferenceGradient(ReferenceGradient.ATTACHED))
         .backward(x, reference, upstream);
     assertEquals(
-        ReferenceGradient.ATTACHED, ((RecordingBackend.Backward) onlyCall()).referenceGradient());
+        ReferenceGradient.ATTACHED,
+        ((RecordingBackend.Backward) onlyCall()).normalization().referenceGradient());
 
     assertNotNull(attached.reference());
     assertNull(layer(CONFIG).backward(x, reference, upstream).reference());

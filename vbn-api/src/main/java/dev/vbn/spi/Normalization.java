@@ -1,5 +1,7 @@
 package dev.vbn.spi;
 
+import dev.vbn.ReferenceGradient;
+
 /**
  * One member of the family of normalisations, on one shape. With the reference statistics {@code
  * mr, vr}, the live statistics {@code ma, va} over the scope and the weight {@code w}, per feature
@@ -17,5 +19,12 @@ package dev.vbn.spi;
  * @param scope over what live statistics are taken
  * @param weight of the live statistics, 0 to 1; 0 if and only if the scope is {@link Scope#NONE}
  * @param epsilon added to the variance inside the root, above 0
+ * @param referenceGradient whether gradients reach the reference statistics; where detached, they
+ *     are constants to automatic differentiation too
  */
-public record Normalization(Geometry geometry, Scope scope, double weight, double epsilon) {}
+public record Normalization(
+    Geometry geometry,
+    Scope scope,
+    double weight,
+    double epsilon,
+    ReferenceGradient referenceGradient) {}

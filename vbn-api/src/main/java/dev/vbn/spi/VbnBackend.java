@@ -3,7 +3,6 @@ package dev.vbn.spi;
 import dev.vbn.DType;
 import dev.vbn.Gradients;
 import dev.vbn.HostTensor;
-import dev.vbn.ReferenceGradient;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -101,9 +100,7 @@ public interface VbnBackend<T> extends AutoCloseable {
    * @param upstream dy, gradient with respect to the output, of the batch's shape and type
    * @param reference as in {@link #forward}
    * @param gamma as in {@link #forward}
-   * @param referenceGradient whether {@code (dmr, dvr)} are wanted; {@link
-   *     ReferenceGradient#DETACHED} in the reference pass
-   * @return dx, dgamma, dbeta and, if attached, {@code (dmr, dvr)}; dgamma and dbeta of type {@link
+   * @return dx, dgamma, dbeta and, if attached and not the reference pass, {@code (dmr, dvr)}; dgamma and dbeta of type {@link
    *     DType#parameterType()}, the latter of {@link #statisticsType}
    */
   Gradients<T> backward(
@@ -111,8 +108,7 @@ public interface VbnBackend<T> extends AutoCloseable {
       T upstream,
       Normalization normalization,
       @Nullable Moments<T> reference,
-      @Nullable T gamma,
-      ReferenceGradient referenceGradient);
+      @Nullable T gamma);
 
   /**
    * Carries the gradient of the reference statistics on to (a chunk of) the reference batch: {@code

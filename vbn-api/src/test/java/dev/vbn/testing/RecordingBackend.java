@@ -46,8 +46,7 @@ public final class RecordingBackend implements VbnBackend<HostTensor> {
       HostTensor upstream,
       Normalization normalization,
       @Nullable Moments<HostTensor> reference,
-      @Nullable HostTensor gamma,
-      ReferenceGradient referenceGradient)
+      @Nullable HostTensor gamma)
       implements Call {}
 
   /** A call of {@link VbnBackend#referenceGradient}. */
@@ -174,16 +173,17 @@ public final class RecordingBackend implements VbnBackend<HostTensor> {
       HostTensor upstream,
       Normalization normalization,
       @Nullable Moments<HostTensor> reference,
-      @Nullable HostTensor gamma,
-      ReferenceGradient referenceGradient) {
-    calls.add(new Backward(x, upstream, normalization, reference, gamma, referenceGradient));
+      @Nullable HostTensor gamma) {
+    calls.add(new Backward(x, upstream, normalization, reference, gamma));
     long features = normalization.geometry().features();
     DType parameterType = dtype(x).parameterType();
     return new Gradients<>(
         batch(dtype(x), x.shape()),
         HostTensor.zeros(parameterType, features),
         HostTensor.zeros(parameterType, features),
-        referenceGradient == ReferenceGradient.ATTACHED ? zeros(x, features) : null);
+        normalization.referenceGradient() == ReferenceGradient.ATTACHED
+            ? zeros(x, features)
+            : null);
   }
 
   @Override

@@ -1,5 +1,6 @@
 package dev.vbn.cli;
 
+import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.spi.VbnBackend;
 import java.lang.reflect.InvocationHandler;
 import java.lang.reflect.InvocationTargetException;
@@ -18,7 +19,7 @@ final class GuardedBackend implements InvocationHandler {
     this.backend = backend;
   }
 
-  /** The backend, throwing {@link BackendFailedException} only. */
+  /** The backend, throwing {@link BackendFailedException} but for what it declares to lack. */
   static <T> VbnBackend<T> of(VbnBackend<T> backend) {
     @SuppressWarnings("unchecked") // it answers for every method by asking a VbnBackend<T>
     VbnBackend<T> guarded = (VbnBackend<T>) Proxy.newProxyInstance(
@@ -36,6 +37,9 @@ final class GuardedBackend implements InvocationHandler {
       return method.invoke(backend, arguments);
     } catch (InvocationTargetException e) {
       Throwable failure = e.getCause() == null ? e : e.getCause();
+      if (failure instanceof UnsupportedCapabilityException refusal) {
+        throw refusal;
+      }
       throw new BackendFailedException(
           backend.getClass().getSimpleName() + " failed in " + method.getName() + ": "
               + ErrorLine.describe(failure),

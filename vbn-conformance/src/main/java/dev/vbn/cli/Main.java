@@ -3,6 +3,7 @@ package dev.vbn.cli;
 import dev.vbn.DType;
 import dev.vbn.ReferenceGradient;
 import dev.vbn.Variant;
+import dev.vbn.spi.UnsupportedCapabilityException;
 import java.io.PrintWriter;
 import java.nio.charset.Charset;
 import java.util.Arrays;
@@ -133,7 +134,8 @@ public final class Main implements Callable<Integer> {
   }
 
   private int report(PrintWriter err, Throwable failure) {
-    boolean badInput = failure instanceof BadInputException;
+    boolean badInput =
+        failure instanceof BadInputException || failure instanceof UnsupportedCapabilityException;
     String message = failure.getMessage();
     err.println("vbn: "
         + (badInput && message != null ? ErrorLine.of(message) : ErrorLine.describe(failure)));

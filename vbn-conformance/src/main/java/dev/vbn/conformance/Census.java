@@ -14,6 +14,7 @@ import org.junit.jupiter.api.extension.AfterAllCallback;
 import org.junit.jupiter.api.extension.AfterTestExecutionCallback;
 import org.junit.jupiter.api.extension.BeforeTestExecutionCallback;
 import org.junit.jupiter.api.extension.ExtensionContext;
+import org.junit.jupiter.api.extension.TestExecutionExceptionHandler;
 import org.opentest4j.TestAbortedException;
 
 /**
@@ -21,13 +22,27 @@ import org.opentest4j.TestAbortedException;
  * filtered or emptied run does not look green.
  */
 final class Census
-    implements BeforeTestExecutionCallback, AfterTestExecutionCallback, AfterAllCallback {
+    implements BeforeTestExecutionCallback,
+        TestExecutionExceptionHandler,
+        AfterTestExecutionCallback,
+        AfterAllCallback {
 
   private final Map<Rule, Map<Outcome, Integer>> tallies = new EnumMap<>(Rule.class);
 
   @Override
   public void beforeTestExecution(ExtensionContext context) {
     Tolerance.startMeasuring();
+  }
+
+  /** Puts the rule before the message: it is what an author looks up. */
+  @Override
+  public void handleTestExecutionException(ExtensionContext context, Throwable failure)
+      throws Throwable {
+    if (failure instanceof AssertionError) {
+      String id = Rule.checkedBy(context.getRequiredTestMethod()).map(Rule::id).orElse("");
+      throw new AssertionError(id + ": " + failure.getMessage(), failure);
+    }
+    throw failure;
   }
 
   @Override

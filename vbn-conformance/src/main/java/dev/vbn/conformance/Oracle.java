@@ -118,7 +118,8 @@ final class Oracle {
       ab[0] = ab[0].plus(dy);
       ab[1] = ab[1].plus(dy.times(xh));
       absolute[0] += Math.abs(dy.value());
-      absolute[1] += Math.abs(dy.value() * xh.value());
+      // An input's rounding moves xh by a part of |m|/s, however small xh itself is.
+      absolute[1] += Math.abs(dy.value()) * Math.max(Math.abs(xh.value()), 1);
     });
     double n = examples * (double) live.positions();
     DoubleDouble factor = gamma.dividedBy(s);

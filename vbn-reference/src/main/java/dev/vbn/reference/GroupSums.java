@@ -1,106 +1,100 @@
 package dev.vbn.reference;
 
+import java.util.Arrays;
+
 /**
- * Sums over the elements of one group, taken block by block: mean and squared deviations of the
- * input, and the sums of the upstream gradient that a backward pass needs.
- *
- * <p>Within a block the deviations are taken from the block's own mean, and blocks are combined by
- * the formula of Chan, Golub and LeVeque (1983), so that neither an offset of the input nor the
- * length of the group costs accuracy.
+ * Sums over one group of each feature of a tile: what statistics and gradients are made of. The
+ * lanes of a feature are combined in one order, whichever thread does it.
  */
 final class GroupSums {
-  private double count;
-  private double mean;
-  private double squares;
-  private double upstream;
-  private double upstreamDeviation;
+  private final Tile tile;
+  private final LaneSums strips;
+  private final LaneSums rests;
+  private final double[] count;
+  private final double[] mean;
+  private final double[] squares;
+  private final double[] upstream;
+  private final double[] upstreamDeviation;
 
-  /** Adds the first {@code length} elements of {@code x}, at least one. */
-  void add(double[] x, int length) {
-    double blockMean = meanOf(x, length);
-    double blockSquares = squaresAround(blockMean, x, length);
-    double d = blockMean - mean;
-    double total = count + length;
-    double share = length / total;
-    mean = count == 0 ? blockMean : mean + share * d;
-    squares = count == 0 ? blockSquares : squares + blockSquares + share * count * d * d;
-    count = total;
+  /** Sums for groups of {@code rows} rows. */
+  GroupSums(Tile tile, int rows, boolean withUpstream) {
+    this.tile = tile;
+    strips = new LaneSums(tile.lanes(rows), withUpstream);
+    rests = new LaneSums(tile.restLanes(rows), withUpstream);
+    count = new double[tile.features];
+    mean = new double[tile.features];
+    squares = new double[tile.features];
+    upstream = new double[tile.features];
+    upstreamDeviation = new double[tile.features];
   }
 
-  /** Adds {@code x} together with the gradient {@code dy} of its outputs. */
-  void add(double[] x, double[] dy, int length) {
-    double before = mean;
-    add(x, length);
-    double sum = 0;
-    double deviation = 0;
-    for (int i = 0; i < length; i++) {
-      sum += dy[i];
-      deviation += dy[i] * (x[i] - mean);
+  /** Sums over the group that starts with {@code firstRow}, in place of those of the last one. */
+  void take(Strips elements, int firstRow, int rows) {
+    strips.clear();
+    rests.clear();
+    tile.forEachStrip(firstRow, rows, at -> strips.add(elements, at));
+    tile.forEachRest(firstRow, rows, at -> rests.add(elements, at));
+    Arrays.fill(count, 0);
+    Arrays.fill(mean, 0);
+    Arrays.fill(squares, 0);
+    Arrays.fill(upstream, 0);
+    Arrays.fill(upstreamDeviation, 0);
+    merge(strips);
+    if (rests.lanes > 0) {
+      merge(rests);
     }
-    upstreamDeviation += upstream * (before - mean) + deviation;
-    upstream += sum;
   }
 
-  double mean() {
-    return mean;
+  private void merge(LaneSums sums) {
+    double n = sums.count();
+    tile.forEachRun(sums.lanes, (feature, from, to) -> {
+      // All lanes have as many elements, so that their mean is the mean of their means.
+      double first = sums.mean[from];
+      double sum = 0;
+      for (int i = from; i < to; i++) {
+        sum += sums.mean[i] - first;
+      }
+      double runMean = first + sum / (to - from);
+      double runSquares = 0;
+      for (int i = from; i < to; i++) {
+        double d = sums.mean[i] - runMean;
+        runSquares += sums.squares[i] + n * d * d;
+      }
+      double before = mean[feature];
+      double total = count[feature] + n * (to - from);
+      double share = n * (to - from) / total;
+      double d = runMean - before;
+      mean[feature] = before + share * d;
+      squares[feature] += runSquares + share * count[feature] * d * d;
+      count[feature] = total;
+      if (sums.upstream.length > 0) {
+        double deviation = upstream[feature] * (before - mean[feature]);
+        for (int i = from; i < to; i++) {
+          deviation +=
+              sums.upstreamDeviation[i] + sums.upstream[i] * (sums.mean[i] - mean[feature]);
+          upstream[feature] += sums.upstream[i];
+        }
+        upstreamDeviation[feature] += deviation;
+      }
+    });
+  }
+
+  double mean(int feature) {
+    return mean[feature];
   }
 
   /** Biased. */
-  double variance() {
-    return squares / count;
+  double variance(int feature) {
+    return squares[feature] / count[feature];
   }
 
   /** {@code sum(dy)}. */
-  double upstream() {
-    return upstream;
+  double upstream(int feature) {
+    return upstream[feature];
   }
 
   /** {@code sum(dy * (x - center))}. */
-  double upstreamAround(double center) {
-    return upstreamDeviation + upstream * (mean - center);
-  }
-
-  // Four sums side by side: one alone waits for each addition before the next.
-
-  private static double meanOf(double[] x, int length) {
-    double shift = x[0];
-    double s0 = 0;
-    double s1 = 0;
-    double s2 = 0;
-    double s3 = 0;
-    int i = 0;
-    for (; i + 3 < length; i += 4) {
-      s0 += x[i] - shift;
-      s1 += x[i + 1] - shift;
-      s2 += x[i + 2] - shift;
-      s3 += x[i + 3] - shift;
-    }
-    for (; i < length; i++) {
-      s0 += x[i] - shift;
-    }
-    return shift + ((s0 + s1) + (s2 + s3)) / length;
-  }
-
-  private static double squaresAround(double mean, double[] x, int length) {
-    double s0 = 0;
-    double s1 = 0;
-    double s2 = 0;
-    double s3 = 0;
-    int i = 0;
-    for (; i + 3 < length; i += 4) {
-      double d0 = x[i] - mean;
-      double d1 = x[i + 1] - mean;
-      double d2 = x[i + 2] - mean;
-      double d3 = x[i + 3] - mean;
-      s0 += d0 * d0;
-      s1 += d1 * d1;
-      s2 += d2 * d2;
-      s3 += d3 * d3;
-    }
-    for (; i < length; i++) {
-      double d = x[i] - mean;
-      s0 += d * d;
-    }
-    return (s0 + s1) + (s2 + s3);
+  double upstreamAround(int feature, double center) {
+    return upstreamDeviation[feature] + upstream[feature] * (mean[feature] - center);
   }
 }

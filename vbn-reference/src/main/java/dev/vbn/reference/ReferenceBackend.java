@@ -13,20 +13,15 @@ import dev.vbn.spi.Scope;
 import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.spi.VbnBackend;
 import java.util.Set;
-import java.util.function.IntConsumer;
-import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The kernels in plain Java, in 64-bit arithmetic, feature by feature: the statistics of a feature
- * read it once and its output reads and writes it once. Large batches spread their features over
- * the common pool; each feature is computed by one thread in one order, so that the result does not
- * depend on their number.
+ * The kernels in plain Java, in 64-bit arithmetic, tile by tile: statistics read a tile once, and
+ * its output reads and writes it once more, while it is in cache. Large batches spread their tiles
+ * over the common pool; each tile is computed by one thread in one order, so that the result does
+ * not depend on their number.
  */
 final class ReferenceBackend implements VbnBackend<HostTensor> {
-  /** Below this many elements, handing work to other threads costs more than it saves. */
-  private static final long PARALLEL_SIZE = 1 << 15;
-
   private volatile boolean closed;
 
   @Override
@@ -75,15 +70,18 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
   @Override
   public Moments<HostTensor> statistics(HostTensor x, Geometry geometry) {
     requireOpen();
-    FeatureBlocks input = new FeatureBlocks(x, geometry);
-    int elements = (int) geometry.elementsPerFeature();
+    Strips elements = Strips.of(x, null, null);
+    int rows = (int) (geometry.batch() * geometry.before());
     int features = (int) geometry.features();
     double[] mean = new double[features];
     double[] variance = new double[features];
-    forEachFeature(geometry, feature -> {
-      GroupSums sums = sums(input, feature, 0, elements, newBlock(elements));
-      mean[feature] = sums.mean();
-      variance[feature] = sums.variance();
+    Tile.forEach(geometry, tile -> {
+      GroupSums sums = new GroupSums(tile, rows, false);
+      sums.take(elements, 0, rows);
+      for (int i = 0; i < tile.features; i++) {
+        mean[tile.firstFeature + i] = sums.mean(i);
+        variance[tile.firstFeature + i] = sums.variance(i);
+      }
     });
     return new Moments<>(HostTensor.of(mean, features), HostTensor.of(variance, features));
   }
@@ -97,54 +95,36 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       @Nullable HostTensor beta,
       @Nullable HostTensor output) {
     requireOpen();
-    Geometry geometry = how.geometry();
     HostTensor result = output != null ? output : HostTensor.zeros(x.dtype(), x.shape());
-    FeatureBlocks input = new FeatureBlocks(x, geometry);
-    FeatureBlocks normalized = new FeatureBlocks(result, geometry);
-    int features = (int) geometry.features();
+    Strips elements = Strips.of(x, null, result);
+    int features = (int) how.geometry().features();
     int groups = groups(how);
-    int elements = (int) geometry.elementsPerFeature() / groups;
+    int rows = rowsOfGroup(how);
     double[] mean = new double[groups * features];
     double[] variance = new double[groups * features];
-    forEachFeature(geometry, feature -> {
-      double[] block = newBlock(elements);
-      double offset = beta == null ? 0 : beta.get(feature);
+    Tile.forEach(how.geometry(), tile -> {
+      GroupSums sums = new GroupSums(tile, rows, false);
+      Affine affine = new Affine(tile, rows);
       for (int group = 0; group < groups; group++) {
-        int first = group * elements;
-        Mixture mixture = mix(input, feature, first, elements, block, how, reference);
-        mean[group * features + feature] = mixture.mean();
-        variance[group * features + feature] = mixture.variance();
-        double center = mixture.mean();
-        double factor = (gamma == null ? 1 : gamma.get(feature)) / mixture.deviation();
-        for (int done = 0; done < elements; done += block.length) {
-          int length = Math.min(block.length, elements - done);
-          input.read(feature, first + done, block, length);
-          for (int i = 0; i < length; i++) {
-            block[i] = factor * (block[i] - center) + offset;
-          }
-          normalized.write(feature, first + done, block, length);
+        if (how.scope() != Scope.NONE) {
+          sums.take(elements, group * rows, rows);
         }
+        for (int i = 0; i < tile.features; i++) {
+          int feature = tile.firstFeature + i;
+          Mixture mixture = mix(how, reference, feature, sums.mean(i), sums.variance(i));
+          mean[group * features + feature] = mixture.mean();
+          variance[group * features + feature] = mixture.variance();
+          affine.center[i] = mixture.mean();
+          affine.factor[i] = scale(gamma, feature) / mixture.deviation();
+          affine.offset[i] = beta == null ? 0 : beta.get(feature);
+        }
+        affine.normalize(elements, group * rows, rows);
       }
     });
     long[] shape =
         how.scope() == Scope.EXAMPLE ? new long[] {groups, features} : new long[] {features};
     return new Normalized<>(
         result, new Moments<>(HostTensor.of(mean, shape), HostTensor.of(variance, shape)));
-  }
-
-  private static Mixture mix(
-      FeatureBlocks input,
-      int feature,
-      int first,
-      int elements,
-      double[] block,
-      Normalization how,
-      @Nullable Moments<HostTensor> reference) {
-    if (how.scope() == Scope.NONE) {
-      return mix(how, reference, feature, 0, 0);
-    }
-    GroupSums sums = sums(input, feature, first, elements, block);
-    return mix(how, reference, feature, sums.mean(), sums.variance());
   }
 
   private static Mixture mix(
@@ -163,15 +143,8 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
             how);
   }
 
-  private static GroupSums sums(
-      FeatureBlocks input, int feature, int first, int elements, double[] block) {
-    GroupSums sums = new GroupSums();
-    for (int done = 0; done < elements; done += block.length) {
-      int length = Math.min(block.length, elements - done);
-      input.read(feature, first + done, block, length);
-      sums.add(block, length);
-    }
-    return sums;
+  private static double scale(@Nullable HostTensor gamma, int feature) {
+    return gamma == null ? 1 : gamma.get(feature);
   }
 
   @Override
@@ -180,65 +153,46 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       HostTensor upstream,
       Normalization how,
       @Nullable Moments<HostTensor> reference,
-      @Nullable HostTensor gamma,
-      ReferenceGradient referenceGradient) {
+      @Nullable HostTensor gamma) {
     requireOpen();
-    Geometry geometry = how.geometry();
     HostTensor dx = HostTensor.zeros(x.dtype(), x.shape());
-    FeatureBlocks input = new FeatureBlocks(x, geometry);
-    FeatureBlocks outer = new FeatureBlocks(upstream, geometry);
-    FeatureBlocks inner = new FeatureBlocks(dx, geometry);
-    int features = (int) geometry.features();
+    Strips elements = Strips.of(x, upstream, dx);
+    int features = (int) how.geometry().features();
     int groups = groups(how);
-    int elements = (int) geometry.elementsPerFeature() / groups;
+    int rows = rowsOfGroup(how);
+    double n = how.geometry().elementsPerFeature() / (double) groups;
     double w = how.weight();
     double[] dgamma = new double[features];
     double[] dbeta = new double[features];
     double[] dMean = new double[features];
     double[] dVariance = new double[features];
-    forEachFeature(geometry, feature -> {
-      double[] block = newBlock(elements);
-      double[] upstreamBlock = newBlock(elements);
-      double scale = gamma == null ? 1 : gamma.get(feature);
+    Tile.forEach(how.geometry(), tile -> {
+      GroupSums sums = new GroupSums(tile, rows, true);
+      Affine affine = new Affine(tile, rows);
       for (int group = 0; group < groups; group++) {
-        int first = group * elements;
-        GroupSums sums = new GroupSums();
-        for (int done = 0; done < elements; done += block.length) {
-          int length = Math.min(block.length, elements - done);
-          input.read(feature, first + done, block, length);
-          outer.read(feature, first + done, upstreamBlock, length);
-          sums.add(block, upstreamBlock, length);
+        sums.take(elements, group * rows, rows);
+        for (int i = 0; i < tile.features; i++) {
+          int feature = tile.firstFeature + i;
+          Mixture mixture = mix(how, reference, feature, sums.mean(i), sums.variance(i));
+          double s = mixture.deviation();
+          double factor = scale(gamma, feature) / s;
+          double a = sums.upstream(i);
+          double b = sums.upstreamAround(i, mixture.mean()) / s;
+          double dm = -factor * a;
+          double dv = -factor / (2 * s) * b;
+          dbeta[feature] += a;
+          dgamma[feature] += b;
+          dMean[feature] += (1 - w) * dm - 2 * w * (1 - w) * mixture.difference() * dv;
+          dVariance[feature] += (1 - w) * dv;
+          affine.center[i] = mixture.mean();
+          affine.factor[i] = factor;
+          affine.slope[i] = factor * w / n * b / s;
+          affine.offset[i] = factor * w / n * a;
         }
-        Mixture mixture = mix(how, reference, feature, sums.mean(), sums.variance());
-        double s = mixture.deviation();
-        double a = sums.upstream();
-        double b = sums.upstreamAround(mixture.mean()) / s;
-        double dm = -scale / s * a;
-        double dv = -scale / (2 * s * s) * b;
-        dbeta[feature] += a;
-        dgamma[feature] += b;
-        dMean[feature] += (1 - w) * dm - 2 * w * (1 - w) * mixture.difference() * dv;
-        dVariance[feature] += (1 - w) * dv;
-
-        double factor = scale / s;
-        double center = mixture.mean();
-        // Weight 0 leaves an element's gradient to itself: 0 * NaN is NaN.
-        double constant = w == 0 ? 0 : factor * w / elements * a;
-        double slope = w == 0 ? 0 : factor * w / elements * b / s;
-        for (int done = 0; done < elements; done += block.length) {
-          int length = Math.min(block.length, elements - done);
-          outer.read(feature, first + done, upstreamBlock, length);
-          if (w == 0) {
-            for (int i = 0; i < length; i++) {
-              block[i] = factor * upstreamBlock[i];
-            }
-          } else {
-            input.read(feature, first + done, block, length);
-            for (int i = 0; i < length; i++) {
-              block[i] = factor * upstreamBlock[i] - constant - slope * (block[i] - center);
-            }
-          }
-          inner.write(feature, first + done, block, length);
+        if (w == 0) {
+          affine.scaleUpstream(elements, group * rows, rows);
+        } else {
+          affine.differentiate(elements, group * rows, rows);
         }
       }
     });
@@ -246,7 +200,7 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
         dx,
         HostTensor.of(dgamma, features).to(x.dtype().parameterType()),
         HostTensor.of(dbeta, features).to(x.dtype().parameterType()),
-        referenceGradient == ReferenceGradient.DETACHED
+        reference == null || how.referenceGradient() == ReferenceGradient.DETACHED
             ? null
             : new Moments<>(HostTensor.of(dMean, features), HostTensor.of(dVariance, features)));
   }
@@ -260,22 +214,17 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       long elements) {
     requireOpen();
     HostTensor dr = HostTensor.zeros(r.dtype(), r.shape());
-    FeatureBlocks input = new FeatureBlocks(r, geometry);
-    FeatureBlocks inner = new FeatureBlocks(dr, geometry);
-    int chunk = (int) geometry.elementsPerFeature();
-    forEachFeature(geometry, feature -> {
-      double[] block = newBlock(chunk);
-      double center = statistics.mean().get(feature);
-      double constant = gradient.mean().get(feature) / elements;
-      double slope = 2 * gradient.variance().get(feature) / elements;
-      for (int done = 0; done < chunk; done += block.length) {
-        int length = Math.min(block.length, chunk - done);
-        input.read(feature, done, block, length);
-        for (int i = 0; i < length; i++) {
-          block[i] = constant + slope * (block[i] - center);
-        }
-        inner.write(feature, done, block, length);
+    Strips strips = Strips.of(r, null, dr);
+    int rows = (int) (geometry.batch() * geometry.before());
+    Tile.forEach(geometry, tile -> {
+      Affine affine = new Affine(tile, rows);
+      for (int i = 0; i < tile.features; i++) {
+        int feature = tile.firstFeature + i;
+        affine.center[i] = statistics.mean().get(feature);
+        affine.factor[i] = 2 * gradient.variance().get(feature) / elements;
+        affine.offset[i] = gradient.mean().get(feature) / elements;
       }
+      affine.normalize(strips, 0, rows);
     });
     return dr;
   }
@@ -284,13 +233,8 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
     return how.scope() == Scope.EXAMPLE ? (int) how.geometry().batch() : 1;
   }
 
-  private static double[] newBlock(int elements) {
-    return new double[Math.min(elements, FeatureBlocks.LENGTH)];
-  }
-
-  private static void forEachFeature(Geometry geometry, IntConsumer work) {
-    IntStream features = IntStream.range(0, (int) geometry.features());
-    (geometry.size() < PARALLEL_SIZE ? features : features.parallel()).forEach(work);
+  private static int rowsOfGroup(Normalization how) {
+    return (int) (how.geometry().batch() * how.geometry().before()) / groups(how);
   }
 
   private void requireOpen() {

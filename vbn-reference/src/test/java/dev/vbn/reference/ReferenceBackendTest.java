@@ -29,7 +29,8 @@ class ReferenceBackendTest {
     Moments<HostTensor> reference =
         new Moments<>(HostTensor.of(new double[24], 24), HostTensor.of(ones(24), 24));
     for (Scope scope : new Scope[] {Scope.BATCH, Scope.EXAMPLE}) {
-      Normalization how = new Normalization(Geometry.of(x.shape(), 1), scope, 0.125, 1e-5);
+      Normalization how = new Normalization(
+          Geometry.of(x.shape(), 1), scope, 0.125, 1e-5, ReferenceGradient.ATTACHED);
       Result one = inPool(1, x, upstream, how, reference);
       for (int threads : new int[] {2, 3, 8}) {
         Result many = inPool(threads, x, upstream, how, reference);
@@ -55,7 +56,7 @@ class ReferenceBackendTest {
     try {
       return pool.submit(() -> new Result(
               backend.forward(x, how, reference, null, null, null),
-              backend.backward(x, upstream, how, reference, null, ReferenceGradient.ATTACHED)))
+              backend.backward(x, upstream, how, reference, null)))
           .join();
     } finally {
       pool.shutdown();

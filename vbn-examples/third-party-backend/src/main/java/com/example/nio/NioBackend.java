@@ -62,7 +62,9 @@ final class NioBackend implements VbnBackend<NioTensor> {
   @Override
   public Moments<NioTensor> statistics(NioTensor x, Geometry geometry) {
     requireOpen();
-    Groups groups = new Groups(x, new Normalization(geometry, Scope.BATCH, 1, 0), null);
+    Normalization whole =
+        new Normalization(geometry, Scope.BATCH, 1, 0, ReferenceGradient.DETACHED);
+    Groups groups = new Groups(x, whole, null);
     return moments(groups.m, groups.v, groups.features);
   }
 
@@ -94,8 +96,7 @@ final class NioBackend implements VbnBackend<NioTensor> {
       NioTensor dy,
       Normalization how,
       Moments<NioTensor> reference,
-      NioTensor gamma,
-      ReferenceGradient referenceGradient) {
+      NioTensor gamma) {
     requireOpen();
     Groups groups = new Groups(x, how, reference);
     double[] a = groups.sums(dy::get);
@@ -130,7 +131,9 @@ final class NioBackend implements VbnBackend<NioTensor> {
         dx,
         NioTensor.of(type, shape, i -> dgamma[i]),
         NioTensor.of(type, shape, i -> dbeta[i]),
-        referenceGradient == ReferenceGradient.DETACHED ? null : moments(dmr, dvr, shape));
+        reference == null || how.referenceGradient() == ReferenceGradient.DETACHED
+            ? null
+            : moments(dmr, dvr, shape));
   }
 
   @Override
