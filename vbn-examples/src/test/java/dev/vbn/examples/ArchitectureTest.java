@@ -77,8 +77,28 @@ class ArchitectureTest {
   }
 
   @Test
+  void onlyTheDjlBackendUsesDjl() {
+    seen("dev.vbn.djl.DjlBackend", "dev.vbn.djl.DjlProvider", "dev.vbn.VirtualBatchNorm");
+    noClasses()
+        .that()
+        .resideOutsideOfPackage("dev.vbn.djl..")
+        .should()
+        .dependOnClassesThat()
+        .resideInAPackage("ai.djl..")
+        .check(CLASSES);
+    classes()
+        .that()
+        .resideInAPackage("dev.vbn.djl..")
+        .should()
+        .onlyDependOnClassesThat()
+        .resideInAnyPackage(allowed(
+            "dev.vbn.djl..", "ai.djl", "ai.djl.engine", "ai.djl.ndarray", "ai.djl.ndarray.types"))
+        .check(CLASSES);
+  }
+
+  @Test
   void noProviderKnowsAnother() {
-    seen("dev.vbn.reference.ReferenceProvider");
+    seen("dev.vbn.reference.ReferenceProvider", "dev.vbn.djl.DjlProvider");
     slices()
         .matching("dev.vbn.(reference|djl|nd4j|cuda)..")
         .should()
