@@ -1,5 +1,6 @@
 package dev.vbn.cli;
 
+import dev.vbn.demo.Digits;
 import dev.vbn.DType;
 import dev.vbn.HostTensor;
 import dev.vbn.LiveOutput;

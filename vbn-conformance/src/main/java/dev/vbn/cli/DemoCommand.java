@@ -1,5 +1,6 @@
 package dev.vbn.cli;
 
+import dev.vbn.demo.Digits;
 import dev.vbn.BackendCandidate;
 import dev.vbn.BackendUnavailableException;
 import dev.vbn.DType;
