@@ -1,0 +1,321 @@
+package dev.vbn.djl;
+
+import ai.djl.engine.Engine;
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import dev.vbn.DType;
+import dev.vbn.Gradients;
+import dev.vbn.HostTensor;
+import dev.vbn.ReferenceGradient;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.Geometry;
+import dev.vbn.spi.Moments;
+import dev.vbn.spi.Normalization;
+import dev.vbn.spi.Normalized;
+import dev.vbn.spi.Scope;
+import dev.vbn.spi.UnsupportedCapabilityException;
+import dev.vbn.spi.VbnBackend;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The kernels as operations on {@code NDArray}: what is as large as the batch in the batch's own
+ * width, what is per feature in 64 bits. Recorded by a {@code GradientCollector}, {@link
+ * #statistics} and {@link #forward} have the gradients that {@link #backward} computes.
+ */
+final class DjlBackend implements VbnBackend<NDArray> {
+  private final NDManager manager;
+  private final Set<Capability> capabilities;
+  private volatile boolean closed;
+
+  DjlBackend(Engine engine) {
+    manager = engine.newBaseManager();
+    // No engine gets BFLOAT16: DJL has the name, and on PyTorch using it aborts the JVM.
+    capabilities = Workspace.PYTORCH.equals(engine.getEngineName())
+        ? Set.of(Capability.FLOAT64, Capability.FLOAT16)
+        : Set.of(Capability.FLOAT64);
+  }
+
+  @Override
+  public Class<NDArray> tensorType() {
+    return NDArray.class;
+  }
+
+  @Override
+  public Set<Capability> capabilities() {
+    return capabilities;
+  }
+
+  @Override
+  public long[] shape(NDArray tensor) {
+    requireOpen();
+    return tensor.getShape().getShape().clone();
+  }
+
+  @Override
+  public DType dtype(NDArray tensor) {
+    requireOpen();
+    return switch (tensor.getDataType()) {
+      case FLOAT32 -> DType.FLOAT32;
+      case FLOAT64 -> DType.FLOAT64;
+      case FLOAT16 -> DType.FLOAT16;
+      case BFLOAT16 -> DType.BFLOAT16;
+      default ->
+        throw new IllegalArgumentException(
+            "array is " + tensor.getDataType() + "; expected FLOAT32 or " + capabilities);
+    };
+  }
+
+  @Override
+  public NDArray fromHost(HostTensor host, DType dtype) {
+    requireOpen();
+    Shape shape = new Shape(host.shape());
+    return switch (dtype) {
+      case FLOAT32 -> Workspace.copyOf(manager, host.to(dtype).floats(), shape);
+      case FLOAT64 -> {
+        requireCapability(Capability.FLOAT64);
+        yield Workspace.copyOf(manager, host.toDoubles(), shape, DataType.FLOAT64);
+      }
+      case FLOAT16 -> narrow(host.to(dtype), shape, Capability.FLOAT16, DataType.FLOAT16);
+      case BFLOAT16 -> narrow(host.to(dtype), shape, Capability.BFLOAT16, DataType.BFLOAT16);
+    };
+  }
+
+  private NDArray narrow(HostTensor rounded, Shape shape, Capability capability, DataType type) {
+    requireCapability(capability);
+    try (NDArray array = Workspace.copyOf(manager, rounded.floats(), shape)) {
+      return array.toType(type, false);
+    }
+  }
+
+  private void requireCapability(Capability capability) {
+    if (!capabilities.contains(capability)) {
+      throw new UnsupportedCapabilityException(
+          capability,
+          capability + " was asked for; expected FLOAT32 or what engine "
+              + manager.getEngine().getEngineName() + " has: " + capabilities);
+    }
+  }
+
+  @Override
+  public HostTensor toHost(NDArray tensor) {
+    long[] shape = shape(tensor);
+    return switch (tensor.getDataType()) {
+      case FLOAT32 -> HostTensor.of(tensor.toFloatArray(), shape);
+      case FLOAT64 -> HostTensor.of(tensor.toDoubleArray(), shape);
+      default -> {
+        try (NDArray wide = tensor.toType(DataType.FLOAT32, true)) {
+          yield HostTensor.of(wide.toFloatArray(), shape);
+        }
+      }
+    };
+  }
+
+  @Override
+  public void release(NDArray tensor) {
+    tensor.close();
+  }
+
+  @Override
+  public Moments<NDArray> statistics(NDArray x, Geometry geometry) {
+    requireOpen();
+    Layout layout = new Layout(geometry, Scope.BATCH);
+    try (Workspace work = new Workspace(x)) {
+      NDArray view = layout.view(work.enter(x, x.getShape()));
+      Centered centered = Centered.onItself(work, layout, view, false);
+      return results(work, layout, centered.mean(), centered.variance());
+    }
+  }
+
+  private static Moments<NDArray> results(
+      Workspace work, Layout layout, NDArray mean, NDArray variance) {
+    Shape shape = layout.statisticsShape();
+    return new Moments<>(work.result(mean.reshape(shape)), work.result(variance.reshape(shape)));
+  }
+
+  @Override
+  public Normalized<NDArray> forward(
+      NDArray x,
+      Normalization how,
+      @Nullable Moments<NDArray> reference,
+      @Nullable NDArray gamma,
+      @Nullable NDArray beta,
+      @Nullable NDArray output) {
+    requireOpen();
+    Layout layout = new Layout(how.geometry(), how.scope());
+    boolean detached = how.referenceGradient() == ReferenceGradient.DETACHED;
+    try (Workspace work = new Workspace(x)) {
+      Moments<NDArray> given = reference == null ? null : enter(work, layout, reference, detached);
+      NDArray view = layout.view(work.enter(x, x.getShape()));
+      Centered centered = centered(work, layout, view, how, given, given == null && detached);
+      Mixture mixture = mix(work, centered, how, given);
+      Shape perFeature = new Shape(1, layout.features());
+      NDArray scale = gamma == null ? work.constant(1) : work.wide(work.enter(gamma, perFeature));
+      NDArray slope = scale.div(mixture.deviation());
+      NDArray constant = slope.mul(centered.fromOrigin(mixture.mean())).neg();
+      if (beta != null) {
+        constant = constant.add(work.wide(work.enter(beta, perFeature)));
+      }
+      NDArray line = work.cast(centered.line(slope, constant), x.getDataType());
+      // Statistics that are the reference's become results by being copied.
+      boolean alone = given != null && how.scope() == Scope.NONE;
+      NDArray mean = alone ? work.copy(mixture.mean()) : mixture.mean();
+      NDArray variance = alone ? work.copy(mixture.variance()) : mixture.variance();
+      return new Normalized<>(
+          work.result(line.reshape(x.getShape())), results(work, layout, mean, variance));
+    }
+  }
+
+  private static Moments<NDArray> enter(
+      Workspace work, Layout layout, Moments<NDArray> moments, boolean constant) {
+    Shape shape = new Shape(1, layout.features());
+    return constant
+        ? new Moments<>(
+            work.enterConstant(moments.mean(), shape),
+            work.enterConstant(moments.variance(), shape))
+        : new Moments<>(work.enter(moments.mean(), shape), work.enter(moments.variance(), shape));
+  }
+
+  private static Centered centered(
+      Workspace work,
+      Layout layout,
+      NDArray view,
+      Normalization how,
+      @Nullable Moments<NDArray> reference,
+      boolean constantStatistics) {
+    // Weight 0 must not see the live statistics: 0 * NaN is NaN.
+    return how.scope() == Scope.NONE && reference != null
+        ? centeredOn(work, layout, view, reference, how.epsilon())
+        : Centered.onItself(work, layout, view, constantStatistics);
+  }
+
+  private static Centered centeredOn(
+      Workspace work, Layout layout, NDArray view, Moments<NDArray> moments, double epsilon) {
+    double[] means = moments.mean().toDoubleArray();
+    double[] deviations = moments.variance().toDoubleArray();
+    for (int i = 0; i < deviations.length; i++) {
+      deviations[i] = Math.sqrt(deviations[i] + epsilon);
+    }
+    return Centered.on(work, layout, view, means, deviations);
+  }
+
+  private static Mixture mix(
+      Workspace work, Centered centered, Normalization how, @Nullable Moments<NDArray> reference) {
+    if (reference != null && how.scope() == Scope.NONE) {
+      return Mixture.of(work, reference, how.epsilon());
+    }
+    Moments<NDArray> live = new Moments<>(centered.mean(), centered.variance());
+    return reference == null
+        ? Mixture.of(work, live, how.epsilon())
+        : Mixture.of(work, reference, live, how);
+  }
+
+  @Override
+  public Gradients<NDArray> backward(
+      NDArray x,
+      NDArray upstream,
+      Normalization how,
+      @Nullable Moments<NDArray> reference,
+      @Nullable NDArray gamma) {
+    requireOpen();
+    Layout layout = new Layout(how.geometry(), how.scope());
+    double w = how.weight();
+    try (Workspace work = new Workspace(x)) {
+      Moments<NDArray> given = reference == null ? null : enter(work, layout, reference, true);
+      NDArray view = layout.view(work.enterConstant(x, x.getShape()));
+      Centered centered = centered(work, layout, view, how, given, true);
+      Mixture mixture = mix(work, centered, how, given);
+      NDArray s = mixture.deviation();
+      NDArray fromOrigin = centered.fromOrigin(mixture.mean());
+      NDArray dyView = layout.view(work.enterConstant(upstream, x.getShape()));
+      boolean widened = dyView.getDataType() != centered.type();
+      NDArray dy = work.widen(dyView, centered.type());
+      NDArray a = layout.sum(work, dy);
+      NDArray b = centered.sumWith(dy).sub(a.mul(fromOrigin)).div(s);
+      Shape perFeature = new Shape(1, layout.features());
+      NDArray factor = (gamma == null
+              ? work.constant(1)
+              : work.wide(work.enterConstant(gamma, perFeature)))
+          .div(s);
+
+      NDArray dx = work.mul(dy, widened, centered.perElement(factor));
+      if (w != 0) { // an element's gradient is left to itself: 0 * NaN is NaN
+        NDArray through = factor.mul(work.constant(-w / layout.elements()));
+        NDArray slope = through.mul(b).div(s);
+        NDArray constant = through.mul(a).sub(slope.mul(fromOrigin));
+        dx = work.add(dx, true, centered.line(slope, constant));
+      }
+      Moments<NDArray> toReference = null;
+      if (given != null && how.referenceGradient() == ReferenceGradient.ATTACHED) {
+        toReference = toReference(work, layout, mixture, factor, a, b, w);
+      }
+      DataType parameters = centered.type();
+      return new Gradients<>(
+          work.result(work.cast(dx, x.getDataType()).reshape(x.getShape())),
+          work.result(overGroups(layout, work, b, parameters)),
+          work.result(overGroups(layout, work, a, parameters)),
+          toReference);
+    }
+  }
+
+  private static Moments<NDArray> toReference(
+      Workspace work,
+      Layout layout,
+      Mixture mixture,
+      NDArray factor,
+      NDArray a,
+      NDArray b,
+      double w) {
+    NDArray dm = factor.mul(a).mul(work.constant(-(1 - w)));
+    NDArray dv = factor.mul(b).div(mixture.deviation()).mul(work.constant(-(1 - w) / 2));
+    NDArray d = mixture.difference();
+    NDArray dMean = d == null ? dm : dm.sub(d.mul(dv).mul(work.constant(2 * w)));
+    return new Moments<>(
+        work.result(overGroups(layout, work, dMean, DataType.FLOAT64)),
+        work.result(overGroups(layout, work, dv, DataType.FLOAT64)));
+  }
+
+  private static NDArray overGroups(
+      Layout layout, Workspace work, NDArray perGroup, DataType type) {
+    NDArray sum =
+        layout.groups() == 1 ? perGroup.reshape(layout.features()) : perGroup.sum(new int[] {0});
+    return work.cast(sum, type);
+  }
+
+  @Override
+  public NDArray referenceGradient(
+      NDArray r,
+      Geometry geometry,
+      Moments<NDArray> statistics,
+      Moments<NDArray> gradient,
+      long elements) {
+    requireOpen();
+    Layout layout = new Layout(geometry, Scope.BATCH);
+    try (Workspace work = new Workspace(r)) {
+      Moments<NDArray> of = enter(work, layout, statistics, true);
+      Moments<NDArray> to = enter(work, layout, gradient, true);
+      NDArray view = layout.view(work.enterConstant(r, r.getShape()));
+      Centered centered = centeredOn(work, layout, view, of, 0);
+      NDArray slope = to.variance().mul(work.constant(2.0 / elements));
+      NDArray constant = to.mean()
+          .div(work.constant((double) elements))
+          .sub(slope.mul(centered.fromOrigin(of.mean())));
+      NDArray line = work.cast(centered.line(slope, constant), r.getDataType());
+      return work.result(line.reshape(r.getShape()));
+    }
+  }
+
+  private void requireOpen() {
+    if (closed) {
+      throw new IllegalStateException("djl backend used after close; expected an open one");
+    }
+  }
+
+  @Override
+  public void close() {
+    closed = true;
+    manager.close();
+  }
+}

@@ -1,0 +1,115 @@
+package dev.vbn.djl;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.types.Shape;
+import dev.vbn.spi.Geometry;
+import dev.vbn.spi.Scope;
+
+/**
+ * How a batch is viewed, so that an engine sums and broadcasts along long contiguous runs. Values
+ * per group are held as {@code [groups, features]}.
+ *
+ * <p>Sums go over one axis in the arithmetic of the batch and over what is left in 64 bits. Short
+ * runs of a feature are not summed by themselves: whole examples are added up first.
+ */
+final class Layout {
+  /** Shorter runs than this cost an engine more to enter than to walk. */
+  private static final long SHORT_RUN = 64;
+
+  private final Geometry geometry;
+  private final boolean perExample;
+  private final boolean wholeRows;
+
+  Layout(Geometry geometry, Scope scope) {
+    this.geometry = geometry;
+    perExample = scope == Scope.EXAMPLE;
+    wholeRows = !perExample && geometry.after() < SHORT_RUN;
+  }
+
+  /** Elements of a group. */
+  long elements() {
+    return perExample ? geometry.positions() : geometry.elementsPerFeature();
+  }
+
+  /** Groups of one feature. */
+  long groups() {
+    return perExample ? geometry.batch() : 1;
+  }
+
+  long features() {
+    return geometry.features();
+  }
+
+  /** Shape of statistics in the results: without groups where there is one. */
+  Shape statisticsShape() {
+    return perExample ? new Shape(groups(), features()) : new Shape(features());
+  }
+
+  /** Shape of a value per group. */
+  Shape groupShape() {
+    return new Shape(groups(), features());
+  }
+
+  /** The batch, row-major whatever its strides were. */
+  NDArray view(NDArray batch) {
+    NDArray flat = batch.reshape(geometry.size());
+    NDArray view = flat.reshape(viewShape());
+    flat.close();
+    return view;
+  }
+
+  private Shape viewShape() {
+    long rows = geometry.batch() * geometry.before();
+    if (wholeRows) {
+      return new Shape(rows, features() * geometry.after());
+    }
+    return perExample
+        ? new Shape(groups(), geometry.before(), features(), geometry.after())
+        : new Shape(rows, features(), geometry.after());
+  }
+
+  /** Sums of a view over each group, in 64 bits. */
+  NDArray sum(Workspace work, NDArray view) {
+    if (wholeRows) {
+      return work.wide(view.sum(new int[] {0}))
+          .reshape(features(), geometry.after())
+          .sum(new int[] {1})
+          .reshape(groupShape());
+    }
+    if (!perExample) {
+      return work.wide(view.sum(new int[] {2})).sum(new int[] {0}).reshape(groupShape());
+    }
+    return geometry.after() == 1
+        ? work.wide(view.sum(new int[] {1})).reshape(groupShape())
+        : work.wide(view.sum(new int[] {3})).sum(new int[] {1});
+  }
+
+  /** Largest element of a view in each group. */
+  NDArray max(NDArray view) {
+    if (wholeRows) {
+      return view.max(new int[] {0})
+          .reshape(features(), geometry.after())
+          .max(new int[] {1})
+          .reshape(groupShape());
+    }
+    return perExample
+        ? view.max(new int[] {3}).max(new int[] {1})
+        : view.max(new int[] {2}).max(new int[] {0}).reshape(groupShape());
+  }
+
+  /** A value per group, in a shape that broadcasts against a view. */
+  NDArray spread(NDArray perGroup) {
+    if (perExample) {
+      return perGroup.reshape(groups(), 1, features(), 1);
+    }
+    if (!wholeRows) {
+      return perGroup.reshape(1, features(), 1);
+    }
+    return geometry.after() == 1
+        ? perGroup
+        : perGroup
+            .reshape(features(), 1)
+            .broadcast(features(), geometry.after())
+            .reshape(1, features() * geometry.after());
+  }
+}

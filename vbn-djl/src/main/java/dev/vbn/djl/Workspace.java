@@ -1,0 +1,155 @@
+package dev.vbn.djl;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import java.nio.DoubleBuffer;
+import java.nio.FloatBuffer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The arrays of one kernel call. An operation's result belongs to its first operand's manager, so
+ * whatever is computed from arrays that entered here belongs here, and closing frees all of it but
+ * the results, which go to the manager of the input.
+ *
+ * <p>Operations that an engine cannot differentiate, or differentiates wrongly, are avoided here
+ * once for all kernels: arithmetic with a {@code Number} (its memory is freed before the backward
+ * pass reads it), {@code toType} and {@code duplicate} of what has a gradient (PyTorch forgets the
+ * gradient), arrays over Java memory, and in-place operations on what may be recorded.
+ */
+final class Workspace implements AutoCloseable {
+  /** Engine whose intermediate arrays tell by {@code hasGradient} if a graph records them. */
+  static final String PYTORCH = "PyTorch";
+
+  private final NDManager caller;
+  private final NDManager own;
+
+  /** Whether {@code hasGradient} tells if a computed array is part of a graph. */
+  private final boolean graphIsVisible;
+
+  private @Nullable NDArray one;
+
+  Workspace(NDArray input) {
+    caller = input.getManager();
+    own = caller.newSubManager(input.getDevice());
+    graphIsVisible = PYTORCH.equals(caller.getEngine().getEngineName());
+  }
+
+  /** A caller's array in another shape, the array itself left alone. */
+  NDArray enter(NDArray array, Shape shape) {
+    return adopt(array.reshape(shape));
+  }
+
+  /** The same as a constant: no gradient flows back through it. */
+  NDArray enterConstant(NDArray array, Shape shape) {
+    return adopt(array.stopGradient()).reshape(shape);
+  }
+
+  private NDArray adopt(NDArray array) {
+    array.attach(own);
+    return array;
+  }
+
+  /** What the caller gets, and closes. */
+  NDArray result(NDArray array) {
+    array.attach(caller);
+    return array;
+  }
+
+  NDArray constant(double value) {
+    return constant(new double[] {value}, new Shape(1), DataType.FLOAT64);
+  }
+
+  /** In memory of the engine, since a graph may hold on to it for longer than Java does. */
+  NDArray constant(double[] values, Shape shape, DataType type) {
+    return copyOf(own, values, shape, type);
+  }
+
+  /** An array in memory of the engine. */
+  static NDArray copyOf(NDManager manager, double[] values, Shape shape, DataType type) {
+    if (type == DataType.FLOAT64) {
+      try (NDArray view = manager.create(DoubleBuffer.wrap(values), shape, type)) {
+        return view.duplicate();
+      }
+    }
+    float[] floats = new float[values.length];
+    for (int i = 0; i < floats.length; i++) {
+      floats[i] = (float) values[i];
+    }
+    return copyOf(manager, floats, shape);
+  }
+
+  /** An array in memory of the engine. */
+  static NDArray copyOf(NDManager manager, float[] values, Shape shape) {
+    try (NDArray view = manager.create(FloatBuffer.wrap(values), shape, DataType.FLOAT32)) {
+      return view.duplicate();
+    }
+  }
+
+  NDArray wide(NDArray array) {
+    return widen(array, DataType.FLOAT64);
+  }
+
+  /** In a wider type, by promotion, which keeps the graph. */
+  NDArray widen(NDArray array, DataType type) {
+    if (array.getDataType() == type) {
+      return array;
+    }
+    return type == DataType.FLOAT64
+        ? array.mul(one())
+        : array.mul(constant(new double[] {1}, new Shape(1), type));
+  }
+
+  private NDArray one() {
+    NDArray made = one;
+    if (made == null) {
+      made = constant(1);
+      one = made;
+    }
+    return made;
+  }
+
+  /** A copy of its own, in the graph. */
+  NDArray copy(NDArray array) {
+    return array.mul(one());
+  }
+
+  /** In another type, in the graph. */
+  NDArray cast(NDArray array, DataType type) {
+    if (array.getDataType() == type) {
+      return array;
+    }
+    return graphIsVisible && array.hasGradient()
+        ? own.zeros(array.getShape(), type).addi(array)
+        : array.toType(type, false);
+  }
+
+  /** The product, in the place of {@code array} if that may be given up and no graph needs it. */
+  NDArray mul(NDArray array, boolean expendable, NDArray factor) {
+    return expendable && mayOverwrite(array) && mayOverwrite(factor)
+        ? array.muli(factor)
+        : array.mul(factor);
+  }
+
+  NDArray add(NDArray array, boolean expendable, NDArray summand) {
+    return expendable && mayOverwrite(array) && mayOverwrite(summand)
+        ? array.addi(summand)
+        : array.add(summand);
+  }
+
+  NDArray sub(NDArray array, boolean expendable, NDArray subtrahend) {
+    return expendable && mayOverwrite(array) && mayOverwrite(subtrahend)
+        ? array.subi(subtrahend)
+        : array.sub(subtrahend);
+  }
+
+  private boolean mayOverwrite(NDArray array) {
+    return graphIsVisible && !array.hasGradient();
+  }
+
+  @Override
+  public void close() {
+    own.close();
+  }
+}

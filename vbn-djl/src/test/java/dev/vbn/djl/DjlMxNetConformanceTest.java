@@ -1,0 +1,29 @@
+package dev.vbn.djl;
+
+import ai.djl.ndarray.NDArray;
+import dev.vbn.DType;
+import dev.vbn.HostTensor;
+import dev.vbn.conformance.VbnConformance;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.VbnProvider;
+import java.util.List;
+import java.util.Set;
+
+/** The whole kit on the engine that the build names for this JVM: MXNet. */
+class DjlMxNetConformanceTest extends VbnConformance {
+  @Override
+  protected VbnProvider provider() {
+    return new DjlProvider();
+  }
+
+  @Override
+  protected Set<Capability> capabilities() {
+    return Set.of(Capability.FLOAT64);
+  }
+
+  @Override
+  protected List<?> views(VbnBackend<?> backend, HostTensor host) {
+    return Views.of((NDArray) backend.fromHost(host, DType.FLOAT32));
+  }
+}
