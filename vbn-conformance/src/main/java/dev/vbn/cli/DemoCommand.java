@@ -1,6 +1,5 @@
 package dev.vbn.cli;
 
-import dev.vbn.demo.Digits;
 import dev.vbn.BackendCandidate;
 import dev.vbn.BackendUnavailableException;
 import dev.vbn.DType;
@@ -8,6 +7,7 @@ import dev.vbn.VbnBackends;
 import dev.vbn.cli.CompanionStudy.LiveBatch;
 import dev.vbn.cli.CompanionStudy.Method;
 import dev.vbn.cli.CompanionStudy.Outputs;
+import dev.vbn.demo.Digits;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.VbnBackend;

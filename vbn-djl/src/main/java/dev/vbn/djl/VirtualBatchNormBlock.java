@@ -84,12 +84,14 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     super(VERSION);
     this.config = config;
     gamma = config.scale()
-        ? parameter("gamma", Parameter.Type.GAMMA, true, (manager, shape, type) ->
-            manager.randomNormal(GAMMA_MEAN, GAMMA_DEVIATION, shape, type))
+        ? parameter(
+            "gamma",
+            Parameter.Type.GAMMA,
+            true,
+            (manager, shape, type) ->
+                manager.randomNormal(GAMMA_MEAN, GAMMA_DEVIATION, shape, type))
         : null;
-    beta = config.center()
-        ? parameter("beta", Parameter.Type.BETA, true, Initializer.ZEROS)
-        : null;
+    beta = config.center() ? parameter("beta", Parameter.Type.BETA, true, Initializer.ZEROS) : null;
     Initializer unset = VirtualBatchNormBlock::unsetStatistics;
     mean = parameter("referenceMean", Parameter.Type.RUNNING_MEAN, false, unset);
     variance = parameter("referenceVariance", Parameter.Type.RUNNING_VAR, false, unset);
@@ -163,8 +165,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     }
   }
 
-  private static void collect(
-      String name, Block block, Map<String, VirtualBatchNormBlock> blocks) {
+  private static void collect(String name, Block block, Map<String, VirtualBatchNormBlock> blocks) {
     if (block instanceof VirtualBatchNormBlock virtual) {
       blocks.put(name.isEmpty() ? "the block" : name, virtual);
     }
@@ -253,7 +254,8 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
           "the block was given " + inputShapes.length + " input shapes; expected one");
     }
     long[] shape = inputShapes[0].getShape().clone();
-    int axis = config.featureAxis() < 0 ? config.featureAxis() + shape.length : config.featureAxis();
+    int axis =
+        config.featureAxis() < 0 ? config.featureAxis() + shape.length : config.featureAxis();
     for (int i = 0; i < shape.length; i++) {
       if (i != axis && shape[i] < 0) {
         shape[i] = 1;
@@ -378,8 +380,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     Moments<NDArray> moments = statistics.moments();
     assign(mean, moments.mean());
     assign(variance, moments.variance());
-    reference =
-        new Reference(statistics.dtype(), statistics.examples(), statistics.elements());
+    reference = new Reference(statistics.dtype(), statistics.examples(), statistics.elements());
   }
 
   /** Assigns in place: the trainer knows a parameter by its array. */

@@ -158,7 +158,8 @@ abstract class BlockBehavior {
     VirtualBatchNormBlock block =
         referenced(VirtualBatchNormBlock.builder().optScale(false).optCenter(false));
 
-    assertEquals(List.of("referenceMean", "referenceVariance"), block.getParameters().keys());
+    assertEquals(
+        List.of("referenceMean", "referenceVariance"), block.getParameters().keys());
     assertEquals(SHAPE.size(), predict(block, normal(SHAPE)).length);
   }
 
@@ -237,8 +238,7 @@ abstract class BlockBehavior {
           "no reference is set",
           "expected VirtualBatchNormBlock.refresh");
     }
-    assertRefused(
-        IllegalStateException.class, block::referenceStatistics, "no reference is set");
+    assertRefused(IllegalStateException.class, block::referenceStatistics, "no reference is set");
   }
 
   @Test
@@ -284,8 +284,7 @@ abstract class BlockBehavior {
     assertStatistics(hidden, first);
     try (VirtualBatchNorm<NDArray> layer = layerOf(first)) {
       NDArray normalized = layer.reference(hidden).output();
-      assertStatistics(
-          between.forward(store, new NDList(normalized), false).head(), second);
+      assertStatistics(between.forward(store, new NDList(normalized), false).head(), second);
     }
   }
 
@@ -354,8 +353,8 @@ abstract class BlockBehavior {
 
     assertRefused(
         IllegalArgumentException.class,
-        () -> VirtualBatchNormBlock.refresh(
-            identity, training(identity), new NDList(normal(SHAPE))),
+        () ->
+            VirtualBatchNormBlock.refresh(identity, training(identity), new NDList(normal(SHAPE))),
         "has no VirtualBatchNormBlock");
   }
 
@@ -486,7 +485,8 @@ abstract class BlockBehavior {
   private Trainer trainer(Model model) {
     return model.newTrainer(new DefaultTrainingConfig(new SquaredError())
         .optDevices(new Device[] {Device.cpu()})
-        .optOptimizer(Optimizer.adam().optLearningRateTracker(Tracker.fixed(0.01f)).build()));
+        .optOptimizer(
+            Optimizer.adam().optLearningRateTracker(Tracker.fixed(0.01f)).build()));
   }
 
   private Model model(Block network) {
@@ -497,16 +497,19 @@ abstract class BlockBehavior {
 
   @Test
   void aSequentialBlockLearnsByEasyTrain() throws Exception {
-    SequentialBlock network =
-        network(VirtualBatchNormBlock.builder().build(), VirtualBatchNormBlock.builder().build());
+    SequentialBlock network = network(
+        VirtualBatchNormBlock.builder().build(), VirtualBatchNormBlock.builder().build());
     try (Model model = model(network);
         Trainer trainer = trainer(model)) {
       trainer.initialize(new Shape(32, 4));
       NDManager owner = model.getNDManager();
       NDArray x = normal(owner, new Shape(256, 4));
       NDArray y = x.get(":,0:1").mul(x.get(":,1:2")).sign();
-      ArrayDataset data =
-          new ArrayDataset.Builder().setData(x).optLabels(y).setSampling(32, true).build();
+      ArrayDataset data = new ArrayDataset.Builder()
+          .setData(x)
+          .optLabels(y)
+          .setSampling(32, true)
+          .build();
       VirtualBatchNormBlock.refresh(network, trainer::forward, new NDList(x));
       float before = loss(trainer, x, y);
 
@@ -521,7 +524,10 @@ abstract class BlockBehavior {
   }
 
   private static float loss(Trainer trainer, NDArray x, NDArray y) {
-    return trainer.getLoss().evaluate(new NDList(y), trainer.evaluate(new NDList(x))).getFloat();
+    return trainer
+        .getLoss()
+        .evaluate(new NDList(y), trainer.evaluate(new NDList(x)))
+        .getFloat();
   }
 
   @ParameterizedTest
@@ -571,8 +577,8 @@ abstract class BlockBehavior {
 
   @Test
   void whatIsLoadedPredictsTheSameBits() throws Exception {
-    SequentialBlock saved =
-        network(VirtualBatchNormBlock.builder().build(), VirtualBatchNormBlock.builder().build());
+    SequentialBlock saved = network(
+        VirtualBatchNormBlock.builder().build(), VirtualBatchNormBlock.builder().build());
     saved.initialize(manager, DataType.FLOAT32, new Shape(16, 5));
     VirtualBatchNormBlock.refresh(saved, training(saved), new NDList(normal(new Shape(16, 5))));
     NDArray x = normal(new Shape(7, 5));
@@ -623,9 +629,7 @@ abstract class BlockBehavior {
     VirtualBatchNormBlock wide = VirtualBatchNormBlock.builder().build();
     wide.initialize(manager, DataType.FLOAT32, new Shape(4, FEATURES + 1, 5));
     assertRefused(
-        MalformedModelException.class,
-        () -> load(block, save(wide)),
-        "has features 4; expected 3");
+        MalformedModelException.class, () -> load(block, save(wide)), "has features 4; expected 3");
     assertArrayEquals(before, predict(block, x));
     VirtualBatchNormBlock fresh = VirtualBatchNormBlock.builder().optEpsilon(1).build();
     assertThrows(MalformedModelException.class, () -> load(fresh, save(block)));
@@ -649,9 +653,7 @@ abstract class BlockBehavior {
   }
 
   private static void assertRefused(
-      Class<? extends Exception> type,
-      Executable call,
-      String... fragments) {
+      Class<? extends Exception> type, Executable call, String... fragments) {
     String message = assertThrows(type, call).getMessage();
     for (String fragment : fragments) {
       assertTrue(message.contains(fragment), () -> "'" + fragment + "' expected in: " + message);

@@ -78,11 +78,11 @@ public final class GanExample {
   }
 
   private static void table(List<NormRun> runs, PrintStream out) {
-    out.println("One digit's dependence on its companions in the batch, in training; 1 is full ink:");
+    out.println(
+        "One digit's dependence on its companions in the batch, in training; 1 is full ink:");
     out.println();
     String line = "%-20s %12s %14s %12s %12s%n";
-    out.printf(
-        line, "generator", "RMS change", "largest change", "loss D / G", "seconds");
+    out.printf(line, "generator", "RMS change", "largest change", "loss D / G", "seconds");
     for (NormRun run : runs) {
       Gan.Losses losses = run.lastLosses();
       out.printf(

@@ -58,11 +58,7 @@ final class GanPictures {
   }
 
   private static void plot(
-      Canvas canvas,
-      String title,
-      int top,
-      List<NormRun> runs,
-      ToDoubleFunction<Gan.Losses> loss) {
+      Canvas canvas, String title, int top, List<NormRun> runs, ToDoubleFunction<Gan.Losses> loss) {
     double[][] curves =
         runs.stream().map(run -> smooth(run.losses(), loss)).toArray(double[][]::new);
     double highest = 0;
@@ -85,7 +81,8 @@ final class GanPictures {
       int x = PLOT_LEFT + PLOT_WIDTH * i / TICKS;
       canvas.fill(x, top, 1, PLOT_HEIGHT + 6, GRID);
       String label = String.valueOf(steps * i / TICKS);
-      canvas.text(label, x - PixelFont.width(label, SMALL) / 2, top + PLOT_HEIGHT + 14, SMALL, GREY);
+      canvas.text(
+          label, x - PixelFont.width(label, SMALL) / 2, top + PLOT_HEIGHT + 14, SMALL, GREY);
     }
     canvas.frame(PLOT_LEFT, top, PLOT_WIDTH, PLOT_HEIGHT, FRAME);
     for (int i = 0; i < curves.length; i++) {
@@ -146,8 +143,8 @@ final class GanPictures {
     int count = runs.get(0).samples().length;
     int gridWidth = COLUMNS * PITCH;
     int rows = (count + COLUMNS - 1) / COLUMNS;
-    Canvas canvas = new Canvas(
-        MARGIN + (runs.size() + 1) * (gridWidth + MARGIN), 112 + rows * PITCH + MARGIN);
+    Canvas canvas =
+        new Canvas(MARGIN + (runs.size() + 1) * (gridWidth + MARGIN), 112 + rows * PITCH + MARGIN);
     canvas.text("digits, written and generated", MARGIN, 22, LARGE, BLACK);
     float[][] real = new float[count][];
     for (int i = 0; i < count; i++) {
@@ -168,18 +165,11 @@ final class GanPictures {
   private static void grid(Canvas canvas, String title, float[][] digits, int left) {
     canvas.text(title, left, 74, SMALL, BLACK);
     for (int i = 0; i < digits.length; i++) {
-      tile(
-          canvas,
-          digits[i],
-          left + i % COLUMNS * PITCH,
-          104 + i / COLUMNS * PITCH,
-          PIXEL,
-          BLACK);
+      tile(canvas, digits[i], left + i % COLUMNS * PITCH, 104 + i / COLUMNS * PITCH, PIXEL, BLACK);
     }
   }
 
-  private static void tile(
-      Canvas canvas, float[] digit, int left, int top, int pixel, int colour) {
+  private static void tile(Canvas canvas, float[] digit, int left, int top, int pixel, int colour) {
     for (int i = 0; i < digit.length; i++) {
       canvas.fill(
           left + pixel * (i % Digits.SIDE),
@@ -198,37 +188,74 @@ final class GanPictures {
   private static final int LARGE_PITCH = LARGE_TILE + 14;
   private static final int LABELS = 250;
 
-  /** One noise vector's digit among other companions each time, and what has changed. */
+  /** What the full colour of a change stands for. */
+  private static final float FULL_CHANGE = 0.5f;
+
+  /**
+   * The digit of one noise vector among other companions each time, and what has changed: the
+   * vector whose digit changes most under any normalization.
+   */
   static Canvas dependence(List<NormRun> runs) {
-    int batches = runs.get(0).amongCompanions()[0].length;
+    int watched = mostChanged(runs);
+    int batches = runs.get(0).amongCompanions()[watched].length;
     int changes = MARGIN + LABELS + batches * LARGE_PITCH + 24;
-    Canvas canvas =
-        new Canvas(changes + LARGE_PITCH + MARGIN, 140 + runs.size() * (LARGE_PITCH + 24));
+    int bottom = 108 + runs.size() * (LARGE_PITCH + 24);
+    Canvas canvas = new Canvas(changes + LARGE_PITCH + MARGIN, bottom + 48);
     canvas.text("the same noise, in different company", MARGIN, 22, LARGE, BLACK);
+    canvas.text("in batch", MARGIN, 78, SMALL, GREY);
     for (int batch = 0; batch < batches; batch++) {
       canvas.text(
-          "batch " + (batch + 1), MARGIN + LABELS + batch * LARGE_PITCH, 78, SMALL, GREY);
+          String.valueOf(batch + 1),
+          MARGIN + LABELS + batch * LARGE_PITCH + LARGE_TILE / 2 - 5,
+          78,
+          SMALL,
+          GREY);
     }
-    canvas.text("change", changes, 78, SMALL, GREY);
+    canvas.text("moved", changes + 6, 78, SMALL, GREY);
     for (int row = 0; row < runs.size(); row++) {
       NormRun run = runs.get(row);
       int top = 108 + row * (LARGE_PITCH + 24);
       canvas.text(run.norm().label(), MARGIN, top + 10, SMALL, BLACK);
       canvas.text("rms change", MARGIN, top + 36, SMALL, GREY);
       double dependence = run.dependence();
-      canvas.text(
-          dependence == 0 ? "0" : String.format(Locale.ROOT, "%.4f", dependence),
-          MARGIN,
-          top + 56,
-          SMALL,
-          GREY);
-      float[][] digits = run.amongCompanions()[0];
-      for (int batch = 0; batch < digits.length; batch++) {
+      String number =
+          dependence == 0 ? "0: not a bit" : String.format(Locale.ROOT, "%.4f", dependence);
+      canvas.text(number, MARGIN, top + 56, SMALL, GREY);
+      float[][] digits = run.amongCompanions()[watched];
+      for (int batch = 0; batch < batches; batch++) {
         int left = MARGIN + LABELS + batch * LARGE_PITCH;
         tile(canvas, digits[batch], left, top, LARGE_PIXEL, BLACK);
       }
-      tile(canvas, NormRun.ranges(digits), changes, top, LARGE_PIXEL, PURPLE);
+      float[] moved = NormRun.ranges(digits);
+      for (int i = 0; i < moved.length; i++) {
+        moved[i] /= FULL_CHANGE;
+      }
+      tile(canvas, moved, changes, top, LARGE_PIXEL, PURPLE);
     }
+    canvas.text(
+        "full ink is 1. moved: white is 0, purple " + FULL_CHANGE + " and more",
+        MARGIN,
+        bottom + 12,
+        SMALL,
+        GREY);
     return canvas;
+  }
+
+  private static int mostChanged(List<NormRun> runs) {
+    int most = 0;
+    double largest = 0;
+    for (NormRun run : runs) {
+      for (int i = 0; i < run.amongCompanions().length; i++) {
+        double sum = 0;
+        for (float range : NormRun.ranges(run.amongCompanions()[i])) {
+          sum += range;
+        }
+        if (sum > largest) {
+          largest = sum;
+          most = i;
+        }
+      }
+    }
+    return most;
   }
 }

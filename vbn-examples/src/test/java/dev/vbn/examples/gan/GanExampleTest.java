@@ -79,8 +79,7 @@ class GanExampleTest {
   void theSameSeedTrainsTheSameNetwork() throws IOException {
     float[][] samples = new float[2][];
     for (int i = 0; i < 2; i++) {
-      try (Gan gan =
-          new Gan(GeneratorNorm.VIRTUAL, Digits.load(), GanSettings.SHORT)) {
+      try (Gan gan = new Gan(GeneratorNorm.VIRTUAL, Digits.load(), GanSettings.SHORT)) {
         gan.step();
         samples[i] = gan.samples(1, 1)[0];
       }
