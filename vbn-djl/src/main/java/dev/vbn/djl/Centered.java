@@ -246,7 +246,7 @@ final class Centered {
   /** {@code slope * (x - origin) + constant}, of the work type; the values may be gone after it. */
   NDArray line(NDArray slope, NDArray constant) {
     NDArray product = work.mul(values, own, perElement(perScale(slope)));
-    return work.add(product, true, perElement(constant));
+    return work.addToProduct(product, perElement(constant));
   }
 
   /** {@code sum(dy * (x - origin))} of each group. */

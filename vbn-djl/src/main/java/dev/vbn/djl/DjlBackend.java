@@ -122,7 +122,7 @@ final class DjlBackend implements VbnBackend<NDArray> {
   public Moments<NDArray> statistics(NDArray x, Geometry geometry) {
     requireOpen();
     Layout layout = new Layout(geometry, Scope.BATCH);
-    try (Workspace work = new Workspace(x)) {
+    try (Workspace work = Workspace.inGraph(x)) {
       NDArray view = layout.view(work.enter(x, x.getShape()));
       Centered centered = Centered.onItself(work, layout, view, false);
       return results(work, layout, centered.mean(), centered.variance());
@@ -146,7 +146,7 @@ final class DjlBackend implements VbnBackend<NDArray> {
     requireOpen();
     Layout layout = new Layout(how.geometry(), how.scope());
     boolean detached = how.referenceGradient() == ReferenceGradient.DETACHED;
-    try (Workspace work = new Workspace(x)) {
+    try (Workspace work = Workspace.inGraph(x)) {
       Moments<NDArray> given = reference == null ? null : enter(work, layout, reference, detached);
       NDArray view = layout.view(work.enter(x, x.getShape()));
       Centered centered = centered(work, layout, view, how, given, given == null && detached);
@@ -222,30 +222,28 @@ final class DjlBackend implements VbnBackend<NDArray> {
     requireOpen();
     Layout layout = new Layout(how.geometry(), how.scope());
     double w = how.weight();
-    try (Workspace work = new Workspace(x)) {
-      Moments<NDArray> given = reference == null ? null : enter(work, layout, reference, true);
-      NDArray view = layout.view(work.enterConstant(x, x.getShape()));
-      Centered centered = centered(work, layout, view, how, given, true);
+    try (Workspace work = Workspace.ofConstants(x)) {
+      Moments<NDArray> given = reference == null ? null : enter(work, layout, reference, false);
+      NDArray view = layout.view(work.enter(x, x.getShape()));
+      Centered centered = centered(work, layout, view, how, given, false);
       Mixture mixture = mix(work, centered, how, given);
       NDArray s = mixture.deviation();
       NDArray fromOrigin = centered.fromOrigin(mixture.mean());
-      NDArray dyView = layout.view(work.enterConstant(upstream, x.getShape()));
+      NDArray dyView = layout.view(work.enter(upstream, x.getShape()));
       boolean widened = dyView.getDataType() != centered.type();
       NDArray dy = work.widen(dyView, centered.type());
       NDArray a = layout.sum(work, dy);
       NDArray b = centered.sumWith(dy).sub(a.mul(fromOrigin)).div(s);
       Shape perFeature = new Shape(1, layout.features());
-      NDArray factor = (gamma == null
-              ? work.constant(1)
-              : work.wide(work.enterConstant(gamma, perFeature)))
-          .div(s);
+      NDArray factor =
+          (gamma == null ? work.constant(1) : work.wide(work.enter(gamma, perFeature))).div(s);
 
       NDArray dx = work.mul(dy, widened, centered.perElement(factor));
       if (w != 0) { // an element's gradient is left to itself: 0 * NaN is NaN
         NDArray through = factor.mul(work.constant(-w / layout.elements()));
         NDArray slope = through.mul(b).div(s);
         NDArray constant = through.mul(a).sub(slope.mul(fromOrigin));
-        dx = work.add(dx, true, centered.line(slope, constant));
+        dx = work.addToProduct(dx, centered.line(slope, constant));
       }
       Moments<NDArray> toReference = null;
       if (given != null && how.referenceGradient() == ReferenceGradient.ATTACHED) {
@@ -293,10 +291,10 @@ final class DjlBackend implements VbnBackend<NDArray> {
       long elements) {
     requireOpen();
     Layout layout = new Layout(geometry, Scope.BATCH);
-    try (Workspace work = new Workspace(r)) {
-      Moments<NDArray> of = enter(work, layout, statistics, true);
-      Moments<NDArray> to = enter(work, layout, gradient, true);
-      NDArray view = layout.view(work.enterConstant(r, r.getShape()));
+    try (Workspace work = Workspace.ofConstants(r)) {
+      Moments<NDArray> of = enter(work, layout, statistics, false);
+      Moments<NDArray> to = enter(work, layout, gradient, false);
+      NDArray view = layout.view(work.enter(r, r.getShape()));
       Centered centered = centeredOn(work, layout, view, of, 0);
       NDArray slope = to.variance().mul(work.constant(2.0 / elements));
       NDArray constant = to.mean()

@@ -15,30 +15,42 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Operations that an engine cannot differentiate, or differentiates wrongly, are avoided here
  * once for all kernels: arithmetic with a {@code Number} (its memory is freed before the backward
- * pass reads it), {@code toType} and {@code duplicate} of what has a gradient (PyTorch forgets the
- * gradient), arrays over Java memory, and in-place operations on what may be recorded.
+ * pass reads it), {@code toType} and {@code duplicate} on PyTorch (they forget the graph), arrays over
+ * Java memory, and in-place operations on what a graph may need. Whether an array is part of a graph
+ * cannot be asked: {@code hasGradient} speaks of leaves alone.
  */
 final class Workspace implements AutoCloseable {
-  /** Engine whose intermediate arrays tell by {@code hasGradient} if a graph records them. */
+  /** Engine that records in-place operations, and forgets the graph on {@code toType}. */
   static final String PYTORCH = "PyTorch";
 
   private final NDManager caller;
   private final NDManager own;
 
-  /** Whether {@code hasGradient} tells if a computed array is part of a graph. */
-  private final boolean graphIsVisible;
+  private final boolean pytorch;
+  private final boolean forConstants;
 
   private @Nullable NDArray one;
 
-  Workspace(NDArray input) {
+  private Workspace(NDArray input, boolean forConstants) {
     caller = input.getManager();
     own = caller.newSubManager(input.getDevice());
-    graphIsVisible = PYTORCH.equals(caller.getEngine().getEngineName());
+    pytorch = PYTORCH.equals(caller.getEngine().getEngineName());
+    this.forConstants = forConstants;
+  }
+
+  /** For a call that may be part of a graph. */
+  static Workspace inGraph(NDArray input) {
+    return new Workspace(input, false);
+  }
+
+  /** For a call that is part of no graph: whatever enters does so as a constant. */
+  static Workspace ofConstants(NDArray input) {
+    return new Workspace(input, true);
   }
 
   /** A caller's array in another shape, the array itself left alone. */
   NDArray enter(NDArray array, Shape shape) {
-    return adopt(array.reshape(shape));
+    return forConstants ? enterConstant(array, shape) : adopt(array.reshape(shape));
   }
 
   /** The same as a constant: no gradient flows back through it. */
@@ -120,32 +132,26 @@ final class Workspace implements AutoCloseable {
     if (array.getDataType() == type) {
       return array;
     }
-    return graphIsVisible && array.hasGradient()
-        ? own.zeros(array.getShape(), type).addi(array)
-        : array.toType(type, false);
+    return pytorch ? own.zeros(array.getShape(), type).addi(array) : array.toType(type, false);
   }
 
-  /** The product, in the place of {@code array} if that may be given up and no graph needs it. */
+  /** The product, in the place of {@code array} if that is expendable and no graph can need it. */
   NDArray mul(NDArray array, boolean expendable, NDArray factor) {
-    return expendable && mayOverwrite(array) && mayOverwrite(factor)
-        ? array.muli(factor)
-        : array.mul(factor);
+    return expendable && mayOverwrite() ? array.muli(factor) : array.mul(factor);
   }
 
-  NDArray add(NDArray array, boolean expendable, NDArray summand) {
-    return expendable && mayOverwrite(array) && mayOverwrite(summand)
-        ? array.addi(summand)
-        : array.add(summand);
-  }
-
+  /** The difference, likewise. */
   NDArray sub(NDArray array, boolean expendable, NDArray subtrahend) {
-    return expendable && mayOverwrite(array) && mayOverwrite(subtrahend)
-        ? array.subi(subtrahend)
-        : array.sub(subtrahend);
+    return expendable && mayOverwrite() ? array.subi(subtrahend) : array.sub(subtrahend);
   }
 
-  private boolean mayOverwrite(NDArray array) {
-    return graphIsVisible && !array.hasGradient();
+  private boolean mayOverwrite() {
+    return pytorch && forConstants;
+  }
+
+  /** The sum, in the place of {@code product}: the gradient of a product needs its factors alone. */
+  NDArray addToProduct(NDArray product, NDArray summand) {
+    return pytorch ? product.addi(summand) : product.add(summand);
   }
 
   @Override

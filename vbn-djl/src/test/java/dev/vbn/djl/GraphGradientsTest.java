@@ -1,0 +1,8 @@
+package dev.vbn.djl;
+
+class GraphGradientsTest extends GraphGradients {
+  @Override
+  int iterations() {
+    return 300;
+  }
+}

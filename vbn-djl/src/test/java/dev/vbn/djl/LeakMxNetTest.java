@@ -1,0 +1,3 @@
+package dev.vbn.djl;
+
+class LeakMxNetTest extends Leak {}

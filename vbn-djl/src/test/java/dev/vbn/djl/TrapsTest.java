@@ -1,0 +1,152 @@
+package dev.vbn.djl;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import dev.vbn.DType;
+import dev.vbn.HostTensor;
+import dev.vbn.LiveOutput;
+import dev.vbn.ReferenceStatistics;
+import dev.vbn.Variant;
+import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.Moments;
+import dev.vbn.spi.UnsupportedCapabilityException;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/**
+ * What DJL on PyTorch does that would corrupt results or crash the JVM, and that this backend stays
+ * clear of. Gradients that a garbage collection would spoil, or a conversion cut off, are in {@link
+ * GraphGradients}; arrays left behind in {@link Leak}.
+ */
+class TrapsTest {
+  private EngineHere here;
+
+  @BeforeEach
+  void open() {
+    here = EngineHere.open();
+  }
+
+  @AfterEach
+  void close() {
+    if (here != null) {
+      here.close();
+    }
+  }
+
+  private VirtualBatchNorm<NDArray> plain(Variant variant) {
+    VbnConfig config = VbnConfig.of(3).withVariant(variant).withScale(false).withCenter(false);
+    return VirtualBatchNorm.of(here.backend, config, null, null);
+  }
+
+  private NDArray batch(long... shape) {
+    return here.normal(here.manager, 1, 0, 1, DataType.FLOAT32, new Shape(shape));
+  }
+
+  /** Views of an array made by {@code create(float[])} point to Java memory that is gone then. */
+  @Test
+  void viewsOfOurArraysOutliveThem() {
+    List<NDArray> views = new ArrayList<>();
+    for (int i = 0; i < 200; i++) {
+      float[] values = new float[1024];
+      java.util.Arrays.fill(values, i);
+      NDArray array = here.backend.fromHost(HostTensor.of(values, 1024), DType.FLOAT32);
+      views.add(array.reshape(32, 32));
+      array.close();
+    }
+    System.gc();
+    for (int i = 0; i < 200; i++) {
+      java.nio.ByteBuffer.allocateDirect(1 << 16).putLong(0, -1);
+      assertEquals(i * 1024f, views.get(i).sum().getFloat(), "sum of view " + i);
+    }
+  }
+
+  /** {@code mean} takes one axis, so that a naive kernel fails beyond rank 2. */
+  @Test
+  void everyRankHasStatistics() {
+    for (long[] shape : new long[][] {{4, 3}, {2, 3, 2}, {2, 3, 2, 2}, {2, 3, 2, 1, 2}}) {
+      NDArray x = batch(shape);
+      double sum = 0;
+      for (double value : plain(Variant.BATCH).referenceStatistics(x).mean()) {
+        sum += value;
+      }
+      assertEquals(x.mean().getFloat(), sum / 3, 1e-6, "mean over " + x.getShape());
+    }
+  }
+
+  /** {@code toType(same, true)} gives the array itself, and {@code stopGradient} its memory. */
+  @Test
+  void resultsShareNoMemoryWithArguments() {
+    VirtualBatchNorm<NDArray> layer = plain(Variant.REFERENCE_ONLY);
+    for (DataType type : List.of(DataType.FLOAT32, DataType.FLOAT64)) {
+      NDArray x = here.normal(here.manager, 1, 0, 1, type, new Shape(4, 3, 5));
+      ReferenceStatistics<NDArray> statistics = layer.referenceStatistics(x);
+      double[] before = EngineHere.doubles(x);
+      double[] mean = statistics.mean();
+      double[] variance = statistics.variance();
+      LiveOutput<NDArray> live = layer.forward(x, statistics);
+      Moments<NDArray> mixed = live.statistics().moments();
+      live.output().addi(7);
+      mixed.mean().addi(7);
+      mixed.variance().addi(7);
+      HostTensor host = here.backend.toHost(x);
+      if (type == DataType.FLOAT32) {
+        host.floats()[0] = 7;
+      } else {
+        host.doubles()[0] = 7;
+      }
+      assertArrayEquals(before, EngineHere.doubles(x), "x of " + type);
+      assertArrayEquals(mean, statistics.mean(), "reference mean");
+      assertArrayEquals(variance, statistics.variance(), "reference variance");
+    }
+  }
+
+  /** Reading it aborts the JVM: the array must not come into being. */
+  @Test
+  void bfloat16IsRefusedBeforeTheEngineSeesIt() {
+    HostTensor host = HostTensor.zeros(DType.FLOAT32, 2, 3);
+    UnsupportedCapabilityException e = assertThrows(
+        UnsupportedCapabilityException.class, () -> here.backend.fromHost(host, DType.BFLOAT16));
+    assertEquals(Capability.BFLOAT16, e.capability());
+  }
+
+  @Test
+  void integersAreRefused() {
+    NDArray x = here.manager.create(new int[] {1, 2, 3}, new Shape(1, 3));
+    IllegalArgumentException e =
+        assertThrows(IllegalArgumentException.class, () -> plain(Variant.BATCH).reference(x));
+    assertTrue(e.getMessage().contains("int32"), e::getMessage);
+  }
+
+  /** PyTorch sums such a view in another order; what it shows is read all the same. */
+  @Test
+  void everySecondElementIsReadAsSuch() {
+    NDArray x = batch(4, 3, 7);
+    NDArray view = Views.everySecond(x);
+    VirtualBatchNorm<NDArray> layer = plain(Variant.LIVE_BATCH);
+    try (ReferenceStatistics<NDArray> statistics = layer.referenceStatistics(x)) {
+      assertArrayEquals(
+          EngineHere.doubles(layer.forward(x, statistics).output()),
+          EngineHere.doubles(layer.forward(view, statistics).output()),
+          1e-6);
+    }
+  }
+
+  /** Both engines in one JVM make MXNet the default: a named one must be the one that opens. */
+  @Test
+  void theNamedEngineIsOpened() {
+    assertEquals("PyTorch", here.engine.getEngineName());
+    NDArray array = here.backend.fromHost(HostTensor.zeros(DType.FLOAT32, 1), DType.FLOAT32);
+    assertEquals("PyTorch", array.getManager().getEngine().getEngineName());
+  }
+}
