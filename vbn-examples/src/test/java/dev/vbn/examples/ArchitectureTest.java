@@ -77,8 +77,27 @@ class ArchitectureTest {
   }
 
   @Test
+  void theDjlBackendNeedsTheApiAndDjlWithoutAnEngine() {
+    seen("dev.vbn.djl.DjlBackend", "dev.vbn.djl.VirtualBatchNormBlock");
+    classes()
+        .that()
+        .resideInAPackage("dev.vbn.djl..")
+        .should()
+        .onlyDependOnClassesThat()
+        .resideInAnyPackage(allowed(
+            "dev.vbn.djl..",
+            "ai.djl",
+            "ai.djl.engine",
+            "ai.djl.ndarray..",
+            "ai.djl.nn..",
+            "ai.djl.training..",
+            "ai.djl.util"))
+        .check(CLASSES);
+  }
+
+  @Test
   void noProviderKnowsAnother() {
-    seen("dev.vbn.reference.ReferenceProvider");
+    seen("dev.vbn.reference.ReferenceProvider", "dev.vbn.djl.DjlProvider");
     slices()
         .matching("dev.vbn.(reference|djl|nd4j|cuda)..")
         .should()
