@@ -77,8 +77,19 @@ class ArchitectureTest {
   }
 
   @Test
-  void theDjlBackendNeedsTheApiAndDjlWithoutAnEngine() {
-    seen("dev.vbn.djl.DjlBackend", "dev.vbn.djl.VirtualBatchNormBlock");
+  void onlyTheDjlBackendUsesDjl() {
+    seen(
+        "dev.vbn.djl.DjlBackend",
+        "dev.vbn.djl.DjlProvider",
+        "dev.vbn.djl.VirtualBatchNormBlock",
+        "dev.vbn.VirtualBatchNorm");
+    noClasses()
+        .that()
+        .resideOutsideOfPackages("dev.vbn.djl..", "dev.vbn.examples.gan")
+        .should()
+        .dependOnClassesThat()
+        .resideInAPackage("ai.djl..")
+        .check(CLASSES);
     classes()
         .that()
         .resideInAPackage("dev.vbn.djl..")
