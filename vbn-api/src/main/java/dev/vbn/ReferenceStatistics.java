@@ -4,6 +4,7 @@ import static java.util.Objects.requireNonNull;
 
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.VbnBackend;
+import java.util.Arrays;
 
 /**
  * Mean and biased variance of a reference batch per feature, with the counts that weigh them.
@@ -64,6 +65,57 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
       }
     }
     return toBackend(backend, dtype, new Host(mean, variance, examples, elements));
+  }
+
+  /**
+   * Statistics from the backend's own tensors, without a copy. The tensors become the statistics'
+   * own, which release them when closed.
+   *
+   * @param dtype type of the batches they are to be used with
+   * @param moments mean and biased variance, of shape {@code [features]} and type {@link
+   *     VbnBackend#statisticsType}; their values are not looked at
+   * @param examples examples of the reference batch, at least 1
+   * @param elements elements of one feature in the reference batch, at least {@code examples}
+   * @throws IllegalArgumentException if shape or type is another, or a count is too low
+   * @throws NullPointerException if an argument is null
+   */
+  public static <T> ReferenceStatistics<T> of(
+      VbnBackend<T> backend, DType dtype, Moments<T> moments, long examples, long elements) {
+    requireNonNull(backend, "backend is null; expected the backend to use the statistics with");
+    requireNonNull(dtype, "dtype is null; expected the type of the batches");
+    requireNonNull(moments, "moments is null; expected mean and variance");
+    VirtualBatchNorm.requireType(backend, "dtype", dtype);
+    requireCounts(examples, elements);
+    long[] shape = backend.shape(requireNonNull(moments.mean(), "mean is null; expected a tensor"));
+    if (shape.length != 1 || shape[0] < 1) {
+      throw new IllegalArgumentException(
+          "mean has shape " + Arrays.toString(shape) + "; expected [features]");
+    }
+    long[] other =
+        backend.shape(requireNonNull(moments.variance(), "variance is null; expected a tensor"));
+    if (!Arrays.equals(other, shape)) {
+      throw new IllegalArgumentException("variance has shape " + Arrays.toString(other)
+          + "; expected that of the mean, " + Arrays.toString(shape));
+    }
+    requireStatisticsType(backend, dtype, "mean", moments.mean());
+    requireStatisticsType(backend, dtype, "variance", moments.variance());
+    return new ReferenceStatistics<>(
+        backend, dtype, moments, Math.toIntExact(shape[0]), examples, elements);
+  }
+
+  private static <T> void requireStatisticsType(
+      VbnBackend<T> backend, DType dtype, String name, T tensor) {
+    if (backend.dtype(tensor) != backend.statisticsType(dtype)) {
+      throw new IllegalArgumentException(name + " is " + backend.dtype(tensor) + "; expected "
+          + backend.statisticsType(dtype) + " beside batches of " + dtype);
+    }
+  }
+
+  private static void requireCounts(long examples, long elements) {
+    if (examples < 1 || elements < examples) {
+      throw new IllegalArgumentException("reference batch of " + examples + " examples and "
+          + elements + " elements per feature; expected at least 1 example and 1 element of each");
+    }
   }
 
   /**
@@ -233,11 +285,7 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
     private final long elements;
 
     Host(double[] mean, double[] variance, long examples, long elements) {
-      if (examples < 1 || elements < examples) {
-        throw new IllegalArgumentException(
-            "reference batch of " + examples + " examples and " + elements
-                + " elements per feature; expected at least 1 example and 1 element of each");
-      }
+      requireCounts(examples, elements);
       this.mean = mean;
       this.variance = variance;
       this.examples = examples;

@@ -6,8 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertNotSame;
 import static org.junit.jupiter.api.Assertions.assertSame;
 
 import dev.vbn.spi.Capability;
+import dev.vbn.spi.Moments;
 import dev.vbn.testing.RecordingBackend;
 import java.util.Arrays;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -47,6 +49,22 @@ final class ReferenceStatisticsTest {
 
     assertArrayEquals(new double[] {1}, statistics.mean());
     assertArrayEquals(new double[] {2}, statistics.variance());
+  }
+
+  @Test
+  void givenTensorsAreTakenOverAsTheyAre() {
+    HostTensor mean = HostTensor.of(new double[] {1, 2}, 2);
+    HostTensor variance = HostTensor.of(new double[] {3, 4}, 2);
+    var statistics =
+        ReferenceStatistics.of(backend, DType.FLOAT32, new Moments<>(mean, variance), 2, 6);
+
+    assertSame(mean, statistics.moments().mean());
+    assertSame(variance, statistics.moments().variance());
+    assertEquals(
+        "ReferenceStatistics(features=2, dtype=FLOAT32, examples=2, elements=6)",
+        statistics.toString());
+    statistics.close();
+    assertEquals(List.of(mean, variance), backend.released());
   }
 
   @ParameterizedTest

@@ -3,6 +3,7 @@ package dev.vbn;
 import static dev.vbn.testing.Refusals.assertRefused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import dev.vbn.spi.Moments;
 import dev.vbn.testing.RecordingBackend;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
@@ -126,6 +127,37 @@ final class ReferenceStatisticsValidationTest {
         () -> one.merge(two),
         "2 features of FLOAT32",
         "expected 1 features of FLOAT32");
+  }
+
+  @Test
+  void tensorsOfAnotherShapeOrTypeAreRefused() {
+    HostTensor one = HostTensor.of(ONE, 1);
+    HostTensor two = HostTensor.of(TWO, 2);
+    HostTensor square = HostTensor.of(ONE, 1, 1);
+    HostTensor single = HostTensor.of(new float[] {1}, 1);
+
+    assertTensorsRefused(one, two, "variance has shape [2]", "expected that of the mean, [1]");
+    assertTensorsRefused(square, one, "mean has shape [1, 1]", "expected [features]");
+    assertTensorsRefused(
+        single, one, "mean is FLOAT32", "expected FLOAT64 beside batches of FLOAT32");
+    assertTensorsRefused(one, single, "variance is FLOAT32", "expected FLOAT64");
+  }
+
+  private void assertTensorsRefused(HostTensor mean, HostTensor variance, String... fragments) {
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> ReferenceStatistics.of(backend, DType.FLOAT32, new Moments<>(mean, variance), 1, 1),
+        fragments);
+  }
+
+  @Test
+  void tensorsWithImpossibleCountsAreRefused() {
+    HostTensor one = HostTensor.of(ONE, 1);
+
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> ReferenceStatistics.of(backend, DType.FLOAT32, new Moments<>(one, one), 2, 1),
+        "2 examples and 1 elements");
   }
 
   @Test

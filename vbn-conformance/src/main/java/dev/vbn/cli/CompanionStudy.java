@@ -8,6 +8,7 @@ import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.demo.Digits;
 import dev.vbn.spi.VbnBackend;
 import java.util.ArrayList;
 import java.util.Arrays;

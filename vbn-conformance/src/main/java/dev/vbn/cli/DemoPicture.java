@@ -3,14 +3,13 @@ package dev.vbn.cli;
 import dev.vbn.cli.CompanionStudy.LiveBatch;
 import dev.vbn.cli.CompanionStudy.Method;
 import dev.vbn.cli.CompanionStudy.Outputs;
-import java.awt.image.BufferedImage;
+import dev.vbn.demo.Canvas;
+import dev.vbn.demo.Digits;
+import dev.vbn.demo.PixelFont;
 import java.io.IOException;
-import java.io.OutputStream;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
-import javax.imageio.ImageIO;
 
 /**
  * The watched digit before and after: a column for every method, a row for every live batch, and
@@ -47,11 +46,10 @@ final class DemoPicture {
   /** Where the colours end, in standard deviations. */
   private static final double RANGE = 2;
 
-  private final BufferedImage image;
+  private final Canvas canvas;
 
   private DemoPicture(int width, int height) {
-    image = new BufferedImage(width, height, BufferedImage.TYPE_INT_RGB);
-    fill(image, 0, 0, width, height, WHITE);
+    canvas = new Canvas(width, height);
   }
 
   static DemoPicture of(CompanionStudy study, Outputs outputs) {
@@ -71,28 +69,14 @@ final class DemoPicture {
 
   /** Writes the picture as PNG. */
   void write(Path file) throws IOException {
-    ImageIO.setUseCache(false);
-    try (OutputStream out = Files.newOutputStream(file)) {
-      if (!ImageIO.write(image, "png", out)) {
-        throw new IOException("this Java runtime has no PNG writer");
-      }
-    }
-  }
-
-  /** Fills a rectangle. Plain pixels need no graphics environment. */
-  static void fill(BufferedImage image, int left, int top, int width, int height, int colour) {
-    for (int y = top; y < top + height; y++) {
-      for (int x = left; x < left + width; x++) {
-        image.setRGB(x, y, colour);
-      }
-    }
+    canvas.write(file);
   }
 
   private void headings() {
     String variants = "virtual batch norm, by variant";
     int width = left(Method.ALL.size()) + TILE - left(2);
     text(variants, left(2) + (width - PixelFont.width(variants, SMALL)) / 2, 70, SMALL, BLACK);
-    fill(image, left(2), 92, width, 2, FRAME);
+    canvas.fill(left(2), 92, width, 2, FRAME);
     heading("digit", 0);
     for (int method = 0; method < Method.ALL.size(); method++) {
       heading(Method.ALL.get(method).label(), method + 1);
@@ -170,7 +154,7 @@ final class DemoPicture {
     int bar = left + PixelFont.width(title, SMALL) + 16;
     for (int x = 0; x < LEGEND_WIDTH; x++) {
       double value = low + (RANGE - low) * x / (LEGEND_WIDTH - 1);
-      fill(image, bar + x, top, 1, 14, lowColour == WHITE ? moved(value) : diverging(value));
+      canvas.fill(bar + x, top, 1, 14, lowColour == WHITE ? moved(value) : diverging(value));
     }
     String lowest = low == 0 ? "0" : String.format(Locale.ROOT, "%.0f", low);
     String highest = String.format(Locale.ROOT, "%+.0f", RANGE);
@@ -184,25 +168,22 @@ final class DemoPicture {
 
   private void ink(float[] digit, int left, int top, int size) {
     for (int i = 0; i < digit.length; i++) {
-      pixel(i, left, top, size, blend(PAPER, BLACK, digit[i] / INK));
+      pixel(i, left, top, size, Canvas.blend(PAPER, BLACK, digit[i] / INK));
     }
   }
 
   private void pixel(int index, int left, int top, int size, int colour) {
     int x = left + size * (index % Digits.SIDE);
     int y = top + size * (index / Digits.SIDE);
-    fill(image, x, y, size, size, colour);
+    canvas.fill(x, y, size, size, colour);
   }
 
   private void frame(int left, int top) {
-    fill(image, left - 1, top - 1, TILE + 2, 1, FRAME);
-    fill(image, left - 1, top + TILE, TILE + 2, 1, FRAME);
-    fill(image, left - 1, top, 1, TILE, FRAME);
-    fill(image, left + TILE, top, 1, TILE, FRAME);
+    canvas.frame(left, top, TILE, TILE, FRAME);
   }
 
   private void text(String text, int left, int top, int scale, int colour) {
-    PixelFont.draw(image, text, left, top, scale, colour);
+    canvas.text(text, left, top, scale, colour);
   }
 
   private static int left(int column) {
@@ -215,21 +196,10 @@ final class DemoPicture {
 
   /** Blue below the mean, white at it, red above. */
   private static int diverging(double value) {
-    return blend(WHITE, value < 0 ? BLUE : RED, Math.abs(value) / RANGE);
+    return Canvas.blend(WHITE, value < 0 ? BLUE : RED, Math.abs(value) / RANGE);
   }
 
   private static int moved(double value) {
-    return blend(WHITE, PURPLE, value / RANGE);
-  }
-
-  private static int blend(int from, int to, double share) {
-    double clipped = Math.max(0, Math.min(1, share));
-    int colour = 0;
-    for (int shift = 16; shift >= 0; shift -= 8) {
-      int start = from >> shift & 0xff;
-      int end = to >> shift & 0xff;
-      colour |= (int) Math.round(start + clipped * (end - start)) << shift;
-    }
-    return colour;
+    return Canvas.blend(WHITE, PURPLE, value / RANGE);
   }
 }

@@ -86,8 +86,16 @@ class CommandLineGoldenTest {
   void writesStatistics() throws IOException {
     GoldenFile golden = GoldenFile.unpack("live-batch-ncl", directory);
     Path file = directory.resolve("s.npz");
+    // Only where all is computed in 64 bits are they as exact as the tolerances below.
     golden
-        .run("normalize", "--output", directory.resolve("y.npy"), "--statistics", file)
+        .run(
+            "normalize",
+            "--backend",
+            "reference",
+            "--output",
+            directory.resolve("y.npy"),
+            "--statistics",
+            file)
         .succeeded();
     Npz statistics = Npz.read(file);
     assertEquals(

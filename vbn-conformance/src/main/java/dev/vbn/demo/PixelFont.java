@@ -1,6 +1,5 @@
-package dev.vbn.cli;
+package dev.vbn.demo;
 
-import java.awt.image.BufferedImage;
 import java.util.HashMap;
 import java.util.Map;
 
@@ -8,7 +7,7 @@ import java.util.Map;
  * A font of 5x8 dots. The picture's own, because a server's JVM may have no fonts at all, and so
  * that it looks the same everywhere.
  */
-final class PixelFont {
+public final class PixelFont {
   private static final int COLUMNS = 5;
   private static final int ROWS = 8;
 
@@ -78,7 +77,7 @@ final class PixelFont {
   }
 
   /** Width of a text in the image's pixels. */
-  static int width(String text, int scale) {
+  public static int width(String text, int scale) {
     return scale * ((COLUMNS + 1) * text.length() - 1);
   }
 
@@ -87,7 +86,7 @@ final class PixelFont {
    *
    * @param scale pixels per dot
    */
-  static void draw(BufferedImage image, String text, int left, int top, int scale, int colour) {
+  static void draw(Canvas canvas, String text, int left, int top, int scale, int colour) {
     for (int i = 0; i < text.length(); i++) {
       int[] columns = FONT.get(text.charAt(i));
       if (columns == null) {
@@ -98,7 +97,7 @@ final class PixelFont {
         for (int row = 0; row < ROWS; row++) {
           if ((columns[column] >> row & 1) != 0) {
             int x = left + scale * ((COLUMNS + 1) * i + column);
-            DemoPicture.fill(image, x, top + scale * row, scale, scale, colour);
+            canvas.fill(x, top + scale * row, scale, scale, colour);
           }
         }
       }

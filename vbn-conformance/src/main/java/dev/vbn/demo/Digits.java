@@ -1,4 +1,4 @@
-package dev.vbn.cli;
+package dev.vbn.demo;
 
 import static java.nio.charset.StandardCharsets.US_ASCII;
 
@@ -16,19 +16,20 @@ import java.util.zip.GZIPInputStream;
  * Handwritten digits of 8x8 pixels, from 0 (paper) to 16 (ink): "Optical Recognition of Handwritten
  * Digits", E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, CC BY 4.0.
  */
-final class Digits {
+public final class Digits {
   /** Pixels along each side. */
-  static final int SIDE = 8;
+  public static final int SIDE = 8;
 
   /** Pixels of a digit. */
-  static final int PIXELS = SIDE * SIDE;
+  public static final int PIXELS = SIDE * SIDE;
 
   private final List<float[]> images = new ArrayList<>();
   private final List<Integer> labels = new ArrayList<>();
 
   private Digits() {}
 
-  static Digits load() throws IOException {
+  /** Reads them. */
+  public static Digits load() throws IOException {
     Digits digits = new Digits();
     try (InputStream resource = Digits.class.getResourceAsStream("digits.csv.gz")) {
       if (resource == null) {
@@ -49,20 +50,23 @@ final class Digits {
     return digits;
   }
 
-  int count() {
+  /** How many there are. */
+  public int count() {
     return images.size();
   }
 
-  int label(int index) {
+  /** Which digit it is, 0 to 9. */
+  public int label(int index) {
     return labels.get(index);
   }
 
-  float[] image(int index) {
+  /** Its pixels row by row, 0 to 16; not a copy. */
+  public float[] image(int index) {
     return images.get(index);
   }
 
   /** The digits as a batch of shape {@code [digits, pixels]}: each pixel is a feature. */
-  HostTensor batch(List<Integer> indices) {
+  public HostTensor batch(List<Integer> indices) {
     float[] values = new float[indices.size() * PIXELS];
     for (int i = 0; i < indices.size(); i++) {
       System.arraycopy(images.get(indices.get(i)), 0, values, i * PIXELS, PIXELS);

@@ -1,0 +1,512 @@
+package dev.vbn.djl;
+
+import static java.util.Objects.requireNonNull;
+
+import ai.djl.MalformedModelException;
+import ai.djl.engine.Engine;
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.index.NDIndex;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import ai.djl.nn.AbstractBlock;
+import ai.djl.nn.Block;
+import ai.djl.nn.Parameter;
+import ai.djl.training.ParameterStore;
+import ai.djl.training.initializer.Initializer;
+import ai.djl.util.Pair;
+import ai.djl.util.PairList;
+import dev.vbn.DType;
+import dev.vbn.LiveOutput;
+import dev.vbn.ReferenceGradient;
+import dev.vbn.ReferenceOutput;
+import dev.vbn.ReferenceStatistics;
+import dev.vbn.Variant;
+import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.Geometry;
+import dev.vbn.spi.Moments;
+import dev.vbn.spi.VbnBackend;
+import java.io.DataInputStream;
+import java.io.DataOutputStream;
+import java.io.IOException;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Function;
+import java.util.function.UnaryOperator;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Virtual batch normalization as a DJL block, for instance where a {@code BatchNorm} stood in a
+ * {@code SequentialBlock}.
+ *
+ * <p>Before the first batch it needs a reference. {@link #refresh} runs a whole network on a frozen
+ * reference batch, so that every such block in it takes the statistics of what reaches it; call it
+ * once before training, or before every training step as Salimans et al. (2016) do. {@link
+ * #setReference(NDArray)} and {@link #setReference(Iterable)} give one block the reference of its
+ * own input. The statistics are parameters that are not trained, and are saved with the others.
+ *
+ * <p>Training and prediction compute the same function. As with any block, forward passes may share
+ * it between threads only while nobody sets a reference, loads or trains.
+ */
+public final class VirtualBatchNormBlock extends AbstractBlock {
+  private static final byte VERSION = 1;
+  private static final float GAMMA_MEAN = 1;
+  private static final float GAMMA_DEVIATION = 0.02f;
+
+  /** One for each engine in use, for as long as the JVM runs: they hold nothing. */
+  private static final Map<Engine, VbnBackend<NDArray>> BACKENDS = new ConcurrentHashMap<>();
+
+  private final @Nullable Parameter gamma;
+  private final @Nullable Parameter beta;
+  private final Parameter mean;
+  private final Parameter variance;
+
+  /** Its number of features is 1 until the shape of the input is known. */
+  private VbnConfig config;
+
+  private @Nullable Reference reference;
+
+  /** The reference of the step, connected to the frozen inputs by its gradient. */
+  private @Nullable ReferenceStatistics<NDArray> attached;
+
+  /** While {@link #refresh} runs: whether this is part of it, and what the pass has found. */
+  private boolean refreshing;
+
+  private @Nullable ReferenceStatistics<NDArray> found;
+
+  /** What belongs to the values of the two statistics parameters. */
+  private record Reference(DType dtype, long examples, long elements) {}
+
+  private VirtualBatchNormBlock(VbnConfig config) {
+    super(VERSION);
+    this.config = config;
+    gamma = config.scale()
+        ? parameter(
+            "gamma",
+            Parameter.Type.GAMMA,
+            true,
+            (manager, shape, type) ->
+                manager.randomNormal(GAMMA_MEAN, GAMMA_DEVIATION, shape, type))
+        : null;
+    beta = config.center() ? parameter("beta", Parameter.Type.BETA, true, Initializer.ZEROS) : null;
+    Initializer unset = VirtualBatchNormBlock::unsetStatistics;
+    mean = parameter("referenceMean", Parameter.Type.RUNNING_MEAN, false, unset);
+    variance = parameter("referenceVariance", Parameter.Type.RUNNING_VAR, false, unset);
+  }
+
+  private Parameter parameter(
+      String name, Parameter.Type type, boolean trained, Initializer initializer) {
+    return addParameter(Parameter.builder()
+        .setName(name)
+        .setType(type)
+        .optRequiresGrad(trained)
+        .optInitializer(initializer)
+        .build());
+  }
+
+  private static NDArray unsetStatistics(NDManager manager, Shape shape, DataType type) {
+    DType batches = type == DataType.FLOAT64 ? DType.FLOAT64 : DType.FLOAT32;
+    boolean wide = backend(manager).statisticsType(batches) == DType.FLOAT64;
+    return manager.zeros(shape, wide ? DataType.FLOAT64 : DataType.FLOAT32);
+  }
+
+  private static VbnBackend<NDArray> backend(NDManager manager) {
+    return BACKENDS.computeIfAbsent(manager.getEngine(), DjlProvider::open);
+  }
+
+  /** A builder with the defaults of {@link VbnConfig}. */
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  /**
+   * Runs a network on its reference batch: each of its virtual batch normalizations normalises what
+   * reaches it by that batch's own statistics, and keeps these as its reference.
+   *
+   * <p>Call it inside the gradient collector where {@link ReferenceGradient#ATTACHED} is to send
+   * gradients through the reference pass too; then call it in every step, since a graph serves one
+   * backward pass. Where it fails, every block keeps the reference it had.
+   *
+   * @param network a block, or a tree of blocks, that is initialized
+   * @param forward runs the network on inputs, for instance {@code trainer::forward}
+   * @param batch the reference batch, as inputs of the network; stays the caller's
+   * @throws IllegalArgumentException if the network has no virtual batch normalization
+   * @throws IllegalStateException if one of them is not reached exactly once
+   */
+  public static void refresh(Block network, UnaryOperator<NDList> forward, NDList batch) {
+    Map<String, VirtualBatchNormBlock> blocks = new TreeMap<>();
+    collect("", network, blocks);
+    if (blocks.isEmpty()) {
+      throw new IllegalArgumentException(
+          "the network has no VirtualBatchNormBlock; expected at least one");
+    }
+    try (NDManager step = batch.head().getManager().newSubManager()) {
+      NDList inputs = new NDList(batch.size());
+      for (NDArray input : batch) {
+        // A view of its own, so that what is computed from it belongs to the step.
+        NDArray view = input.reshape(input.getShape());
+        view.attach(step);
+        inputs.add(view);
+      }
+      blocks.values().forEach(block -> block.refreshing = true);
+      forward.apply(inputs).attach(step);
+      blocks.forEach((name, block) -> {
+        if (block.found == null) {
+          throw new IllegalStateException(name + " was not reached by the reference batch; expected"
+              + " a pass through every VirtualBatchNormBlock");
+        }
+      });
+      blocks.values().forEach(VirtualBatchNormBlock::keepFound);
+    } finally {
+      blocks.values().forEach(VirtualBatchNormBlock::endRefresh);
+    }
+  }
+
+  private static void collect(String name, Block block, Map<String, VirtualBatchNormBlock> blocks) {
+    if (block instanceof VirtualBatchNormBlock virtual) {
+      blocks.put(name.isEmpty() ? "the block" : name, virtual);
+    }
+    for (Pair<String, Block> child : block.getChildren()) {
+      collect(
+          name.isEmpty() ? child.getKey() : name + "_" + child.getKey(), child.getValue(), blocks);
+    }
+  }
+
+  /**
+   * Takes a batch of this block's input as its reference.
+   *
+   * @throws IllegalStateException if this block is not initialized
+   */
+  public void setReference(NDArray batch) {
+    measure(layer -> layer.referenceStatistics(batch));
+  }
+
+  /**
+   * Takes a batch of this block's input, in chunks along the batch axis, as its reference. One chunk
+   * is used at a time.
+   *
+   * @throws IllegalStateException if this block is not initialized
+   */
+  public void setReference(Iterable<? extends NDArray> chunks) {
+    measure(layer -> layer.referenceStatistics(chunks));
+  }
+
+  private void measure(
+      Function<VirtualBatchNorm<NDArray>, ReferenceStatistics<NDArray>> measurement) {
+    if (!isInitialized()) {
+      throw new IllegalStateException("a reference was set before the block was initialized;"
+          + " expected initialize(manager, type, inputShape) first");
+    }
+    NDManager manager = mean.getArray().getManager();
+    try (VirtualBatchNorm<NDArray> layer = layer(manager, array(gamma), array(beta));
+        ReferenceStatistics<NDArray> statistics = measurement.apply(layer)) {
+      keep(statistics);
+      dropAttached();
+    }
+  }
+
+  /** Whether there is a reference to normalise with. */
+  public boolean hasReference() {
+    return reference != null;
+  }
+
+  /**
+   * A copy of the reference, which the caller closes.
+   *
+   * @throws IllegalStateException if there is none yet
+   */
+  public ReferenceStatistics<NDArray> referenceStatistics() {
+    return detached(mean.getArray().getManager());
+  }
+
+  /** What this block computes; the number of features is 1 until the block is initialized. */
+  public VbnConfig config() {
+    return config;
+  }
+
+  @Override
+  public Shape[] getOutputShapes(Shape[] inputShapes) {
+    features(inputShapes);
+    return inputShapes.clone();
+  }
+
+  @Override
+  public void initialize(NDManager manager, DataType dataType, Shape... inputShapes) {
+    // Beside batches of 16 bits too, parameters have 32.
+    DataType type = dataType == DataType.FLOAT64 ? DataType.FLOAT64 : DataType.FLOAT32;
+    super.initialize(manager, type, inputShapes);
+  }
+
+  @Override
+  protected void prepare(Shape[] inputShapes) {
+    setFeatures(features(inputShapes));
+    Shape shape = new Shape(config.features());
+    getDirectParameters().values().forEach(parameter -> parameter.setShape(shape));
+  }
+
+  /** The number of features that a shape gives, in which lengths of other axes may be unknown. */
+  private int features(Shape[] inputShapes) {
+    if (inputShapes.length != 1) {
+      throw new IllegalArgumentException(
+          "the block was given " + inputShapes.length + " input shapes; expected one");
+    }
+    long[] shape = inputShapes[0].getShape().clone();
+    int axis =
+        config.featureAxis() < 0 ? config.featureAxis() + shape.length : config.featureAxis();
+    for (int i = 0; i < shape.length; i++) {
+      if (i != axis && shape[i] < 0) {
+        shape[i] = 1;
+      }
+    }
+    return Math.toIntExact(Geometry.of(shape, config.featureAxis()).features());
+  }
+
+  private void setFeatures(int features) {
+    config = VbnConfig.of(features)
+        .withEpsilon(config.epsilon())
+        .withFeatureAxis(config.featureAxis())
+        .withVariant(config.variant())
+        .withScale(config.scale())
+        .withCenter(config.center())
+        .withReferenceGradient(config.referenceGradient());
+  }
+
+  @Override
+  protected NDList forwardInternal(
+      ParameterStore parameterStore,
+      NDList inputs,
+      boolean training,
+      @Nullable PairList<String, Object> params) {
+    NDArray x = inputs.singletonOrThrow();
+    NDArray scale = value(parameterStore, gamma, x, training);
+    NDArray offset = value(parameterStore, beta, x, training);
+    try (VirtualBatchNorm<NDArray> layer = layer(x.getManager(), scale, offset)) {
+      if (refreshing) {
+        return new NDList(referencePass(layer, x));
+      }
+      if (training && attached != null) {
+        return new NDList(livePass(layer, x, attached));
+      }
+      try (ReferenceStatistics<NDArray> statistics = detached(x.getManager())) {
+        return new NDList(livePass(layer, x, statistics));
+      }
+    }
+  }
+
+  private NDArray referencePass(VirtualBatchNorm<NDArray> layer, NDArray x) {
+    if (found != null) {
+      throw new IllegalStateException(
+          "the reference batch reached a VirtualBatchNormBlock twice; expected a block of its own"
+              + " at each place");
+    }
+    ReferenceOutput<NDArray> pass = layer.reference(x);
+    found = pass.statistics();
+    return pass.output();
+  }
+
+  private NDArray livePass(
+      VirtualBatchNorm<NDArray> layer, NDArray x, ReferenceStatistics<NDArray> statistics) {
+    LiveOutput<NDArray> live = layer.forward(x, statistics);
+    Moments<NDArray> mixed = live.statistics().moments();
+    mixed.mean().close();
+    mixed.variance().close();
+    return live.output();
+  }
+
+  private VirtualBatchNorm<NDArray> layer(
+      NDManager manager, @Nullable NDArray scale, @Nullable NDArray offset) {
+    return VirtualBatchNorm.of(backend(manager), config, scale, offset);
+  }
+
+  private static @Nullable NDArray value(
+      ParameterStore store, @Nullable Parameter parameter, NDArray x, boolean training) {
+    return parameter == null ? null : store.getValue(parameter, x.getDevice(), training);
+  }
+
+  private static @Nullable NDArray array(@Nullable Parameter parameter) {
+    return parameter == null ? null : parameter.getArray();
+  }
+
+  /**
+   * The values of the parameters. Copies, because automatic differentiation does not bear that what
+   * it has recorded is changed by the next refresh before the backward pass.
+   */
+  private ReferenceStatistics<NDArray> detached(NDManager manager) {
+    Reference values = reference;
+    if (values == null) {
+      throw new IllegalStateException("no reference is set; expected"
+          + " VirtualBatchNormBlock.refresh(network, forward, batch), setReference(batch) or"
+          + " loadParameters before the first batch");
+    }
+    return ReferenceStatistics.of(
+        backend(manager),
+        values.dtype,
+        new Moments<>(copy(mean, manager), copy(variance, manager)),
+        values.examples,
+        values.elements);
+  }
+
+  private static NDArray copy(Parameter parameter, NDManager manager) {
+    NDArray copy = parameter.getArray().toDevice(manager.getDevice(), true);
+    copy.attach(manager);
+    return copy;
+  }
+
+  private void keepFound() {
+    ReferenceStatistics<NDArray> statistics = requireNonNull(found);
+    keep(statistics);
+    dropAttached();
+    if (config.referenceGradient() == ReferenceGradient.ATTACHED) {
+      NDManager manager = mean.getArray().getManager();
+      statistics.moments().mean().attach(manager);
+      statistics.moments().variance().attach(manager);
+      attached = statistics;
+      found = null;
+    }
+  }
+
+  private void endRefresh() {
+    refreshing = false;
+    if (found != null) {
+      found.close();
+      found = null;
+    }
+  }
+
+  private void keep(ReferenceStatistics<NDArray> statistics) {
+    Moments<NDArray> moments = statistics.moments();
+    assign(mean, moments.mean());
+    assign(variance, moments.variance());
+    reference = new Reference(statistics.dtype(), statistics.examples(), statistics.elements());
+  }
+
+  /** Assigns in place: the trainer knows a parameter by its array. */
+  private static void assign(Parameter parameter, NDArray value) {
+    NDArray array = parameter.getArray();
+    try (NDArray constant = value.stopGradient();
+        NDArray here = constant.toDevice(array.getDevice(), false)) {
+      array.set(new NDIndex(":"), here);
+    }
+  }
+
+  private void dropAttached() {
+    if (attached != null) {
+      attached.close();
+      attached = null;
+    }
+  }
+
+  @Override
+  public void clear() {
+    dropAttached();
+    reference = null;
+    super.clear();
+  }
+
+  @Override
+  protected void saveMetadata(DataOutputStream os) throws IOException {
+    saveInputShapes(os);
+    os.writeInt(config.features());
+    os.writeDouble(config.epsilon());
+    os.writeInt(config.featureAxis());
+    os.writeUTF(config.variant().label());
+    os.writeBoolean(config.scale());
+    os.writeBoolean(config.center());
+    os.writeBoolean(reference != null);
+    if (reference != null) {
+      os.writeUTF(reference.dtype.name());
+      os.writeLong(reference.examples);
+      os.writeLong(reference.elements);
+    }
+  }
+
+  @Override
+  protected void loadMetadata(byte loadVersion, DataInputStream is)
+      throws IOException, MalformedModelException {
+    Shape[] shapes = inputShapes;
+    super.loadMetadata(loadVersion, is);
+    boolean accepted = false;
+    try {
+      int features = is.readInt();
+      if (shapes != null) {
+        requireSame("features", features, config.features());
+      }
+      requireSame("epsilon", is.readDouble(), config.epsilon());
+      requireSame("feature axis", is.readInt(), config.featureAxis());
+      requireSame("variant", is.readUTF(), config.variant().label());
+      requireSame("scale", is.readBoolean(), config.scale());
+      requireSame("center", is.readBoolean(), config.center());
+      Reference loaded = null;
+      if (is.readBoolean()) {
+        loaded = new Reference(DType.valueOf(is.readUTF()), is.readLong(), is.readLong());
+      }
+      setFeatures(features);
+      dropAttached();
+      reference = loaded;
+      accepted = true;
+    } finally {
+      if (!accepted) {
+        inputShapes = shapes;
+      }
+    }
+  }
+
+  private static void requireSame(String name, Object saved, Object expected)
+      throws MalformedModelException {
+    if (!saved.equals(expected)) {
+      throw new MalformedModelException(
+          "the saved VirtualBatchNormBlock has " + name + " " + saved + "; expected " + expected);
+    }
+  }
+
+  /** Settings of a block. Each is checked when it is given. */
+  public static final class Builder {
+    private VbnConfig config = VbnConfig.of(1);
+
+    private Builder() {}
+
+    /** Epsilon, added to the variance inside the root; default 1e-5. */
+    public Builder optEpsilon(double epsilon) {
+      config = config.withEpsilon(epsilon);
+      return this;
+    }
+
+    /** How live statistics are taken and weighed; default {@link Variant#LIVE_BATCH}. */
+    public Builder optVariant(Variant variant) {
+      config = config.withVariant(variant);
+      return this;
+    }
+
+    /** Axis of the features, negative if counted from the end; default 1. */
+    public Builder optAxis(int featureAxis) {
+      config = config.withFeatureAxis(featureAxis);
+      return this;
+    }
+
+    /** Whether the output is multiplied by the parameter gamma; default true. */
+    public Builder optScale(boolean scale) {
+      config = config.withScale(scale);
+      return this;
+    }
+
+    /** Whether the parameter beta is added to the output; default true. */
+    public Builder optCenter(boolean center) {
+      config = config.withCenter(center);
+      return this;
+    }
+
+    /** Whether gradients flow through the reference of {@link #refresh}; default not. */
+    public Builder optReferenceGradient(ReferenceGradient referenceGradient) {
+      config = config.withReferenceGradient(referenceGradient);
+      return this;
+    }
+
+    /** The block. */
+    public VirtualBatchNormBlock build() {
+      return new VirtualBatchNormBlock(config);
+    }
+  }
+}

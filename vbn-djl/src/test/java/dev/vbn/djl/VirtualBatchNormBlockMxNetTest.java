@@ -1,0 +1,8 @@
+package dev.vbn.djl;
+
+/** The block on MXNet. */
+final class VirtualBatchNormBlockMxNetTest extends BlockBehavior {
+  VirtualBatchNormBlockMxNetTest() {
+    super("MXNet");
+  }
+}
