@@ -16,6 +16,9 @@ final class Layout {
   /** Shorter runs than this cost an engine more to enter than to walk. */
   private static final long SHORT_RUN = 64;
 
+  /** Longer runs than this are too long for an accumulator of 32 bits that adds one by one. */
+  private static final long LONG_RUN = 8192;
+
   private final Geometry geometry;
   private final boolean perExample;
   private final boolean wholeRows;
@@ -82,6 +85,36 @@ final class Layout {
     return geometry.after() == 1
         ? work.wide(view.sum(new int[] {1})).reshape(groupShape())
         : work.wide(view.sum(new int[] {3})).sum(new int[] {1});
+  }
+
+  /** Sums of a view's squares over each group, in 64 bits. */
+  NDArray sumOfSquares(Workspace work, NDArray view) {
+    long run = geometry.after();
+    while (run > LONG_RUN && run % 2 == 0) {
+      run /= 2;
+    }
+    if (wholeRows || run < SHORT_RUN || run > LONG_RUN || !work.hasFusedNorm(view)) {
+      NDArray squares = view.square();
+      NDArray sums = sum(work, squares);
+      squares.close();
+      return sums;
+    }
+    NDArray runs = view.reshape(groups(), -1, features(), geometry.after() / run, run);
+    NDArray norms = work.wide(runs.norm(new int[] {4}));
+    return norms.square().sum(new int[] {1, 3}).reshape(groupShape());
+  }
+
+  /** {@code slope * view + constant}, with a slope and a constant for each group. */
+  NDArray line(Workspace work, NDArray view, NDArray slope, NDArray constant) {
+    if (wholeRows || (perExample && geometry.before() > 1)) {
+      return work.addToProduct(view.mul(spread(slope)), spread(constant));
+    }
+    long channels = groups() * features();
+    return work.line(
+            view.reshape(-1, channels, geometry.after()),
+            slope.reshape(channels),
+            constant.reshape(channels))
+        .reshape(viewShape());
   }
 
   /** Largest element of a view in each group. */
