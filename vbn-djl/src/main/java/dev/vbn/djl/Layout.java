@@ -16,6 +16,12 @@ final class Layout {
   /** Shorter runs than this cost an engine more to enter than to walk. */
   private static final long SHORT_RUN = 64;
 
+  /** Runs shorter than this are multiplied faster as whole examples. */
+  private static final long VECTOR = 8;
+
+  /** So many rows are added up at a time: more, a power of two apart, contend for lines of cache. */
+  private static final long STRIPS = 16;
+
   /** Longer runs than this are too long for an accumulator of 32 bits that adds one by one. */
   private static final long LONG_RUN = 8192;
 
@@ -74,7 +80,11 @@ final class Layout {
   /** Sums of a view over each group, in 64 bits. */
   NDArray sum(Workspace work, NDArray view) {
     if (wholeRows) {
-      return work.wide(view.sum(new int[] {0}))
+      long row = features() * geometry.after();
+      long rows = view.size() / row;
+      long strips = largestDivisor(rows, STRIPS);
+      NDArray sums = view.reshape(strips, rows / strips * row).sum(new int[] {0});
+      return work.wide(sums.reshape(rows / strips, row).sum(new int[] {0}))
           .reshape(features(), geometry.after())
           .sum(new int[] {1})
           .reshape(groupShape());
@@ -85,6 +95,14 @@ final class Layout {
     return geometry.after() == 1
         ? work.wide(view.sum(new int[] {1})).reshape(groupShape())
         : work.wide(view.sum(new int[] {3})).sum(new int[] {1});
+  }
+
+  private static long largestDivisor(long number, long limit) {
+    long divisor = Math.min(number, limit);
+    while (number % divisor != 0) {
+      divisor--;
+    }
+    return divisor;
   }
 
   /** Sums of a view's squares over each group, in 64 bits. */
@@ -106,7 +124,7 @@ final class Layout {
 
   /** {@code slope * view + constant}, with a slope and a constant for each group. */
   NDArray line(Workspace work, NDArray view, NDArray slope, NDArray constant) {
-    if (wholeRows || (perExample && geometry.before() > 1)) {
+    if (perExample ? geometry.before() > 1 : geometry.after() < VECTOR) {
       return work.addToProduct(view.mul(spread(slope)), spread(constant));
     }
     long channels = groups() * features();

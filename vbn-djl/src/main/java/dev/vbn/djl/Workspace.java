@@ -1,6 +1,7 @@
 package dev.vbn.djl;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
@@ -70,7 +71,15 @@ final class Workspace implements AutoCloseable {
   }
 
   NDArray constant(double value) {
-    return constant(new double[] {value}, new Shape(1), DataType.FLOAT64);
+    Shape scalar = new Shape(1);
+    return (float) value == value
+        ? own.full(scalar, (float) value, DataType.FLOAT64) // a third of the time
+        : constant(new double[] {value}, scalar, DataType.FLOAT64);
+  }
+
+  /** Several of them for the price of one. */
+  NDList constants(double... values) {
+    return constant(values, new Shape(values.length), DataType.FLOAT64).split(values.length);
   }
 
   /** In memory of the engine, since a graph may hold on to it for longer than Java does. */
