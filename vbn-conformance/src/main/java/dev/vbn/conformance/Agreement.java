@@ -27,15 +27,19 @@ final class Agreement {
   }
 
   /** Runs {@code c}, rounded to {@code dtype}, on the backend and through the oracle. */
-  static Agreement of(Subject<?> subject, Case c, DType dtype, String where) {
-    Case rounded = c.roundedTo(dtype);
-    Expected expected = Oracle.expect(rounded);
+  static Agreement of(Subject<?> subject, Case c, DType dtype) {
+    return of(subject, c, dtype, "");
+  }
+
+  /** As above, for a case that messages are to say more about. */
+  static Agreement of(Subject<?> subject, Case c, DType dtype, String what) {
+    Expected expected = Oracle.expect(c, dtype);
     return new Agreement(
         expected,
-        subject.run(rounded, dtype),
+        subject.run(c.roundedTo(dtype), dtype),
         dtype,
         expected.condition,
-        " of " + where + " in " + dtype);
+        " of " + (what.isEmpty() ? "" : what + ", ") + c.describe() + ", in " + dtype);
   }
 
   /** As if the inputs were no larger than their deviations: their own rounding costs nothing. */

@@ -1,8 +1,13 @@
 package dev.vbn.conformance;
 
+import dev.vbn.DType;
 import dev.vbn.HostTensor;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Scope;
+import java.util.Collections;
+import java.util.Map;
+import java.util.WeakHashMap;
+import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -11,6 +16,10 @@ import org.jspecify.annotations.Nullable;
  * DoubleDouble}. It shares no code with any provider.
  */
 final class Oracle {
+  /** What was computed before: many rules look at the same cases, and a suite at them again. */
+  private static final Map<Case, Map<DType, Expected>> KNOWN =
+      Collections.synchronizedMap(new WeakHashMap<>());
+
   private final Case c;
   private final DoubleDouble epsilon;
   private final Geometry live;
@@ -29,6 +38,12 @@ final class Oracle {
     int features = (int) live.features();
     int mixed = c.config().variant().scope() == Scope.EXAMPLE ? (int) live.batch() : 1;
     expected = new Expected(c.x().size(), c.reference().size(), features, mixed);
+  }
+
+  /** What the layer must compute of {@code c} rounded to {@code dtype}. */
+  static Expected expect(Case c, DType dtype) {
+    return KNOWN.computeIfAbsent(c, first -> new ConcurrentHashMap<>())
+        .computeIfAbsent(dtype, type -> expect(c.roundedTo(type)));
   }
 
   /** What the layer must compute of {@code c}, whose values are those that the backend sees. */
