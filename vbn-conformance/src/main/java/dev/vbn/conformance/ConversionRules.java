@@ -81,7 +81,10 @@ abstract class ConversionRules extends Rules {
     assertSameBits("tensor after its source changed", expected, back, "fromHost copies.");
     overwrite(back);
     assertSameBits(
-        "tensor after its copy changed", expected, subject.backend.toHost(tensor), "toHost copies.");
+        "tensor after its copy changed",
+        expected,
+        subject.backend.toHost(tensor),
+        "toHost copies.");
     Arrays.fill(subject.backend.shape(tensor), 1);
     assertArrayEquals(
         new long[] {2, 3}, subject.backend.shape(tensor), "shape after a copy of it changed");

@@ -122,9 +122,7 @@ abstract class ForwardRules extends Rules {
     for (Variant variant : Variant.values()) {
       VbnConfig config = VbnConfig.of(3).withVariant(variant).withEpsilon(epsilon);
       Case c = new Samples(23).of(config, new long[] {4, 3, 5}, new long[] {6, 3, 5});
-      Agreement.of(subject(), c, DType.FLOAT32)
-          .output(hint)
-          .referenceOutput(hint);
+      Agreement.of(subject(), c, DType.FLOAT32).output(hint).referenceOutput(hint);
     }
   }
 
@@ -160,7 +158,8 @@ abstract class ForwardRules extends Rules {
       for (boolean center : new boolean[] {true, false}) {
         String hint = "y = gamma*xh + beta; gamma is 1 and beta 0 where null.";
         for (DType dtype : dtypes()) {
-          Agreement.of(subject(), full.withConfig(config.withScale(scale).withCenter(center)), dtype)
+          Agreement.of(
+                  subject(), full.withConfig(config.withScale(scale).withCenter(center)), dtype)
               .output(hint)
               .referenceOutput(hint);
         }
@@ -173,8 +172,9 @@ abstract class ForwardRules extends Rules {
   @Checks(Rule.LEAVE_ONE_OUT)
   final void oneLiveExampleIsBatchNormOverReferenceAndExample(Variant variant) {
     VbnConfig config = VbnConfig.of(3).withVariant(variant);
-    checkLiveRowsOfBatchNorm(
-        new Samples(26).of(config, new long[] {1, 3, 5}, new long[] {6, 3, 5}).roundedTo(DType.FLOAT32));
+    checkLiveRowsOfBatchNorm(new Samples(26)
+        .of(config, new long[] {1, 3, 5}, new long[] {6, 3, 5})
+        .roundedTo(DType.FLOAT32));
   }
 
   static Stream<Arguments> pooledShapes() {
@@ -188,8 +188,9 @@ abstract class ForwardRules extends Rules {
   @MethodSource("pooledShapes")
   @Checks(Rule.POOLED)
   final void pooledIsBatchNormOverReferenceAndLiveBatch(long[] live, long[] reference) {
-    checkLiveRowsOfBatchNorm(
-        new Samples(27).of(VbnConfig.of(3).withVariant(Variant.POOLED), live, reference).roundedTo(DType.FLOAT32));
+    checkLiveRowsOfBatchNorm(new Samples(27)
+        .of(VbnConfig.of(3).withVariant(Variant.POOLED), live, reference)
+        .roundedTo(DType.FLOAT32));
   }
 
   /** The reference pass over the concatenation is batch norm, and its last rows the live batch. */
@@ -223,10 +224,8 @@ abstract class ForwardRules extends Rules {
                   dtype);
           String where = variant.label() + " of example " + example + " in " + dtype;
           String hint = "Statistics of this variant never see another example of the batch.";
-          assertSameBits(
-              where, Layouts.examples(all.output(), example), alone.output(), hint);
-          assertSameBits(
-              "dx, " + where, Layouts.examples(all.dx(), example), alone.dx(), hint);
+          assertSameBits(where, Layouts.examples(all.output(), example), alone.output(), hint);
+          assertSameBits("dx, " + where, Layouts.examples(all.dx(), example), alone.dx(), hint);
         }
       }
     }
@@ -308,9 +307,9 @@ abstract class ForwardRules extends Rules {
           ReferenceStatistics<T> alone = layer.referenceStatistics(reference)) {
         LiveOutput<T> live = layer.forward(x, statistics);
         subject.assertForm("output" + where, c.x().shape(), dtype, live.output());
-        subject.assertForm("mixed", where, mixed, statisticsType, live.statistics().moments());
         subject.assertForm(
-            "reference output" + where, c.reference().shape(), dtype, pass.output());
+            "mixed", where, mixed, statisticsType, live.statistics().moments());
+        subject.assertForm("reference output" + where, c.reference().shape(), dtype, pass.output());
         subject.assertForm("reference", where, perFeature, statisticsType, statistics.moments());
         subject.assertForm("lone", where, perFeature, statisticsType, alone.moments());
         subject.release(live);

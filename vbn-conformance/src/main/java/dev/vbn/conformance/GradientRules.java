@@ -177,8 +177,7 @@ abstract class GradientRules extends Rules {
     for (long[] shape : new long[][] {{6, 3, 5}, {7, 3}, {1, 3, 4}, {3, 2, 3, 4}, {2, 3, 1031}}) {
       for (int axis : new int[] {1, -1}) {
         int features = (int) shape[axis == 1 ? 1 : shape.length - 1];
-        VbnConfig config =
-            VbnConfig.of(features).withReferenceGradient(mode).withFeatureAxis(axis);
+        VbnConfig config = VbnConfig.of(features).withReferenceGradient(mode).withFeatureAxis(axis);
         Case c = new Samples(33).of(config, shape, shape);
         for (DType dtype : dtypes()) {
           checkReferenceBackward(subject(), c.roundedTo(dtype), dtype);
@@ -191,9 +190,10 @@ abstract class GradientRules extends Rules {
 
   private static <T> void checkReferenceBackward(Subject<T> subject, Case c, DType dtype) {
     ReferencePass expected = ReferencePass.of(c);
-    String where = " of the reference pass over " + Arrays.toString(c.reference().shape())
-        + ", feature axis " + c.config().featureAxis() + ", " + c.config().referenceGradient()
-        + " in " + dtype;
+    String where =
+        " of the reference pass over " + Arrays.toString(c.reference().shape())
+            + ", feature axis " + c.config().featureAxis() + ", " + c.config().referenceGradient()
+            + " in " + dtype;
     double condition = expected.condition;
     subject.withLayer(c, dtype, (layer, reference) -> {
       T upstream = subject.tensor(c.upstream(), dtype);
@@ -291,7 +291,8 @@ abstract class GradientRules extends Rules {
       Moments<T> toReference = gradients.reference();
       assertNotNull(toReference, "gradient of the reference statistics" + where);
       DType statisticsType = subject.backend.statisticsType(dtype);
-      subject.assertForm("gradient of the reference", where, perFeature, statisticsType, toReference);
+      subject.assertForm(
+          "gradient of the reference", where, perFeature, statisticsType, toReference);
       T reference = subject.tensor(c.reference(), dtype);
       T dr = layer.referenceGradient(reference, statistics, gradients);
       subject.assertForm(

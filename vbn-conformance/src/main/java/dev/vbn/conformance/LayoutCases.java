@@ -34,7 +34,9 @@ final class LayoutCases {
 
   /** Of all variants. */
   static List<Case> all() {
-    return Arrays.stream(Variant.values()).flatMap(variant -> of(variant).stream()).toList();
+    return Arrays.stream(Variant.values())
+        .flatMap(variant -> of(variant).stream())
+        .toList();
   }
 
   private static Stream<Case> draw(Shapes shapes, Variant variant) {

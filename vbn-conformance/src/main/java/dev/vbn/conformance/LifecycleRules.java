@@ -199,9 +199,8 @@ abstract class LifecycleRules extends Rules {
     Variant next = Variant.values()[(variant.ordinal() + 1) % Variant.values().length];
     Case c = sample(variant);
     VbnConfig config = c.config().withVariant(next).withEpsilon(0.5);
-    Case other = new Samples(74)
-        .of(config, c.x().shape(), c.reference().shape())
-        .roundedTo(DType.FLOAT32);
+    Case other =
+        new Samples(74).of(config, c.x().shape(), c.reference().shape()).roundedTo(DType.FLOAT32);
     for (DType dtype : dtypes()) {
       checkInTurn(subject(), c, other, dtype);
     }
@@ -216,8 +215,10 @@ abstract class LifecycleRules extends Rules {
     T dy = subject.tensor(c.upstream(), dtype);
     T otherX = subject.tensor(other.x(), dtype);
     T otherDy = subject.tensor(other.upstream(), dtype);
-    subject.withLayer(c, dtype, (layer, reference) ->
-        subject.withLayer(other, dtype, (otherLayer, otherReference) -> {
+    subject.withLayer(
+        c,
+        dtype,
+        (layer, reference) -> subject.withLayer(other, dtype, (otherLayer, otherReference) -> {
           try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference);
               ReferenceStatistics<T> others = otherLayer.referenceStatistics(otherReference)) {
             checkOutput("first layer", subject, one, layer.forward(x, statistics));
@@ -225,7 +226,10 @@ abstract class LifecycleRules extends Rules {
             checkOutput("second layer, same x", subject, oneInTwo, otherLayer.forward(x, others));
             checkGradients("first layer", subject, one, layer.backward(x, statistics, dy));
             checkGradients(
-                "first layer, other upstream", subject, mixed, layer.backward(x, statistics, otherDy));
+                "first layer, other upstream",
+                subject,
+                mixed,
+                layer.backward(x, statistics, otherDy));
             checkGradients(
                 "second layer", subject, two, otherLayer.backward(otherX, others, otherDy));
             checkOutput("first layer again", subject, one, layer.forward(x, statistics));
@@ -438,8 +442,7 @@ abstract class LifecycleRules extends Rules {
     calls.put("forward", () -> backend.forward(x, pass, null, null, null, null));
     calls.put("backward", () -> backend.backward(x, x, pass, null, null));
     calls.put(
-        "referenceGradient",
-        () -> backend.referenceGradient(x, geometry, moments, moments, 2));
+        "referenceGradient", () -> backend.referenceGradient(x, geometry, moments, moments, 2));
     calls.forEach((name, call) -> assertThrows(
         IllegalStateException.class,
         call,

@@ -121,9 +121,7 @@ abstract class NumericsRules extends Rules {
     String hint = "Squares of finite floats need more range than 32 bits have.";
     Case c = extremes(
         variant, new float[] {max, -max, max, max / 2}, new float[] {-max, max, max / 4, -max});
-    Agreement.of(subject(), c, DType.FLOAT32, "largest floats")
-        .output(hint)
-        .referenceOutput(hint);
+    Agreement.of(subject(), c, DType.FLOAT32, "largest floats").output(hint).referenceOutput(hint);
   }
 
   /** Deviations of 1e-40 beside an epsilon as small: what is flushed to 0 normalises to 0. */
@@ -226,14 +224,16 @@ abstract class NumericsRules extends Rules {
     VbnConfig config = VbnConfig.of((int) live[1])
         .withVariant(variant)
         .withReferenceGradient(ReferenceGradient.ATTACHED);
-    Case once = new Samples(56)
-        .of(config, live, new long[] {3, live[1], 5})
-        .roundedTo(DType.FLOAT32);
+    Case once =
+        new Samples(56).of(config, live, new long[] {3, live[1], 5}).roundedTo(DType.FLOAT32);
     Expected expected = Oracle.expect(once);
     boolean features = axis == 1;
     Case repeated = new Case(
-        features ? VbnConfig.of(config.features() * times)
-            .withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED) : config,
+        features
+            ? VbnConfig.of(config.features() * times)
+                .withVariant(variant)
+                .withReferenceGradient(ReferenceGradient.ATTACHED)
+            : config,
         Layouts.repeat(once.x(), axis, times),
         features ? Layouts.repeat(once.reference(), 1, times) : once.reference(),
         features ? Layouts.repeat(requireNonNull(once.gamma()), 0, times) : once.gamma(),
@@ -244,12 +244,57 @@ abstract class NumericsRules extends Rules {
     String hint = "It is right for " + Arrays.toString(live) + ", and repeated along axis " + axis
         + ", to " + Arrays.toString(repeated.x().shape())
         + ", not: look at counts and indexes of 16 bits, limits of a grid, and sums in 32 bits.";
-    checkRepeats("output", expected.output, largest(expected.output), live, axis, times, actual.output(), expected.condition, hint);
-    checkRepeats("dx", expected.dx, expected.dxScale, live, axis, times, actual.dx(), expected.condition, hint);
+    checkRepeats(
+        "output",
+        expected.output,
+        largest(expected.output),
+        live,
+        axis,
+        times,
+        actual.output(),
+        expected.condition,
+        hint);
+    checkRepeats(
+        "dx",
+        expected.dx,
+        expected.dxScale,
+        live,
+        axis,
+        times,
+        actual.dx(),
+        expected.condition,
+        hint);
     long[] parameter = {live[1]};
-    checkRepeats("dgamma", scaled(expected.dgamma, sums), expected.dgammaScale * sums, parameter, 0, features ? times : 1, actual.dgamma(), expected.condition, hint);
-    checkRepeats("dbeta", scaled(expected.dbeta, sums), expected.dbetaScale * sums, parameter, 0, features ? times : 1, actual.dbeta(), 0, hint);
-    checkRepeats("gradient of the reference batch", scaled(expected.dreference, sums), expected.dreferenceScale * sums, once.reference().shape(), 1, features ? times : 1, requireNonNull(actual.dreference()), expected.condition, hint);
+    checkRepeats(
+        "dgamma",
+        scaled(expected.dgamma, sums),
+        expected.dgammaScale * sums,
+        parameter,
+        0,
+        features ? times : 1,
+        actual.dgamma(),
+        expected.condition,
+        hint);
+    checkRepeats(
+        "dbeta",
+        scaled(expected.dbeta, sums),
+        expected.dbetaScale * sums,
+        parameter,
+        0,
+        features ? times : 1,
+        actual.dbeta(),
+        0,
+        hint);
+    checkRepeats(
+        "gradient of the reference batch",
+        scaled(expected.dreference, sums),
+        expected.dreferenceScale * sums,
+        once.reference().shape(),
+        1,
+        features ? times : 1,
+        requireNonNull(actual.dreference()),
+        expected.condition,
+        hint);
   }
 
   private static double[] scaled(double[] values, double factor) {
@@ -296,12 +341,11 @@ abstract class NumericsRules extends Rules {
     IntPredicate group = i -> inGroup(variant.scope(), geometry, i);
     IntPredicate none = i -> false;
     IntPredicate feature = i -> i == 1;
-    IntPredicate statistic =
-        switch (variant.scope()) {
-          case BATCH -> feature;
-          case EXAMPLE -> i -> i == 3 * MARKED_EXAMPLE + 1;
-          case NONE -> none;
-        };
+    IntPredicate statistic = switch (variant.scope()) {
+      case BATCH -> feature;
+      case EXAMPLE -> i -> i == 3 * MARKED_EXAMPLE + 1;
+      case NONE -> none;
+    };
     for (DType dtype : dtypes()) {
       Subject.Outcome expected = subject().run(clean, dtype);
       String where = value + " under " + variant.label() + " in " + dtype;
@@ -425,8 +469,15 @@ abstract class NumericsRules extends Rules {
       Subject.Outcome expected = subject().run(clean, DType.FLOAT32);
       for (boolean inGamma : new boolean[] {true, false}) {
         Case marked = inGamma
-            ? new Case(clean.config(), clean.x(), clean.reference(), gamma, clean.beta(), clean.upstream())
-            : new Case(clean.config(), clean.x(), clean.reference(), clean.gamma(), beta, clean.upstream());
+            ? new Case(
+                clean.config(), clean.x(), clean.reference(), gamma, clean.beta(), clean.upstream())
+            : new Case(
+                clean.config(),
+                clean.x(),
+                clean.reference(),
+                clean.gamma(),
+                beta,
+                clean.upstream());
         Subject.Outcome actual = subject().run(marked, DType.FLOAT32);
         String where = "NaN in " + (inGamma ? "gamma" : "beta") + " under " + variant.label();
         IntPredicate sameFeature = NumericsRules::sameFeature;

@@ -42,7 +42,8 @@ final class Oracle {
 
   /** What the layer must compute of {@code c} rounded to {@code dtype}. */
   static Expected expect(Case c, DType dtype) {
-    return KNOWN.computeIfAbsent(c, first -> new ConcurrentHashMap<>())
+    return KNOWN
+        .computeIfAbsent(c, first -> new ConcurrentHashMap<>())
         .computeIfAbsent(dtype, type -> expect(c.roundedTo(type)));
   }
 
@@ -123,6 +124,10 @@ final class Oracle {
     expected.mixedMean[index] = m.value();
     expected.mixedVariance[index] = v.value();
     expected.condition = Math.max(expected.condition, Math.abs(m.value()) / s.value());
+    if (v.value() > 0) {
+      expected.varianceCondition = Math.max(
+          expected.varianceCondition, Math.abs(m.value()) / v.squareRoot().value());
+    }
 
     DoubleDouble[] ab = {DoubleDouble.ZERO, DoubleDouble.ZERO};
     double[] absolute = new double[2];
@@ -179,11 +184,16 @@ final class Oracle {
     return DoubleDouble.of(tensor.get(index));
   }
 
-  private static DoubleDouble[] statistics(
+  private DoubleDouble[] statistics(
       HostTensor tensor, Geometry geometry, int feature, int first, int examples) {
     double n = examples * (double) geometry.positions();
     DoubleDouble[] sum = {DoubleDouble.ZERO, DoubleDouble.ZERO};
-    forEach(geometry, feature, first, examples, i -> sum[0] = sum[0].plus(at(tensor, i)));
+    double[] absolute = new double[1];
+    forEach(geometry, feature, first, examples, i -> {
+      sum[0] = sum[0].plus(at(tensor, i));
+      absolute[0] += Math.abs(tensor.get(i)) / n;
+    });
+    expected.meanScale = Math.max(expected.meanScale, absolute[0]);
     DoubleDouble mean = sum[0].dividedBy(n);
     forEach(geometry, feature, first, examples, i -> {
       DoubleDouble d = at(tensor, i).minus(mean);
@@ -231,6 +241,12 @@ final class Oracle {
 
     /** Largest |m|/s of a group: how much larger than the deviations the inputs are. */
     double condition;
+
+    /** Largest mean of |x| over a group of either batch: a mean is a sum. */
+    double meanScale;
+
+    /** Largest |m|/sqrt(v), without epsilon, of the groups that vary. */
+    double varianceCondition;
 
     private Expected(int size, int referenceSize, int features, int groups) {
       output = new double[size];
