@@ -1,6 +1,7 @@
 package dev.vbn.conformance;
 
 import java.lang.reflect.Method;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -135,6 +136,14 @@ public enum Rule {
   /** The rule that a test of the kit checks. */
   public static Optional<Rule> checkedBy(Method test) {
     return Optional.ofNullable(test.getAnnotation(Checks.class)).map(Checks::value);
+  }
+
+  /** Names of the kit's tests that hold this rule. */
+  public List<String> tests() {
+    return Rules.tests().entrySet().stream()
+        .filter(test -> test.getValue() == this)
+        .map(test -> test.getKey().getName())
+        .toList();
   }
 
   /** For instance 201. */
