@@ -100,7 +100,7 @@ abstract class NumericsRules extends Rules {
         drawn.beta(),
         drawn.upstream());
     String hint = "Mean and constant cancel exactly: the variance is 0, and epsilon small.";
-    Agreement.of(subject(), c, DType.FLOAT32, "of constants")
+    Agreement.of(subject(), c, DType.FLOAT32, "constants")
         .ofExactInputs()
         .output(hint)
         .referenceOutput(hint)
@@ -205,19 +205,18 @@ abstract class NumericsRules extends Rules {
     checkRepeated(Variant.LIVE_BATCH, new long[] {1, 1, 64}, 2, 1 << 16);
   }
 
-  @ParameterizedTest
-  @EnumSource(names = {"BATCH", "PER_EXAMPLE", "REFERENCE_ONLY"})
+  @Test
   @Checks(Rule.SIZE)
-  final void moreFeaturesThan16BitsCount(Variant variant) {
-    checkRepeated(variant, new long[] {2, 5, 3}, 1, 14_001);
+  final void moreFeaturesThan16BitsCount() {
+    checkRepeated(Variant.PER_EXAMPLE, new long[] {2, 5, 2}, 1, 14_001);
   }
 
   /** In BATCH and PER_EXAMPLE the weight is that of the reference batch, which stays small. */
   @ParameterizedTest
-  @EnumSource(names = {"BATCH", "PER_EXAMPLE", "REFERENCE_ONLY"})
+  @EnumSource(names = {"BATCH", "PER_EXAMPLE"})
   @Checks(Rule.SIZE)
   final void moreExamplesThan16BitsCount(Variant variant) {
-    checkRepeated(variant, new long[] {7, 2, 3}, 0, 10_001);
+    checkRepeated(variant, new long[] {7, 2, 2}, 0, 10_001);
   }
 
   private void checkRepeated(Variant variant, long[] live, int axis, int times) {

@@ -139,7 +139,7 @@ final class GradientOffenders {
         breaking(
             Rule.REFERENCE_GRADIENT,
             "reference gradient lost where attached",
-            "gradient of the reference batch",
+            "dr = dmr/(R*Pr)",
             () -> new PlainBackend() {
               @Override
               public Strided referenceGradient(

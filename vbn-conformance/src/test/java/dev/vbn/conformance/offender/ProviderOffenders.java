@@ -68,18 +68,19 @@ final class ProviderOffenders {
         breaking(
                 Rule.ABSENT_TYPE,
                 "a capability there, but not declared",
-                "FLOAT64",
-                () -> new PlainBackend(Set.of(Capability.CALLER_SUPPLIED_OUTPUT)) {
+                "FLOAT16 is declared absent, and fromHost does not refuse it",
+                () -> new PlainBackend() {
                   @Override
                   public Strided fromHost(HostTensor host, DType dtype) {
-                    return Strided.of(host, dtype);
+                    return dtype == DType.FLOAT16
+                        ? Strided.of(host, dtype)
+                        : super.fromHost(host, dtype);
                   }
-                })
-            .promising(Capability.CALLER_SUPPLIED_OUTPUT),
+                }),
         breaking(
             Rule.ABSENT_TYPE,
             "an absent type refused with another exception",
-            "UnsupportedCapabilityException",
+            "does not refuse it so",
             () -> new PlainBackend() {
               @Override
               public Strided fromHost(HostTensor host, DType dtype) {
@@ -105,7 +106,7 @@ final class ProviderOffenders {
         breaking(
                 Rule.ABSENT_TYPE,
                 "a capability declared, and refused when used",
-                "declared",
+                "is declared, and fromHost refuses it",
                 () -> new PlainBackend(Set.of(Capability.FLOAT64, Capability.FLOAT16)) {
                   @Override
                   public Strided fromHost(HostTensor host, DType dtype) {
@@ -120,7 +121,7 @@ final class ProviderOffenders {
         breaking(
                 Rule.ABSENT_OUTPUT,
                 "capabilities that differ with who asks",
-                "UnsupportedCapabilityException",
+                "an output is not refused",
                 TwoFaced::new)
             .promising(Capability.FLOAT64),
         breaking(
