@@ -189,20 +189,14 @@ class CensusTest {
   }
 
   static final class Shadowing extends Plain {
-    /** Has the name of a family of rules, and no tests. */
+    /** Has the name of a family of rules, and hides it from JUnit. */
     @Nested
-    class Statistics {
-      @Test
-      void nothing() {}
-    }
+    class Statistics {}
   }
 
   @Test
-  void aNestedClassOfTheSameNameHidesNothing() {
-    KitRun run = run(Shadowing.class);
-    assertTrue(run.green(), () -> run.failures + " " + run.failuresBeside);
-    assertEquals(
-        run.tests - 1, run.outcomes.values().stream().mapToInt(Integer::intValue).sum());
+  void aNestedClassOfTheSameNameDoesNotHideAFamily() {
+    assertNotGreen(run(Shadowing.class), "VBN-201");
   }
 
   @Disabled("for the moment")
@@ -266,17 +260,9 @@ class CensusTest {
   static final class WithoutDevice extends Plain {
     @Override
     protected VbnProvider provider() {
-      return new PlainProvider() {
-        @Override
-        public Availability probe() {
-          return Availability.unavailable("no such card", null);
-        }
-
-        @Override
-        public VbnBackend<?> open() {
-          throw new AssertionError("opened though not available");
-        }
-      };
+      return new PlainProvider(Availability.unavailable("no such card", null), () -> {
+        throw new AssertionError("opened though not available");
+      });
     }
   }
 

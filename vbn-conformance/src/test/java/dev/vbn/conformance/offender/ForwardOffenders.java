@@ -28,7 +28,7 @@ final class ForwardOffenders {
               double weight(Scope scope, double given, long n, long p, long r, long rp) {
                 return given == 1 / (n + 1.0) ? 1 / (r + 1.0) : given;
               }
-            }),
+            }).alsoFailing(Rule.EPSILON, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.OFFSET, Rule.CONSTANTS, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
         breaking(
             Rule.BATCH,
             "weight from N where R is meant, over the batch",
@@ -38,7 +38,7 @@ final class ForwardOffenders {
               double weight(Scope scope, double given, long n, long p, long r, long rp) {
                 return scope == Scope.BATCH && given == 1 / (r + 1.0) ? 1 / (n + 1.0) : given;
               }
-            }),
+            }).alsoFailing(Rule.POOLED, Rule.EPSILON, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.LEAVE_ONE_OUT, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.OFFSET, Rule.CONSTANTS, Rule.ANY_SHAPE, Rule.SIZE),
         breaking(
             Rule.PER_EXAMPLE,
             "weight from N where R is meant, per example",
@@ -48,12 +48,12 @@ final class ForwardOffenders {
               double weight(Scope scope, double given, long n, long p, long r, long rp) {
                 return scope == Scope.EXAMPLE ? 1 / (n + 1.0) : given;
               }
-            }),
+            }).alsoFailing(Rule.EPSILON, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.LEAVE_ONE_OUT, Rule.COMPANIONS, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.OFFSET, Rule.CONSTANTS, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
         breaking(
             Rule.PER_EXAMPLE,
             "statistics per batch where per example is meant",
             "at the scope of ma and va",
-            PerBatch::new),
+            PerBatch::new).alsoFailing(Rule.EPSILON, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.COMPANIONS, Rule.SLOPES, Rule.OFFSET, Rule.LARGEST, Rule.NOT_A_NUMBER, Rule.INFINITY, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
         breaking(
             Rule.POOLED,
             "pooled by examples, whatever their positions",
@@ -64,12 +64,12 @@ final class ForwardOffenders {
                 boolean pooled = given == n * p / ((double) n * p + r * rp);
                 return pooled && p != rp ? n / ((double) n + r) : given;
               }
-            }),
+            }).alsoFailing(Rule.MIXED_STATISTICS, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.OFFSET, Rule.ANY_SHAPE),
         breaking(
             Rule.REFERENCE_ONLY,
             "live statistics mixed in where there are none",
             "reference [1, 3]",
-            LiveWhereNone::new),
+            LiveWhereNone::new).alsoFailing(Rule.EPSILON, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.COMPANIONS, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.LARGEST, Rule.NOT_A_NUMBER, Rule.INFINITY, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
         breaking(
             Rule.REFERENCE_PASS,
             "a reference pass of unbiased variance",
@@ -92,7 +92,7 @@ final class ForwardOffenders {
                 }
                 return result;
               }
-            }),
+            }).alsoFailing(Rule.EPSILON, Rule.SCALE_AND_CENTER, Rule.OFFSET, Rule.LARGEST, Rule.SMALLEST, Rule.ANY_SHAPE),
         breaking(
             Rule.EPSILON,
             "epsilon outside the root",
@@ -102,7 +102,7 @@ final class ForwardOffenders {
               double deviation(double v, double epsilon) {
                 return Math.sqrt(v) + epsilon;
               }
-            }),
+            }).alsoFailing(Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.REFERENCE_ONLY, Rule.REFERENCE_PASS, Rule.SCALE_AND_CENTER, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.REFERENCE_PASS_GRADIENT, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
         breaking(
             Rule.EPSILON,
             "epsilon as a least variance",
@@ -112,7 +112,7 @@ final class ForwardOffenders {
               double deviation(double v, double epsilon) {
                 return Math.sqrt(Math.max(v, epsilon));
               }
-            }),
+            }).alsoFailing(Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.REFERENCE_ONLY, Rule.REFERENCE_PASS, Rule.SCALE_AND_CENTER, Rule.LEAVE_ONE_OUT, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.REFERENCE_PASS_GRADIENT, Rule.OFFSET, Rule.CONSTANTS, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
         breaking(
             Rule.EPSILON,
             "an epsilon that is larger than it matters",
@@ -138,7 +138,7 @@ final class ForwardOffenders {
                     ? statistics(x, how.geometry())
                     : m;
               }
-            }),
+            }).alsoFailing(Rule.NOT_A_NUMBER, Rule.INFINITY, Rule.ANY_SHAPE),
         breaking(
             Rule.MIXED_STATISTICS,
             "the mean square returned for the variance",
@@ -156,7 +156,7 @@ final class ForwardOffenders {
                 }
                 return m;
               }
-            }),
+            }).alsoFailing(Rule.ANY_SHAPE),
         breaking(
             Rule.SCALE_AND_CENTER,
             "gamma and beta swapped",
@@ -166,7 +166,7 @@ final class ForwardOffenders {
               double output(double xh, double gamma, double beta) {
                 return beta * xh + gamma;
               }
-            }),
+            }).alsoFailing(Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.REFERENCE_ONLY, Rule.REFERENCE_PASS, Rule.EPSILON, Rule.LEAVE_ONE_OUT, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.LARGEST, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
         breaking(
             Rule.SCALE_AND_CENTER,
             "beta added before gamma multiplies",
@@ -176,7 +176,7 @@ final class ForwardOffenders {
               double output(double xh, double gamma, double beta) {
                 return gamma * (xh + beta);
               }
-            }),
+            }).alsoFailing(Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.REFERENCE_ONLY, Rule.REFERENCE_PASS, Rule.EPSILON, Rule.LEAVE_ONE_OUT, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
         breaking(
             Rule.SCALE_AND_CENTER,
             "no beta where there is no gamma",
@@ -203,7 +203,7 @@ final class ForwardOffenders {
               double weight(Scope scope, double given, long n, long p, long r, long rp) {
                 return n == 1 && p > 1 ? 0 : given;
               }
-            }),
+            }).alsoFailing(Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.MIXED_STATISTICS, Rule.COMPANIONS, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.ANY_SHAPE, Rule.SIZE),
         breaking(
             Rule.LEAVE_ONE_OUT,
             "the live example leaks into the reference",
@@ -214,7 +214,7 @@ final class ForwardOffenders {
                 Mixed leaked = super.mix(mr, vr, ma, va, w);
                 return super.mix(leaked.m(), leaked.v(), ma, va, w);
               }
-            }),
+            }).alsoFailing(Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.EPSILON, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.LARGEST, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
         breaking(
             Rule.COMPANIONS,
             "another last bit in company",
@@ -253,7 +253,7 @@ final class ForwardOffenders {
             Rule.LAYOUT,
             "gamma and beta along the last axis where two are equally long",
             "along the feature axis, whatever its place",
-            GammaAlongLastAxis::new),
+            GammaAlongLastAxis::new).alsoFailing(Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.REFERENCE_ONLY, Rule.REFERENCE_PASS, Rule.ANY_SHAPE),
         breaking(
             Rule.PERMUTATION,
             "recent examples count for more",

@@ -28,7 +28,7 @@ final class GradientOffenders {
                   double dy, double xh, double g, double s, double w, int n, double a, double b) {
                 return super.inputGradient(dy, xh, g, s, w == 0 ? 0 : 1, n, a, b);
               }
-            }),
+            }).alsoFailing(Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.ANY_SHAPE, Rule.SIZE),
         breaking(
             Rule.INPUT_GRADIENT,
             "n of the batch where a group is one example",
@@ -54,7 +54,7 @@ final class GradientOffenders {
                 }
                 return g;
               }
-            }),
+            }).alsoFailing(Rule.COMPANIONS, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.ANY_SHAPE, Rule.SIZE),
         breaking(
             Rule.INPUT_GRADIENT,
             "upstream gradients narrowed to 32 bits",
@@ -65,7 +65,7 @@ final class GradientOffenders {
                   double dy, double xh, double g, double s, double w, int n, double a, double b) {
                 return super.inputGradient((float) dy, xh, g, s, w, n, a, b);
               }
-            }),
+            }).alsoFailing(Rule.REFERENCE_PASS_GRADIENT, Rule.ANY_SHAPE),
         breaking(
             Rule.GAMMA_GRADIENT,
             "dgamma without the normalisation of x",
@@ -88,7 +88,7 @@ final class GradientOffenders {
                     ? g
                     : new Gradients<>(g.input(), dgamma, g.beta(), g.reference());
               }
-            }),
+            }).alsoFailing(Rule.REFERENCE_PASS_GRADIENT, Rule.SLOPES, Rule.OFFSET, Rule.NOT_A_NUMBER, Rule.INFINITY, Rule.ANY_SHAPE, Rule.SIZE),
         breaking(
             Rule.GAMMA_GRADIENT,
             "dgamma summed over the wrong axis where two are equally long",
@@ -135,7 +135,7 @@ final class GradientOffenders {
                 }
                 return g;
               }
-            }),
+            }).alsoFailing(Rule.REFERENCE_PASS_GRADIENT, Rule.SLOPES, Rule.ANY_SHAPE, Rule.SIZE),
         breaking(
             Rule.REFERENCE_GRADIENT,
             "reference gradient lost where attached",
@@ -151,7 +151,7 @@ final class GradientOffenders {
                 super.referenceGradient(r, geometry, statistics, gradient, elements);
                 return Strided.zeros(r.dtype(), r.shape());
               }
-            }),
+            }).alsoFailing(Rule.SLOPES, Rule.OFFSET, Rule.NOT_A_NUMBER, Rule.INFINITY, Rule.ANY_SHAPE, Rule.SIZE),
         breaking(
             Rule.REFERENCE_GRADIENT,
             "the distance of the means forgotten in dmr",
@@ -161,7 +161,7 @@ final class GradientOffenders {
               double meanGradient(double w, double d, double dm, double dv) {
                 return (1 - w) * dm;
               }
-            }),
+            }).alsoFailing(Rule.SLOPES, Rule.OFFSET, Rule.ANY_SHAPE, Rule.SIZE),
         breaking(
             Rule.REFERENCE_GRADIENT,
             "a chunk's gradient divided by the chunk's elements",
@@ -264,7 +264,7 @@ final class GradientOffenders {
                   double dy, double xh, double g, double s, double w, int n, double a, double b) {
                 return super.inputGradient(dy, xh, g, s, w, n, a, 0);
               }
-            }),
+            }).alsoFailing(Rule.INPUT_GRADIENT, Rule.REFERENCE_PASS_GRADIENT, Rule.OFFSET, Rule.CONSTANTS, Rule.ANY_SHAPE, Rule.SIZE),
         breaking(
             Rule.GRADIENT_FORM,
             "dgamma as a row",

@@ -39,7 +39,7 @@ final class LifecycleOffenders {
                 }
                 return right;
               }
-            }),
+            }).alsoFailing(Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.NOT_A_NUMBER, Rule.ANY_SHAPE, Rule.SIZE, Rule.SAME_BITS, Rule.SUPPLIED_OUTPUT, Rule.PLAIN_STATISTICS),
         breaking(
             Rule.INPUTS_UNCHANGED,
             "dx written over the upstream gradient",
@@ -58,7 +58,7 @@ final class LifecycleOffenders {
                 }
                 return g;
               }
-            }),
+            }).alsoFailing(Rule.SAME_BITS),
         breaking(
             Rule.OWN_OUTPUT,
             "the output is the input",
@@ -74,7 +74,7 @@ final class LifecycleOffenders {
                 }
                 return new Normalized<>(call.x, right.moments());
               }
-            }),
+            }).alsoFailing(Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.NOT_A_NUMBER, Rule.ANY_SHAPE, Rule.SIZE, Rule.INPUTS_UNCHANGED, Rule.SAME_BITS, Rule.SUPPLIED_OUTPUT, Rule.PLAIN_STATISTICS),
         breaking(
             Rule.OWN_OUTPUT,
             "results in a buffer used again",
@@ -129,7 +129,7 @@ final class LifecycleOffenders {
                 }
                 return right;
               }
-            }),
+            }).alsoFailing(Rule.SUPPLIED_OUTPUT, Rule.CLOSED),
         breaking(
             Rule.SAME_BITS,
             "a backward that takes the statistics of the last forward for its own",
@@ -139,12 +139,12 @@ final class LifecycleOffenders {
             Rule.REFERENCE_ONLY,
             "the first call silently becomes the reference",
             "reference [1, 3]",
-            FirstIsReference::new),
+            FirstIsReference::new).alsoFailing(Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.EPSILON, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.LEAVE_ONE_OUT, Rule.COMPANIONS, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.LARGEST, Rule.NOT_A_NUMBER, Rule.INFINITY, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.SIZE, Rule.SAME_BITS, Rule.THREADS, Rule.SUPPLIED_OUTPUT, Rule.CLOSED, Rule.PLAIN_STATISTICS),
         breaking(
             Rule.EPSILON,
             "epsilon and weight shared between layers of one shape",
             "s = sqrt(v + epsilon)",
-            SharedSettings::new),
+            SharedSettings::new).alsoFailing(Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.REFERENCE_ONLY, Rule.REFERENCE_PASS, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.LEAVE_ONE_OUT, Rule.COMPANIONS, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.LARGEST, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
         breaking(
             Rule.THREADS,
             "a scratch buffer shared by threads",

@@ -31,7 +31,7 @@ final class NumericsOffenders {
                 double[] squares = Arrays.stream(x).map(value -> value * value).toArray();
                 return new double[] {mean, sum(squares) / x.length - mean * mean};
               }
-            }),
+            }).alsoFailing(Rule.ANY_SHAPE),
         breaking(
             Rule.OFFSET,
             "textbook variance in 32 bits far from 0, cut off at 0",
@@ -46,7 +46,7 @@ final class NumericsOffenders {
                 }
                 return live;
               }
-            }),
+            }).alsoFailing(Rule.LONG_ROWS, Rule.ANY_SHAPE),
         breaking(
             Rule.OFFSET,
             "statistics held in 32 bits",
@@ -56,7 +56,7 @@ final class NumericsOffenders {
               public DType statisticsType(DType dtype) {
                 return DType.FLOAT32;
               }
-            }),
+            }).alsoFailing(Rule.STATISTICS, Rule.SPLIT, Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.REFERENCE_ONLY, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.REFERENCE_PASS_GRADIENT, Rule.SLOPES, Rule.LARGEST, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.PLAIN_STATISTICS),
         breaking(
             Rule.CONSTANTS,
             "no epsilon where the variance is 0",
@@ -66,7 +66,7 @@ final class NumericsOffenders {
               double deviation(double v, double epsilon) {
                 return v == 0 ? 0 : Math.sqrt(v + epsilon);
               }
-            }),
+            }).alsoFailing(Rule.REFERENCE_ONLY, Rule.REFERENCE_PASS, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.ANY_SHAPE),
         breaking(
             Rule.CONSTANTS,
             "a constant taken for 0, whatever the mean",
@@ -76,7 +76,7 @@ final class NumericsOffenders {
               double deviation(double v, double epsilon) {
                 return v == 0 ? 1 : Math.sqrt(v + epsilon);
               }
-            }),
+            }).alsoFailing(Rule.REFERENCE_ONLY, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT),
         breaking(
             Rule.LARGEST,
             "squares that overflow in 32 bits",
@@ -110,7 +110,7 @@ final class NumericsOffenders {
                 double y = super.output(xh, gamma, beta);
                 return y == y ? y : 0;
               }
-            }),
+            }).alsoFailing(Rule.INFINITY),
         breaking(
             Rule.NOT_A_NUMBER,
             "a variance of NaN cut off at 0",
@@ -122,7 +122,7 @@ final class NumericsOffenders {
                 live[1] = live[1] > 0 ? live[1] : 0;
                 return live;
               }
-            }),
+            }).alsoFailing(Rule.INFINITY),
         breaking(
             Rule.NOT_A_NUMBER,
             "NaN that spreads to other groups",
@@ -143,7 +143,7 @@ final class NumericsOffenders {
                   double dy, double xh, double g, double s, double w, int n, double a, double b) {
                 return g / s * (dy - w / n * (a + xh * b));
               }
-            }),
+            }).alsoFailing(Rule.INFINITY),
         breaking(
             Rule.INFINITY,
             "infinity that spreads to other groups",

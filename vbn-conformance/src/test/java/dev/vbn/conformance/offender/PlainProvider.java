@@ -7,6 +7,7 @@ import java.util.function.Supplier;
 
 /** Opens the plain backend, or an offender in its place. */
 public class PlainProvider implements VbnProvider {
+  private final Availability availability;
   private final Supplier<? extends VbnBackend<?>> backend;
 
   /** For ServiceLoader. */
@@ -15,6 +16,11 @@ public class PlainProvider implements VbnProvider {
   }
 
   PlainProvider(Supplier<? extends VbnBackend<?>> backend) {
+    this(Availability.available("CPU, plain loops"), backend);
+  }
+
+  PlainProvider(Availability availability, Supplier<? extends VbnBackend<?>> backend) {
+    this.availability = availability;
     this.backend = backend;
   }
 
@@ -35,7 +41,7 @@ public class PlainProvider implements VbnProvider {
 
   @Override
   public Availability probe() {
-    return Availability.available("CPU, plain loops");
+    return availability;
   }
 
   @Override

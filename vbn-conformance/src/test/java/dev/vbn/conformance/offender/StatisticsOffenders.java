@@ -29,7 +29,7 @@ final class StatisticsOffenders {
                 live[1] *= x.length > 1 ? x.length / (x.length - 1.0) : 1;
                 return live;
               }
-            }),
+            }).alsoFailing(Rule.STATISTICS, Rule.SPLIT, Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.REFERENCE_ONLY, Rule.REFERENCE_PASS, Rule.EPSILON, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.LEAVE_ONE_OUT, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.REFERENCE_PASS_GRADIENT, Rule.SLOPES, Rule.OFFSET, Rule.LARGEST, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
         breaking(
             Rule.BIASED_VARIANCE,
             "variance divided by n - 1 where a batch is not normalised too",
@@ -39,7 +39,7 @@ final class StatisticsOffenders {
               double variance(double[] x, double biased, Geometry geometry) {
                 return x.length > 1 ? biased * x.length / (x.length - 1.0) : biased;
               }
-            }),
+            }).alsoFailing(Rule.STATISTICS, Rule.SPLIT, Rule.REFERENCE_GRADIENT, Rule.REFERENCE_PASS_GRADIENT),
         breaking(
             Rule.STATISTICS,
             "variance over examples alone, averaged over positions",
@@ -58,7 +58,7 @@ final class StatisticsOffenders {
                 }
                 return sum / positions;
               }
-            }),
+            }).alsoFailing(Rule.SPLIT, Rule.LONG_ROWS, Rule.REFERENCE_GRADIENT, Rule.REFERENCE_PASS_GRADIENT),
         breaking(
             Rule.SPLIT,
             "statistics of examples merged by averaging variances",
@@ -75,12 +75,12 @@ final class StatisticsOffenders {
                 }
                 return positions == 1 ? biased : sum * positions / x.length;
               }
-            }),
+            }).alsoFailing(Rule.STATISTICS, Rule.REFERENCE_GRADIENT, Rule.REFERENCE_PASS_GRADIENT),
         breaking(
             Rule.SPLIT,
             "a running mean over all reference batches seen",
             "A chunk's statistics are those of the chunk alone",
-            RunningMean::new),
+            RunningMean::new).alsoFailing(Rule.REFERENCE_PASS_GRADIENT),
         breaking(
             Rule.STATISTICS_STAY,
             "reference statistics that drift with live calls",
@@ -92,7 +92,7 @@ final class StatisticsOffenders {
                   reference.mean().set(i, 0.9 * reference.mean().get(i) + 0.1 * mixed.mean().get(i));
                 }
               }
-            }),
+            }).alsoFailing(Rule.STATISTICS, Rule.COMPANIONS, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.ANY_SHAPE, Rule.SIZE, Rule.INPUTS_UNCHANGED, Rule.SAME_BITS, Rule.SUPPLIED_OUTPUT),
         breaking(
             Rule.STATISTICS_STAY,
             "reference statistics that are erased on every second call",
@@ -105,7 +105,7 @@ final class StatisticsOffenders {
                   reference.variance().set(i, 1);
                 }
               }
-            }),
+            }).alsoFailing(Rule.STATISTICS, Rule.COMPANIONS, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.DETACHED, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.NOT_A_NUMBER, Rule.INFINITY, Rule.ANY_SHAPE, Rule.SIZE, Rule.INPUTS_UNCHANGED, Rule.SAME_BITS, Rule.THREADS, Rule.SUPPLIED_OUTPUT, Rule.CLOSED, Rule.STRIDES),
         breaking(
             Rule.LONG_ROWS,
             "long rows summed one by one in 32 bits",
@@ -122,7 +122,7 @@ final class StatisticsOffenders {
                 }
                 return sum;
               }
-            }));
+            }).alsoFailing(Rule.SIZE));
   }
 
   /** Gets the statistics wrong that are taken without normalising. */
