@@ -503,7 +503,11 @@ abstract class LifecycleRules extends Rules {
       for (int i = 0; i < xs.size(); i++) {
         Subject.Outcome actual =
             subject.run(c, DType.FLOAT32, xs.get(i), references.get(i), upstreams.get(i));
-        checkView("of view " + i + " of " + c.describe(), dense, actual, Oracle.expect(drawn, DType.FLOAT32));
+        checkView(
+            "of view " + i + " of " + c.describe(),
+            dense,
+            actual,
+            Oracle.expect(drawn, DType.FLOAT32));
       }
       for (List<T> views : List.of(xs, upstreams, references)) {
         views.forEach(subject.backend::release);

@@ -33,13 +33,18 @@ class OracleTest {
     "REFERENCE_ONLY, 3, 3"
   })
   void workedValues(Variant variant, double ofFive, double ofPair) {
-    VbnConfig config =
-        VbnConfig.of(1).withVariant(variant).withEpsilon(1e-300).withScale(false).withCenter(false);
+    VbnConfig config = VbnConfig.of(1)
+        .withVariant(variant)
+        .withEpsilon(1e-300)
+        .withScale(false)
+        .withCenter(false);
     HostTensor reference = HostTensor.of(new double[] {1, 3}, 2, 1);
     HostTensor five = HostTensor.of(new double[] {5}, 1, 1);
     HostTensor pair = HostTensor.of(new double[] {5, -1}, 2, 1);
     assertEquals(
-        ofFive, Oracle.expect(new Case(config, five, reference, null, null, five)).output[0], 1e-15);
+        ofFive,
+        Oracle.expect(new Case(config, five, reference, null, null, five)).output[0],
+        1e-15);
     double[] output = Oracle.expect(new Case(config, pair, reference, null, null, pair)).output;
     assertEquals(ofPair, output[0], 1e-15);
     assertEquals(-ofPair, output[1], 1e-15);
@@ -134,11 +139,14 @@ class OracleTest {
             expected.dx[at(feature, group, i, groups)]);
       }
       BigDecimal dm = gamma.divide(s, DIGITS).multiply(a).negate();
-      BigDecimal dv =
-          gamma.divide(s.multiply(s).multiply(BigDecimal.valueOf(2)), DIGITS).multiply(b).negate();
+      BigDecimal dv = gamma
+          .divide(s.multiply(s).multiply(BigDecimal.valueOf(2)), DIGITS)
+          .multiply(b)
+          .negate();
       dgamma = dgamma.add(b);
       dbeta = dbeta.add(a);
-      BigDecimal slant = BigDecimal.valueOf(2).multiply(w).multiply(rest).multiply(d).multiply(dv);
+      BigDecimal slant =
+          BigDecimal.valueOf(2).multiply(w).multiply(rest).multiply(d).multiply(dv);
       dmr = dmr.add(rest.multiply(dm)).subtract(slant);
       dvr = dvr.add(rest.multiply(dv));
     }

@@ -72,8 +72,7 @@ class CensusTest {
 
   @Test
   void oneFamilyOfRulesAlone() {
-    KitRun run =
-        KitRun.of(selectNestedClass(List.of(Plain.class.getName()), STATISTICS), Map.of());
+    KitRun run = KitRun.of(selectNestedClass(List.of(Plain.class.getName()), STATISTICS), Map.of());
     assertTrue(run.tests > 0);
     assertEquals(Map.of(), run.failures);
     assertNotGreen(run, "VBN-301 (" + Rule.LIVE_BATCH.sentence() + ") by liveBatch");
@@ -302,7 +301,8 @@ class CensusTest {
 
   @Test
   void aProbeThatThrowsFailsAtItsRule() {
-    String message = run(ThrowingProbe.class).failures.get(Rule.PROBE_IS_A_VALUE).get(0);
+    String message =
+        run(ThrowingProbe.class).failures.get(Rule.PROBE_IS_A_VALUE).get(0);
     assertTrue(message.contains("expected Availability.unavailable(reason, cause)"), message);
   }
 

@@ -14,105 +14,227 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** Faults in outputs and mixed statistics. */
+@SuppressWarnings("ThreadLocalUsage") // a fault of each backend
 final class ForwardOffenders {
   private ForwardOffenders() {}
 
   static List<Offender> all() {
     return List.of(
         breaking(
-            Rule.LIVE_BATCH,
-            "weight from R where N is meant",
-            "Look at the weight w",
-            () -> new OwnWeight() {
-              @Override
-              double weight(Scope scope, double given, long n, long p, long r, long rp) {
-                return given == 1 / (n + 1.0) ? 1 / (r + 1.0) : given;
-              }
-            }).alsoFailing(Rule.EPSILON, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.OFFSET, Rule.CONSTANTS, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
+                Rule.LIVE_BATCH,
+                "weight from R where N is meant",
+                "Look at the weight w",
+                () -> new OwnWeight() {
+                  @Override
+                  double weight(Scope scope, double given, long n, long p, long r, long rp) {
+                    return given == 1 / (n + 1.0) ? 1 / (r + 1.0) : given;
+                  }
+                })
+            .alsoFailing(
+                Rule.EPSILON,
+                Rule.MIXED_STATISTICS,
+                Rule.SCALE_AND_CENTER,
+                Rule.INPUT_GRADIENT,
+                Rule.GAMMA_GRADIENT,
+                Rule.REFERENCE_GRADIENT,
+                Rule.OFFSET,
+                Rule.CONSTANTS,
+                Rule.ANY_SHAPE,
+                Rule.SIZE,
+                Rule.PLAIN_STATISTICS),
         breaking(
-            Rule.BATCH,
-            "weight from N where R is meant, over the batch",
-            "Look at the weight w",
-            () -> new OwnWeight() {
-              @Override
-              double weight(Scope scope, double given, long n, long p, long r, long rp) {
-                return scope == Scope.BATCH && given == 1 / (r + 1.0) ? 1 / (n + 1.0) : given;
-              }
-            }).alsoFailing(Rule.POOLED, Rule.EPSILON, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.LEAVE_ONE_OUT, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.OFFSET, Rule.CONSTANTS, Rule.ANY_SHAPE, Rule.SIZE),
+                Rule.BATCH,
+                "weight from N where R is meant, over the batch",
+                "Look at the weight w",
+                () -> new OwnWeight() {
+                  @Override
+                  double weight(Scope scope, double given, long n, long p, long r, long rp) {
+                    return scope == Scope.BATCH && given == 1 / (r + 1.0) ? 1 / (n + 1.0) : given;
+                  }
+                })
+            .alsoFailing(
+                Rule.POOLED,
+                Rule.EPSILON,
+                Rule.MIXED_STATISTICS,
+                Rule.SCALE_AND_CENTER,
+                Rule.LEAVE_ONE_OUT,
+                Rule.INPUT_GRADIENT,
+                Rule.GAMMA_GRADIENT,
+                Rule.REFERENCE_GRADIENT,
+                Rule.OFFSET,
+                Rule.CONSTANTS,
+                Rule.ANY_SHAPE,
+                Rule.SIZE),
         breaking(
-            Rule.PER_EXAMPLE,
-            "weight from N where R is meant, per example",
-            "Look at the weight w",
-            () -> new OwnWeight() {
-              @Override
-              double weight(Scope scope, double given, long n, long p, long r, long rp) {
-                return scope == Scope.EXAMPLE ? 1 / (n + 1.0) : given;
-              }
-            }).alsoFailing(Rule.EPSILON, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.LEAVE_ONE_OUT, Rule.COMPANIONS, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.OFFSET, Rule.CONSTANTS, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
+                Rule.PER_EXAMPLE,
+                "weight from N where R is meant, per example",
+                "Look at the weight w",
+                () -> new OwnWeight() {
+                  @Override
+                  double weight(Scope scope, double given, long n, long p, long r, long rp) {
+                    return scope == Scope.EXAMPLE ? 1 / (n + 1.0) : given;
+                  }
+                })
+            .alsoFailing(
+                Rule.EPSILON,
+                Rule.MIXED_STATISTICS,
+                Rule.SCALE_AND_CENTER,
+                Rule.LEAVE_ONE_OUT,
+                Rule.COMPANIONS,
+                Rule.INPUT_GRADIENT,
+                Rule.GAMMA_GRADIENT,
+                Rule.REFERENCE_GRADIENT,
+                Rule.OFFSET,
+                Rule.CONSTANTS,
+                Rule.ANY_SHAPE,
+                Rule.SIZE,
+                Rule.PLAIN_STATISTICS),
         breaking(
-            Rule.PER_EXAMPLE,
-            "statistics per batch where per example is meant",
-            "at the scope of ma and va",
-            PerBatch::new).alsoFailing(Rule.EPSILON, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.COMPANIONS, Rule.SLOPES, Rule.OFFSET, Rule.LARGEST, Rule.NOT_A_NUMBER, Rule.INFINITY, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
+                Rule.PER_EXAMPLE,
+                "statistics per batch where per example is meant",
+                "at the scope of ma and va",
+                PerBatch::new)
+            .alsoFailing(
+                Rule.EPSILON,
+                Rule.MIXED_STATISTICS,
+                Rule.SCALE_AND_CENTER,
+                Rule.COMPANIONS,
+                Rule.SLOPES,
+                Rule.OFFSET,
+                Rule.LARGEST,
+                Rule.NOT_A_NUMBER,
+                Rule.INFINITY,
+                Rule.SMALLEST,
+                Rule.ANY_SHAPE,
+                Rule.SIZE,
+                Rule.PLAIN_STATISTICS),
         breaking(
-            Rule.POOLED,
-            "pooled by examples, whatever their positions",
-            "Look at the weight w",
-            () -> new OwnWeight() {
-              @Override
-              double weight(Scope scope, double given, long n, long p, long r, long rp) {
-                boolean pooled = given == n * p / ((double) n * p + r * rp);
-                return pooled && p != rp ? n / ((double) n + r) : given;
-              }
-            }).alsoFailing(Rule.MIXED_STATISTICS, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.OFFSET, Rule.ANY_SHAPE),
+                Rule.POOLED,
+                "pooled by examples, whatever their positions",
+                "Look at the weight w",
+                () -> new OwnWeight() {
+                  @Override
+                  double weight(Scope scope, double given, long n, long p, long r, long rp) {
+                    boolean pooled = given == n * p / ((double) n * p + r * rp);
+                    return pooled && p != rp ? n / ((double) n + r) : given;
+                  }
+                })
+            .alsoFailing(
+                Rule.MIXED_STATISTICS,
+                Rule.INPUT_GRADIENT,
+                Rule.GAMMA_GRADIENT,
+                Rule.REFERENCE_GRADIENT,
+                Rule.OFFSET,
+                Rule.ANY_SHAPE),
         breaking(
-            Rule.REFERENCE_ONLY,
-            "live statistics mixed in where there are none",
-            "reference [1, 3]",
-            LiveWhereNone::new).alsoFailing(Rule.EPSILON, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.COMPANIONS, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.LARGEST, Rule.NOT_A_NUMBER, Rule.INFINITY, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
+                Rule.REFERENCE_ONLY,
+                "live statistics mixed in where there are none",
+                "reference [1, 3]",
+                LiveWhereNone::new)
+            .alsoFailing(
+                Rule.EPSILON,
+                Rule.MIXED_STATISTICS,
+                Rule.SCALE_AND_CENTER,
+                Rule.COMPANIONS,
+                Rule.SLOPES,
+                Rule.OFFSET,
+                Rule.CONSTANTS,
+                Rule.LARGEST,
+                Rule.NOT_A_NUMBER,
+                Rule.INFINITY,
+                Rule.SMALLEST,
+                Rule.ANY_SHAPE,
+                Rule.SIZE,
+                Rule.PLAIN_STATISTICS),
         breaking(
-            Rule.REFERENCE_PASS,
-            "a reference pass of unbiased variance",
-            "its own mean and biased variance",
-            () -> new PlainBackend() {
-              @Override
-              public Normalized<Strided> forward(
-                  Strided x,
-                  Normalization how,
-                  @Nullable Moments<Strided> reference,
-                  @Nullable Strided gamma,
-                  @Nullable Strided beta,
-                  @Nullable Strided output) {
-                Normalized<Strided> result = super.forward(x, how, reference, gamma, beta, output);
-                double n = how.geometry().elementsPerFeature();
-                for (int i = 0; reference == null && n > 1 && i < x.size(); i++) {
-                  double offset = beta == null ? 0 : beta.get(feature(how.geometry(), i));
-                  double y = result.output().get(i);
-                  result.output().set(i, offset + (y - offset) * Math.sqrt((n - 1) / n));
-                }
-                return result;
-              }
-            }).alsoFailing(Rule.EPSILON, Rule.SCALE_AND_CENTER, Rule.OFFSET, Rule.LARGEST, Rule.SMALLEST, Rule.ANY_SHAPE),
+                Rule.REFERENCE_PASS,
+                "a reference pass of unbiased variance",
+                "its own mean and biased variance",
+                () -> new PlainBackend() {
+                  @Override
+                  public Normalized<Strided> forward(
+                      Strided x,
+                      Normalization how,
+                      @Nullable Moments<Strided> reference,
+                      @Nullable Strided gamma,
+                      @Nullable Strided beta,
+                      @Nullable Strided output) {
+                    Normalized<Strided> result =
+                        super.forward(x, how, reference, gamma, beta, output);
+                    double n = how.geometry().elementsPerFeature();
+                    for (int i = 0; reference == null && n > 1 && i < x.size(); i++) {
+                      double offset = beta == null ? 0 : beta.get(feature(how.geometry(), i));
+                      double y = result.output().get(i);
+                      result.output().set(i, offset + (y - offset) * Math.sqrt((n - 1) / n));
+                    }
+                    return result;
+                  }
+                })
+            .alsoFailing(
+                Rule.EPSILON,
+                Rule.SCALE_AND_CENTER,
+                Rule.OFFSET,
+                Rule.LARGEST,
+                Rule.SMALLEST,
+                Rule.ANY_SHAPE),
         breaking(
-            Rule.EPSILON,
-            "epsilon outside the root",
-            "sqrt(v + epsilon), not sqrt(v) + epsilon",
-            () -> new PlainBackend() {
-              @Override
-              double deviation(double v, double epsilon) {
-                return Math.sqrt(v) + epsilon;
-              }
-            }).alsoFailing(Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.REFERENCE_ONLY, Rule.REFERENCE_PASS, Rule.SCALE_AND_CENTER, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.REFERENCE_PASS_GRADIENT, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
+                Rule.EPSILON,
+                "epsilon outside the root",
+                "sqrt(v + epsilon), not sqrt(v) + epsilon",
+                () -> new PlainBackend() {
+                  @Override
+                  double deviation(double v, double epsilon) {
+                    return Math.sqrt(v) + epsilon;
+                  }
+                })
+            .alsoFailing(
+                Rule.LIVE_BATCH,
+                Rule.BATCH,
+                Rule.PER_EXAMPLE,
+                Rule.POOLED,
+                Rule.REFERENCE_ONLY,
+                Rule.REFERENCE_PASS,
+                Rule.SCALE_AND_CENTER,
+                Rule.INPUT_GRADIENT,
+                Rule.GAMMA_GRADIENT,
+                Rule.REFERENCE_GRADIENT,
+                Rule.REFERENCE_PASS_GRADIENT,
+                Rule.SLOPES,
+                Rule.OFFSET,
+                Rule.CONSTANTS,
+                Rule.SMALLEST,
+                Rule.ANY_SHAPE,
+                Rule.SIZE,
+                Rule.PLAIN_STATISTICS),
         breaking(
-            Rule.EPSILON,
-            "epsilon as a least variance",
-            "not max(v, epsilon)",
-            () -> new PlainBackend() {
-              @Override
-              double deviation(double v, double epsilon) {
-                return Math.sqrt(Math.max(v, epsilon));
-              }
-            }).alsoFailing(Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.REFERENCE_ONLY, Rule.REFERENCE_PASS, Rule.SCALE_AND_CENTER, Rule.LEAVE_ONE_OUT, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.REFERENCE_PASS_GRADIENT, Rule.OFFSET, Rule.CONSTANTS, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
+                Rule.EPSILON,
+                "epsilon as a least variance",
+                "not max(v, epsilon)",
+                () -> new PlainBackend() {
+                  @Override
+                  double deviation(double v, double epsilon) {
+                    return Math.sqrt(Math.max(v, epsilon));
+                  }
+                })
+            .alsoFailing(
+                Rule.LIVE_BATCH,
+                Rule.BATCH,
+                Rule.PER_EXAMPLE,
+                Rule.POOLED,
+                Rule.REFERENCE_ONLY,
+                Rule.REFERENCE_PASS,
+                Rule.SCALE_AND_CENTER,
+                Rule.LEAVE_ONE_OUT,
+                Rule.INPUT_GRADIENT,
+                Rule.GAMMA_GRADIENT,
+                Rule.REFERENCE_GRADIENT,
+                Rule.REFERENCE_PASS_GRADIENT,
+                Rule.OFFSET,
+                Rule.CONSTANTS,
+                Rule.SMALLEST,
+                Rule.ANY_SHAPE,
+                Rule.SIZE,
+                Rule.PLAIN_STATISTICS),
         breaking(
             Rule.EPSILON,
             "an epsilon that is larger than it matters",
@@ -124,59 +246,93 @@ final class ForwardOffenders {
               }
             }),
         breaking(
-            Rule.MIXED_STATISTICS,
-            "live statistics returned in place of the mixed ones",
-            "Live calls return (m, v)",
-            () -> new OtherMoments() {
-              @Override
-              Moments<Strided> moments(
-                  Strided x,
-                  Normalization how,
-                  @Nullable Moments<Strided> reference,
-                  Moments<Strided> m) {
-                return reference != null && how.scope() == Scope.BATCH
-                    ? statistics(x, how.geometry())
-                    : m;
-              }
-            }).alsoFailing(Rule.NOT_A_NUMBER, Rule.INFINITY, Rule.ANY_SHAPE),
+                Rule.MIXED_STATISTICS,
+                "live statistics returned in place of the mixed ones",
+                "Live calls return (m, v)",
+                () -> new OtherMoments() {
+                  @Override
+                  Moments<Strided> moments(
+                      Strided x,
+                      Normalization how,
+                      @Nullable Moments<Strided> reference,
+                      Moments<Strided> m) {
+                    return reference != null && how.scope() == Scope.BATCH
+                        ? statistics(x, how.geometry())
+                        : m;
+                  }
+                })
+            .alsoFailing(Rule.NOT_A_NUMBER, Rule.INFINITY, Rule.ANY_SHAPE),
         breaking(
-            Rule.MIXED_STATISTICS,
-            "the mean square returned for the variance",
-            "Live calls return (m, v)",
-            () -> new OtherMoments() {
-              @Override
-              Moments<Strided> moments(
-                  Strided x,
-                  Normalization how,
-                  @Nullable Moments<Strided> reference,
-                  Moments<Strided> m) {
-                for (int i = 0; reference != null && i < m.mean().size(); i++) {
-                  double mean = m.mean().get(i);
-                  m.variance().set(i, m.variance().get(i) + mean * mean);
-                }
-                return m;
-              }
-            }).alsoFailing(Rule.ANY_SHAPE),
+                Rule.MIXED_STATISTICS,
+                "the mean square returned for the variance",
+                "Live calls return (m, v)",
+                () -> new OtherMoments() {
+                  @Override
+                  Moments<Strided> moments(
+                      Strided x,
+                      Normalization how,
+                      @Nullable Moments<Strided> reference,
+                      Moments<Strided> m) {
+                    for (int i = 0; reference != null && i < m.mean().size(); i++) {
+                      double mean = m.mean().get(i);
+                      m.variance().set(i, m.variance().get(i) + mean * mean);
+                    }
+                    return m;
+                  }
+                })
+            .alsoFailing(Rule.ANY_SHAPE),
         breaking(
-            Rule.SCALE_AND_CENTER,
-            "gamma and beta swapped",
-            "y = gamma*xh + beta",
-            () -> new PlainBackend() {
-              @Override
-              double output(double xh, double gamma, double beta) {
-                return beta * xh + gamma;
-              }
-            }).alsoFailing(Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.REFERENCE_ONLY, Rule.REFERENCE_PASS, Rule.EPSILON, Rule.LEAVE_ONE_OUT, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.LARGEST, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
+                Rule.SCALE_AND_CENTER,
+                "gamma and beta swapped",
+                "y = gamma*xh + beta",
+                () -> new PlainBackend() {
+                  @Override
+                  double output(double xh, double gamma, double beta) {
+                    return beta * xh + gamma;
+                  }
+                })
+            .alsoFailing(
+                Rule.LIVE_BATCH,
+                Rule.BATCH,
+                Rule.PER_EXAMPLE,
+                Rule.POOLED,
+                Rule.REFERENCE_ONLY,
+                Rule.REFERENCE_PASS,
+                Rule.EPSILON,
+                Rule.LEAVE_ONE_OUT,
+                Rule.SLOPES,
+                Rule.OFFSET,
+                Rule.CONSTANTS,
+                Rule.LARGEST,
+                Rule.SMALLEST,
+                Rule.ANY_SHAPE,
+                Rule.SIZE,
+                Rule.PLAIN_STATISTICS),
         breaking(
-            Rule.SCALE_AND_CENTER,
-            "beta added before gamma multiplies",
-            "y = gamma*xh + beta",
-            () -> new PlainBackend() {
-              @Override
-              double output(double xh, double gamma, double beta) {
-                return gamma * (xh + beta);
-              }
-            }).alsoFailing(Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.REFERENCE_ONLY, Rule.REFERENCE_PASS, Rule.EPSILON, Rule.LEAVE_ONE_OUT, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
+                Rule.SCALE_AND_CENTER,
+                "beta added before gamma multiplies",
+                "y = gamma*xh + beta",
+                () -> new PlainBackend() {
+                  @Override
+                  double output(double xh, double gamma, double beta) {
+                    return gamma * (xh + beta);
+                  }
+                })
+            .alsoFailing(
+                Rule.LIVE_BATCH,
+                Rule.BATCH,
+                Rule.PER_EXAMPLE,
+                Rule.POOLED,
+                Rule.REFERENCE_ONLY,
+                Rule.REFERENCE_PASS,
+                Rule.EPSILON,
+                Rule.LEAVE_ONE_OUT,
+                Rule.SLOPES,
+                Rule.OFFSET,
+                Rule.CONSTANTS,
+                Rule.ANY_SHAPE,
+                Rule.SIZE,
+                Rule.PLAIN_STATISTICS),
         breaking(
             Rule.SCALE_AND_CENTER,
             "no beta where there is no gamma",
@@ -190,31 +346,61 @@ final class ForwardOffenders {
                   @Nullable Strided gamma,
                   @Nullable Strided beta,
                   @Nullable Strided output) {
-                return super.forward(
-                    x, how, reference, gamma, gamma == null ? null : beta, output);
+                return super.forward(x, how, reference, gamma, gamma == null ? null : beta, output);
               }
             }),
         breaking(
-            Rule.LEAVE_ONE_OUT,
-            "a batch of one example left unmixed",
-            "live rows of batch norm",
-            () -> new OwnWeight() {
-              @Override
-              double weight(Scope scope, double given, long n, long p, long r, long rp) {
-                return n == 1 && p > 1 ? 0 : given;
-              }
-            }).alsoFailing(Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.MIXED_STATISTICS, Rule.COMPANIONS, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.ANY_SHAPE, Rule.SIZE),
+                Rule.LEAVE_ONE_OUT,
+                "a batch of one example left unmixed",
+                "live rows of batch norm",
+                () -> new OwnWeight() {
+                  @Override
+                  double weight(Scope scope, double given, long n, long p, long r, long rp) {
+                    return n == 1 && p > 1 ? 0 : given;
+                  }
+                })
+            .alsoFailing(
+                Rule.LIVE_BATCH,
+                Rule.BATCH,
+                Rule.PER_EXAMPLE,
+                Rule.POOLED,
+                Rule.MIXED_STATISTICS,
+                Rule.COMPANIONS,
+                Rule.INPUT_GRADIENT,
+                Rule.GAMMA_GRADIENT,
+                Rule.REFERENCE_GRADIENT,
+                Rule.ANY_SHAPE,
+                Rule.SIZE),
         breaking(
-            Rule.LEAVE_ONE_OUT,
-            "the live example leaks into the reference",
-            "live rows of batch norm",
-            () -> new PlainBackend() {
-              @Override
-              Mixed mix(double mr, double vr, double ma, double va, double w) {
-                Mixed leaked = super.mix(mr, vr, ma, va, w);
-                return super.mix(leaked.m(), leaked.v(), ma, va, w);
-              }
-            }).alsoFailing(Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.EPSILON, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.LARGEST, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
+                Rule.LEAVE_ONE_OUT,
+                "the live example leaks into the reference",
+                "live rows of batch norm",
+                () -> new PlainBackend() {
+                  @Override
+                  Mixed mix(double mr, double vr, double ma, double va, double w) {
+                    Mixed leaked = super.mix(mr, vr, ma, va, w);
+                    return super.mix(leaked.m(), leaked.v(), ma, va, w);
+                  }
+                })
+            .alsoFailing(
+                Rule.LIVE_BATCH,
+                Rule.BATCH,
+                Rule.PER_EXAMPLE,
+                Rule.POOLED,
+                Rule.EPSILON,
+                Rule.MIXED_STATISTICS,
+                Rule.SCALE_AND_CENTER,
+                Rule.INPUT_GRADIENT,
+                Rule.GAMMA_GRADIENT,
+                Rule.REFERENCE_GRADIENT,
+                Rule.SLOPES,
+                Rule.OFFSET,
+                Rule.CONSTANTS,
+                Rule.LARGEST,
+                Rule.SMALLEST,
+                Rule.ANY_SHAPE,
+                Rule.SIZE,
+                Rule.PLAIN_STATISTICS),
         breaking(
             Rule.COMPANIONS,
             "another last bit in company",
@@ -230,7 +416,8 @@ final class ForwardOffenders {
                   @Nullable Strided output) {
                 Normalized<Strided> result = super.forward(x, how, reference, gamma, beta, output);
                 Strided y = result.output();
-                boolean vectorized = how.scope() == Scope.EXAMPLE && how.geometry().batch() > 1
+                boolean vectorized = how.scope() == Scope.EXAMPLE
+                    && how.geometry().batch() > 1
                     && x.dtype() == DType.FLOAT32;
                 for (int i = 0; vectorized && i < y.size(); i++) {
                   y.set(i, Math.nextUp((float) y.get(i)));
@@ -250,10 +437,18 @@ final class ForwardOffenders {
               }
             }),
         breaking(
-            Rule.LAYOUT,
-            "gamma and beta along the last axis where two are equally long",
-            "along the feature axis, whatever its place",
-            GammaAlongLastAxis::new).alsoFailing(Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.REFERENCE_ONLY, Rule.REFERENCE_PASS, Rule.ANY_SHAPE),
+                Rule.LAYOUT,
+                "gamma and beta along the last axis where two are equally long",
+                "along the feature axis, whatever its place",
+                GammaAlongLastAxis::new)
+            .alsoFailing(
+                Rule.LIVE_BATCH,
+                Rule.BATCH,
+                Rule.PER_EXAMPLE,
+                Rule.POOLED,
+                Rule.REFERENCE_ONLY,
+                Rule.REFERENCE_PASS,
+                Rule.ANY_SHAPE),
         breaking(
             Rule.PERMUTATION,
             "recent examples count for more",
@@ -315,8 +510,7 @@ final class ForwardOffenders {
   }
 
   static Strided flat(Strided tensor) {
-    return new Strided(
-        tensor.dtype(), new long[] {tensor.size()}, tensor.data(), 0, new int[] {1});
+    return new Strided(tensor.dtype(), new long[] {tensor.size()}, tensor.data(), 0, new int[] {1});
   }
 
   /** Uses a weight of its own, from what it remembers of the last reference batch. */
@@ -364,8 +558,7 @@ final class ForwardOffenders {
       Geometry ref = last.get();
       double weight = weight(
           how.scope(), how.weight(), live.batch(), live.positions(), ref.batch(), ref.positions());
-      return new Normalization(
-          live, how.scope(), weight, how.epsilon(), how.referenceGradient());
+      return new Normalization(live, how.scope(), weight, how.epsilon(), how.referenceGradient());
     }
   }
 
@@ -419,10 +612,7 @@ final class ForwardOffenders {
 
   private abstract static class OtherMoments extends PlainBackend {
     abstract Moments<Strided> moments(
-        Strided x,
-        Normalization how,
-        @Nullable Moments<Strided> reference,
-        Moments<Strided> mixed);
+        Strided x, Normalization how, @Nullable Moments<Strided> reference, Moments<Strided> mixed);
 
     @Override
     public Normalized<Strided> forward(
@@ -434,8 +624,7 @@ final class ForwardOffenders {
         @Nullable Strided output) {
       Strided before = Strided.of(x.toHost(), x.dtype()); // x may be the output
       Normalized<Strided> result = super.forward(x, how, reference, gamma, beta, output);
-      return new Normalized<>(
-          result.output(), moments(before, how, reference, result.moments()));
+      return new Normalized<>(result.output(), moments(before, how, reference, result.moments()));
     }
   }
 

@@ -21,6 +21,7 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /** Faults in what is kept, shared, changed and closed. */
+@SuppressWarnings({"ReferenceEquality", "ThreadLocalUsage", "ThreadPriorityCheck"}) // the faults
 final class LifecycleOffenders {
   private LifecycleOffenders() {}
 
@@ -28,53 +29,81 @@ final class LifecycleOffenders {
     AtomicReference<@Nullable Leaving> lastOpened = new AtomicReference<>();
     return List.of(
         breaking(
-            Rule.INPUTS_UNCHANGED,
-            "the input centered in place",
-            "Kernels change nothing but a supplied output",
-            () -> new Forward() {
-              @Override
-              Normalized<Strided> altered(Normalized<Strided> right, Call call) {
-                for (int i = 0; call.output == null && i < call.x.size(); i++) {
-                  call.x.set(i, right.output().get(i));
-                }
-                return right;
-              }
-            }).alsoFailing(Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.NOT_A_NUMBER, Rule.ANY_SHAPE, Rule.SIZE, Rule.SAME_BITS, Rule.SUPPLIED_OUTPUT, Rule.PLAIN_STATISTICS),
+                Rule.INPUTS_UNCHANGED,
+                "the input centered in place",
+                "Kernels change nothing but a supplied output",
+                () -> new Forward() {
+                  @Override
+                  Normalized<Strided> altered(Normalized<Strided> right, Call call) {
+                    for (int i = 0; call.output == null && i < call.x.size(); i++) {
+                      call.x.set(i, right.output().get(i));
+                    }
+                    return right;
+                  }
+                })
+            .alsoFailing(
+                Rule.INPUT_GRADIENT,
+                Rule.GAMMA_GRADIENT,
+                Rule.REFERENCE_GRADIENT,
+                Rule.SLOPES,
+                Rule.OFFSET,
+                Rule.CONSTANTS,
+                Rule.NOT_A_NUMBER,
+                Rule.ANY_SHAPE,
+                Rule.SIZE,
+                Rule.SAME_BITS,
+                Rule.SUPPLIED_OUTPUT,
+                Rule.PLAIN_STATISTICS),
         breaking(
-            Rule.INPUTS_UNCHANGED,
-            "dx written over the upstream gradient",
-            "upstream",
-            () -> new PlainBackend() {
-              @Override
-              public Gradients<Strided> backward(
-                  Strided x,
-                  Strided upstream,
-                  Normalization how,
-                  @Nullable Moments<Strided> reference,
-                  @Nullable Strided gamma) {
-                Gradients<Strided> g = super.backward(x, upstream, how, reference, gamma);
-                for (int i = 0; i < upstream.size(); i++) {
-                  upstream.set(i, g.input().get(i));
-                }
-                return g;
-              }
-            }).alsoFailing(Rule.SAME_BITS),
+                Rule.INPUTS_UNCHANGED,
+                "dx written over the upstream gradient",
+                "upstream",
+                () -> new PlainBackend() {
+                  @Override
+                  public Gradients<Strided> backward(
+                      Strided x,
+                      Strided upstream,
+                      Normalization how,
+                      @Nullable Moments<Strided> reference,
+                      @Nullable Strided gamma) {
+                    Gradients<Strided> g = super.backward(x, upstream, how, reference, gamma);
+                    for (int i = 0; i < upstream.size(); i++) {
+                      upstream.set(i, g.input().get(i));
+                    }
+                    return g;
+                  }
+                })
+            .alsoFailing(Rule.SAME_BITS),
         breaking(
-            Rule.OWN_OUTPUT,
-            "the output is the input",
-            "output is the tensor of x",
-            () -> new Forward() {
-              @Override
-              Normalized<Strided> altered(Normalized<Strided> right, Call call) {
-                if (call.output != null) {
-                  return right;
-                }
-                for (int i = 0; i < call.x.size(); i++) {
-                  call.x.set(i, right.output().get(i));
-                }
-                return new Normalized<>(call.x, right.moments());
-              }
-            }).alsoFailing(Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.NOT_A_NUMBER, Rule.ANY_SHAPE, Rule.SIZE, Rule.INPUTS_UNCHANGED, Rule.SAME_BITS, Rule.SUPPLIED_OUTPUT, Rule.PLAIN_STATISTICS),
+                Rule.OWN_OUTPUT,
+                "the output is the input",
+                "output is the tensor of x",
+                () -> new Forward() {
+                  @Override
+                  Normalized<Strided> altered(Normalized<Strided> right, Call call) {
+                    if (call.output != null) {
+                      return right;
+                    }
+                    for (int i = 0; i < call.x.size(); i++) {
+                      call.x.set(i, right.output().get(i));
+                    }
+                    return new Normalized<>(call.x, right.moments());
+                  }
+                })
+            .alsoFailing(
+                Rule.INPUT_GRADIENT,
+                Rule.GAMMA_GRADIENT,
+                Rule.REFERENCE_GRADIENT,
+                Rule.SLOPES,
+                Rule.OFFSET,
+                Rule.CONSTANTS,
+                Rule.NOT_A_NUMBER,
+                Rule.ANY_SHAPE,
+                Rule.SIZE,
+                Rule.INPUTS_UNCHANGED,
+                Rule.SAME_BITS,
+                Rule.SUPPLIED_OUTPUT,
+                Rule.PLAIN_STATISTICS),
         breaking(
             Rule.OWN_OUTPUT,
             "results in a buffer used again",
@@ -92,9 +121,11 @@ final class LifecycleOffenders {
                   @Nullable Strided gamma) {
                 Gradients<Strided> g = super.backward(x, upstream, how, reference, gamma);
                 Strided right = g.gamma();
-                Strided buffer = buffers.get().computeIfAbsent(
-                    List.of(right.size(), right.dtype().precision()),
-                    size -> Strided.zeros(right.dtype(), right.shape()));
+                Strided buffer = buffers
+                    .get()
+                    .computeIfAbsent(
+                        List.of(right.size(), right.dtype().precision()),
+                        size -> Strided.zeros(right.dtype(), right.shape()));
                 System.arraycopy(right.data(), 0, buffer.data(), 0, right.size());
                 return new Gradients<>(g.input(), buffer, g.beta(), g.reference());
               }
@@ -112,39 +143,83 @@ final class LifecycleOffenders {
               }
             }),
         breaking(
-            Rule.SAME_BITS,
-            "another last bit on every second call",
-            "sums have one order",
-            () -> new Forward() {
-              private final AtomicInteger calls = new AtomicInteger();
+                Rule.SAME_BITS,
+                "another last bit on every second call",
+                "sums have one order",
+                () -> new Forward() {
+                  private final AtomicInteger calls = new AtomicInteger();
 
-              @Override
-              Normalized<Strided> altered(Normalized<Strided> right, Call call) {
-                boolean small = call.reference != null
-                    && call.x.size() == 60
-                    && call.x.dtype() == DType.FLOAT32;
-                if (small && calls.incrementAndGet() % 2 == 0) {
-                  Strided y = right.output();
-                  y.set(7, Math.nextUp((float) y.get(7)));
-                }
-                return right;
-              }
-            }).alsoFailing(Rule.SUPPLIED_OUTPUT, Rule.CLOSED),
+                  @Override
+                  Normalized<Strided> altered(Normalized<Strided> right, Call call) {
+                    boolean small = call.reference != null
+                        && call.x.size() == 60
+                        && call.x.dtype() == DType.FLOAT32;
+                    if (small && calls.incrementAndGet() % 2 == 0) {
+                      Strided y = right.output();
+                      y.set(7, Math.nextUp((float) y.get(7)));
+                    }
+                    return right;
+                  }
+                })
+            .alsoFailing(Rule.SUPPLIED_OUTPUT, Rule.CLOSED),
         breaking(
             Rule.SAME_BITS,
             "a backward that takes the statistics of the last forward for its own",
             "keep nothing of a call for the next",
             LastForward::new),
         breaking(
-            Rule.REFERENCE_ONLY,
-            "the first call silently becomes the reference",
-            "reference [1, 3]",
-            FirstIsReference::new).alsoFailing(Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.EPSILON, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.LEAVE_ONE_OUT, Rule.COMPANIONS, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.LARGEST, Rule.NOT_A_NUMBER, Rule.INFINITY, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.SIZE, Rule.SAME_BITS, Rule.THREADS, Rule.SUPPLIED_OUTPUT, Rule.CLOSED, Rule.PLAIN_STATISTICS),
+                Rule.REFERENCE_ONLY,
+                "the first call silently becomes the reference",
+                "reference [1, 3]",
+                FirstIsReference::new)
+            .alsoFailing(
+                Rule.LIVE_BATCH,
+                Rule.BATCH,
+                Rule.PER_EXAMPLE,
+                Rule.POOLED,
+                Rule.EPSILON,
+                Rule.MIXED_STATISTICS,
+                Rule.SCALE_AND_CENTER,
+                Rule.LEAVE_ONE_OUT,
+                Rule.COMPANIONS,
+                Rule.SLOPES,
+                Rule.OFFSET,
+                Rule.CONSTANTS,
+                Rule.LARGEST,
+                Rule.NOT_A_NUMBER,
+                Rule.INFINITY,
+                Rule.SMALLEST,
+                Rule.ANY_SHAPE,
+                Rule.SIZE,
+                Rule.SAME_BITS,
+                Rule.THREADS,
+                Rule.SUPPLIED_OUTPUT,
+                Rule.CLOSED,
+                Rule.PLAIN_STATISTICS),
         breaking(
-            Rule.EPSILON,
-            "epsilon and weight shared between layers of one shape",
-            "s = sqrt(v + epsilon)",
-            SharedSettings::new).alsoFailing(Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.REFERENCE_ONLY, Rule.REFERENCE_PASS, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.LEAVE_ONE_OUT, Rule.COMPANIONS, Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.LARGEST, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.SIZE, Rule.PLAIN_STATISTICS),
+                Rule.EPSILON,
+                "epsilon and weight shared between layers of one shape",
+                "s = sqrt(v + epsilon)",
+                SharedSettings::new)
+            .alsoFailing(
+                Rule.LIVE_BATCH,
+                Rule.BATCH,
+                Rule.PER_EXAMPLE,
+                Rule.POOLED,
+                Rule.REFERENCE_ONLY,
+                Rule.REFERENCE_PASS,
+                Rule.MIXED_STATISTICS,
+                Rule.SCALE_AND_CENTER,
+                Rule.LEAVE_ONE_OUT,
+                Rule.COMPANIONS,
+                Rule.SLOPES,
+                Rule.OFFSET,
+                Rule.CONSTANTS,
+                Rule.LARGEST,
+                Rule.SMALLEST,
+                Rule.ANY_SHAPE,
+                Rule.SIZE,
+                Rule.PLAIN_STATISTICS),
         breaking(
             Rule.THREADS,
             "a scratch buffer shared by threads",
@@ -234,10 +309,7 @@ final class LifecycleOffenders {
               }
             }),
         breaking(
-            Rule.CLOSED,
-            "a second close that fails",
-            "closed twice",
-            () -> new PlainBackend() {
+            Rule.CLOSED, "a second close that fails", "closed twice", () -> new PlainBackend() {
               private boolean closed;
 
               @Override
@@ -249,20 +321,13 @@ final class LifecycleOffenders {
                 super.close();
               }
             }),
+        breaking(Rule.CLOSED, "closing one backend closes another", "used after close", () -> {
+          Leaving opened = new Leaving(lastOpened);
+          lastOpened.set(opened);
+          return opened;
+        }),
         breaking(
-            Rule.CLOSED,
-            "closing one backend closes another",
-            "used after close",
-            () -> {
-              Leaving opened = new Leaving(lastOpened);
-              lastOpened.set(opened);
-              return opened;
-            }),
-        breaking(
-            Rule.STRIDES,
-            "a view read as if it were dense",
-            "of view 0",
-            () -> new PlainBackend() {
+            Rule.STRIDES, "a view read as if it were dense", "of view 0", () -> new PlainBackend() {
               @Override
               public Normalized<Strided> forward(
                   Strided x,
@@ -275,10 +340,7 @@ final class LifecycleOffenders {
               }
             }),
         breaking(
-            Rule.STRIDES,
-            "the offset of a view ignored",
-            "of view 0",
-            () -> new PlainBackend() {
+            Rule.STRIDES, "the offset of a view ignored", "of view 0", () -> new PlainBackend() {
               @Override
               public Gradients<Strided> backward(
                   Strided x,
@@ -287,11 +349,7 @@ final class LifecycleOffenders {
                   @Nullable Moments<Strided> reference,
                   @Nullable Strided gamma) {
                 Strided moved = new Strided(
-                    upstream.dtype(),
-                    upstream.shape(),
-                    upstream.data(),
-                    0,
-                    upstream.strides());
+                    upstream.dtype(), upstream.shape(), upstream.data(), 0, upstream.strides());
                 return super.backward(x, moved, how, reference, gamma);
               }
             }));
@@ -330,8 +388,7 @@ final class LifecycleOffenders {
     abstract Normalized<Strided> altered(Normalized<Strided> right, Call call);
 
     final Normalized<Strided> plain(Call call) {
-      return super.forward(
-          call.x, call.how, call.reference, call.gamma, call.beta, call.output);
+      return super.forward(call.x, call.how, call.reference, call.gamma, call.beta, call.output);
     }
 
     @Override
@@ -373,7 +430,9 @@ final class LifecycleOffenders {
         @Nullable Moments<Strided> reference,
         @Nullable Strided gamma) {
       Last kept = last.get();
-      boolean fits = kept != null && reference != null && kept.geometry.equals(how.geometry())
+      boolean fits = kept != null
+          && reference != null
+          && kept.geometry.equals(how.geometry())
           && kept.x.dtype() == x.dtype();
       return fits
           ? super.backward(kept.x, upstream, how, kept.reference, gamma)
@@ -456,7 +515,8 @@ final class LifecycleOffenders {
       Strided remembered = Strided.of(x.toHost(), x.dtype());
       for (int i = 0; i < remembered.size(); i++) {
         int f = ForwardOffenders.feature(how.geometry(), i);
-        double shift = last.live.mean().get(f) - statistics(x, how.geometry()).mean().get(f);
+        double shift =
+            last.live.mean().get(f) - statistics(x, how.geometry()).mean().get(f);
         remembered.set(i, x.get(i) + shift);
       }
       return super.forward(remembered, how, reference, gamma, beta, output);

@@ -21,62 +21,96 @@ final class NumericsOffenders {
   static List<Offender> all() {
     return List.of(
         breaking(
-            Rule.OFFSET,
-            "textbook variance, E[x^2] - m^2",
-            "E[x^2]-m^2",
-            () -> new PlainBackend() {
-              @Override
-              double[] liveStatistics(double[] x) {
-                double mean = sum(x) / x.length;
-                double[] squares = Arrays.stream(x).map(value -> value * value).toArray();
-                return new double[] {mean, sum(squares) / x.length - mean * mean};
-              }
-            }).alsoFailing(Rule.ANY_SHAPE),
+                Rule.OFFSET,
+                "textbook variance, E[x^2] - m^2",
+                "E[x^2]-m^2",
+                () -> new PlainBackend() {
+                  @Override
+                  double[] liveStatistics(double[] x) {
+                    double mean = sum(x) / x.length;
+                    double[] squares =
+                        Arrays.stream(x).map(value -> value * value).toArray();
+                    return new double[] {mean, sum(squares) / x.length - mean * mean};
+                  }
+                })
+            .alsoFailing(Rule.ANY_SHAPE),
         breaking(
-            Rule.OFFSET,
-            "textbook variance in 32 bits far from 0, cut off at 0",
-            "loses the deviations",
-            () -> new PlainBackend() {
-              @Override
-              double[] liveStatistics(double[] x) {
-                double[] live = super.liveStatistics(x);
-                if (Math.abs(live[0]) > 0x1p19 && Math.abs(live[0]) < 0x1p21) {
-                  float square = (float) (live[1] + live[0] * live[0]);
-                  live[1] = Math.max(0, square - (float) live[0] * (float) live[0]);
-                }
-                return live;
-              }
-            }).alsoFailing(Rule.LONG_ROWS, Rule.ANY_SHAPE),
+                Rule.OFFSET,
+                "textbook variance in 32 bits far from 0, cut off at 0",
+                "loses the deviations",
+                () -> new PlainBackend() {
+                  @Override
+                  double[] liveStatistics(double[] x) {
+                    double[] live = super.liveStatistics(x);
+                    if (Math.abs(live[0]) > 0x1p19 && Math.abs(live[0]) < 0x1p21) {
+                      float square = (float) (live[1] + live[0] * live[0]);
+                      live[1] = Math.max(0, square - (float) live[0] * (float) live[0]);
+                    }
+                    return live;
+                  }
+                })
+            .alsoFailing(Rule.LONG_ROWS, Rule.ANY_SHAPE),
         breaking(
-            Rule.OFFSET,
-            "statistics held in 32 bits",
-            "a mean held in 32 bits",
-            () -> new PlainBackend() {
-              @Override
-              public DType statisticsType(DType dtype) {
-                return DType.FLOAT32;
-              }
-            }).alsoFailing(Rule.STATISTICS, Rule.SPLIT, Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.REFERENCE_ONLY, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.REFERENCE_PASS_GRADIENT, Rule.SLOPES, Rule.LARGEST, Rule.SMALLEST, Rule.ANY_SHAPE, Rule.PLAIN_STATISTICS),
+                Rule.OFFSET,
+                "statistics held in 32 bits",
+                "a mean held in 32 bits",
+                () -> new PlainBackend() {
+                  @Override
+                  public DType statisticsType(DType dtype) {
+                    return DType.FLOAT32;
+                  }
+                })
+            .alsoFailing(
+                Rule.STATISTICS,
+                Rule.SPLIT,
+                Rule.LIVE_BATCH,
+                Rule.BATCH,
+                Rule.PER_EXAMPLE,
+                Rule.POOLED,
+                Rule.REFERENCE_ONLY,
+                Rule.MIXED_STATISTICS,
+                Rule.SCALE_AND_CENTER,
+                Rule.INPUT_GRADIENT,
+                Rule.GAMMA_GRADIENT,
+                Rule.REFERENCE_GRADIENT,
+                Rule.REFERENCE_PASS_GRADIENT,
+                Rule.SLOPES,
+                Rule.LARGEST,
+                Rule.SMALLEST,
+                Rule.ANY_SHAPE,
+                Rule.PLAIN_STATISTICS),
         breaking(
-            Rule.CONSTANTS,
-            "no epsilon where the variance is 0",
-            "Mean and constant cancel exactly",
-            () -> new PlainBackend() {
-              @Override
-              double deviation(double v, double epsilon) {
-                return v == 0 ? 0 : Math.sqrt(v + epsilon);
-              }
-            }).alsoFailing(Rule.REFERENCE_ONLY, Rule.REFERENCE_PASS, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.ANY_SHAPE),
+                Rule.CONSTANTS,
+                "no epsilon where the variance is 0",
+                "Mean and constant cancel exactly",
+                () -> new PlainBackend() {
+                  @Override
+                  double deviation(double v, double epsilon) {
+                    return v == 0 ? 0 : Math.sqrt(v + epsilon);
+                  }
+                })
+            .alsoFailing(
+                Rule.REFERENCE_ONLY,
+                Rule.REFERENCE_PASS,
+                Rule.INPUT_GRADIENT,
+                Rule.GAMMA_GRADIENT,
+                Rule.REFERENCE_GRADIENT,
+                Rule.ANY_SHAPE),
         breaking(
-            Rule.CONSTANTS,
-            "a constant taken for 0, whatever the mean",
-            "Mean and constant cancel exactly",
-            () -> new PlainBackend() {
-              @Override
-              double deviation(double v, double epsilon) {
-                return v == 0 ? 1 : Math.sqrt(v + epsilon);
-              }
-            }).alsoFailing(Rule.REFERENCE_ONLY, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.REFERENCE_GRADIENT),
+                Rule.CONSTANTS,
+                "a constant taken for 0, whatever the mean",
+                "Mean and constant cancel exactly",
+                () -> new PlainBackend() {
+                  @Override
+                  double deviation(double v, double epsilon) {
+                    return v == 0 ? 1 : Math.sqrt(v + epsilon);
+                  }
+                })
+            .alsoFailing(
+                Rule.REFERENCE_ONLY,
+                Rule.INPUT_GRADIENT,
+                Rule.GAMMA_GRADIENT,
+                Rule.REFERENCE_GRADIENT),
         breaking(
             Rule.LARGEST,
             "squares that overflow in 32 bits",
@@ -96,33 +130,36 @@ final class NumericsOffenders {
             () -> new PlainBackend() {
               @Override
               double[] liveStatistics(double[] x) {
-                double[] numbers = Arrays.stream(x).filter(value -> value == value).toArray();
+                double[] numbers =
+                    Arrays.stream(x).filter(value -> value == value).toArray();
                 return super.liveStatistics(numbers.length == 0 ? x : numbers);
               }
             }),
         breaking(
-            Rule.NOT_A_NUMBER,
-            "NaN swallowed by a comparison, in output",
-            "its group holds one, and it must show",
-            () -> new PlainBackend() {
-              @Override
-              double output(double xh, double gamma, double beta) {
-                double y = super.output(xh, gamma, beta);
-                return y == y ? y : 0;
-              }
-            }).alsoFailing(Rule.INFINITY),
+                Rule.NOT_A_NUMBER,
+                "NaN swallowed by a comparison, in output",
+                "its group holds one, and it must show",
+                () -> new PlainBackend() {
+                  @Override
+                  double output(double xh, double gamma, double beta) {
+                    double y = super.output(xh, gamma, beta);
+                    return y == y ? y : 0;
+                  }
+                })
+            .alsoFailing(Rule.INFINITY),
         breaking(
-            Rule.NOT_A_NUMBER,
-            "a variance of NaN cut off at 0",
-            "reference variance",
-            () -> new PlainBackend() {
-              @Override
-              double[] liveStatistics(double[] x) {
-                double[] live = super.liveStatistics(x);
-                live[1] = live[1] > 0 ? live[1] : 0;
-                return live;
-              }
-            }).alsoFailing(Rule.INFINITY),
+                Rule.NOT_A_NUMBER,
+                "a variance of NaN cut off at 0",
+                "reference variance",
+                () -> new PlainBackend() {
+                  @Override
+                  double[] liveStatistics(double[] x) {
+                    double[] live = super.liveStatistics(x);
+                    live[1] = live[1] > 0 ? live[1] : 0;
+                    return live;
+                  }
+                })
+            .alsoFailing(Rule.INFINITY),
         breaking(
             Rule.NOT_A_NUMBER,
             "NaN that spreads to other groups",
@@ -134,16 +171,24 @@ final class NumericsOffenders {
               }
             }),
         breaking(
-            Rule.NOT_A_NUMBER,
-            "weight 0 times NaN",
-            "it is in another group",
-            () -> new PlainBackend() {
-              @Override
-              double inputGradient(
-                  double dy, double xh, double g, double s, double w, int n, double a, double b) {
-                return g / s * (dy - w / n * (a + xh * b));
-              }
-            }).alsoFailing(Rule.INFINITY),
+                Rule.NOT_A_NUMBER,
+                "weight 0 times NaN",
+                "it is in another group",
+                () -> new PlainBackend() {
+                  @Override
+                  double inputGradient(
+                      double dy,
+                      double xh,
+                      double g,
+                      double s,
+                      double w,
+                      int n,
+                      double a,
+                      double b) {
+                    return g / s * (dy - w / n * (a + xh * b));
+                  }
+                })
+            .alsoFailing(Rule.INFINITY),
         breaking(
             Rule.INFINITY,
             "infinity that spreads to other groups",

@@ -70,8 +70,9 @@ class OffendersTest {
     assertTrue(others.remove(offender.rule()), () -> "'" + offender + "' passes its rule");
     others.removeAll(offender.alsoFails());
     assertEquals(
-        Set.of(), others, () -> "other rules at which '" + offender + "' fails, by "
-            + run.failures);
+        Set.of(),
+        others,
+        () -> "other rules at which '" + offender + "' fails, by " + run.failures);
     assertTrue(
         run.failures.get(offender.rule()).stream()
             .anyMatch(message -> message.startsWith(offender.rule().id() + ": ")

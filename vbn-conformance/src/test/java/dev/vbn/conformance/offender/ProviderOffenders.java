@@ -40,25 +40,27 @@ final class ProviderOffenders {
               }
             }),
         breaking(
-            Rule.PROBE_IS_A_VALUE,
-            "a probe without a description",
-            "description() is blank",
-            new PlainProvider() {
-              @Override
-              public Availability probe() {
-                return Availability.available(" ");
-              }
-            }).alsoFailing(Rule.FOUND_BY_NAME),
+                Rule.PROBE_IS_A_VALUE,
+                "a probe without a description",
+                "description() is blank",
+                new PlainProvider() {
+                  @Override
+                  public Availability probe() {
+                    return Availability.available(" ");
+                  }
+                })
+            .alsoFailing(Rule.FOUND_BY_NAME),
         breaking(
-            Rule.TENSOR_TYPE,
-            "a provider that names another tensor type than its backend",
-            "tensorType() of the provider",
-            new PlainProvider() {
-              @Override
-              public Class<?> tensorType() {
-                return HostTensor.class;
-              }
-            }).alsoFailing(Rule.FOUND_BY_NAME),
+                Rule.TENSOR_TYPE,
+                "a provider that names another tensor type than its backend",
+                "tensorType() of the provider",
+                new PlainProvider() {
+                  @Override
+                  public Class<?> tensorType() {
+                    return HostTensor.class;
+                  }
+                })
+            .alsoFailing(Rule.FOUND_BY_NAME),
         breaking(
                 Rule.PROMISED_CAPABILITIES,
                 "a capability promised and lost",
@@ -66,17 +68,17 @@ final class ProviderOffenders {
                 () -> new PlainBackend(Set.of(Capability.FLOAT64)))
             .promising(Capability.FLOAT64, Capability.CALLER_SUPPLIED_OUTPUT),
         breaking(
-                Rule.ABSENT_TYPE,
-                "a capability there, but not declared",
-                "FLOAT16 is declared absent, and fromHost does not refuse it",
-                () -> new PlainBackend() {
-                  @Override
-                  public Strided fromHost(HostTensor host, DType dtype) {
-                    return dtype == DType.FLOAT16
-                        ? Strided.of(host, dtype)
-                        : super.fromHost(host, dtype);
-                  }
-                }),
+            Rule.ABSENT_TYPE,
+            "a capability there, but not declared",
+            "FLOAT16 is declared absent, and fromHost does not refuse it",
+            () -> new PlainBackend() {
+              @Override
+              public Strided fromHost(HostTensor host, DType dtype) {
+                return dtype == DType.FLOAT16
+                    ? Strided.of(host, dtype)
+                    : super.fromHost(host, dtype);
+              }
+            }),
         breaking(
             Rule.ABSENT_TYPE,
             "an absent type refused with another exception",
@@ -116,7 +118,33 @@ final class ProviderOffenders {
                     }
                     return super.fromHost(host, dtype);
                   }
-                }).alsoFailing(Rule.STATISTICS, Rule.SPLIT, Rule.LIVE_BATCH, Rule.BATCH, Rule.PER_EXAMPLE, Rule.POOLED, Rule.REFERENCE_ONLY, Rule.REFERENCE_PASS, Rule.MIXED_STATISTICS, Rule.SCALE_AND_CENTER, Rule.COMPANIONS, Rule.RESULT_FORM, Rule.INPUT_GRADIENT, Rule.GAMMA_GRADIENT, Rule.BETA_GRADIENT, Rule.REFERENCE_GRADIENT, Rule.DETACHED, Rule.REFERENCE_PASS_GRADIENT, Rule.GRADIENT_FORM, Rule.NOT_A_NUMBER, Rule.INFINITY, Rule.SAME_BITS, Rule.ROUND_TRIP, Rule.COPIES, Rule.PLAIN_STATISTICS)
+                })
+            .alsoFailing(
+                Rule.STATISTICS,
+                Rule.SPLIT,
+                Rule.LIVE_BATCH,
+                Rule.BATCH,
+                Rule.PER_EXAMPLE,
+                Rule.POOLED,
+                Rule.REFERENCE_ONLY,
+                Rule.REFERENCE_PASS,
+                Rule.MIXED_STATISTICS,
+                Rule.SCALE_AND_CENTER,
+                Rule.COMPANIONS,
+                Rule.RESULT_FORM,
+                Rule.INPUT_GRADIENT,
+                Rule.GAMMA_GRADIENT,
+                Rule.BETA_GRADIENT,
+                Rule.REFERENCE_GRADIENT,
+                Rule.DETACHED,
+                Rule.REFERENCE_PASS_GRADIENT,
+                Rule.GRADIENT_FORM,
+                Rule.NOT_A_NUMBER,
+                Rule.INFINITY,
+                Rule.SAME_BITS,
+                Rule.ROUND_TRIP,
+                Rule.COPIES,
+                Rule.PLAIN_STATISTICS)
             .promising(Capability.FLOAT64, Capability.FLOAT16),
         breaking(
                 Rule.ABSENT_OUTPUT,

@@ -24,7 +24,8 @@ class RulesTest {
   private static final String WRITE_PROPERTY = "vbn.conformance.writeTable";
 
   private static final Path PAGE = Path.of("..", "docs", "CONFORMANCE.md");
-  private static final String START = "| Rule | What it says | Tests | Offenders |\n|---|---|---|---|\n";
+  private static final String START =
+      "| Rule | What it says | Tests | Offenders |\n|---|---|---|---|\n";
 
   @Test
   void everyRuleHasATest() {
@@ -41,12 +42,14 @@ class RulesTest {
         if (AnnotationSupport.isAnnotated(method, Testable.class)) {
           tests++;
           assertTrue(
-              Rule.checkedBy(method).isPresent(), () -> method + " holds no rule; expected @Checks");
+              Rule.checkedBy(method).isPresent(),
+              () -> method + " holds no rule; expected @Checks");
           assertTrue(Modifier.isFinal(method.getModifiers()), () -> method + " is not final");
         }
       }
     }
-    int held = Arrays.stream(Rule.values()).mapToInt(rule -> rule.tests().size()).sum();
+    int held =
+        Arrays.stream(Rule.values()).mapToInt(rule -> rule.tests().size()).sum();
     assertEquals(held, tests, "tests of the kit, and those that rules name");
   }
 
@@ -77,8 +80,9 @@ class RulesTest {
 
   private static String row(Rule rule) {
     String tests = rule.tests().stream().map(test -> "`" + test + "`").collect(joining(", "));
-    long offenders =
-        OffendersTest.OFFENDERS.stream().filter(offender -> offender.rule() == rule).count();
+    long offenders = OffendersTest.OFFENDERS.stream()
+        .filter(offender -> offender.rule() == rule)
+        .count();
     return "| " + rule.id() + " | " + rule.sentence() + " | " + tests + " | " + offenders + " |\n";
   }
 }
