@@ -131,7 +131,7 @@ final class NumericsOffenders {
               @Override
               double[] liveStatistics(double[] x) {
                 double[] numbers =
-                    Arrays.stream(x).filter(value -> value == value).toArray();
+                    Arrays.stream(x).filter(value -> !Double.isNaN(value)).toArray();
                 return super.liveStatistics(numbers.length == 0 ? x : numbers);
               }
             }),
@@ -143,7 +143,7 @@ final class NumericsOffenders {
                   @Override
                   double output(double xh, double gamma, double beta) {
                     double y = super.output(xh, gamma, beta);
-                    return y == y ? y : 0;
+                    return Double.isNaN(y) ? 0 : y;
                   }
                 })
             .alsoFailing(Rule.INFINITY),
