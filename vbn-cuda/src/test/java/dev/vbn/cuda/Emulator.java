@@ -1,0 +1,115 @@
+package dev.vbn.cuda;
+
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+
+/**
+ * The emulated driver: the driver's functions over host memory, and the kernels' own source compiled
+ * for the CPU. Built with g++ once for a build directory; without g++ the tests are skipped for lack of a
+ * device, with that reason.
+ */
+final class Emulator {
+  /** What tests may ask of the emulated driver beside what a driver does. */
+  interface Controls {
+    /** Everything back to how a fresh process has it. */
+    void reset();
+
+    /** Order in which the threads of later launches run. */
+    void seed(long seed);
+
+    /** Lets the {@code nth} call from now of a function return {@code status}, once. */
+    void fail(String function, int nth, int status);
+
+    /** Calls of a function since {@link #reset}. */
+    long calls(String function);
+
+    /** Bytes of each device's memory. */
+    void memory(long bytes);
+
+    void devices(int count);
+
+    /** As {@code cuDriverGetVersion} tells it. */
+    void version(int version);
+
+    /** Whether the devices have memory pools. */
+    void pools(boolean pools);
+
+    /** Everything that has been allocated, created or retained and not been freed. */
+    long live();
+  }
+
+  private static final Path DIRECTORY = Path.of(System.getProperty("vbn.test.emulator"));
+  private static final String NO_COMPILER = "no g++ to build it with";
+  private static final boolean BUILT = build();
+
+  private Emulator() {}
+
+  /** The library; where there is no g++, a path that says so, of nothing. */
+  static Path library() {
+    return (BUILT ? DIRECTORY : DIRECTORY.resolve(NO_COMPILER)).resolve("libcuda.so.1");
+  }
+
+  /** Makes it this JVM's driver. */
+  static void install() {
+    System.setProperty(CudaProvider.LIBRARY_PROPERTY, library().toString());
+  }
+
+  /** Makes it this JVM's driver, as a fresh one; without g++ the test is skipped. */
+  static Controls controls() {
+    install();
+    String reason = "no device: " + NO_COMPILER;
+    if (!BUILT && Boolean.getBoolean("vbn.conformance.requireDevice")) {
+      throw new AssertionError(reason);
+    }
+    assumeTrue(BUILT, reason);
+    try {
+      Controls controls = Class.forName("dev.vbn.cuda.EmulatorControls")
+          .asSubclass(Controls.class)
+          .getDeclaredConstructor(Path.class)
+          .newInstance(library());
+      controls.reset();
+      return controls;
+    } catch (ReflectiveOperationException e) {
+      throw new AssertionError("the emulator's controls cannot be reached", e);
+    }
+  }
+
+  private static boolean build() {
+    try {
+      if (!succeeds("g++", "--version")) {
+        return false;
+      }
+    } catch (IOException e) {
+      return false; // there is none
+    }
+    try {
+      String script = "src/test/emulator/build.sh";
+      if (!succeeds(script, DIRECTORY.toString())) {
+        throw new AssertionError(script + " failed, though there is a g++");
+      }
+      return true;
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private static boolean succeeds(String... command) throws IOException {
+    Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+    String output =
+        new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    try {
+      boolean success = process.waitFor() == 0;
+      if (!success) {
+        System.out.println(output);
+      }
+      return success;
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new IOException(e);
+    }
+  }
+}
