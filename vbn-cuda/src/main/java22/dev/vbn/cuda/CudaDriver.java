@@ -6,14 +6,12 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static java.util.Objects.requireNonNull;
 
-import java.lang.foreign.AddressLayout;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
 import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
-import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -30,8 +28,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class CudaDriver {
   private static final int OUT_OF_MEMORY = 2;
-  private static final AddressLayout TEXT =
-      ADDRESS.withTargetLayout(MemoryLayout.sequenceLayout(4096, ValueLayout.JAVA_BYTE));
+  private static final long TEXT_BYTES = 4096; // no text of the driver is as long
 
   private final String library;
 
@@ -541,11 +538,12 @@ final class CudaDriver {
 
   private static String text(MethodHandle function, int status) {
     try (Arena arena = Arena.ofConfined()) {
-      MemorySegment out = arena.allocate(TEXT);
+      MemorySegment out = arena.allocate(ADDRESS);
       if (invoke(() -> (int) function.invokeExact(status, out)) != 0) {
         return "unknown error";
       }
-      return out.get(TEXT, 0).getString(0, StandardCharsets.US_ASCII);
+      MemorySegment text = out.get(ADDRESS, 0).reinterpret(TEXT_BYTES);
+      return text.getString(0, StandardCharsets.US_ASCII);
     }
   }
 }

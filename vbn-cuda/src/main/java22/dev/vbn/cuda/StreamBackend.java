@@ -226,8 +226,44 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
   @Override
   public void synchronize() {
     try (Call call = new Call()) {
-      driver.synchronize(stream);
+      call.await();
     }
+  }
+
+  @Override
+  public Moments<CudaTensor> statistics(CudaTensor x, Geometry geometry) {
+    throw new IllegalStateException();
+  }
+
+  @Override
+  public Normalized<CudaTensor> forward(
+      CudaTensor x,
+      Normalization how,
+      @Nullable Moments<CudaTensor> reference,
+      @Nullable CudaTensor gamma,
+      @Nullable CudaTensor beta,
+      @Nullable CudaTensor output) {
+    throw new IllegalStateException();
+  }
+
+  @Override
+  public Gradients<CudaTensor> backward(
+      CudaTensor x,
+      CudaTensor upstream,
+      Normalization how,
+      @Nullable Moments<CudaTensor> reference,
+      @Nullable CudaTensor gamma) {
+    throw new IllegalStateException();
+  }
+
+  @Override
+  public CudaTensor referenceGradient(
+      CudaTensor r,
+      Geometry geometry,
+      Moments<CudaTensor> statistics,
+      Moments<CudaTensor> gradient,
+      long elements) {
+    throw new IllegalStateException();
   }
 
   private void requireOpen() {
@@ -343,6 +379,11 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
       long pointer = memory.allocate(bytes);
       scratch.push(pointer);
       return pointer;
+    }
+
+    /** Waits until the device has come to here. */
+    void await() {
+      driver.synchronize(stream);
     }
 
     /** Marks the call as done, what it has made as the caller's. */

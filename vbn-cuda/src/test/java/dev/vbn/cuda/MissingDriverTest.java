@@ -6,8 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.spi.Availability;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledForJreRange;
@@ -62,21 +64,49 @@ class MissingDriverTest {
   }
 
   @Test
+  void whereNoDriverExistsItSaysSo() throws Exception {
+    assertEquals("no NVIDIA driver exists for Solaris", probeInAnotherJvm("-Dos.name=Solaris"));
+  }
+
+  @Test
   @EnabledOnOs(OS.LINUX)
-  void withoutADriverItNamesItsLibrary() throws Exception {
-    // A JVM of its own that looks for libraries nowhere a driver would be.
-    String output = probeInAnotherJvm(List.of("-Dos.name=Solaris"));
-    assertEquals("no NVIDIA driver exists for Solaris", output);
+  void withoutADriverItNamesTheLibraryOfTheDriver() throws Exception {
+    // Windows' name is found on no Linux, whatever driver that has.
+    assertEquals(
+        "no nvcuda.dll; install the NVIDIA driver, or name its library by"
+            + " -Dvbn.cuda.library=PATH",
+        probeInAnotherJvm("-Dos.name=Windows 11", "--enable-native-access=ALL-UNNAMED"));
   }
 
   @Test
   @EnabledForJreRange(min = JRE.JAVA_24) // the option
   void deniedNativeAccessNamesTheFlagToAdd() throws Exception {
-    String output = probeInAnotherJvm(List.of("--illegal-native-access=deny"));
+    String output = probeInAnotherJvm("--illegal-native-access=deny");
     assertEquals(
         "native access is denied; add --enable-native-access=ALL-UNNAMED to the command line of"
             + " Java",
         output);
+  }
+
+  private static String probeInAnotherJvm(String... options) throws Exception {
+    List<String> command = new ArrayList<>();
+    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+    command.addAll(List.of(options));
+    command.addAll(
+        List.of("-cp", System.getProperty("java.class.path"), Probe.class.getName()));
+    Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+    String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    assertEquals(0, process.waitFor(), output);
+    return output.strip();
+  }
+
+  /** Prints what a probe says. */
+  static final class Probe {
+    private Probe() {}
+
+    public static void main(String[] arguments) {
+      System.out.println(new CudaProvider().probe().description());
+    }
   }
 
   @Test

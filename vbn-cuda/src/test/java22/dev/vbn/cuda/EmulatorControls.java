@@ -23,12 +23,12 @@ final class EmulatorControls implements Emulator.Controls {
 
   private MethodHandle procedure(String name, MemoryLayout... arguments) {
     return Linker.nativeLinker()
-        .downcallHandle(symbols.findOrThrow(name), FunctionDescriptor.ofVoid(arguments));
+        .downcallHandle(symbols.find(name).orElseThrow(), FunctionDescriptor.ofVoid(arguments));
   }
 
   private MethodHandle count(String name, MemoryLayout... arguments) {
     return Linker.nativeLinker()
-        .downcallHandle(symbols.findOrThrow(name), FunctionDescriptor.of(JAVA_LONG, arguments));
+        .downcallHandle(symbols.find(name).orElseThrow(), FunctionDescriptor.of(JAVA_LONG, arguments));
   }
 
   private static Object call(MethodHandle function, Object... arguments) {
