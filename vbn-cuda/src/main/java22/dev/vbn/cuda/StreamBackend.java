@@ -230,6 +230,26 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
     }
   }
 
+  /** Copies all bytes of one tensor to another of as many. */
+  void copy(CudaTensor from, CudaTensor to) {
+    try (Call call = new Call()) {
+      driver.copyOnDevice(call.pointer(from), call.pointer(to), from.bytes(), stream);
+    }
+  }
+
+  /** How long the device takes for what {@code work} asks of it, and waits for it. */
+  float milliseconds(Runnable work) {
+    try (Call call = new Call()) {
+      long start = call.timer();
+      long end = call.timer();
+      driver.record(start, stream);
+      work.run();
+      driver.record(end, stream);
+      driver.awaitEvent(end);
+      return driver.milliseconds(start, end);
+    }
+  }
+
   @Override
   public Moments<CudaTensor> statistics(CudaTensor x, Geometry geometry) {
     throw new IllegalStateException();
@@ -331,7 +351,7 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
    * has made unless it is done.
    */
   private final class Call implements AutoCloseable {
-    private final long previous;
+    private final CloseStack end = new CloseStack();
     private final Deque<Long> scratch = new ArrayDeque<>();
     private final Deque<CudaTensor> made = new ArrayDeque<>();
 
@@ -339,7 +359,8 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
       lock.lock();
       try {
         requireOpen();
-        previous = context.enter();
+        long previous = context.enter();
+        end.push(() -> context.restore(previous));
       } catch (RuntimeException e) {
         lock.unlock();
         throw e;
@@ -381,6 +402,13 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
       return pointer;
     }
 
+    /** An event that measures time, until the end of this call. */
+    long timer() {
+      long event = driver.createEvent(true);
+      end.push(() -> driver.destroyEvent(event));
+      return event;
+    }
+
     /** Waits until the device has come to here. */
     void await() {
       driver.synchronize(stream);
@@ -402,12 +430,10 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
 
     @Override
     public void close() {
-      CloseStack steps = new CloseStack();
-      steps.push(() -> context.restore(previous));
-      made.forEach(tensor -> steps.push(tensor::close));
-      steps.push(this::freeScratch);
+      made.forEach(tensor -> end.push(tensor::close));
+      end.push(this::freeScratch);
       try {
-        steps.close();
+        end.close();
       } finally {
         lock.unlock();
       }
