@@ -63,8 +63,7 @@ public class CudaException extends RuntimeException {
           719 /* LAUNCH_FAILED */,
           721 /* TENSOR_MEMORY_LEAK */,
           810 /* MPS_CLIENT_TERMINATED */,
-          911 /* EXTERNAL_DEVICE */ ->
-        true;
+          911 /* EXTERNAL_DEVICE */ -> true;
       default -> false;
     };
   }

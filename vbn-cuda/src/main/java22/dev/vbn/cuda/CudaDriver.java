@@ -94,7 +94,8 @@ final class CudaDriver {
     primaryCtxRelease = required(symbols, "cuDevicePrimaryCtxRelease_v2", JAVA_INT);
     ctxGetCurrent = required(symbols, "cuCtxGetCurrent", ADDRESS);
     ctxSetCurrent = required(symbols, "cuCtxSetCurrent", JAVA_LONG);
-    moduleLoadDataEx = required(symbols, "cuModuleLoadDataEx", ADDRESS, ADDRESS, JAVA_INT, ADDRESS, ADDRESS);
+    moduleLoadDataEx =
+        required(symbols, "cuModuleLoadDataEx", ADDRESS, ADDRESS, JAVA_INT, ADDRESS, ADDRESS);
     moduleUnload = required(symbols, "cuModuleUnload", JAVA_LONG);
     moduleGetFunction = required(symbols, "cuModuleGetFunction", ADDRESS, JAVA_LONG, ADDRESS);
     memGetInfo = required(symbols, "cuMemGetInfo_v2", ADDRESS, ADDRESS);
@@ -102,9 +103,12 @@ final class CudaDriver {
     memFree = required(symbols, "cuMemFree_v2", JAVA_LONG);
     memHostAlloc = required(symbols, "cuMemHostAlloc", ADDRESS, JAVA_LONG, JAVA_INT);
     memFreeHost = required(symbols, "cuMemFreeHost", ADDRESS);
-    memcpyHtoDAsync = required(symbols, "cuMemcpyHtoDAsync_v2", JAVA_LONG, ADDRESS, JAVA_LONG, JAVA_LONG);
-    memcpyDtoHAsync = required(symbols, "cuMemcpyDtoHAsync_v2", ADDRESS, JAVA_LONG, JAVA_LONG, JAVA_LONG);
-    memcpyDtoDAsync = required(symbols, "cuMemcpyDtoDAsync_v2", JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+    memcpyHtoDAsync =
+        required(symbols, "cuMemcpyHtoDAsync_v2", JAVA_LONG, ADDRESS, JAVA_LONG, JAVA_LONG);
+    memcpyDtoHAsync =
+        required(symbols, "cuMemcpyDtoHAsync_v2", ADDRESS, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+    memcpyDtoDAsync =
+        required(symbols, "cuMemcpyDtoDAsync_v2", JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
     pointerGetAttribute = required(symbols, "cuPointerGetAttribute", ADDRESS, JAVA_INT, JAVA_LONG);
     streamCreate = required(symbols, "cuStreamCreate", ADDRESS, JAVA_INT);
     streamDestroy = required(symbols, "cuStreamDestroy_v2", JAVA_LONG);
@@ -114,7 +118,20 @@ final class CudaDriver {
     eventRecord = required(symbols, "cuEventRecord", JAVA_LONG, JAVA_LONG);
     eventSynchronize = required(symbols, "cuEventSynchronize", JAVA_LONG);
     eventElapsedTime = required(symbols, "cuEventElapsedTime", ADDRESS, JAVA_LONG, JAVA_LONG);
-    launchKernel = required(symbols, "cuLaunchKernel", JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG, ADDRESS, ADDRESS);
+    launchKernel = required(
+        symbols,
+        "cuLaunchKernel",
+        JAVA_LONG,
+        JAVA_INT,
+        JAVA_INT,
+        JAVA_INT,
+        JAVA_INT,
+        JAVA_INT,
+        JAVA_INT,
+        JAVA_INT,
+        JAVA_LONG,
+        ADDRESS,
+        ADDRESS);
     streamGetCtx = optional(symbols, "cuStreamGetCtx", JAVA_LONG, ADDRESS).orElse(null);
     pools = optionalPools(symbols);
   }
@@ -124,11 +141,15 @@ final class CudaDriver {
     var destroy = optional(symbols, "cuMemPoolDestroy", JAVA_LONG);
     var setAttribute = optional(symbols, "cuMemPoolSetAttribute", JAVA_LONG, JAVA_INT, ADDRESS);
     var trim = optional(symbols, "cuMemPoolTrimTo", JAVA_LONG, JAVA_LONG);
-    var alloc = optional(
-        symbols, "cuMemAllocFromPoolAsync", ADDRESS, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+    var alloc =
+        optional(symbols, "cuMemAllocFromPoolAsync", ADDRESS, JAVA_LONG, JAVA_LONG, JAVA_LONG);
     var free = optional(symbols, "cuMemFreeAsync", JAVA_LONG, JAVA_LONG);
-    return create.isPresent() && destroy.isPresent() && setAttribute.isPresent()
-            && trim.isPresent() && alloc.isPresent() && free.isPresent()
+    return create.isPresent()
+            && destroy.isPresent()
+            && setAttribute.isPresent()
+            && trim.isPresent()
+            && alloc.isPresent()
+            && free.isPresent()
         ? new Pools(
             create.get(), destroy.get(), setAttribute.get(), trim.get(), alloc.get(), free.get())
         : null;
@@ -198,18 +219,16 @@ final class CudaDriver {
   String deviceName(int device) {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment name = arena.allocate(256);
-      check(
-          "cuDeviceGetName",
-          () -> (int) deviceGetName.invokeExact(name, (int) name.byteSize(), device));
+      check("cuDeviceGetName", () ->
+          (int) deviceGetName.invokeExact(name, (int) name.byteSize(), device));
       return name.getString(0);
     }
   }
 
   /** @param attribute a {@code CUdevice_attribute} */
   int attribute(int device, int attribute) {
-    return intOf(
-        "cuDeviceGetAttribute",
-        out -> (int) deviceGetAttribute.invokeExact(out, attribute, device));
+    return intOf("cuDeviceGetAttribute", out ->
+        (int) deviceGetAttribute.invokeExact(out, attribute, device));
   }
 
   long retainPrimaryContext(int device) {
@@ -240,8 +259,8 @@ final class CudaDriver {
       MemorySegment options = arena.allocateFrom(JAVA_INT, ERROR_LOG_BUFFER, ERROR_LOG_BYTES);
       MemorySegment values = arena.allocateFrom(JAVA_LONG, log.address(), logBytes);
       MemorySegment module = arena.allocate(JAVA_LONG);
-      int status = invoke(
-          () -> (int) moduleLoadDataEx.invokeExact(module, image, 2, options, values));
+      int status =
+          invoke(() -> (int) moduleLoadDataEx.invokeExact(module, image, 2, options, values));
       if (status != 0) {
         throw failure("cuModuleLoadDataEx", status, ": " + log.getString(0).strip());
       }
@@ -270,8 +289,7 @@ final class CudaDriver {
 
   /** @throws CudaOutOfMemoryException if the current context's device has no such room */
   long allocate(long bytes) {
-    return allocated(
-        "cuMemAlloc_v2", bytes, out -> (int) memAlloc.invokeExact(out, bytes));
+    return allocated("cuMemAlloc_v2", bytes, out -> (int) memAlloc.invokeExact(out, bytes));
   }
 
   void free(long pointer) {
@@ -299,7 +317,8 @@ final class CudaDriver {
   }
 
   private Pools pools() {
-    return requireNonNull(pools, "this driver has no memory pools; expected hasPools() to be asked");
+    return requireNonNull(
+        pools, "this driver has no memory pools; expected hasPools() to be asked");
   }
 
   /** A pool of the device that keeps what is freed until it is trimmed. */
@@ -316,9 +335,8 @@ final class CudaDriver {
     try (Arena arena = Arena.ofConfined()) {
       int releaseThreshold = 4; // CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
       MemorySegment bytes = arena.allocateFrom(JAVA_LONG, -1L); // as unsigned, no limit
-      check(
-          "cuMemPoolSetAttribute",
-          () -> (int) pools().setAttribute.invokeExact(pool, releaseThreshold, bytes));
+      check("cuMemPoolSetAttribute", () ->
+          (int) pools().setAttribute.invokeExact(pool, releaseThreshold, bytes));
       return pool;
     } catch (CudaException e) {
       try {
@@ -341,10 +359,8 @@ final class CudaDriver {
 
   /** @throws CudaOutOfMemoryException if the pool's device has no such room */
   long allocateFromPool(long pool, long bytes, long stream) {
-    return allocated(
-        "cuMemAllocFromPoolAsync",
-        bytes,
-        out -> (int) pools().alloc.invokeExact(out, bytes, pool, stream));
+    return allocated("cuMemAllocFromPoolAsync", bytes, out ->
+        (int) pools().alloc.invokeExact(out, bytes, pool, stream));
   }
 
   void freeToPool(long pointer, long stream) {
@@ -352,29 +368,22 @@ final class CudaDriver {
   }
 
   void copyToDevice(MemorySegment from, long to, long bytes, long stream) {
-    check(
-        "cuMemcpyHtoDAsync_v2",
-        () -> (int) memcpyHtoDAsync.invokeExact(to, from, bytes, stream));
+    check("cuMemcpyHtoDAsync_v2", () -> (int) memcpyHtoDAsync.invokeExact(to, from, bytes, stream));
   }
 
   void copyToHost(long from, MemorySegment to, long bytes, long stream) {
-    check(
-        "cuMemcpyDtoHAsync_v2",
-        () -> (int) memcpyDtoHAsync.invokeExact(to, from, bytes, stream));
+    check("cuMemcpyDtoHAsync_v2", () -> (int) memcpyDtoHAsync.invokeExact(to, from, bytes, stream));
   }
 
   void copyOnDevice(long from, long to, long bytes, long stream) {
-    check(
-        "cuMemcpyDtoDAsync_v2",
-        () -> (int) memcpyDtoDAsync.invokeExact(to, from, bytes, stream));
+    check("cuMemcpyDtoDAsync_v2", () -> (int) memcpyDtoDAsync.invokeExact(to, from, bytes, stream));
   }
 
   /** Ordinal of the device that has the memory at {@code pointer}. */
   int deviceOfPointer(long pointer) {
     int deviceOrdinal = 9; // CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
-    return intOf(
-        "cuPointerGetAttribute",
-        out -> (int) pointerGetAttribute.invokeExact(out, deviceOrdinal, pointer));
+    return intOf("cuPointerGetAttribute", out ->
+        (int) pointerGetAttribute.invokeExact(out, deviceOrdinal, pointer));
   }
 
   /** A stream that takes turns with the legacy default stream, where other libraries may work. */
@@ -522,8 +531,7 @@ final class CudaDriver {
     }
     String name = text(getErrorName, OUT_OF_MEMORY);
     String words = text(getErrorString, OUT_OF_MEMORY);
-    String device =
-        total < 0 ? "" : "; the device has " + free + " bytes free of " + total;
+    String device = total < 0 ? "" : "; the device has " + free + " bytes free of " + total;
     return new CudaOutOfMemoryException(
         function,
         OUT_OF_MEMORY,

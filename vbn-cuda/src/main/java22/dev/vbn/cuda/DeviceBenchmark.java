@@ -46,7 +46,8 @@ final class DeviceBenchmark {
   }
 
   private static long[] shape(String argument) {
-    long[] shape = Arrays.stream(argument.split(",", -1)).mapToLong(Long::parseLong).toArray();
+    long[] shape =
+        Arrays.stream(argument.split(",", -1)).mapToLong(Long::parseLong).toArray();
     if (shape.length != 3) {
       throw new IllegalArgumentException("shape is '" + argument + "'; expected N,C,L");
     }
@@ -106,8 +107,7 @@ final class DeviceBenchmark {
     for (int i = 0; i < values.length; i++) {
       values[i] = (float) random.nextGaussian();
     }
-    try (CudaTensor block =
-        backend.fromHost(HostTensor.of(values, values.length), DType.FLOAT32)) {
+    try (CudaTensor block = backend.fromHost(HostTensor.of(values, values.length), DType.FLOAT32)) {
       for (long start = 0; start < tensor.size(); start += values.length) {
         long count = Math.min(values.length, tensor.size() - start);
         try (CudaTensor part = backend.wrap(tensor.pointer() + 4 * start, DType.FLOAT32, count);

@@ -37,8 +37,8 @@ final class NvidiaDriver implements CudaProvider.Driver {
       }
       int device = driver.device(ordinal);
       requireCapability(driver, device, ordinal);
-      return Availability.available(describe(driver, device)
-          + (count == 1 ? "" : ", device " + ordinal + " of " + count));
+      return Availability.available(
+          describe(driver, device) + (count == 1 ? "" : ", device " + ordinal + " of " + count));
     } catch (Unavailable e) {
       return Availability.unavailable(String.valueOf(e.getMessage()), e.getCause());
     } catch (CudaException e) {
@@ -47,8 +47,8 @@ final class NvidiaDriver implements CudaProvider.Driver {
   }
 
   private static String noSuchDevice(int ordinal, int count) {
-    return "device is " + ordinal + "; expected 0 to " + (count - 1)
-        + ", for the driver counts " + count + (count == 1 ? " device" : " devices");
+    return "device is " + ordinal + "; expected 0 to " + (count - 1) + ", for the driver counts "
+        + count + (count == 1 ? " device" : " devices");
   }
 
   private static String describe(CudaDriver driver, int device) {

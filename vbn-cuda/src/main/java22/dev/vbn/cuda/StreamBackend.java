@@ -72,8 +72,7 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
       around.push(context::release);
       long previous = context.enter();
       around.push(() -> context.restore(previous));
-      StreamBackend backend =
-          open(driver, ordinal, device, context, resources, given);
+      StreamBackend backend = open(driver, ordinal, device, context, resources, given);
       context.restore(previous);
       return backend;
     } catch (RuntimeException e) {
@@ -104,8 +103,7 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
     resources.push(kernels::close);
     Staging staging = new Staging(driver, stream);
     resources.push(staging::close);
-    return new StreamBackend(
-        ordinal, driver, context, stream, memory, staging, kernels, resources);
+    return new StreamBackend(ordinal, driver, context, stream, memory, staging, kernels, resources);
   }
 
   private static void requireOwnStream(

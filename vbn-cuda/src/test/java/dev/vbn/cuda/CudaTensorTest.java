@@ -83,7 +83,8 @@ class CudaTensorTest {
 
   @Test
   void aTensorWithoutElementsNeedsNoMemory() {
-    try (CudaTensor empty = backend.fromHost(HostTensor.zeros(DType.FLOAT32, 2, 0), DType.FLOAT32)) {
+    try (CudaTensor empty =
+        backend.fromHost(HostTensor.zeros(DType.FLOAT32, 2, 0), DType.FLOAT32)) {
       assertEquals(0, empty.pointer());
       assertEquals(0, backend.toHost(empty).size());
     }
@@ -172,8 +173,7 @@ class CudaTensorTest {
       assertEquals(1, second.device());
       Work.on(second);
     }
-    assertRefused(
-        IllegalArgumentException.class, "expected 0 to 1", () -> CudaProvider.open(2));
+    assertRefused(IllegalArgumentException.class, "expected 0 to 1", () -> CudaProvider.open(2));
     System.setProperty(CudaProvider.DEVICE_PROPERTY, "1");
     try (CudaBackend chosen = new CudaProvider().open()) {
       assertEquals(1, chosen.device());
@@ -195,9 +195,7 @@ class CudaTensorTest {
           "on device 0 was given to a backend on device 1",
           () -> second.toHost(tensor));
       assertRefused(
-          IllegalArgumentException.class,
-          "is another backend's",
-          () -> sameDevice.toHost(tensor));
+          IllegalArgumentException.class, "is another backend's", () -> sameDevice.toHost(tensor));
     }
   }
 

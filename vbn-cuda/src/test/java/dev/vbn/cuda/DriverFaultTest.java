@@ -113,7 +113,8 @@ class DriverFaultTest {
     long before = emulator.calls(function);
     Work.openDoAndClose();
     long count = emulator.calls(function) - before;
-    assertTrue(count > 0, () -> function + " is not called; expected the test to be about something");
+    assertTrue(
+        count > 0, () -> function + " is not called; expected the test to be about something");
     for (int nth = 1; nth <= count; nth++) {
       String which = "call " + nth + " of " + function;
       emulator.fail(function, nth, NOT_PERMITTED);
@@ -158,7 +159,8 @@ class DriverFaultTest {
     Availability availability = new CudaProvider().probe();
     assertFalse(availability.available());
     assertTrue(
-        availability.description().contains("CUDA_ERROR_NO_DEVICE (100)"), availability::description);
+        availability.description().contains("CUDA_ERROR_NO_DEVICE (100)"),
+        availability::description);
     assertEquals(100, ((CudaException) availability.cause()).code());
   }
 

@@ -54,8 +54,8 @@ abstract class EmulatedConformance extends VbnConformance {
   private static CudaTensor wrapped(CudaBackend backend, HostTensor host, int skipped) {
     float[] longer = new float[skipped + host.size()];
     System.arraycopy(host.floats(), 0, longer, skipped, host.size());
-    CudaTensor memory =
-        backend.fromHost(HostTensor.of(longer, longer.length), DType.FLOAT32); // freed with the backend
+    CudaTensor memory = backend.fromHost(
+        HostTensor.of(longer, longer.length), DType.FLOAT32); // freed with the backend
     return backend.wrap(memory.pointer() + 4L * skipped, DType.FLOAT32, host.shape());
   }
 }

@@ -99,8 +99,7 @@ final class Emulator {
 
   private static boolean succeeds(String... command) throws IOException {
     Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
-    String output =
-        new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     try {
       boolean success = process.waitFor() == 0;
       if (!success) {

@@ -43,7 +43,8 @@ class MissingDriverTest {
   @Test
   void aNamedLibraryThatIsNotThereIsNamedInTheReason(@TempDir Path directory) {
     Path nothing = directory.resolve("libcuda.so.1");
-    assertUnavailable(probeWith(nothing.toString()), "no " + nothing + ", which the system property");
+    assertUnavailable(
+        probeWith(nothing.toString()), "no " + nothing + ", which the system property");
   }
 
   @Test
@@ -92,8 +93,7 @@ class MissingDriverTest {
     List<String> command = new ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.addAll(List.of(options));
-    command.addAll(
-        List.of("-cp", System.getProperty("java.class.path"), Probe.class.getName()));
+    command.addAll(List.of("-cp", System.getProperty("java.class.path"), Probe.class.getName()));
     Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
     String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     assertEquals(0, process.waitFor(), output);

@@ -31,10 +31,9 @@ class OldJavaTest {
 
   @Test
   void openingItAllTheSameSaysSoToo() {
-    for (Executable call :
-        new Executable[] {
-          () -> new CudaProvider().open(), () -> CudaProvider.open(0, 0), CudaProvider::devices
-        }) {
+    for (Executable call : new Executable[] {
+      () -> new CudaProvider().open(), () -> CudaProvider.open(0, 0), CudaProvider::devices
+    }) {
       IllegalStateException e = assertThrows(IllegalStateException.class, call);
       assertTrue(String.valueOf(e.getMessage()).contains("needs Java 22"), e::getMessage);
     }

@@ -43,7 +43,8 @@ final class Work {
         try (CudaTensor output = live.output();
             CudaTensor mean = live.statistics().moments().mean();
             CudaTensor variance = live.statistics().moments().variance()) {
-          // m = 2 + (2 - 2)/3, v = 2/3*1 + 1/3*9 = 11/3 by the formula, of the live mean 2 and variance 9
+          // m = 2 + (2 - 2)/3, v = 2/3*1 + 1/3*9 = 11/3 by the formula, of the live mean 2 and
+          // variance 9
           assertArrayEquals(new double[] {2}, backend.toHost(mean).toDoubles(), 1e-12);
           assertArrayEquals(new double[] {11.0 / 3}, backend.toHost(variance).toDoubles(), 1e-6);
           backend.toHost(output);

@@ -28,7 +28,8 @@ final class EmulatorControls implements Emulator.Controls {
 
   private MethodHandle count(String name, MemoryLayout... arguments) {
     return Linker.nativeLinker()
-        .downcallHandle(symbols.find(name).orElseThrow(), FunctionDescriptor.of(JAVA_LONG, arguments));
+        .downcallHandle(
+            symbols.find(name).orElseThrow(), FunctionDescriptor.of(JAVA_LONG, arguments));
   }
 
   private static Object call(MethodHandle function, Object... arguments) {
