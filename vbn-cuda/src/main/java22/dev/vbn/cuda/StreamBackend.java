@@ -99,7 +99,7 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
     }
     DeviceMemory memory = DeviceMemory.of(driver, device, ordinal, stream);
     resources.push(memory::close);
-    Kernels kernels = Kernels.load(driver, device, stream);
+    Kernels kernels = Kernels.load(driver, stream);
     resources.push(kernels::close);
     Staging staging = new Staging(driver, stream);
     resources.push(staging::close);
