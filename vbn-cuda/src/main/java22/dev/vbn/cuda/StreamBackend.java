@@ -3,11 +3,13 @@ package dev.vbn.cuda;
 import dev.vbn.DType;
 import dev.vbn.Gradients;
 import dev.vbn.HostTensor;
+import dev.vbn.ReferenceGradient;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
+import dev.vbn.spi.Scope;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.HashSet;
@@ -24,6 +26,8 @@ import org.jspecify.annotations.Nullable;
 final class StreamBackend implements CudaBackend, CudaTensor.Owner {
   private static final int DEFAULT_STREAMS_END = 3; // 0, 1 and 2 name default streams
 
+  private static final int CACHE_BYTES = 38; // CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE
+
   private final int ordinal;
   private final CudaDriver driver;
   private final PrimaryContext context;
@@ -31,6 +35,7 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
   private final DeviceMemory memory;
   private final Staging staging;
   private final Kernels kernels;
+  private final long cacheBytes;
 
   /** What was opened here, to be closed in the context, all but the context itself. */
   private final CloseStack resources;
@@ -47,6 +52,7 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
       DeviceMemory memory,
       Staging staging,
       Kernels kernels,
+      long cacheBytes,
       CloseStack resources) {
     this.ordinal = ordinal;
     this.driver = driver;
@@ -55,6 +61,7 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
     this.memory = memory;
     this.staging = staging;
     this.kernels = kernels;
+    this.cacheBytes = cacheBytes;
     this.resources = resources;
   }
 
@@ -103,7 +110,7 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
     resources.push(kernels::close);
     Staging staging = new Staging(driver, stream);
     resources.push(staging::close);
-    return new StreamBackend(ordinal, driver, context, stream, memory, staging, kernels, resources);
+    return new StreamBackend(ordinal, driver, context, stream, memory, staging, kernels, driver.attribute(device, CACHE_BYTES), resources);
   }
 
   private static void requireOwnStream(
@@ -250,7 +257,25 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
 
   @Override
   public Moments<CudaTensor> statistics(CudaTensor x, Geometry geometry) {
-    throw new IllegalStateException();
+    try (Call call = new Call()) {
+      long from = call.pointer(x);
+      BatchKernels batch = batch(x, geometry, Scope.BATCH, from);
+      Moments<CudaTensor> moments = call.moments(geometry.features());
+      long sums = call.scratch(batch.sumsBytes());
+      batch.forEachRange(range -> {
+        batch.sums(range, from, 0, sums);
+        batch.mixForward(
+            range, sums, 0, 0, 0, 0, at(moments.mean()), at(moments.variance()), 0, 1, 1);
+      });
+      return call.done(moments);
+    }
+  }
+
+  /** The kernels on {@code x}; tensors that are read once only follow with {@code other}. */
+  private BatchKernels batch(
+      CudaTensor x, Geometry geometry, Scope scope, long from, long... other) {
+    return new BatchKernels(
+        kernels, cacheBytes, x.dtype(), geometry, scope, new long[] {from}, other);
   }
 
   @Override
@@ -261,7 +286,48 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
       @Nullable CudaTensor gamma,
       @Nullable CudaTensor beta,
       @Nullable CudaTensor output) {
-    throw new IllegalStateException();
+    Geometry geometry = how.geometry();
+    Scope scope = how.scope();
+    try (Call call = new Call()) {
+      long from = call.pointer(x);
+      long scale = call.pointerOrNull(gamma);
+      long offset = call.pointerOrNull(beta);
+      long referenceMean = reference == null ? 0 : call.pointer(reference.mean());
+      long referenceVariance = reference == null ? 0 : call.pointer(reference.variance());
+      CudaTensor result = output == null ? call.tensor(x.dtype(), x.shape()) : output;
+      long to = call.pointer(result);
+      Moments<CudaTensor> moments = scope == Scope.EXAMPLE
+          ? call.moments(geometry.batch(), geometry.features())
+          : call.moments(geometry.features());
+      BatchKernels batch = batch(x, geometry, scope, from, to);
+      boolean live = scope != Scope.NONE;
+      long coefficients =
+          call.scratch(batch.coefficientsBytes() + (live ? batch.sumsBytes() : 0));
+      long sums = live ? coefficients + batch.coefficientsBytes() : 0;
+      batch.forEachRange(range -> {
+        if (live) {
+          batch.sums(range, from, 0, sums);
+        }
+        batch.mixForward(
+            range,
+            sums,
+            referenceMean,
+            referenceVariance,
+            scale,
+            offset,
+            at(moments.mean()),
+            at(moments.variance()),
+            coefficients,
+            how.weight(),
+            how.epsilon());
+        batch.normalize(range, from, to, coefficients);
+      });
+      return call.done(new Normalized<>(result, moments));
+    }
+  }
+
+  private static long at(CudaTensor made) {
+    return made.address();
   }
 
   @Override
@@ -271,7 +337,52 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
       Normalization how,
       @Nullable Moments<CudaTensor> reference,
       @Nullable CudaTensor gamma) {
-    throw new IllegalStateException();
+    Geometry geometry = how.geometry();
+    long features = geometry.features();
+    try (Call call = new Call()) {
+      long from = call.pointer(x);
+      long dy = call.pointer(upstream);
+      long scale = call.pointerOrNull(gamma);
+      long referenceMean = reference == null ? 0 : call.pointer(reference.mean());
+      long referenceVariance = reference == null ? 0 : call.pointer(reference.variance());
+      DType parameters = x.dtype().parameterType();
+      CudaTensor dx = call.tensor(x.dtype(), x.shape());
+      CudaTensor dgamma = call.tensor(parameters, features);
+      CudaTensor dbeta = call.tensor(parameters, features);
+      Moments<CudaTensor> toReference =
+          reference != null && how.referenceGradient() == ReferenceGradient.ATTACHED
+              ? call.moments(features)
+              : null;
+      BatchKernels batch = new BatchKernels(
+          kernels, cacheBytes, x.dtype(), geometry, how.scope(), new long[] {from, dy}, at(dx));
+      long sums = call.scratch(
+          batch.sumsBytes() + batch.coefficientsBytes() + batch.gradientsBytes());
+      long coefficients = sums + batch.sumsBytes();
+      long gradients = coefficients + batch.coefficientsBytes();
+      // Without a weight x has no part in its gradient: 0 * NaN is NaN.
+      long live = how.weight() == 0 ? 0 : from;
+      batch.forEachRange(range -> {
+        batch.sums(range, from, dy, sums);
+        batch.mixBackward(
+            range,
+            sums,
+            referenceMean,
+            referenceVariance,
+            scale,
+            coefficients,
+            gradients,
+            how.weight(),
+            how.epsilon());
+        batch.differentiate(range, live, dy, at(dx), coefficients);
+      });
+      batch.sumGroups(
+          gradients,
+          at(dgamma),
+          at(dbeta),
+          toReference == null ? 0 : at(toReference.mean()),
+          toReference == null ? 0 : at(toReference.variance()));
+      return call.done(new Gradients<>(dx, dgamma, dbeta, toReference));
+    }
   }
 
   @Override
@@ -281,7 +392,18 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
       Moments<CudaTensor> statistics,
       Moments<CudaTensor> gradient,
       long elements) {
-    throw new IllegalStateException();
+    try (Call call = new Call()) {
+      long from = call.pointer(r);
+      long mean = call.pointer(statistics.mean());
+      long dMean = call.pointer(gradient.mean());
+      long dVariance = call.pointer(gradient.variance());
+      CudaTensor dr = call.tensor(r.dtype(), r.shape());
+      BatchKernels batch = batch(r, geometry, Scope.NONE, from, at(dr));
+      long coefficients = call.scratch(batch.coefficientsBytes());
+      batch.referenceCoefficients(mean, dMean, dVariance, coefficients, elements);
+      batch.forEachRange(range -> batch.normalize(range, from, at(dr), coefficients));
+      return call.done(dr);
+    }
   }
 
   private void requireOpen() {
@@ -391,6 +513,11 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
       open.add(tensor);
       made.push(tensor);
       return tensor;
+    }
+
+    /** New statistics. */
+    Moments<CudaTensor> moments(long... shape) {
+      return new Moments<>(tensor(DType.FLOAT64, shape), tensor(DType.FLOAT64, shape));
     }
 
     /** Memory until the end of this call; its contents are not set. */
