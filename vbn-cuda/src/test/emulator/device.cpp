@@ -16,6 +16,7 @@ extern char __stop_emulated_shared[] __attribute__((weak));
 namespace emulated {
 
 const Coordinates* running;
+int fault;
 
 namespace {
 

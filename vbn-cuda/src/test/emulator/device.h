@@ -19,6 +19,9 @@ struct Coordinates {
 
 extern const Coordinates* running;
 
+// Which of the faults that a test has put into the source is on; 0 for none.
+extern int fault;
+
 // Waits for all threads of the block.
 void barrier(const char* file, int line);
 

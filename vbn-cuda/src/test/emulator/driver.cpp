@@ -916,6 +916,7 @@ EXPORT Status cuGetErrorString(Status status, const char** words) {
 EXPORT void vbn_emulator_reset() {
   LOCK;
   forgetEverything();
+  emulated::fault = 0;
   controls = Controls();
   calls.clear();
   lastWords.clear();
@@ -938,6 +939,12 @@ EXPORT long long vbn_emulator_calls(const char* function) {
   LOCK;
   auto found = calls.find(function);
   return found == calls.end() ? 0 : found->second;
+}
+
+// Turns on one of the faults in the source; 0 none.
+EXPORT void vbn_emulator_fault(int number) {
+  LOCK;
+  emulated::fault = number;
 }
 
 // Memory of each device, in bytes.
