@@ -246,8 +246,7 @@ static __device__ __forceinline__ void sumUnits(
 
 // The sums of a group, merged from its units by `team` threads. Every thread of the block has to come here.
 static __device__ __forceinline__ Sums mergeUnits(
-    const double* sums, long long group, int c, int features, int unitsPerGroup, int team, bool real) {
-  __shared__ Sums shared[THREADS];
+    const double* sums, long long group, int c, int features, int unitsPerGroup, int team, bool real, Sums* shared) {
   int member = threadIdx.x & (team - 1);
   Sums own;
   own.count = 0;
@@ -313,13 +312,13 @@ template <class P>
 static __device__ __forceinline__ void mixForward(
     const double* sums, const double* referenceMean, const double* referenceVariance, const P* gamma, const P* beta,
     double* mean, double* variance, double* coefficients, double w, double epsilon, long long groups,
-    int firstFeature, int featureCount, int features, int unitsPerGroup, int team) {
+    int firstFeature, int featureCount, int features, int unitsPerGroup, int team, Sums* shared) {
   int member = threadIdx.x & (team - 1);
   long long index = (long long) blockIdx.x * (THREADS / team) + threadIdx.x / team;
   bool real = index < groups * featureCount;
   long long group = real ? index / featureCount : 0;
   int c = firstFeature + (real ? (int) (index - group * featureCount) : 0);
-  Sums live = mergeUnits(sums, group, c, features, unitsPerGroup, team, real && sums != nullptr);
+  Sums live = mergeUnits(sums, group, c, features, unitsPerGroup, team, real && sums != nullptr, shared);
   if (real && member == 0) {
     Mixture mixture = mix(live, referenceMean, referenceVariance, c, w, epsilon);
     long long at = group * features + c;
@@ -339,13 +338,13 @@ template <class P>
 static __device__ __forceinline__ void mixBackward(
     const double* sums, const double* referenceMean, const double* referenceVariance, const P* gamma,
     double* coefficients, double* gradients, double w, double epsilon, long long groups, int firstFeature,
-    int featureCount, int features, int unitsPerGroup, double elements, int team) {
+    int featureCount, int features, int unitsPerGroup, double elements, int team, Sums* shared) {
   int member = threadIdx.x & (team - 1);
   long long index = (long long) blockIdx.x * (THREADS / team) + threadIdx.x / team;
   bool real = index < groups * featureCount;
   long long group = real ? index / featureCount : 0;
   int c = firstFeature + (real ? (int) (index - group * featureCount) : 0);
-  Sums live = mergeUnits(sums, group, c, features, unitsPerGroup, team, real);
+  Sums live = mergeUnits(sums, group, c, features, unitsPerGroup, team, real, shared);
   if (real && member == 0) {
     Mixture mixture = mix(live, referenceMean, referenceVariance, c, w, epsilon);
     double s = mixture.deviation;
@@ -538,15 +537,17 @@ ENTRIES(bfloat16, BFloat16, 8)
       const double* sums, const double* referenceMean, const double* referenceVariance, const P* gamma, const P* beta, \
       double* mean, double* variance, double* coefficients, double weight, double epsilon, long long groups, \
       int firstFeature, int featureCount, int features, int unitsPerGroup, int team) { \
+    __shared__ Sums shared[THREADS]; \
     mixForward<P>(sums, referenceMean, referenceVariance, gamma, beta, mean, variance, coefficients, weight, epsilon, \
-        groups, firstFeature, featureCount, features, unitsPerGroup, team); \
+        groups, firstFeature, featureCount, features, unitsPerGroup, team, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_mix_backward_##NAME( \
       const double* sums, const double* referenceMean, const double* referenceVariance, const P* gamma, \
       double* coefficients, double* gradients, double weight, double epsilon, long long groups, int firstFeature, \
       int featureCount, int features, int unitsPerGroup, double elements, int team) { \
+    __shared__ Sums shared[THREADS]; \
     mixBackward<P>(sums, referenceMean, referenceVariance, gamma, coefficients, gradients, weight, epsilon, groups, \
-        firstFeature, featureCount, features, unitsPerGroup, elements, team); \
+        firstFeature, featureCount, features, unitsPerGroup, elements, team, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_sum_groups_##NAME( \
       const double* gradients, P* dgamma, P* dbeta, double* dMean, double* dVariance, long long groups, int features) { \
