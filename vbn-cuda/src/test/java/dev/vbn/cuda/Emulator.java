@@ -2,6 +2,7 @@ package dev.vbn.cuda;
 
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.vbn.conformance.VbnConformance;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
@@ -24,6 +25,9 @@ final class Emulator {
     /** Lets the {@code nth} call from now of a function return {@code status}, once. */
     void fail(String function, int nth, int status);
 
+    /** Puts a fault into the kernels, of those that the source has; 0 for none. */
+    void fault(int number);
+
     /** Calls of a function since {@link #reset}. */
     long calls(String function);
 
@@ -42,15 +46,17 @@ final class Emulator {
     long live();
   }
 
+  private static final String LIBRARY = "libcuda.so.1";
+  private static final Path SOURCE = Path.of("src/main/cuda/vbn.cu");
   private static final Path DIRECTORY = Path.of(System.getProperty("vbn.test.emulator"));
   private static final String NO_COMPILER = "no g++ to build it with";
-  private static final boolean BUILT = build();
+  private static final boolean BUILT = buildIfThereIsACompiler();
 
   private Emulator() {}
 
   /** The library; where there is no g++, a path that says so, of nothing. */
   static Path library() {
-    return (BUILT ? DIRECTORY : DIRECTORY.resolve(NO_COMPILER)).resolve("libcuda.so.1");
+    return (BUILT ? DIRECTORY : DIRECTORY.resolve(NO_COMPILER)).resolve(LIBRARY);
   }
 
   /** Makes it this JVM's driver. */
@@ -62,15 +68,27 @@ final class Emulator {
   static Controls controls() {
     install();
     String reason = "no device: " + NO_COMPILER;
-    if (!BUILT && Boolean.getBoolean("vbn.conformance.requireDevice")) {
+    if (!BUILT && Boolean.getBoolean(VbnConformance.REQUIRE_DEVICE_PROPERTY)) {
       throw new AssertionError(reason);
     }
     assumeTrue(BUILT, reason);
+    return controls(library());
+  }
+
+  /** The same with other kernels, built in a directory of their own. */
+  static Controls controls(Path source, Path directory) {
+    build(source, directory);
+    Path library = directory.resolve(LIBRARY);
+    System.setProperty(CudaProvider.LIBRARY_PROPERTY, library.toString());
+    return controls(library);
+  }
+
+  private static Controls controls(Path library) {
     try {
       Controls controls = Class.forName("dev.vbn.cuda.EmulatorControls")
           .asSubclass(Controls.class)
           .getDeclaredConstructor(Path.class)
-          .newInstance(library());
+          .newInstance(library);
       controls.reset();
       return controls;
     } catch (ReflectiveOperationException e) {
@@ -78,34 +96,33 @@ final class Emulator {
     }
   }
 
-  private static boolean build() {
+  private static boolean buildIfThereIsACompiler() {
     try {
-      if (!succeeds("g++", "--version")) {
-        return false;
-      }
+      run(new ProcessBuilder("g++", "--version"));
     } catch (IOException e) {
       return false; // there is none
     }
+    build(SOURCE, DIRECTORY);
+    return true;
+  }
+
+  private static void build(Path source, Path directory) {
     try {
-      String script = "src/test/emulator/build.sh";
-      if (!succeeds(script, DIRECTORY.toString())) {
-        throw new AssertionError(script + " failed, though there is a g++");
-      }
-      return true;
+      ProcessBuilder build = new ProcessBuilder("src/test/emulator/build.sh", directory.toString());
+      build.environment().put("VBN_CUDA_SOURCE", source.toAbsolutePath().toString());
+      run(build);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
   }
 
-  private static boolean succeeds(String... command) throws IOException {
-    Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+  private static void run(ProcessBuilder builder) throws IOException {
+    Process process = builder.redirectErrorStream(true).start();
     String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     try {
-      boolean success = process.waitFor() == 0;
-      if (!success) {
-        System.out.println(output);
+      if (process.waitFor() != 0) {
+        throw new AssertionError(builder.command() + " failed: " + output);
       }
-      return success;
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new IOException(e);

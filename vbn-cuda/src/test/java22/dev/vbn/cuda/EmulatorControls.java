@@ -59,6 +59,11 @@ final class EmulatorControls implements Emulator.Controls {
   }
 
   @Override
+  public void fault(int number) {
+    call(procedure("vbn_emulator_fault", JAVA_INT), number);
+  }
+
+  @Override
   public long calls(String function) {
     try (Arena arena = Arena.ofConfined()) {
       return (long) call(count("vbn_emulator_calls", ADDRESS), arena.allocateFrom(function));
