@@ -273,8 +273,7 @@ final class BatchKernels {
       vector ? 1 : 0
     };
     System.arraycopy(numbers, 0, arguments, tensors.length, numbers.length);
-    kernels.launch(
-        kernel + type, gridX, Math.ceilDiv(rows, rowsPerBlock), THREADS, arguments);
+    kernels.launch(kernel + type, gridX, Math.ceilDiv(rows, rowsPerBlock), THREADS, arguments);
   }
 
   /** @param dMean 0 where the reference statistics get no gradient */

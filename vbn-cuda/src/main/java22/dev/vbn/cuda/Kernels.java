@@ -44,8 +44,8 @@ final class Kernels {
   private static byte[] ptx() {
     try (InputStream resource = Kernels.class.getResourceAsStream("vbn.ptx")) {
       if (resource == null) {
-        throw new IllegalStateException("the jar of vbn-cuda has no vbn.ptx; expected it beside "
-            + Kernels.class.getName());
+        throw new IllegalStateException(
+            "the jar of vbn-cuda has no vbn.ptx; expected it beside " + Kernels.class.getName());
       }
       return resource.readAllBytes();
     } catch (IOException e) {

@@ -110,7 +110,16 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
     resources.push(kernels::close);
     Staging staging = new Staging(driver, stream);
     resources.push(staging::close);
-    return new StreamBackend(ordinal, driver, context, stream, memory, staging, kernels, driver.attribute(device, CACHE_BYTES), resources);
+    return new StreamBackend(
+        ordinal,
+        driver,
+        context,
+        stream,
+        memory,
+        staging,
+        kernels,
+        driver.attribute(device, CACHE_BYTES),
+        resources);
   }
 
   private static void requireOwnStream(
@@ -301,8 +310,7 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
           : call.moments(geometry.features());
       BatchKernels batch = batch(x, geometry, scope, from, to);
       boolean live = scope != Scope.NONE;
-      long coefficients =
-          call.scratch(batch.coefficientsBytes() + (live ? batch.sumsBytes() : 0));
+      long coefficients = call.scratch(batch.coefficientsBytes() + (live ? batch.sumsBytes() : 0));
       long sums = live ? coefficients + batch.coefficientsBytes() : 0;
       batch.forEachRange(range -> {
         if (live) {
@@ -355,8 +363,8 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
               : null;
       BatchKernels batch = new BatchKernels(
           kernels, cacheBytes, x.dtype(), geometry, how.scope(), new long[] {from, dy}, at(dx));
-      long sums = call.scratch(
-          batch.sumsBytes() + batch.coefficientsBytes() + batch.gradientsBytes());
+      long sums =
+          call.scratch(batch.sumsBytes() + batch.coefficientsBytes() + batch.gradientsBytes());
       long coefficients = sums + batch.sumsBytes();
       long gradients = coefficients + batch.coefficientsBytes();
       // Without a weight x has no part in its gradient: 0 * NaN is NaN.
@@ -444,10 +452,10 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
     lock.lock();
     try {
       if (!closed) {
-        long previous = context.enter();
         closed = true;
         CloseStack steps = new CloseStack();
         steps.push(context::release);
+        long previous = enterToClose(steps);
         steps.push(() -> context.restore(previous));
         steps.push(resources::close);
         steps.push(() -> driver.synchronize(stream)); // it may still use what is closed next
@@ -463,6 +471,18 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
       }
     } finally {
       lock.unlock();
+    }
+  }
+
+  /** Without the context everything would be left, so a failure is tried again before it is told. */
+  private long enterToClose(CloseStack steps) {
+    try {
+      return context.enter();
+    } catch (CudaException e) {
+      steps.push(() -> {
+        throw e;
+      });
+      return context.enter();
     }
   }
 

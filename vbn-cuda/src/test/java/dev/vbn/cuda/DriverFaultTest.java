@@ -8,6 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.vbn.spi.Availability;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -111,14 +113,15 @@ class DriverFaultTest {
 
   private void failEachInTurn(String function) {
     long before = emulator.calls(function);
-    Work.openDoAndClose();
+    workInAnotherThread();
     long count = emulator.calls(function) - before;
     assertTrue(
         count > 0, () -> function + " is not called; expected the test to be about something");
     for (int nth = 1; nth <= count; nth++) {
       String which = "call " + nth + " of " + function;
       emulator.fail(function, nth, NOT_PERMITTED);
-      RuntimeException thrown = assertThrows(RuntimeException.class, Work::openDoAndClose, which);
+      RuntimeException thrown =
+          assertThrows(RuntimeException.class, DriverFaultTest::workInAnotherThread, which);
       CudaException failure = failureIn(thrown);
       assertEquals(function, failure.call(), which);
       assertEquals(NOT_PERMITTED, failure.code(), which);
@@ -131,8 +134,18 @@ class DriverFaultTest {
       assertTrue(message.contains(failure.driverText()), message);
       assertEquals(ENDS.contains(function) ? 1 : 0, emulator.live(), "left after " + which);
       forgetLeft();
-      Work.openDoAndClose();
+      workInAnotherThread();
       assertEquals(0, emulator.live(), "left by the work after " + which);
+    }
+  }
+
+  /** A new thread has no context, whatever a failure has left this one with. */
+  private static void workInAnotherThread() {
+    try {
+      CompletableFuture.runAsync(Work::openDoAndClose, task -> new Thread(task).start())
+          .join();
+    } catch (CompletionException e) {
+      throw e.getCause() instanceof RuntimeException cause ? cause : e;
     }
   }
 

@@ -105,7 +105,8 @@ class KernelFaultsTest {
           "coefficients + (group * features + c) * 4",
           "coefficients + c * 4"),
       new Fault("rows of a block left out", "", "row += step", "row += 2 * step"),
-      new Fault("squares not centred", "", "q = fma(d, d, q);", "q = fma(d + shift, d + shift, q);"));
+      new Fault(
+          "squares not centred", "", "q = fma(d, d, q);", "q = fma(d + shift, d + shift, q);"));
 
   private static final Path DIRECTORY =
       Path.of(System.getProperty("vbn.test.emulator")).resolveSibling("emulator-with-faults");
@@ -184,7 +185,8 @@ class KernelFaultsTest {
   }
 
   private boolean differ(List<double[]> actual) {
-    return IntStream.range(0, expected.size()).anyMatch(i -> differ(expected.get(i), actual.get(i)));
+    return IntStream.range(0, expected.size())
+        .anyMatch(i -> differ(expected.get(i), actual.get(i)));
   }
 
   private static boolean differ(double[] expected, double[] actual) {
@@ -215,7 +217,8 @@ class KernelFaultsTest {
 
   private static void addResults(
       CudaBackend backend, Variant variant, List<double[]> results, int... shape) {
-    VbnConfig config = VbnConfig.of(shape[1]).withVariant(variant).withScale(false).withCenter(false);
+    VbnConfig config =
+        VbnConfig.of(shape[1]).withVariant(variant).withScale(false).withCenter(false);
     try (VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config, null, null);
         CudaTensor reference = random(backend, 1, shape);
         CudaTensor x = random(backend, 2, shape);

@@ -1,16 +1,15 @@
 package dev.vbn.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.abort;
 
+import java.io.File;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
-import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -37,11 +36,10 @@ class PtxTest {
 
   @Test
   void itIsOfThisSource() throws Exception {
-    byte[] digest =
-        MessageDigest.getInstance("SHA-256").digest(Files.readAllBytes(SOURCE));
+    byte[] digest = MessageDigest.getInstance("SHA-256").digest(Files.readAllBytes(SOURCE));
     assertEquals(
         HexFormat.of().formatHex(digest),
-        only("^// .*SHA-256:? ([0-9a-f]{64})$", ptx()),
+        only("^// SHA-256 of vbn.cu: ([0-9a-f]{64})$", ptx()),
         "SHA-256 of " + SOURCE + " in the header of " + PTX + "; run " + REGENERATE);
   }
 
@@ -52,21 +50,33 @@ class PtxTest {
     assertEquals("64", only("^\\.address_size (.*)$", ptx()));
   }
 
-  /** Bytes of each parameter of each entry, as the source's types and as the PTX have them. */
+  /** Bytes of each parameter: what {@code BatchKernels} hands over. */
   @Test
-  void itsEntriesAndParametersAreThoseOfTheSource() throws Exception {
-    Map<String, List<Integer>> inPtx = new TreeMap<>();
-    Matcher entries =
-        Pattern.compile("\\.visible \\.entry (\\w+)\\(([^)]*)\\)").matcher(ptx());
+  void itsEntriesAndParametersAreThoseThatAreLaunched() throws Exception {
+    Map<String, String> expected = new TreeMap<>();
+    for (String type : List.of("float32", "float64", "float16", "bfloat16")) {
+      expected.put("vbn_sums_" + type, "888844444484844");
+      expected.put("vbn_normalize_" + type, "888888444444");
+      expected.put("vbn_differentiate_" + type, "8888888444444");
+    }
+    for (String type : List.of("float32", "float64")) {
+      expected.put("vbn_mix_forward_" + type, "8888888888844444");
+      expected.put("vbn_mix_backward_" + type, "888888888444484");
+      expected.put("vbn_sum_groups_" + type, "8888884");
+    }
+    expected.put("vbn_reference_coefficients", "888884");
+
+    Map<String, String> actual = new TreeMap<>();
+    Matcher entries = Pattern.compile("\\.visible \\.entry (\\w+)\\(([^)]*)\\)").matcher(ptx());
     while (entries.find()) {
-      List<Integer> bytes = new ArrayList<>();
+      StringBuilder bytes = new StringBuilder();
       Matcher parameters = Pattern.compile("\\.param \\.[a-z](\\d+)").matcher(entries.group(2));
       while (parameters.find()) {
-        bytes.add(Integer.parseInt(parameters.group(1)) / 8);
+        bytes.append(Integer.parseInt(parameters.group(1)) / 8);
       }
-      inPtx.put(entries.group(1), bytes);
+      actual.put(entries.group(1), bytes.toString());
     }
-    assertFalse(inPtx.isEmpty(), "the PTX has no entries");
+    assertEquals(expected, actual);
   }
 
   @Test
@@ -82,7 +92,7 @@ class PtxTest {
   }
 
   private static boolean onPath(String program) {
-    for (String directory : System.getenv("PATH").split(java.io.File.pathSeparator, -1)) {
+    for (String directory : System.getenv("PATH").split(File.pathSeparator, -1)) {
       if (Files.isExecutable(Path.of(directory, program))) {
         return true;
       }
