@@ -109,7 +109,7 @@ final class BatchKernels {
   private int featuresAtOnce(long cacheBytes, long featureBytes, int elementBytes) {
     return featureBytes * features <= cacheBytes || after * (long) elementBytes < SHORT_RUN_BYTES
         ? features
-        : (int) Math.clamp(cacheBytes / featureBytes, 1, features);
+        : Math.clamp(cacheBytes / featureBytes, 1, features);
   }
 
   /** Smallest power of two that is no less. */

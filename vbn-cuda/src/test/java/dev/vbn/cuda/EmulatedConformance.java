@@ -11,22 +11,26 @@ import java.util.Set;
 import org.junit.jupiter.api.BeforeAll;
 
 /**
- * The whole kit on the emulated driver, the threads of each launch in one of many orders: a missing
- * barrier may be seen in one and not in another.
+ * The whole kit on the emulated driver, with and without memory pools, the threads of each launch in
+ * one of many orders: a missing barrier may be seen in one and not in another.
  */
 abstract class EmulatedConformance extends VbnConformance {
   private final long seed;
+  private final boolean pools;
 
-  EmulatedConformance(long seed) {
+  EmulatedConformance(long seed, boolean pools) {
     this.seed = seed;
+    this.pools = pools;
     Emulator.install();
   }
 
   /** Not where there is no emulator: the kit then says so. */
   @BeforeAll
-  final void setSeed() {
+  final void setUp() {
     if (new CudaProvider().probe().available()) {
-      Emulator.controls().seed(seed);
+      Emulator.Controls controls = Emulator.controls();
+      controls.seed(seed);
+      controls.pools(pools);
     }
   }
 

@@ -2,6 +2,6 @@ package dev.vbn.cuda;
 
 class EmulatedSeed1ConformanceTest extends EmulatedConformance {
   EmulatedSeed1ConformanceTest() {
-    super(1);
+    super(1, true);
   }
 }

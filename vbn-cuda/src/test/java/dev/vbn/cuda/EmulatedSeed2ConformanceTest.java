@@ -2,6 +2,6 @@ package dev.vbn.cuda;
 
 class EmulatedSeed2ConformanceTest extends EmulatedConformance {
   EmulatedSeed2ConformanceTest() {
-    super(2);
+    super(2, false);
   }
 }

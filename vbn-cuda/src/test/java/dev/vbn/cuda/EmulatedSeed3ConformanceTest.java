@@ -2,6 +2,6 @@ package dev.vbn.cuda;
 
 class EmulatedSeed3ConformanceTest extends EmulatedConformance {
   EmulatedSeed3ConformanceTest() {
-    super(3);
+    super(3, true);
   }
 }
