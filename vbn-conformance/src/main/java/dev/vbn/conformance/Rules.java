@@ -20,6 +20,10 @@ abstract class Rules {
 
   /** The element types that the backend has: the source of tests that run in each. */
   final List<DType> dtypes() {
-    return subject().dtypes();
+    try {
+      return subject().dtypes();
+    } catch (NoDevice e) {
+      return List.of(DType.FLOAT32); // so that the check runs, and is counted as without device
+    }
   }
 }
