@@ -304,7 +304,7 @@ final class BatchKernels {
         dMean,
         dVariance,
         coefficients,
-        Double.doubleToRawLongBits(elements),
+        Double.doubleToRawLongBits((double) elements),
         features);
   }
 }

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.DType;
 import dev.vbn.HostTensor;
+import dev.vbn.LiveOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
@@ -113,13 +114,12 @@ class CudaTensorTest {
 
   @Test
   void aTensorEndsWithItsBackend() {
-    try (CudaBackend other = CudaProvider.open(0)) {
-      CudaTensor tensor = other.fromHost(values(6), DType.FLOAT32);
-      other.close();
-      assertRefused(IllegalStateException.class, "used after close", tensor::pointer);
-      assertRefused(IllegalStateException.class, "used after close", () -> other.toHost(tensor));
-      tensor.close();
-    }
+    CudaBackend other = CudaProvider.open(0);
+    CudaTensor tensor = other.fromHost(values(6), DType.FLOAT32);
+    other.close();
+    assertRefused(IllegalStateException.class, "used after close", tensor::pointer);
+    assertRefused(IllegalStateException.class, "used after close", () -> other.toHost(tensor));
+    tensor.close();
   }
 
   @Test
@@ -133,9 +133,9 @@ class CudaTensorTest {
       VbnConfig config = VbnConfig.of(2).withScale(false).withCenter(false);
       try (VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config, null, null);
           ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(x)) {
-        var live2 = layer.forward(x, statistics, x);
-        live2.statistics().moments().mean().close();
-        live2.statistics().moments().variance().close();
+        LiveOutput<CudaTensor> output = layer.forward(x, statistics, x);
+        output.statistics().moments().mean().close();
+        output.statistics().moments().variance().close();
       }
       double[] all = backend.toHost(memory).toDoubles();
       assertArrayEquals(new double[] {0, 1, 2, 3}, Arrays.copyOf(all, 4));

@@ -92,7 +92,7 @@ final class Emulator {
       controls.reset();
       return controls;
     } catch (ReflectiveOperationException e) {
-      throw new AssertionError("the emulator's controls cannot be reached", e);
+      throw new LinkageError("the emulator's controls cannot be reached", e);
     }
   }
 

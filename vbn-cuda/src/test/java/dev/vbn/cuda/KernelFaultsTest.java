@@ -49,7 +49,7 @@ class KernelFaultsTest {
    * @param good a statement, which ends in a semicolon, or an expression
    * @param bad what takes its place
    */
-  private record Fault(String name, String before, String good, String bad) {
+  record Fault(String name, String before, String good, String bad) {
     @Override
     public String toString() {
       return name;

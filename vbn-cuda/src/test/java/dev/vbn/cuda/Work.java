@@ -12,6 +12,7 @@ import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
+import java.util.List;
 
 /** Everything that a backend does, once, small; a worked example for its values. */
 final class Work {
@@ -37,8 +38,10 @@ final class Work {
         VirtualBatchNorm<CudaTensor> layer =
             VirtualBatchNorm.initialized(backend, CONFIG, DType.FLOAT32, 1)) {
       ReferenceOutput<CudaTensor> pass = layer.reference(reference);
-      try (CudaTensor ignored = pass.output();
+      try (CudaTensor normalized = pass.output();
           ReferenceStatistics<CudaTensor> statistics = pass.statistics()) {
+        // 1 and 3, of mean 2 and variance 1
+        assertArrayEquals(new double[] {-1, 1}, backend.toHost(normalized).toDoubles(), 0.1);
         LiveOutput<CudaTensor> live = layer.forward(x, statistics);
         try (CudaTensor output = live.output();
             CudaTensor mean = live.statistics().moments().mean();
@@ -57,7 +60,9 @@ final class Work {
             CudaTensor dVariance = gradients.reference().variance();
             CudaTensor dr = layer.referenceGradient(reference, statistics, gradients)) {
           assertArrayEquals(new double[] {1}, backend.toHost(dbeta).toDoubles(), 1e-6);
-          backend.toHost(dr);
+          for (CudaTensor tensor : List.of(dx, dgamma, dMean, dVariance, dr)) {
+            backend.toHost(tensor);
+          }
         }
       }
     }
