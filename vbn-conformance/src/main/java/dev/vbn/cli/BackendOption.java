@@ -31,7 +31,8 @@ final class BackendOption {
   VbnBackend<?> open() {
     VbnBackends found = find();
     String wanted = name != null ? name : System.getProperty(VbnBackends.BACKEND_PROPERTY);
-    VbnBackend<?> backend = wanted == null ? openDefault(found) : named(found, wanted).open();
+    VbnBackend<?> backend =
+        wanted == null ? openDefault(found) : named(found, wanted).open();
     return GuardedBackend.of(backend);
   }
 
