@@ -15,7 +15,6 @@ import java.lang.ref.Reference;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.nd4j.linalg.api.buffer.DataType;
-import org.nd4j.linalg.api.memory.MemoryWorkspace;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
 
@@ -65,7 +64,7 @@ final class Nd4jBackend implements VbnBackend<INDArray> {
     return switch (dtype) {
       case FLOAT32 -> DataType.FLOAT;
       case FLOAT64 -> DataType.DOUBLE;
-      case FLOAT16 -> DataType.HALF;
+      case FLOAT16 -> DataType.FLOAT16;
       case BFLOAT16 -> DataType.BFLOAT16;
     };
   }
@@ -122,12 +121,7 @@ final class Nd4jBackend implements VbnBackend<INDArray> {
 
   /** The array itself if its elements lie row-major without gaps, or else a copy. */
   private static INDArray dense(INDArray array) {
-    if (isDense(array)) {
-      return array;
-    }
-    try (MemoryWorkspace none = Nd4j.getMemoryManager().scopeOutOfWorkspaces()) {
-      return array.dup('c');
-    }
+    return isDense(array) ? array : empty(array.dataType(), array.shape()).assign(array);
   }
 
   private static boolean isDense(INDArray array) {
