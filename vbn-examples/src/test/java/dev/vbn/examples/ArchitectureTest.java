@@ -107,8 +107,23 @@ class ArchitectureTest {
   }
 
   @Test
+  void onlyTheNd4jBackendUsesNd4j() {
+    seen("dev.vbn.nd4j.Nd4jBackend", "dev.vbn.VirtualBatchNorm");
+    noClasses()
+        .that()
+        .resideOutsideOfPackage("dev.vbn.nd4j..")
+        .should()
+        .dependOnClassesThat()
+        .resideInAnyPackage("org.nd4j..", "org.bytedeco..")
+        .check(CLASSES);
+  }
+
+  @Test
   void noProviderKnowsAnother() {
-    seen("dev.vbn.reference.ReferenceProvider", "dev.vbn.djl.DjlProvider");
+    seen(
+        "dev.vbn.reference.ReferenceProvider",
+        "dev.vbn.djl.DjlProvider",
+        "dev.vbn.nd4j.Nd4jProvider");
     slices()
         .matching("dev.vbn.(reference|djl|nd4j|cuda)..")
         .should()
