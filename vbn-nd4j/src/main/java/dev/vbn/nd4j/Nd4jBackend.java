@@ -55,8 +55,8 @@ final class Nd4jBackend implements VbnBackend<INDArray> {
       case HALF -> DType.FLOAT16;
       case BFLOAT16 -> DType.BFLOAT16;
       default ->
-        throw new IllegalArgumentException("array is " + tensor.dataType()
-            + "; expected FLOAT, DOUBLE, HALF or BFLOAT16");
+        throw new IllegalArgumentException(
+            "array is " + tensor.dataType() + "; expected FLOAT, DOUBLE, HALF or BFLOAT16");
     };
   }
 
@@ -187,8 +187,7 @@ final class Nd4jBackend implements VbnBackend<INDArray> {
     double[] mean = new double[groups * features];
     double[] variance = new double[groups * features];
     INDArray dense = dense(x);
-    INDArray result =
-        output != null && isDense(output) ? output : empty(x.dataType(), x.shape());
+    INDArray result = output != null && isDense(output) ? output : empty(x.dataType(), x.shape());
     Elements input = Elements.of(dense);
     Elements out = Elements.of(result);
     Tile.forEach(how.geometry(), rowsOfGroup(how), tile -> {

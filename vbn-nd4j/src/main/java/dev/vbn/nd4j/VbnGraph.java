@@ -62,8 +62,7 @@ public final class VbnGraph {
       double w = variant.weight(shape[0], shape[0] * positions, examples, elements);
       SDVariable d = live.sub(mean);
       mean = mean.add(d.mul(w));
-      variance =
-          variance.mul(1 - w).add(liveVariance.mul(w)).add(d.mul(d).mul(w * (1 - w)));
+      variance = variance.mul(1 - w).add(liveVariance.mul(w)).add(d.mul(d).mul(w * (1 - w)));
     }
     SDVariable deviation = x.getSameDiff().math().sqrt(variance.add(config.epsilon()));
     SDVariable y = wide.sub(mean).div(deviation);

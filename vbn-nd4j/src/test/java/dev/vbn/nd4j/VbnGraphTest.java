@@ -74,10 +74,7 @@ class VbnGraphTest {
       assertArrayEquals(
           doubles(expected.reference().mean()), doubles(actual.get("mean")), 1e-11, "dmr");
       assertArrayEquals(
-          doubles(expected.reference().variance()),
-          doubles(actual.get("variance")),
-          1e-11,
-          "dvr");
+          doubles(expected.reference().variance()), doubles(actual.get("variance")), 1e-11, "dvr");
     }
   }
 
