@@ -46,6 +46,6 @@ final class Halves {
     if (Float.isNaN(value)) {
       return (short) (bits >>> 16 | 0x40);
     }
-    return (short) (bits + 0x7fff + (bits >>> 16 & 1) >>> 16);
+    return (short) ((bits + 0x7fff + (bits >>> 16 & 1)) >>> 16);
   }
 }
