@@ -107,6 +107,18 @@ class ArchitectureTest {
   }
 
   @Test
+  void onlyTheNd4jBackendUsesNd4j() {
+    seen("dev.vbn.nd4j.Nd4jBackend", "dev.vbn.VirtualBatchNorm");
+    noClasses()
+        .that()
+        .resideOutsideOfPackage("dev.vbn.nd4j..")
+        .should()
+        .dependOnClassesThat()
+        .resideInAnyPackage("org.nd4j..", "org.bytedeco..")
+        .check(CLASSES);
+  }
+
+  @Test
   void onlyTheCudaBackendCallsNativeCode() {
     seen("dev.vbn.cuda.CudaProvider", "dev.vbn.cuda.CudaDriver", "dev.vbn.VirtualBatchNorm");
     noClasses()
@@ -130,6 +142,7 @@ class ArchitectureTest {
     seen(
         "dev.vbn.reference.ReferenceProvider",
         "dev.vbn.djl.DjlProvider",
+        "dev.vbn.nd4j.Nd4jProvider",
         "dev.vbn.cuda.CudaProvider");
     slices()
         .matching("dev.vbn.(reference|djl|nd4j|cuda)..")
