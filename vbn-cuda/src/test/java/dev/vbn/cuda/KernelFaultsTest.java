@@ -104,7 +104,7 @@ class KernelFaultsTest {
           "",
           "coefficients + (group * features + c) * 4",
           "coefficients + c * 4"),
-      new Fault("rows of a block left out", "", "row += step", "row += 2 * step"),
+      new Fault("the last row of a block left out", "", "row < end", "row + 1 < end"),
       new Fault(
           "squares not centred", "", "q = fma(d, d, q);", "q = fma(d + shift, d + shift, q);"));
 
