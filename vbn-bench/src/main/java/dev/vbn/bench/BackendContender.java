@@ -93,6 +93,7 @@ final class BackendContender implements Contender {
     }
 
     @Override
+    @SuppressWarnings("ReferenceEquality") // the very tensor is meant
     public Object run() {
       List<T> results = compute();
       for (T result : results) {
@@ -146,6 +147,7 @@ final class BackendContender implements Contender {
     }
 
     @Override
+    @SuppressWarnings("ReferenceEquality") // the very tensor is meant
     public void close() {
       statistics.close();
       layer.close();

@@ -36,12 +36,11 @@ public final class Fork {
   /** Runs a plan and exits. */
   public static void main(String[] args) throws IOException, ClassNotFoundException {
     System.setProperty("jmh.ignoreLock", "true"); // it guards against a second one on the machine
-    try (ObjectOutputStream events = new ObjectOutputStream(System.out)) {
-      System.setOut(System.err); // whatever a library may have to say
-      events.flush();
-      ObjectInputStream input = new ObjectInputStream(System.in);
-      new Fork((Plan) input.readObject(), events).run();
-    }
+    ObjectOutputStream events = new ObjectOutputStream(System.out);
+    events.flush();
+    System.setOut(System.err); // whatever a library may have to say
+    ObjectInputStream input = new ObjectInputStream(System.in);
+    new Fork((Plan) input.readObject(), events).run();
     System.exit(0); // threads of a library may go on
   }
 
@@ -137,28 +136,33 @@ public final class Fork {
       throws IOException {
     try {
       step.run();
-    } catch (RunnerException | RuntimeException | LinkageError | OutOfMemoryError e) {
-      Throwable failure = e instanceof RunnerException && rootOf(e) != e ? rootOf(e) : e;
-      contenders.remove(contender);
-      for (Entrant entrant : List.copyOf(entrants)) {
-        if (entrant.contender == contender) {
-          entrants.remove(entrant);
-          entrant.prepared.close();
-        }
-      }
-      tell(new Event.Failed(number, contender.name(), ErrorLine.describe(failure)));
+    } catch (RunnerException e) {
+      drop(number, contender, entrants, thrownInside(e));
+    } catch (RuntimeException | LinkageError | OutOfMemoryError e) {
+      drop(number, contender, entrants, e);
     }
   }
 
-  private static Throwable rootOf(Throwable failure) {
-    Throwable root = failure;
-    for (Throwable suppressed : failure.getSuppressed()) {
-      root = suppressed;
+  private void drop(int number, Contender contender, List<Entrant> entrants, Throwable failure)
+      throws IOException {
+    contenders.remove(contender);
+    for (Entrant entrant : List.copyOf(entrants)) {
+      if (entrant.contender.equals(contender)) {
+        entrants.remove(entrant);
+        entrant.prepared.close();
+      }
     }
-    while (root.getCause() != null) {
-      root = root.getCause();
+    tell(new Event.Failed(number, contender.name(), ErrorLine.describe(failure)));
+  }
+
+  /** JMH wraps what a call threw, and hangs it up as suppressed. */
+  private static Throwable thrownInside(RunnerException failure) {
+    Throwable inside = failure;
+    while (inside.getCause() != null) {
+      inside = inside.getCause();
     }
-    return root;
+    Throwable[] thrown = inside.getSuppressed();
+    return thrown.length == 0 ? inside : thrown[0];
   }
 
   private record Entrant(Contender contender, Prepared prepared, List<Double> samples) {

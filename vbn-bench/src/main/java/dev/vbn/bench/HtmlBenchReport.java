@@ -9,6 +9,7 @@ import dev.vbn.cli.report.Numbers;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.NavigableMap;
 import java.util.TreeMap;
 
 /** The report for readers: a page that needs nothing but itself, neither files nor scripts. */
@@ -156,7 +157,7 @@ final class HtmlBenchReport {
           bytes -> Units.bytes((long) bytes),
           "ns per element");
       for (String name : names) {
-        TreeMap<Double, Double> points = new TreeMap<>();
+        NavigableMap<Double, Double> points = new TreeMap<>();
         for (Shape shape : sizes) {
           Comparison comparison =
               new Comparison(Series.SIZES, shape, Variant.LIVE_BATCH, Pass.FORWARD);
@@ -193,8 +194,8 @@ final class HtmlBenchReport {
     page.close();
   }
 
-  private TreeMap<Double, Double> speedUps(Comparison comparison, String name) {
-    TreeMap<Double, Double> speedUps = new TreeMap<>();
+  private NavigableMap<Double, Double> speedUps(Comparison comparison, String name) {
+    NavigableMap<Double, Double> speedUps = new TreeMap<>();
     report.find(1, comparison, name).ifPresent(alone -> {
       for (int threads : report.threads()) {
         report

@@ -136,6 +136,7 @@ abstract class LibtorchContender implements Contender {
       return results;
     }
 
+    @SuppressWarnings("try") // the collector need only be there
     private List<NDArray> compute(NDManager call) {
       if (pass == Pass.FORWARD) {
         return List.of(form.forward(shared(x, call), gamma, beta));

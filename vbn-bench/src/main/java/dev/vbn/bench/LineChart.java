@@ -7,7 +7,7 @@ import dev.vbn.cli.report.Markup;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
-import java.util.TreeMap;
+import java.util.NavigableMap;
 import java.util.function.DoubleFunction;
 
 /** Draws lines on logarithmic axes, each with its name at its end. */
@@ -26,7 +26,7 @@ final class LineChart {
   private final DoubleFunction<String> xLabel;
   private final List<Line> lines = new ArrayList<>();
 
-  private record Line(String name, int marker, TreeMap<Double, Double> points) {}
+  private record Line(String name, int marker, NavigableMap<Double, Double> points) {}
 
   /** A line's name, and where it would like to be. */
   private record End(Line line, double y) {}
@@ -50,7 +50,7 @@ final class LineChart {
    * @param marker number of its marker and colour
    * @param points by their place across
    */
-  void line(String name, int marker, TreeMap<Double, Double> points) {
+  void line(String name, int marker, NavigableMap<Double, Double> points) {
     if (!points.isEmpty()) {
       lines.add(new Line(name, marker, points));
     }

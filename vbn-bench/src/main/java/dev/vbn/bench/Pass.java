@@ -5,18 +5,16 @@ import java.util.List;
 /** What is measured of a layer. */
 enum Pass {
   /** The output. */
-  FORWARD("forward", List.of("y")),
+  FORWARD("forward"),
   /** The gradients of input, gamma and beta, from the input and the upstream gradient. */
-  BACKWARD("backward", List.of("dx", "dgamma", "dbeta")),
+  BACKWARD("backward"),
   /** One after the other, as a training step does. */
-  STEP("forward and backward", List.of("y", "dx", "dgamma", "dbeta"));
+  STEP("forward and backward");
 
   private final String label;
-  private final List<String> results;
 
-  Pass(String label, List<String> results) {
+  Pass(String label) {
     this.label = label;
-    this.results = results;
   }
 
   String label() {
@@ -25,6 +23,10 @@ enum Pass {
 
   /** Names of the results, in order. */
   List<String> results() {
-    return results;
+    return switch (this) {
+      case FORWARD -> List.of("y");
+      case BACKWARD -> List.of("dx", "dgamma", "dbeta");
+      case STEP -> List.of("y", "dx", "dgamma", "dbeta");
+    };
   }
 }
