@@ -83,8 +83,7 @@ final class BackendContender implements Contender {
       x = backend.fromHost(workload.x(), DType.FLOAT32);
       gamma = backend.fromHost(workload.gamma(), DType.FLOAT32);
       beta = backend.fromHost(workload.beta(), DType.FLOAT32);
-      upstream =
-          pass == Pass.FORWARD ? x : backend.fromHost(workload.upstream(), DType.FLOAT32);
+      upstream = pass == Pass.FORWARD ? x : backend.fromHost(workload.upstream(), DType.FLOAT32);
       output = outputGiven ? backend.fromHost(workload.x(), DType.FLOAT32) : null;
       layer = VirtualBatchNorm.of(backend, workload.config(), gamma, beta);
       T reference = backend.fromHost(workload.reference(), DType.FLOAT32);
@@ -132,9 +131,7 @@ final class BackendContender implements Contender {
     }
 
     private LiveOutput<T> forward() {
-      return output == null
-          ? layer.forward(x, statistics)
-          : layer.forward(x, statistics, output);
+      return output == null ? layer.forward(x, statistics) : layer.forward(x, statistics, output);
     }
 
     @Override

@@ -63,7 +63,8 @@ final class BenchCommand implements Callable<Integer> {
   @Option(
       names = "--backend",
       paramLabel = "NAME",
-      description = "Backend to measure; may be repeated. Default: every one that can be used here.")
+      description =
+          "Backend to measure; may be repeated. Default: every one that can be used here.")
   private List<String> backends = List.of();
 
   @Option(
@@ -150,9 +151,10 @@ final class BenchCommand implements Callable<Integer> {
           Machine.processor(),
           started,
           Duration.ofNanos(System.nanoTime() - start),
-          "./vbn bench" + spec.commandLine().getParseResult().originalArgs().stream()
-              .map(argument -> " " + argument)
-              .reduce("", String::concat),
+          "./vbn bench"
+              + spec.commandLine().getParseResult().originalArgs().stream()
+                  .map(argument -> " " + argument)
+                  .reduce("", String::concat),
           ForkProcess.options(threads.get(threads.size() - 1), comparisons),
           forks.contenders(),
           forks.measurements(),
@@ -178,7 +180,8 @@ final class BenchCommand implements Callable<Integer> {
         Comparison comparison = new Comparison(Series.SHAPES, shape, Variant.LIVE_BATCH, pass);
         String lacking = lacking(comparison);
         if (lacking != null) {
-          throw new BadInputException("--shape " + shape + ": " + lacking + "; expected a shape that fits");
+          throw new BadInputException(
+              "--shape " + shape + ": " + lacking + "; expected a shape that fits");
         }
         comparisons.add(comparison);
       }

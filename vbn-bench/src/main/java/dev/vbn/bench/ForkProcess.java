@@ -119,7 +119,8 @@ final class ForkProcess {
    * @param turn whose it was at the end
    * @param failure null if it came to its end
    */
-  private record Outcome(int next, Event.@Nullable Turn turn, @Nullable String failure) {}
+  private record Outcome(
+      int next, Event.@Nullable Turn turn, @Nullable String failure) {}
 
   private Outcome run(Plan plan) throws IOException {
     Path errors = Files.createTempFile("vbn-bench-", ".log");
@@ -195,7 +196,8 @@ final class ForkProcess {
       return new Outcome(next, turn, lastWords(process, errors));
     } catch (IOException e) { // it closed its input without reading it
       if (turn == null) {
-        throw new IOException("the JVM that measures did not start: " + lastWords(process, errors), e);
+        throw new IOException(
+            "the JVM that measures did not start: " + lastWords(process, errors), e);
       }
       return new Outcome(next, turn, lastWords(process, errors));
     } catch (ClassNotFoundException e) {
@@ -228,8 +230,7 @@ final class ForkProcess {
   }
 
   private void fail(int threads, Comparison comparison, String contender, String why) {
-    String message =
-        "at " + comparison.label() + ", " + threads + " threads: " + ErrorLine.of(why);
+    String message = "at " + comparison.label() + ", " + threads + " threads: " + ErrorLine.of(why);
     BenchReport.Entry entry = contenders.get(contender);
     contenders.put(
         contender,
@@ -250,8 +251,7 @@ final class ForkProcess {
       process.destroyForcibly();
       return "interrupted";
     }
-    List<String> lines = Files.readAllLines(errors, ISO_8859_1)
-        .stream()
+    List<String> lines = Files.readAllLines(errors, ISO_8859_1).stream()
         .filter(line -> !line.isBlank() && !line.startsWith("WARNING:"))
         .toList();
     String said = lines.isEmpty() ? "" : ": " + lines.get(0);

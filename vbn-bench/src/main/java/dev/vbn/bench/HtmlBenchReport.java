@@ -100,10 +100,8 @@ final class HtmlBenchReport {
         RatioChart chart = new RatioChart(
             pass.label() + ", " + threads(threads) + ": times what a copy takes, by shape");
         for (Shape shape : report.shapes(Series.SHAPES)) {
-          Comparison comparison =
-              new Comparison(Series.SHAPES, shape, Variant.LIVE_BATCH, pass);
-          chart.group(
-              shape + " (" + Units.bytes(shape.bytes()) + ")", ratios(threads, comparison));
+          Comparison comparison = new Comparison(Series.SHAPES, shape, Variant.LIVE_BATCH, pass);
+          chart.group(shape + " (" + Units.bytes(shape.bytes()) + ")", ratios(threads, comparison));
         }
         figure(pass.label() + ", " + threads(threads), chart);
       }

@@ -30,7 +30,8 @@ final class JsonBenchReport {
     json.put("processor", report.processor());
     json.put("processors", report.environment().processors());
     json.put("dtype", "float32");
-    json.put("contenders", report.contenders().stream().map(JsonBenchReport::entry).toList());
+    json.put(
+        "contenders", report.contenders().stream().map(JsonBenchReport::entry).toList());
     json.put(
         "measurements",
         report.measurements().stream().map(JsonBenchReport::measurement).toList());

@@ -88,8 +88,7 @@ final class LineChart {
               round(across.place(point.getKey())) + "," + round(up.place(point.getValue())))
           .collect(joining(" "));
       page.empty("polyline", "class", Marker.color(line.marker), "points", points);
-      line.points.forEach(
-          (x, y) -> Marker.draw(page, line.marker, across.place(x), up.place(y)));
+      line.points.forEach((x, y) -> Marker.draw(page, line.marker, across.place(x), up.place(y)));
     }
     drawNames(page, up);
     page.close();

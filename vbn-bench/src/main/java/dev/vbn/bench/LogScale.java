@@ -49,7 +49,9 @@ final class LogScale {
   List<Double> ticks() {
     List<Double> fine = new ArrayList<>();
     List<Double> coarse = new ArrayList<>();
-    for (int exponent = (int) Math.floor(Math.log10(least)); Math.pow(10, exponent) <= largest; exponent++) {
+    for (int exponent = (int) Math.floor(Math.log10(least));
+        Math.pow(10, exponent) <= largest;
+        exponent++) {
       for (double step : STEPS) {
         double tick = step * Math.pow(10, exponent);
         if (tick >= least && tick <= largest) {

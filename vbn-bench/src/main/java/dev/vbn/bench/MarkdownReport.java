@@ -23,7 +23,9 @@ final class MarkdownReport {
       out.append(entry.available() ? "" : "unavailable: ").append(entry.description());
       out.append(entry.failure() == null ? "" : "; failed " + entry.failure()).append("\n");
     }
-    report.notMeasured().forEach(what -> out.append("- Not measured: ").append(what).append("\n"));
+    report
+        .notMeasured()
+        .forEach(what -> out.append("- Not measured: ").append(what).append("\n"));
     for (ResultTable table : ResultTable.of(report)) {
       out.append("\n**").append(table.title()).append("**\n\n");
       line(out, table.headings());

@@ -19,8 +19,8 @@ record Measurement(
    */
   Measurement {
     if (nanoseconds.length == 0 || nanoseconds.length != copy.length) {
-      throw new IllegalArgumentException(contender + " has " + nanoseconds.length
-          + " times beside " + copy.length + " of the copy; expected as many, and at least 1");
+      throw new IllegalArgumentException(contender + " has " + nanoseconds.length + " times beside "
+          + copy.length + " of the copy; expected as many, and at least 1");
     }
     requireTimes(contender, nanoseconds);
     requireTimes(CopyContender.NAME, copy);

@@ -55,7 +55,9 @@ final class RatioChart {
         LEFT,
         RIGHT);
     double bottom = TOP
-        + groups.stream().mapToDouble(group -> GAP + LINE * (group.ratios().size() + 1)).sum();
+        + groups.stream()
+            .mapToDouble(group -> GAP + LINE * (group.ratios().size() + 1))
+            .sum();
     page.open(
         "svg",
         "viewBox",
@@ -74,7 +76,8 @@ final class RatioChart {
     text(page, "title", "times what the copy takes, logarithmic", (LEFT + RIGHT) / 2, bottom + 32);
     double y = TOP + LINE / 2;
     for (Group group : groups) {
-      page.empty("line", "class", "row", "x1", 0, "x2", WIDTH, "y1", y - LINE / 2, "y2", y - LINE / 2);
+      page.empty(
+          "line", "class", "row", "x1", 0, "x2", WIDTH, "y1", y - LINE / 2, "y2", y - LINE / 2);
       y += GAP / 2;
       text(page, "group", group.label(), 0, y);
       for (Ratio ratio : group.ratios()) {

@@ -55,12 +55,10 @@ record ResultTable(String title, List<String> headings, List<List<String>> rows)
     List<List<String>> rows = new ArrayList<>();
     for (String contender : report.contenders(Series.SHAPES, pass)) {
       if (!contender.equals(CopyContender.NAME)) {
-        rows.add(row(
-            report, pass, threads, contender, found -> Units.ratio(found.timesCopy())));
+        rows.add(row(report, pass, threads, contender, found -> Units.ratio(found.timesCopy())));
       }
     }
-    rows.add(row(
-        report, pass, threads, CopyContender.NAME, found -> Units.time(found.time())));
+    rows.add(row(report, pass, threads, CopyContender.NAME, found -> Units.time(found.time())));
     return new ResultTable(
         capital(pass.label()) + ", " + threads(threads)
             + ": times what a copy of the same bytes takes",
@@ -93,8 +91,7 @@ record ResultTable(String title, List<String> headings, List<List<String>> rows)
 
   private static ResultTable times(BenchReport report, Pass pass, int threads) {
     List<List<String>> rows = report.contenders(Series.SHAPES, pass).stream()
-        .map(contender -> row(
-            report, pass, threads, contender, found -> Units.time(found.time())))
+        .map(contender -> row(report, pass, threads, contender, found -> Units.time(found.time())))
         .toList();
     return new ResultTable(
         capital(pass.label()) + ", " + threads(threads) + ": median time", headings(report), rows);
@@ -119,10 +116,8 @@ record ResultTable(String title, List<String> headings, List<List<String>> rows)
       BenchReport report, Pass pass, int threads, String contender, Cell cell) {
     List<String> row = new ArrayList<>(List.of(contender));
     for (Shape shape : report.shapes(Series.SHAPES)) {
-      row.add(report
-          .find(threads, comparison(shape, pass), contender)
-          .map(cell::of)
-          .orElse(NONE));
+      row.add(
+          report.find(threads, comparison(shape, pass), contender).map(cell::of).orElse(NONE));
     }
     return row;
   }

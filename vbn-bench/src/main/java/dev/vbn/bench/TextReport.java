@@ -19,8 +19,9 @@ final class TextReport {
       table.print(out);
       out.println();
     }
-    out.println("Measured on " + report.processor() + ", " + report.environment().processors()
-        + " processors, Java " + report.environment().java() + ", in 32 bits.");
+    out.println(
+        "Measured on " + report.processor() + ", " + report.environment().processors()
+            + " processors, Java " + report.environment().java() + ", in 32 bits.");
     TextTable table = new TextTable("contender", "kind", "what");
     for (BenchReport.Entry entry : report.contenders()) {
       table.row(

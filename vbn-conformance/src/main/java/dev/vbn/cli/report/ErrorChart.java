@@ -90,7 +90,8 @@ final class ErrorChart {
     double ulps = result.worstUlps();
     double x = position(ulps);
     if (ulps > 0) {
-      page.empty("line", "class", "stem " + Marker.color(backend), "x1", LEFT, "x2", x, "y1", y, "y2", y);
+      page.empty(
+          "line", "class", "stem " + Marker.color(backend), "x1", LEFT, "x2", x, "y1", y, "y2", y);
     }
     Marker.draw(page, backend, x, y);
     if (result.count(Outcome.FAILED) > 0) {
