@@ -20,7 +20,7 @@ public final class Fork {
   private static final int LEAST_ROUNDS = 3;
   private static final int MOST_ROUNDS = 15;
   private static final long LEAST_SAMPLE = 10; // milliseconds; JMH itself takes as long
-  private static final long LARGEST_SAMPLE = 300;
+  private static final long LARGEST_SAMPLE = 30;
 
   private final Plan plan;
   private final ObjectOutputStream events;
