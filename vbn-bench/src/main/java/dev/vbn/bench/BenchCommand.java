@@ -151,7 +151,7 @@ final class BenchCommand implements Callable<Integer> {
           Machine.processor(),
           started,
           Duration.ofNanos(System.nanoTime() - start),
-          "./vbn bench"
+          "./vbn"
               + spec.commandLine().getParseResult().originalArgs().stream()
                   .map(argument -> " " + argument)
                   .reduce("", String::concat),

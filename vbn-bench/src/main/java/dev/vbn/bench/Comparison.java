@@ -26,14 +26,15 @@ record Comparison(Series series, Shape shape, Variant variant, Pass pass) implem
   }
 
   /**
-   * Memory that one contender at a time, and the copy, take beside it: measured were at most five
-   * tensors at once in the heap of the pure-Java backend, and seven in the graph of libtorch.
+   * Memory in the heap for all contenders' tensors. A generous estimate from the tensors that the
+   * contenders hold, not a measurement: what it leaves over costs nothing, and what it lacks would
+   * end a contender.
    */
   long heapBytes() {
     return 256L * 1024 * 1024 + (pass == Pass.FORWARD ? 7 : 12) * shape.bytes();
   }
 
-  /** The same outside of the heap. */
+  /** The same outside of the heap, where libtorch's arrays are. */
   long nativeBytes() {
     return 512L * 1024 * 1024 + (pass == Pass.FORWARD ? 6 : 12) * shape.bytes();
   }

@@ -11,8 +11,8 @@ final class CopyContender implements Contender {
   static final String NAME = "copy";
 
   /**
-   * Below it one thread copies: to wake another takes some ten microseconds, in which one thread
-   * copies about so much.
+   * Elements below which one thread copies: to wake another takes longer than it saves. An estimate
+   * on the safe side; a copy that is too slow would flatter everybody else.
    */
   private static final int LEAST_SHARE = 1 << 17;
 

@@ -19,8 +19,11 @@ import org.openjdk.jmh.runner.RunnerException;
 public final class Fork {
   private static final int LEAST_ROUNDS = 3;
   private static final int MOST_ROUNDS = 15;
-  private static final long LEAST_SAMPLE = 10; // milliseconds; JMH itself takes as long
+
+  // Milliseconds. Short samples in many rounds: a disturbance spoils one ratio, not all.
+  private static final long LEAST_SAMPLE = 10;
   private static final long LARGEST_SAMPLE = 30;
+  private static final long LARGEST_WARM_UP = 500;
 
   private final Plan plan;
   private final ObjectOutputStream events;
@@ -100,14 +103,15 @@ public final class Fork {
     long budget = Math.max(0, deadline - start) / left;
     long share = budget / 1_000_000 / Math.max(1, entrants.size()) / (LEAST_ROUNDS + 3);
     long sample = Math.max(LEAST_SAMPLE, Math.min(LARGEST_SAMPLE, share - LEAST_SAMPLE));
+    long warmUp = Math.max(3 * sample, Math.min(LARGEST_WARM_UP, share));
     for (Entrant entrant : List.copyOf(entrants)) {
       tell(new Event.Turn(number, entrant.contender.name()));
-      // Three samples' time to be compiled in; one call where that is longer.
+      // Time to be compiled in; one call where that is longer.
       guarded(
           number,
           entrant.contender,
           entrants,
-          () -> CallBenchmark.nanoseconds(entrant.prepared, 3 * sample));
+          () -> CallBenchmark.nanoseconds(entrant.prepared, warmUp));
     }
     long warm = System.nanoTime();
     for (int round = 0; round < MOST_ROUNDS; round++) {
