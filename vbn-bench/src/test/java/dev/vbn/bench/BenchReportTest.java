@@ -113,7 +113,8 @@ class BenchReportTest {
             "From small to large",
             "With more threads",
             "What a variant costs",
-            "Tables"),
+            "Tables",
+            "How to read this"),
         headings);
     assertTrue(page.getDocumentElement().getTextContent().contains("<&> \"quoted\""));
   }
@@ -131,8 +132,7 @@ class BenchReportTest {
 
   @Test
   void noNumberIsNoMeasurement() {
-    Comparison comparison =
-        new Comparison(Series.SHAPES, SHAPE, Variant.LIVE_BATCH, Pass.FORWARD);
+    Comparison comparison = new Comparison(Series.SHAPES, SHAPE, Variant.LIVE_BATCH, Pass.FORWARD);
     for (double wrong : new double[] {0, -1, Double.NaN, Double.POSITIVE_INFINITY}) {
       double[] times = {1, wrong, 1};
       assertThrows(
@@ -141,7 +141,6 @@ class BenchReportTest {
     }
     double[] none = {};
     assertThrows(
-        IllegalArgumentException.class,
-        () -> new Measurement(1, comparison, "ours", none, none));
+        IllegalArgumentException.class, () -> new Measurement(1, comparison, "ours", none, none));
   }
 }

@@ -22,8 +22,7 @@ class ForkProcessTest {
     Comparison comparison =
         new Comparison(Series.SHAPES, Shape.of(2, 3), Variant.LIVE_BATCH, Pass.FORWARD);
     try (Progress progress = new Progress(new PrintWriter(new StringWriter()))) {
-      ForkProcess forks =
-          new ForkProcess(List.of(HaltingProvider.NAME, "reference"), progress);
+      ForkProcess forks = new ForkProcess(List.of(HaltingProvider.NAME, "reference"), progress);
       forks.run(1, List.of(comparison), 1);
 
       Set<String> measured =
