@@ -58,9 +58,8 @@ class ContendersTest {
         continue;
       }
       assertTrue(contender.probe().available(), contender.probe().description());
-      Map<String, double[]> expected = contender.name().equals(LibtorchBatchNorm.NAME)
-          ? batchNorm(workload)
-          : expected(golden);
+      Map<String, double[]> expected =
+          contender.name().equals(LibtorchBatchNorm.NAME) ? batchNorm(workload) : expected(golden);
       for (Pass pass : Pass.values()) {
         Optional<Prepared> prepared = contender.prepare(workload, pass);
         if (prepared.isPresent()) {
