@@ -68,10 +68,6 @@ public final class StagedOutputs implements AutoCloseable {
 
   /** Makes a directory for outputs, if it is missing; it stays only if they are committed. */
   public void makeDirectory(String option, Path directory) {
-    if (Files.exists(directory) && !Files.isDirectory(directory)) {
-      throw new BadInputException(
-          option + " " + directory + ": cannot be made a directory; expected a place for one");
-    }
     List<Path> missing = new ArrayList<>();
     Path parent = directory.toAbsolutePath().normalize();
     while (parent != null && !Files.exists(parent)) {
