@@ -208,8 +208,8 @@ final class ForkProcess {
   private void show(Plan plan, Event.Turn turn) {
     Comparison comparison = plan.comparisons().get(turn.comparison());
     progress.show(String.format(
-        "%d threads, %d/%d: %s: %s",
-        plan.threads(),
+        "%s, %d/%d: %s: %s",
+        Units.threads(plan.threads()),
         turn.comparison() + 1,
         plan.comparisons().size(),
         comparison.label(),
@@ -230,7 +230,7 @@ final class ForkProcess {
   }
 
   private void fail(int threads, Comparison comparison, String contender, String why) {
-    String message = "at " + comparison.label() + ", " + threads + " threads: " + ErrorLine.of(why);
+    String message = "at " + comparison.label() + ", " + Units.threads(threads) + ": " + ErrorLine.of(why);
     BenchReport.Entry entry = contenders.get(contender);
     contenders.put(
         contender,

@@ -89,21 +89,17 @@ final class HtmlBenchReport {
     page.close();
   }
 
-  private static String threads(int threads) {
-    return threads == 1 ? "1 thread" : threads + " threads";
-  }
-
   private void writeRatios() {
     page.open("section").element("h2", "Beside a copy");
     for (Pass pass : Pass.values()) {
       for (int threads : report.threads()) {
         RatioChart chart = new RatioChart(
-            pass.label() + ", " + threads(threads) + ": times what a copy takes, by shape");
+            pass.label() + ", " + Units.threads(threads) + ": times what a copy takes, by shape");
         for (Shape shape : report.shapes(Series.SHAPES)) {
           Comparison comparison = new Comparison(Series.SHAPES, shape, Variant.LIVE_BATCH, pass);
           chart.group(shape + " (" + Units.bytes(shape.bytes()) + ")", ratios(threads, comparison));
         }
-        figure(pass.label() + ", " + threads(threads), chart);
+        figure(pass.label() + ", " + Units.threads(threads), chart);
       }
     }
     page.close();
@@ -150,7 +146,7 @@ final class HtmlBenchReport {
     page.open("section").element("h2", "From small to large");
     for (int threads : report.threads()) {
       LineChart chart = new LineChart(
-          "forward, " + threads(threads) + ": time per element against size",
+          "forward, " + Units.threads(threads) + ": time per element against size",
           "size of the batch",
           bytes -> Units.bytes((long) bytes),
           "ns per element");
@@ -165,7 +161,7 @@ final class HtmlBenchReport {
         }
         chart.line(name, names.indexOf(name), points);
       }
-      figure("forward, " + threads(threads) + ": time per element", chart);
+      figure("forward, " + Units.threads(threads) + ": time per element", chart);
     }
     page.close();
   }
@@ -213,7 +209,7 @@ final class HtmlBenchReport {
     int threads = report.threads().get(report.threads().size() - 1);
     page.open("section").element("h2", "What a variant costs");
     for (Pass pass : List.of(Pass.FORWARD, Pass.BACKWARD)) {
-      RatioChart chart = new RatioChart(pass.label() + " of " + shape + ", " + threads(threads)
+      RatioChart chart = new RatioChart(pass.label() + " of " + shape + ", " + Units.threads(threads)
           + ": times what a copy takes, by variant");
       for (Variant variant : Variant.values()) {
         // The default has been measured among the shapes.
@@ -222,7 +218,7 @@ final class HtmlBenchReport {
             ratios(threads, new Comparison(series, shape, variant, pass));
         chart.group(variant.label(), ratios.stream().filter(this::isBackend).toList());
       }
-      figure(pass.label() + " of " + shape + ", " + threads(threads), chart);
+      figure(pass.label() + " of " + shape + ", " + Units.threads(threads), chart);
     }
     page.close();
   }

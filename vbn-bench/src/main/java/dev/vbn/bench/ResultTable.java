@@ -47,10 +47,6 @@ record ResultTable(String title, List<String> headings, List<List<String>> rows)
         .anyMatch(entry -> entry.name().equals(name) && entry.kind() == Contender.Kind.PEER);
   }
 
-  private static String threads(int threads) {
-    return threads == 1 ? "1 thread" : threads + " threads";
-  }
-
   private static ResultTable timesCopy(BenchReport report, Pass pass, int threads) {
     List<List<String>> rows = new ArrayList<>();
     for (String contender : report.contenders(Series.SHAPES, pass)) {
@@ -60,7 +56,7 @@ record ResultTable(String title, List<String> headings, List<List<String>> rows)
     }
     rows.add(row(report, pass, threads, CopyContender.NAME, found -> Units.time(found.time())));
     return new ResultTable(
-        capital(pass.label()) + ", " + threads(threads)
+        capital(pass.label()) + ", " + Units.threads(threads)
             + ": times what a copy of the same bytes takes",
         headings(report),
         rows);
@@ -84,7 +80,7 @@ record ResultTable(String title, List<String> headings, List<List<String>> rows)
       }
     }
     return new ResultTable(
-        capital(pass.label()) + ", " + threads(threads) + ": times as fast as '" + peer + "'",
+        capital(pass.label()) + ", " + Units.threads(threads) + ": times as fast as '" + peer + "'",
         headings(report),
         rows);
   }
@@ -94,7 +90,7 @@ record ResultTable(String title, List<String> headings, List<List<String>> rows)
         .map(contender -> row(report, pass, threads, contender, found -> Units.time(found.time())))
         .toList();
     return new ResultTable(
-        capital(pass.label()) + ", " + threads(threads) + ": median time", headings(report), rows);
+        capital(pass.label()) + ", " + Units.threads(threads) + ": median time", headings(report), rows);
   }
 
   private static String capital(String text) {

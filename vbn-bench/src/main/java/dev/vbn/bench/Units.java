@@ -2,7 +2,7 @@ package dev.vbn.bench;
 
 import java.util.Locale;
 
-/** Numbers with their units, to two or three digits. */
+/** Numbers with their units; measured ones to two or three digits. */
 final class Units {
   private static final double THOUSAND = 1000;
   private static final String[] TIMES = {"ns", "\u00b5s", "ms", "s"};
@@ -36,6 +36,11 @@ final class Units {
     }
     return (size == Math.rint(size) ? Long.toString((long) size) : digits(size)) + " "
         + SIZES[unit];
+  }
+
+  /** A number of threads, such as {@code 2 threads}. */
+  static String threads(int threads) {
+    return threads == 1 ? "1 thread" : threads + " threads";
   }
 
   private static String digits(double value) {

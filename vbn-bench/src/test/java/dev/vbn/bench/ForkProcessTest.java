@@ -41,8 +41,8 @@ class ForkProcessTest {
       }
       assertEquals(
           List.of(
-              "halting at 2,3 live-batch forward, 1 threads: its JVM ended with exit code 66",
-              "halting, output given at 2,3 live-batch forward, 1 threads: its JVM ended with exit"
+              "halting at 2,3 live-batch forward, 1 thread: its JVM ended with exit code 66",
+              "halting, output given at 2,3 live-batch forward, 1 thread: its JVM ended with exit"
                   + " code 66"),
           forks.notMeasured());
     }

@@ -68,7 +68,7 @@ final class ConformCommand implements Callable<Integer> {
       Path html = null;
       Path json = null;
       if (directory != null) {
-        outputs.makeDirectory(REPORT, directory);
+        makeDirectory(outputs, directory);
         html = outputs.stage(REPORT, directory.resolve("conformance.html"));
         json = outputs.stage(REPORT, directory.resolve("conformance.json"));
       }
@@ -82,6 +82,14 @@ final class ConformCommand implements Callable<Integer> {
       }
       return report.conforms() ? 0 : 1;
     }
+  }
+
+  private static void makeDirectory(StagedOutputs outputs, Path directory) {
+    if (Files.exists(directory) && !Files.isDirectory(directory)) {
+      throw new BadInputException(
+          REPORT + " " + directory + ": cannot be made a directory; expected a place for one");
+    }
+    outputs.makeDirectory(REPORT, directory);
   }
 
   private List<BackendCandidate> candidates() {
