@@ -174,14 +174,16 @@ final class ForkProcess {
           next = done.comparison() + 1;
           keep(plan, done);
         } else if (event instanceof Event.Present present) {
-          contenders.putIfAbsent(
+          // The fork with most threads comes last, and its description stays.
+          BenchReport.Entry before = contenders.get(present.contender());
+          contenders.put(
               present.contender(),
               new BenchReport.Entry(
                   present.contender(),
                   present.kind(),
                   present.available(),
                   present.description(),
-                  null));
+                  before == null ? null : before.failure()));
         } else if (event instanceof Event.Failed failed) {
           fail(
               plan.threads(),
