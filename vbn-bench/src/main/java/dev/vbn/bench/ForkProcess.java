@@ -232,7 +232,8 @@ final class ForkProcess {
   }
 
   private void fail(int threads, Comparison comparison, String contender, String why) {
-    String message = "at " + comparison.label() + ", " + Units.threads(threads) + ": " + ErrorLine.of(why);
+    String message =
+        "at " + comparison.label() + ", " + Units.threads(threads) + ": " + ErrorLine.of(why);
     BenchReport.Entry entry = contenders.get(contender);
     contenders.put(
         contender,

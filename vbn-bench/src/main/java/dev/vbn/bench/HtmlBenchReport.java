@@ -209,8 +209,8 @@ final class HtmlBenchReport {
     int threads = report.threads().get(report.threads().size() - 1);
     page.open("section").element("h2", "What a variant costs");
     for (Pass pass : List.of(Pass.FORWARD, Pass.BACKWARD)) {
-      RatioChart chart = new RatioChart(pass.label() + " of " + shape + ", " + Units.threads(threads)
-          + ": times what a copy takes, by variant");
+      RatioChart chart = new RatioChart(pass.label() + " of " + shape + ", "
+          + Units.threads(threads) + ": times what a copy takes, by variant");
       for (Variant variant : Variant.values()) {
         // The default has been measured among the shapes.
         Series series = variant == Variant.LIVE_BATCH ? Series.SHAPES : Series.VARIANTS;

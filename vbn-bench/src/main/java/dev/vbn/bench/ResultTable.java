@@ -90,7 +90,9 @@ record ResultTable(String title, List<String> headings, List<List<String>> rows)
         .map(contender -> row(report, pass, threads, contender, found -> Units.time(found.time())))
         .toList();
     return new ResultTable(
-        capital(pass.label()) + ", " + Units.threads(threads) + ": median time", headings(report), rows);
+        capital(pass.label()) + ", " + Units.threads(threads) + ": median time",
+        headings(report),
+        rows);
   }
 
   private static String capital(String text) {
