@@ -3,17 +3,16 @@ package dev.vbn.reference;
 import java.util.Arrays;
 
 /**
- * Mean and squared deviations of the input in each lane, and sums of the upstream gradient.
+ * Mean and squared deviations of the input in each lane, and sums of the upstream gradient, in 64
+ * bits.
  *
- * <p>Deviations are taken from a shift, first an element of the lane and then the mean so far, and
- * folded into the results every so often by the formula of Chan, Golub and LeVeque (1983), so that
+ * <p>Deviations are taken from a shift, first an estimate of the lane's mean and then the mean so
+ * far, and carried over block by block by the formula of Chan, Golub and LeVeque (1983), so that
  * neither an offset of the input nor the number of strips costs accuracy.
  */
 final class LaneSums {
-  /** Strips between foldings: seldom enough to cost nothing, often enough to keep the shift good. */
-  private static final int FOLD = 64;
-
-  final int lanes;
+  int lanes;
+  double count;
   final double[] mean;
   final double[] squares;
   final double[] upstream;
@@ -21,82 +20,74 @@ final class LaneSums {
   /** {@code sum(dy*(x - mean))}. */
   final double[] upstreamDeviation;
 
-  private final double[] shift;
-  private final double[] sum;
-  private final double[] squareSum;
-  private final double[] upstreamSum;
-  private final double[] deviationSum;
-  private double count;
-  private int pending;
+  /** What deviations of the present block are taken from. */
+  final double[] shift;
 
-  LaneSums(int lanes, boolean withUpstream) {
-    int upstreamLanes = withUpstream ? lanes : 0;
-    this.lanes = lanes;
+  /** Sums over the present block: d, d*d, dy, dy*d. */
+  final double[] blockSum;
+
+  final double[] blockSquares;
+  final double[] blockUpstream;
+  final double[] blockDeviation;
+
+  LaneSums(int lanes) {
     mean = new double[lanes];
     squares = new double[lanes];
-    upstream = new double[upstreamLanes];
-    upstreamDeviation = new double[upstreamLanes];
+    upstream = new double[lanes];
+    upstreamDeviation = new double[lanes];
     shift = new double[lanes];
-    sum = new double[lanes];
-    squareSum = new double[lanes];
-    upstreamSum = new double[upstreamLanes];
-    deviationSum = new double[upstreamLanes];
+    blockSum = new double[lanes];
+    blockSquares = new double[lanes];
+    blockUpstream = new double[lanes];
+    blockDeviation = new double[lanes];
   }
 
-  /** Forgets everything, for the next group. */
-  void clear() {
+  /** Sums over some blocks of a box, in place of what was here. */
+  void take(Strips strips, Workspace workspace, int at, Box box, int fromBlock, int toBlock) {
+    lanes = box.lanes();
     count = 0;
-    Arrays.fill(mean, 0);
-    Arrays.fill(squares, 0);
-    Arrays.fill(upstream, 0);
-    Arrays.fill(upstreamDeviation, 0);
+    Arrays.fill(mean, 0, lanes, 0);
+    Arrays.fill(squares, 0, lanes, 0);
+    Arrays.fill(upstream, 0, lanes, 0);
+    Arrays.fill(upstreamDeviation, 0, lanes, 0);
+    for (int i = fromBlock; i < toBlock; i++) {
+      Box block = box.block(i);
+      if (count == 0) {
+        strips.estimate(at, block, workspace, shift);
+      } else {
+        strips.round(mean, shift, lanes);
+      }
+      strips.sum(at, block, workspace, this);
+      carryOver(block.strips());
+      if (strips.withUpstream()) {
+        carryOverUpstream();
+      }
+    }
   }
 
-  void add(Strips strips, int at) {
-    if (count == 0 && pending == 0) {
-      strips.read(at, lanes, shift);
-    }
-    if (upstream.length == 0) {
-      strips.sum(at, lanes, shift, sum, squareSum);
-    } else {
-      strips.sumWithUpstream(at, lanes, shift, sum, squareSum, upstreamSum, deviationSum);
-    }
-    if (++pending == FOLD) {
-      fold();
-    }
-  }
-
-  /** Elements in each lane; completes the sums. */
-  double count() {
-    if (pending > 0) {
-      fold();
-    }
-    return count;
-  }
-
-  private void fold() {
-    double n = pending;
+  private void carryOver(double n) {
     double total = count + n;
     double share = n / total;
+    double weight = share * count;
     for (int i = 0; i < lanes; i++) {
       double before = mean[i];
-      double d = shift[i] + sum[i] / n - before;
+      double d = shift[i] + blockSum[i] / n - before;
       // Of the first elements there is no mean before: then the share is 1 and the weight 0.
       mean[i] = before + share * d;
-      squares[i] += Math.max(squareSum[i] - sum[i] * (sum[i] / n), 0) + share * count * d * d;
-      sum[i] = 0;
-      squareSum[i] = 0;
-      if (upstream.length > 0) {
-        upstreamDeviation[i] += upstream[i] * (before - mean[i])
-            + deviationSum[i]
-            + upstreamSum[i] * (shift[i] - mean[i]);
-        upstream[i] += upstreamSum[i];
-        deviationSum[i] = 0;
-        upstreamSum[i] = 0;
-      }
-      shift[i] = mean[i];
+      squares[i] +=
+          Math.max(blockSquares[i] - blockSum[i] * (blockSum[i] / n), 0) + weight * d * d;
+      // What moves the upstream sums from the mean before to the one now.
+      blockSum[i] = before - mean[i];
     }
     count = total;
-    pending = 0;
+  }
+
+  private void carryOverUpstream() {
+    for (int i = 0; i < lanes; i++) {
+      upstreamDeviation[i] += upstream[i] * blockSum[i]
+          + blockDeviation[i]
+          + blockUpstream[i] * (shift[i] - mean[i]);
+      upstream[i] += blockUpstream[i];
+    }
   }
 }

@@ -12,17 +12,36 @@ import dev.vbn.spi.Normalized;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.spi.VbnBackend;
+import java.util.Arrays;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The kernels in plain Java, in 64-bit arithmetic, tile by tile: statistics read a tile once, and
- * its output reads and writes it once more, while it is in cache. Large batches spread their tiles
- * over the common pool; each tile is computed by one thread in one order, so that the result does
- * not depend on their number.
+ * Tile by tile: statistics read a tile once, and its output reads and writes it once more, while it
+ * is in cache. Large batches are spread over threads; each chunk is computed by one thread in one
+ * order, so that the result does not depend on their number.
  */
 final class ReferenceBackend implements VbnBackend<HostTensor> {
+  private static final Set<Capability> CAPABILITIES =
+      Set.of(Capability.FLOAT64, Capability.CALLER_SUPPLIED_OUTPUT);
+
+  /** Below this many elements, handing work to other threads costs more than it saves. */
+  private static final long PARALLEL_SIZE = 1 << 15;
+
+  private final Workers workers;
+  private final ThreadLocal<Workspace> workspaces;
   private volatile boolean closed;
+
+  ReferenceBackend(Kernels kernels, Workers workers) {
+    this.workers = workers;
+    workspaces = ThreadLocal.withInitial(() -> new Workspace(kernels.create()));
+    workspaces.get();
+  }
+
+  /** The name of the kernel in use. */
+  String kernel() {
+    return workspaces.get().kernel.name();
+  }
 
   @Override
   public Class<HostTensor> tensorType() {
@@ -31,7 +50,7 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
 
   @Override
   public Set<Capability> capabilities() {
-    return Set.of(Capability.FLOAT64, Capability.CALLER_SUPPLIED_OUTPUT);
+    return CAPABILITIES;
   }
 
   @Override
@@ -70,14 +89,10 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
   @Override
   public Moments<HostTensor> statistics(HostTensor x, Geometry geometry) {
     requireOpen();
-    Strips elements = Strips.of(x, null, null);
-    int rows = (int) (geometry.batch() * geometry.before());
     int features = (int) geometry.features();
     double[] mean = new double[features];
     double[] variance = new double[features];
-    Tile.forEach(geometry, tile -> {
-      GroupSums sums = new GroupSums(tile, rows, false);
-      sums.take(elements, 0, rows);
+    pass(geometry, 1, Strips.of(x, null, null), null, (sums, tile, group, lines) -> {
       for (int i = 0; i < tile.features; i++) {
         mean[tile.firstFeature + i] = sums.mean(i);
         variance[tile.firstFeature + i] = sums.variance(i);
@@ -96,29 +111,23 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       @Nullable HostTensor output) {
     requireOpen();
     HostTensor result = output != null ? output : HostTensor.zeros(x.dtype(), x.shape());
-    Strips elements = Strips.of(x, null, result);
+    Strips strips = Strips.of(x, null, result);
     int features = (int) how.geometry().features();
     int groups = groups(how);
-    int rows = rowsOfGroup(how);
     double[] mean = new double[groups * features];
     double[] variance = new double[groups * features];
-    Tile.forEach(how.geometry(), tile -> {
-      GroupSums sums = new GroupSums(tile, rows, false);
-      Affine affine = new Affine(tile, rows);
-      for (int group = 0; group < groups; group++) {
-        if (how.scope() != Scope.NONE) {
-          sums.take(elements, group * rows, rows);
-        }
-        for (int i = 0; i < tile.features; i++) {
-          int feature = tile.firstFeature + i;
-          Mixture mixture = mix(how, reference, feature, sums.mean(i), sums.variance(i));
-          mean[group * features + feature] = mixture.mean();
-          variance[group * features + feature] = mixture.variance();
-          affine.center[i] = mixture.mean();
-          affine.factor[i] = scale(gamma, feature) / mixture.deviation();
-          affine.offset[i] = beta == null ? 0 : beta.get(feature);
-        }
-        affine.normalize(elements, group * rows, rows);
+    Strips summed = how.scope() == Scope.NONE ? null : strips;
+    pass(how.geometry(), groups, summed, strips, (sums, tile, group, lines) -> {
+      for (int i = 0; i < tile.features; i++) {
+        int feature = tile.firstFeature + i;
+        Mixture mixture = mix(how, reference, feature, sums.mean(i), sums.variance(i));
+        mean[group * features + feature] = mixture.mean();
+        variance[group * features + feature] = mixture.variance();
+        lines.set(
+            i,
+            mixture.mean(),
+            scale(gamma, feature) / mixture.deviation(),
+            beta == null ? 0 : beta.get(feature));
       }
     });
     long[] shape =
@@ -156,53 +165,56 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       @Nullable HostTensor gamma) {
     requireOpen();
     HostTensor dx = HostTensor.zeros(x.dtype(), x.shape());
-    Strips elements = Strips.of(x, upstream, dx);
     int features = (int) how.geometry().features();
     int groups = groups(how);
-    int rows = rowsOfGroup(how);
     double n = how.geometry().elementsPerFeature() / (double) groups;
     double w = how.weight();
-    double[] dgamma = new double[features];
-    double[] dbeta = new double[features];
-    double[] dMean = new double[features];
-    double[] dVariance = new double[features];
-    Tile.forEach(how.geometry(), tile -> {
-      GroupSums sums = new GroupSums(tile, rows, true);
-      Affine affine = new Affine(tile, rows);
-      for (int group = 0; group < groups; group++) {
-        sums.take(elements, group * rows, rows);
-        for (int i = 0; i < tile.features; i++) {
-          int feature = tile.firstFeature + i;
-          Mixture mixture = mix(how, reference, feature, sums.mean(i), sums.variance(i));
-          double s = mixture.deviation();
-          double factor = scale(gamma, feature) / s;
-          double a = sums.upstream(i);
-          double b = sums.upstreamAround(i, mixture.mean()) / s;
-          double dm = -factor * a;
-          double dv = -factor / (2 * s) * b;
-          dbeta[feature] += a;
-          dgamma[feature] += b;
-          dMean[feature] += (1 - w) * dm - 2 * w * (1 - w) * mixture.difference() * dv;
-          dVariance[feature] += (1 - w) * dv;
-          affine.center[i] = mixture.mean();
-          affine.factor[i] = factor;
-          affine.slope[i] = factor * w / n * b / s;
-          affine.offset[i] = factor * w / n * a;
-        }
+    double[] dgamma = new double[groups * features];
+    double[] dbeta = new double[groups * features];
+    double[] dMean = new double[groups * features];
+    double[] dVariance = new double[groups * features];
+    Strips summed = Strips.of(x, upstream, dx);
+    // Without live statistics dx = factor*dy, whatever x: NaN in it must not show.
+    Strips written = w == 0 ? Strips.of(upstream, null, dx) : summed;
+    pass(how.geometry(), groups, summed, written, (sums, tile, group, lines) -> {
+      for (int i = 0; i < tile.features; i++) {
+        int feature = tile.firstFeature + i;
+        Mixture mixture = mix(how, reference, feature, sums.mean(i), sums.variance(i));
+        double s = mixture.deviation();
+        double factor = scale(gamma, feature) / s;
+        double a = sums.upstream(i);
+        double b = sums.upstreamAround(i, mixture.mean()) / s;
+        double dm = -factor * a;
+        double dv = -factor / (2 * s) * b;
+        int at = group * features + feature;
+        dbeta[at] = a;
+        dgamma[at] = b;
+        dMean[at] = (1 - w) * dm - 2 * w * (1 - w) * mixture.difference() * dv;
+        dVariance[at] = (1 - w) * dv;
         if (w == 0) {
-          affine.scaleUpstream(elements, group * rows, rows);
+          lines.set(i, 0, factor, 0);
         } else {
-          affine.differentiate(elements, group * rows, rows);
+          lines.set(i, mixture.mean(), factor, factor * w / n * a);
+          lines.slope[i] = factor * w / n * b / s;
         }
       }
     });
     return new Gradients<>(
         dx,
-        HostTensor.of(dgamma, features).to(x.dtype().parameterType()),
-        HostTensor.of(dbeta, features).to(x.dtype().parameterType()),
+        total(dgamma, features).to(x.dtype().parameterType()),
+        total(dbeta, features).to(x.dtype().parameterType()),
         reference == null || how.referenceGradient() == ReferenceGradient.DETACHED
             ? null
-            : new Moments<>(HostTensor.of(dMean, features), HostTensor.of(dVariance, features)));
+            : new Moments<>(total(dMean, features), total(dVariance, features)));
+  }
+
+  /** Sums over the groups, in their order. */
+  private static HostTensor total(double[] ofGroups, int features) {
+    double[] total = Arrays.copyOf(ofGroups, features);
+    for (int i = features; i < ofGroups.length; i++) {
+      total[i % features] += ofGroups[i];
+    }
+    return HostTensor.of(total, features);
   }
 
   @Override
@@ -214,27 +226,151 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       long elements) {
     requireOpen();
     HostTensor dr = HostTensor.zeros(r.dtype(), r.shape());
-    Strips strips = Strips.of(r, null, dr);
-    int rows = (int) (geometry.batch() * geometry.before());
-    Tile.forEach(geometry, tile -> {
-      Affine affine = new Affine(tile, rows);
+    pass(geometry, 1, null, Strips.of(r, null, dr), (sums, tile, group, lines) -> {
       for (int i = 0; i < tile.features; i++) {
         int feature = tile.firstFeature + i;
-        affine.center[i] = statistics.mean().get(feature);
-        affine.factor[i] = 2 * gradient.variance().get(feature) / elements;
-        affine.offset[i] = gradient.mean().get(feature) / elements;
+        lines.set(
+            i,
+            statistics.mean().get(feature),
+            2 * gradient.variance().get(feature) / elements,
+            gradient.mean().get(feature) / elements);
       }
-      affine.normalize(strips, 0, rows);
     });
     return dr;
   }
 
-  private static int groups(Normalization how) {
-    return how.scope() == Scope.EXAMPLE ? (int) how.geometry().batch() : 1;
+  /** What is to be done between the sums over a group and the lines that its output lies on. */
+  private interface LinesOfGroup {
+    void set(GroupSums sums, Tile tile, int group, Lines lines);
   }
 
-  private static int rowsOfGroup(Normalization how) {
-    return (int) (how.geometry().batch() * how.geometry().before()) / groups(how);
+  /**
+   * One pass that sums each group of a tile, and one that writes its output while it is in cache.
+   *
+   * <p>Threads take whole groups where these are as many as threads, and share the chunks of each
+   * where they are fewer. Chunks are cut by the shape alone and their sums are added in one order.
+   *
+   * @param summed null where nothing is to be summed
+   * @param written null where there is no output
+   */
+  private void pass(
+      Geometry geometry,
+      int groups,
+      @Nullable Strips summed,
+      @Nullable Strips written,
+      LinesOfGroup linesOfGroup) {
+    int rows = (int) (geometry.batch() * geometry.before() / groups);
+    int size = (int) (geometry.size() / groups);
+    Tile[] tiles = workspaces.get().tiles(geometry, rows);
+    int tasks = groups * tiles.length;
+    if (geometry.size() < PARALLEL_SIZE || workers.parallelism == 1) {
+      for (int i = 0; i < tasks; i++) {
+        Tile tile = tiles[i / groups];
+        group(tile, i % groups, size, summed, written, linesOfGroup);
+      }
+    } else if (tasks >= workers.parallelism) {
+      workers.forEach(
+          tasks,
+          i -> group(tiles[i / groups], i % groups, size, summed, written, linesOfGroup));
+    } else {
+      for (int i = 0; i < tasks; i++) {
+        groupByChunks(tiles[i / groups], i % groups, size, summed, written, linesOfGroup);
+      }
+    }
+  }
+
+  private void group(
+      Tile tile,
+      int group,
+      int size,
+      @Nullable Strips summed,
+      @Nullable Strips written,
+      LinesOfGroup linesOfGroup) {
+    Workspace workspace = workspaces.get();
+    int at = group * size;
+    int chunks = tile.chunks();
+    if (summed != null) {
+      workspace.group.clear(tile.features);
+      for (int chunk = 0; chunk < chunks; chunk++) {
+        if (chunks == 1) {
+          workspace.group.add(sums(tile, 0, at, summed, workspace), tile);
+        } else {
+          workspace.chunk.clear(tile.features);
+          workspace.chunk.add(sums(tile, chunk, at, summed, workspace), tile);
+          workspace.group.add(workspace.chunk);
+        }
+      }
+    }
+    linesOfGroup.set(workspace.group, tile, group, workspace.lines);
+    if (written != null) {
+      workspace.lines.spread(tile, written.withUpstream());
+      // Backwards: of a group larger than the cache, the end is still there.
+      for (int chunk = chunks - 1; chunk >= 0; chunk--) {
+        write(tile, chunk, at, written, workspace.lines, workspace);
+      }
+    }
+  }
+
+  private void groupByChunks(
+      Tile tile,
+      int group,
+      int size,
+      @Nullable Strips summed,
+      @Nullable Strips written,
+      LinesOfGroup linesOfGroup) {
+    Workspace workspace = workspaces.get();
+    int at = group * size;
+    int chunks = tile.chunks();
+    if (chunks == 1) {
+      group(tile, group, size, summed, written, linesOfGroup);
+      return;
+    }
+    if (summed != null) {
+      GroupSums[] sums = new GroupSums[chunks];
+      workers.forEach(chunks, chunk -> {
+        sums[chunk] = new GroupSums(tile.features);
+        sums[chunk].clear(tile.features);
+        sums[chunk].add(sums(tile, chunk, at, summed, workspaces.get()), tile);
+      });
+      workspace.group.clear(tile.features);
+      for (GroupSums chunk : sums) {
+        workspace.group.add(chunk);
+      }
+    }
+    linesOfGroup.set(workspace.group, tile, group, workspace.lines);
+    if (written != null) {
+      Lines lines = workspace.lines;
+      lines.spread(tile, written.withUpstream());
+      workers.forEach(
+          chunks,
+          chunk -> write(tile, chunks - 1 - chunk, at, written, lines, workspaces.get()));
+    }
+  }
+
+  private static LaneSums sums(
+      Tile tile, int chunk, int at, Strips strips, Workspace workspace) {
+    Box box = tile.boxOf(chunk);
+    int ofBox = chunk - tile.firstChunk(box);
+    workspace.lanes.take(
+        strips, workspace, at, box, box.firstBlock(ofBox), box.firstBlock(ofBox + 1));
+    return workspace.lanes;
+  }
+
+  private static void write(
+      Tile tile, int chunk, int at, Strips strips, Lines lines, Workspace workspace) {
+    Box box = tile.boxOf(chunk);
+    int ofBox = chunk - tile.firstChunk(box);
+    for (int block = box.firstBlock(ofBox); block < box.firstBlock(ofBox + 1); block++) {
+      if (strips.withUpstream()) {
+        strips.differentiate(at, box.block(block), tile, lines, workspace);
+      } else {
+        strips.normalize(at, box.block(block), tile, lines, workspace);
+      }
+    }
+  }
+
+  private static int groups(Normalization how) {
+    return how.scope() == Scope.EXAMPLE ? (int) how.geometry().batch() : 1;
   }
 
   private void requireOpen() {

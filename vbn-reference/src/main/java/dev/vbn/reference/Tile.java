@@ -1,126 +1,126 @@
 package dev.vbn.reference;
 
 import dev.vbn.spi.Geometry;
-import java.util.Arrays;
-import java.util.function.Consumer;
-import java.util.stream.IntStream;
+import java.util.ArrayList;
+import java.util.List;
 
 /**
- * Features that are computed together, and the strips of neighbouring elements that they are read
- * in.
+ * Features that are computed together, and the boxes that their elements of one group lie in.
  *
- * <p>A batch is a matrix of {@code batch*before} rows of {@code features*after} elements. Where a
- * feature's run in a row is long, a tile is one feature and its runs are cut into strips. Where runs
- * are short (channels-last, short signals), a tile is as many features as fill a strip: one by one,
- * their elements would be strewn over the memory. Either way a lane, a place in the strip, always
- * belongs to the same feature.
+ * <p>A batch is a matrix of {@code batch*before} rows of {@code features*after} elements; a group is
+ * a number of neighbouring rows.
  */
 final class Tile {
-  /** Lanes of a strip: their parameters and sums stay in the first-level cache. */
-  private static final int LANES = 256;
+  /** Lanes of a strip at most: their parameters and sums stay near the first-level cache. */
+  static final int LANES = Integer.getInteger("vbn.lanes", 1024);
 
-  /** Below this many elements, handing work to other threads costs more than it saves. */
-  private static final long PARALLEL_SIZE = 1 << 15;
+  /** Lanes of the strips that long runs are cut into: few, because each is carried over by itself. */
+  private static final int CUT = 64;
+
+  private static final int SHORT_CUT = 32;
+
+  private static final int LONG_RUN = Integer.getInteger("vbn.longrun", 64);
 
   final int firstFeature;
   final int features;
-  private final int rowLength;
+  final Box[] boxes;
   private final int run;
-  private final int span;
 
-  private Tile(Geometry geometry, int firstFeature, int features) {
+  private Tile(int firstFeature, int features, int run, Box... boxes) {
     this.firstFeature = firstFeature;
     this.features = features;
-    run = (int) geometry.after();
-    rowLength = (int) geometry.features() * run;
-    span = features * run;
+    this.run = run;
+    this.boxes = boxes;
   }
 
-  /** Runs {@code work} on every tile of a batch, in parallel where that is worth while. */
-  static void forEach(Geometry geometry, Consumer<Tile> work) {
+  /** The tiles of a batch, for groups of {@code rows} rows. */
+  static Tile[] of(Geometry geometry, int rows) {
     int features = (int) geometry.features();
-    int width = (int) Math.max(1, LANES / geometry.after());
-    IntStream tiles = IntStream.range(0, (features + width - 1) / width);
-    if (geometry.size() >= PARALLEL_SIZE) {
-      tiles = tiles.parallel();
+    int run = (int) geometry.after();
+    if (features == 1 && rows > 1) {
+      return new Tile[] {longRuns(0, 1, rows * run, rows * run)};
     }
-    tiles.forEach(tile -> {
-      int first = tile * width;
-      work.accept(new Tile(geometry, first, Math.min(width, features - first)));
-    });
-  }
-
-  /** Lanes of a full strip over {@code rows} rows. */
-  int lanes(int rows) {
-    int most = features == 1 ? LANES : LANES / span * span;
-    return Math.min(most, segment(rows));
-  }
-
-  /** Lanes of the strip that is left at the end of a segment; 0 if none is. */
-  int restLanes(int rows) {
-    return segment(rows) % lanes(rows);
-  }
-
-  /** Elements without a gap: a tile that is as wide as the batch goes on in the next row. */
-  private int segment(int rows) {
-    return span == rowLength ? rows * span : span;
-  }
-
-  private int segments(int rows) {
-    return span == rowLength ? 1 : rows;
-  }
-
-  /** Does something with the strip that starts at an index. */
-  interface StripAction {
-    void accept(int at);
-  }
-
-  /** Visits the full strips of {@code rows} rows. */
-  void forEachStrip(int firstRow, int rows, StripAction action) {
-    int lanes = lanes(rows);
-    int full = segment(rows) - restLanes(rows);
-    for (int i = 0; i < segments(rows); i++) {
-      int start = start(firstRow + i);
-      for (int done = 0; done < full; done += lanes) {
-        action.accept(start + done);
-      }
+    List<Tile> tiles = new ArrayList<>();
+    int width = run >= LONG_RUN ? 1 : Math.max(1, LANES / run);
+    for (int first = 0; first < features; first += width) {
+      tiles.add(
+          run >= LONG_RUN
+              ? longRuns(first, rows, run, features * run)
+              : shortRuns(first, Math.min(width, features - first), rows, run, features * run));
     }
+    return tiles.toArray(new Tile[0]);
   }
 
-  /** Visits the strips that are left. */
-  void forEachRest(int firstRow, int rows, StripAction action) {
-    int rest = restLanes(rows);
-    if (rest > 0) {
-      int full = segment(rows) - rest;
-      for (int i = 0; i < segments(rows); i++) {
-        action.accept(start(firstRow + i) + full);
-      }
+  /**
+   * Long runs: one feature, whose runs are cut into strips. All lanes are the same feature's, and
+   * there are as few as vectors need.
+   */
+  private static Tile longRuns(int feature, int rows, int run, int rowLength) {
+    int lanes = Math.min(run, (long) rows * run >= 128 * CUT ? CUT : SHORT_CUT);
+    int cut = run / lanes;
+    int at = feature * run;
+    Box strips = new Box(at, rows, rowLength, cut, lanes, lanes);
+    int rest = run - cut * lanes;
+    return rest == 0
+        ? new Tile(feature, 1, run, strips)
+        : new Tile(feature, 1, run, strips, new Box(at + cut * lanes, 1, 0, rows, rowLength, rest));
+  }
+
+  /**
+   * Short runs and channels-last: as many features as fill a strip, since one by one their elements
+   * would be strewn over the memory. Where that takes in whole rows, a strip may be several of them.
+   */
+  private static Tile shortRuns(int first, int features, int rows, int run, int rowLength) {
+    int span = features * run;
+    int joined = span == rowLength ? Math.max(1, Math.min(LANES / span, rows / Box.BLOCK)) : 1;
+    int at = first * run;
+    Box strips = new Box(at, 1, 0, rows / joined, joined * rowLength, joined * span);
+    int rest = rows % joined;
+    return rest == 0
+        ? new Tile(first, features, run, strips)
+        : new Tile(
+            first,
+            features,
+            run,
+            strips,
+            new Box(at + (rows - rest) * rowLength, 1, 0, 1, rest * span, rest * span));
+  }
+
+  /** Lanes of the widest strip. */
+  int lanes() {
+    int lanes = 0;
+    for (Box box : boxes) {
+      lanes = Math.max(lanes, box.lanes());
     }
+    return lanes;
   }
 
-  private int start(int row) {
-    return row * rowLength + firstFeature * run;
+  /** Neighbouring lanes that are the same feature's. */
+  int lanesOfRun(int lanes) {
+    return features == 1 ? lanes : run;
   }
 
-  /** Does something with neighbouring lanes of one feature. */
-  interface LanesOfFeature {
-    void accept(int feature, int from, int to);
+  /** The feature, counted within the tile, that a lane belongs to. */
+  int feature(int lane) {
+    return features == 1 ? 0 : lane / run % features;
   }
 
-  /** Visits the lanes of a strip, run by run; {@code feature} counts within the tile. */
-  void forEachRun(int lanes, LanesOfFeature action) {
-    if (features == 1) {
-      action.accept(0, 0, lanes);
-      return;
+  /** Chunks that are summed by themselves, in whatever order. */
+  int chunks() {
+    int chunks = 0;
+    for (Box box : boxes) {
+      chunks += box.chunks();
     }
-    for (int from = 0, feature = 0; from < lanes; from += run) {
-      action.accept(feature, from, from + run);
-      feature = feature + 1 == features ? 0 : feature + 1;
-    }
+    return chunks;
   }
 
-  /** Gives every lane its feature's value. */
-  void spread(double[] values, double[] lanes) {
-    forEachRun(lanes.length, (feature, from, to) -> Arrays.fill(lanes, from, to, values[feature]));
+  /** Chunks before those of a box. */
+  int firstChunk(Box box) {
+    return box == boxes[0] ? 0 : boxes[0].chunks();
+  }
+
+  /** The box that a chunk belongs to. */
+  Box boxOf(int chunk) {
+    return chunk < boxes[0].chunks() ? boxes[0] : boxes[1];
   }
 }

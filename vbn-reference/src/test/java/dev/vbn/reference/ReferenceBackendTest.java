@@ -15,13 +15,26 @@ import dev.vbn.spi.Normalized;
 import dev.vbn.spi.Scope;
 import java.util.Arrays;
 import java.util.Random;
-import java.util.concurrent.ForkJoinPool;
+import java.util.concurrent.Executor;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import org.junit.jupiter.api.Test;
 
 class ReferenceBackendTest {
-  private final ReferenceBackend backend = new ReferenceBackend();
+  private final ReferenceBackend backend = backend(Runnable::run, 1);
 
-  /** A parallel stream started in a pool stays in it, and uses as many threads as it has. */
+  private static ReferenceBackend backend(Executor executor, int parallelism) {
+    return (ReferenceBackend) new ReferenceProvider(executor, parallelism).open();
+  }
+
+  /** The build runs every test with each kernel, and says which. */
+  @Test
+  void theKernelAskedForIsInUse() {
+    String wanted = System.getProperty(Kernels.PROPERTY);
+    assertNotNull(wanted, "expected the build to set " + Kernels.PROPERTY);
+    assertEquals(wanted, backend.kernel());
+  }
+
   @Test
   void theNumberOfThreadsDoesNotChangeABit() {
     HostTensor x = normal(1, 32, 24, 1031);
@@ -46,18 +59,17 @@ class ReferenceBackendTest {
 
   private record Result(Normalized<HostTensor> live, Gradients<HostTensor> gradients) {}
 
-  private Result inPool(
+  private static Result inPool(
       int threads,
       HostTensor x,
       HostTensor upstream,
       Normalization how,
       Moments<HostTensor> reference) {
-    ForkJoinPool pool = new ForkJoinPool(threads);
-    try {
-      return pool.submit(() -> new Result(
-              backend.forward(x, how, reference, null, null, null),
-              backend.backward(x, upstream, how, reference, null)))
-          .join();
+    ExecutorService pool = Executors.newFixedThreadPool(threads);
+    try (ReferenceBackend backend = backend(pool, threads)) {
+      return new Result(
+          backend.forward(x, how, reference, null, null, null),
+          backend.backward(x, upstream, how, reference, null));
     } finally {
       pool.shutdown();
     }
