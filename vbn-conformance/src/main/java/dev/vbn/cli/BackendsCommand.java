@@ -28,12 +28,8 @@ final class BackendsCommand implements Callable<Integer> {
       return 0;
     }
     TextTable table = new TextTable("NAME", "PRIORITY", "AVAILABLE", "TENSOR", "FROM");
-    String chosen = System.getProperty(VbnBackends.BACKEND_PROPERTY);
     for (BackendCandidate candidate : backends.list()) {
       Availability availability = candidate.availability();
-      if (chosen == null && availability.available()) {
-        chosen = candidate.name();
-      }
       Class<?> tensorType = candidate.tensorType();
       table.row(
           candidate.name(),
@@ -46,6 +42,7 @@ final class BackendsCommand implements Callable<Integer> {
     }
     table.print(out);
     out.println();
+    String chosen = BackendOption.defaultName(backends);
     out.println(
         chosen == null
             ? "None can be used here."

@@ -4,6 +4,7 @@ import dev.vbn.DType;
 import dev.vbn.HostTensor;
 import dev.vbn.VbnConfig;
 import dev.vbn.spi.Geometry;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -40,6 +41,14 @@ record Case(
 
   Case withReference(HostTensor otherReference) {
     return new Case(config, x, otherReference, gamma, beta, upstream);
+  }
+
+  /** Variant, shapes and what else a message needs. */
+  String describe() {
+    return config.variant().label() + " of live " + Arrays.toString(x.shape()) + ", reference "
+        + Arrays.toString(reference.shape()) + ", feature axis " + config.featureAxis()
+        + (config.scale() ? "" : ", no gamma") + (config.center() ? "" : ", no beta")
+        + ", epsilon " + config.epsilon();
   }
 
   /** With every value rounded to what {@code dtype} holds, as the backend will see it. */

@@ -3,31 +3,41 @@ package dev.vbn.conformance;
 import static java.util.stream.Collectors.joining;
 
 import java.lang.reflect.Method;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.extension.AfterAllCallback;
 import org.junit.jupiter.api.extension.AfterTestExecutionCallback;
 import org.junit.jupiter.api.extension.BeforeTestExecutionCallback;
 import org.junit.jupiter.api.extension.ExtensionContext;
+import org.junit.jupiter.api.extension.ExtensionContext.Namespace;
 import org.junit.jupiter.api.extension.TestExecutionExceptionHandler;
+import org.junit.jupiter.api.extension.TestWatcher;
 import org.opentest4j.TestAbortedException;
 
 /**
- * Counts what was checked, rule by rule. At the end a rule that was never checked fails the kit: a
- * filtered or emptied run does not look green.
+ * Counts what was checked, rule by rule. At the end a test that did not run, or was switched off in
+ * part, fails the kit: a filtered or emptied run does not look green.
  */
 final class Census
     implements BeforeTestExecutionCallback,
         TestExecutionExceptionHandler,
         AfterTestExecutionCallback,
+        TestWatcher,
         AfterAllCallback {
+  private static final Namespace NAMESPACE = Namespace.create(Census.class);
 
   private final Map<Rule, Map<Outcome, Integer>> tallies = new EnumMap<>(Rule.class);
+  private final Set<Method> run = new HashSet<>();
+  private final List<String> switchedOff = new ArrayList<>();
 
   @Override
   public void beforeTestExecution(ExtensionContext context) {
@@ -38,11 +48,17 @@ final class Census
   @Override
   public void handleTestExecutionException(ExtensionContext context, Throwable failure)
       throws Throwable {
-    if (failure instanceof AssertionError) {
-      String id = Rule.checkedBy(context.getRequiredTestMethod()).map(Rule::id).orElse("");
-      throw new AssertionError(id + ": " + failure.getMessage(), failure);
+    context.getStore(NAMESPACE).put("failure", failure);
+    if (failure instanceof TestAbortedException || failure instanceof VirtualMachineError) {
+      throw failure;
     }
-    throw failure;
+    String id = Rule.checkedBy(context.getRequiredTestMethod()).map(Rule::id).orElse("");
+    throw new AssertionError(
+        id + ": "
+            + (failure instanceof AssertionError
+                ? failure.getMessage()
+                : "the backend threw " + failure + "; expected a result"),
+        failure);
   }
 
   @Override
@@ -50,7 +66,9 @@ final class Census
     Method test = context.getRequiredTestMethod();
     Rule rule =
         Rule.checkedBy(test).orElseThrow(() -> new IllegalStateException(test + " holds no rule"));
-    Outcome outcome = outcome(context.getExecutionException().orElse(null));
+    Throwable thrown = context.getStore(NAMESPACE).get("failure", Throwable.class);
+    Outcome outcome = outcome(context.getExecutionException().orElse(thrown));
+    run.add(test);
     tallies
         .computeIfAbsent(rule, first -> new EnumMap<>(Outcome.class))
         .merge(outcome, 1, Integer::sum);
@@ -60,12 +78,16 @@ final class Census
     putMeasured(entry, "ulps", Tolerance.worstUlps());
     putMeasured(entry, "share-of-tolerance", Tolerance.worstShareOfBound());
     context.publishReportEntry(entry);
-    context
-        .getExecutionException()
-        .filter(e -> outcome == Outcome.FAILED && isAbort(e))
-        .ifPresent(e -> {
-          throw new AssertionError("the backend aborted a check, which only the kit may: " + e, e);
-        });
+    Optional<Throwable> failure = context.getExecutionException();
+    if (outcome == Outcome.FAILED && failure.filter(Census::isAbort).isPresent()) {
+      throw new AssertionError(
+          rule.id() + ": the backend aborted a check, which only the kit may: " + failure.get(),
+          failure.get());
+    }
+    if (thrown != null && failure.isEmpty()) {
+      throw new AssertionError(
+          rule.id() + ": an extension swallowed the outcome of this check: " + thrown, thrown);
+    }
   }
 
   private static void putMeasured(Map<String, String> entry, String key, double value) {
@@ -88,6 +110,25 @@ final class Census
     return exception instanceof NoDevice ? Outcome.NO_DEVICE : Outcome.FAILED;
   }
 
+  /** The kit has no test that is disabled: it was done from outside. */
+  @Override
+  public synchronized void testDisabled(ExtensionContext context, Optional<String> reason) {
+    switchedOff.add(name(context) + ", disabled: " + reason.orElse("no reason given"));
+  }
+
+  /** An assumption before a test, of a subclass or an extension, is not the kit's. */
+  @Override
+  public synchronized void testAborted(ExtensionContext context, @Nullable Throwable cause) {
+    if (!(cause instanceof DeclaredAbsent || cause instanceof NoDevice)) {
+      switchedOff.add(name(context) + ", aborted: " + cause);
+    }
+  }
+
+  private static String name(ExtensionContext context) {
+    return context.getTestMethod().map(Method::getName).orElse("?") + " "
+        + context.getDisplayName();
+  }
+
   @Override
   public synchronized void afterAll(ExtensionContext context) {
     if (!(context.getRequiredTestInstance() instanceof VbnConformance kit)) {
@@ -95,17 +136,20 @@ final class Census
     }
     context.publishReportEntry("seed", Long.toString(Samples.SEED));
     System.out.println(summary(kit.provider().name()));
-    List<Rule> missing =
-        Arrays.stream(Rule.values()).filter(rule -> !tallies.containsKey(rule)).toList();
-    if (!missing.isEmpty()) {
-      throw new AssertionError("not every rule was checked; expected checks of "
-          + missing.stream()
-              .map(rule -> rule.id() + " (" + rule.sentence() + ")")
-              .collect(joining(", "))
+    List<String> faults = new ArrayList<>(switchedOff);
+    Rules.tests().forEach((test, rule) -> {
+      if (!run.contains(test)) {
+        faults.add(rule.id() + " (" + rule.sentence() + ") by " + test.getName());
+      }
+    });
+    if (!faults.isEmpty()) {
+      throw new AssertionError("not everything was checked; expected also " + faults.size()
+          + " checks: " + String.join("; ", faults)
           + ". A part of the kit proves nothing: run it whole.");
     }
   }
 
+  /** One line of totals, and the checks of every rule. */
   private String summary(String provider) {
     Map<Outcome, Integer> totals = new LinkedHashMap<>();
     for (Outcome outcome : Outcome.values()) {
@@ -114,19 +158,26 @@ final class Census
     for (Map<Outcome, Integer> tally : tallies.values()) {
       tally.forEach((outcome, count) -> totals.merge(outcome, count, Integer::sum));
     }
-    int checks = totals.values().stream().mapToInt(Integer::intValue).sum();
+    String byRule = Arrays.stream(Rule.values())
+        .map(rule -> rule.number() + ": " + sum(tallies.getOrDefault(rule, Map.of())))
+        .collect(joining(", "));
     return String.format(
         Locale.ROOT,
         "VBN conformance of '%s': %d of %d rules, %d checks: %d passed, %d declared absent,"
-            + " %d without device, %d failed; seed %d",
+            + " %d without device, %d failed; seed %d%nChecks by rule: %s",
         provider,
         tallies.size(),
         Rule.values().length,
-        checks,
+        sum(totals),
         totals.get(Outcome.PASSED),
         totals.get(Outcome.DECLARED_ABSENT),
         totals.get(Outcome.NO_DEVICE),
         totals.get(Outcome.FAILED),
-        Samples.SEED);
+        Samples.SEED,
+        byRule);
+  }
+
+  private static int sum(Map<Outcome, Integer> counts) {
+    return counts.values().stream().mapToInt(Integer::intValue).sum();
   }
 }

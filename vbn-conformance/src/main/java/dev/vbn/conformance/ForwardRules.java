@@ -3,11 +3,16 @@ package dev.vbn.conformance;
 import static dev.vbn.conformance.Agreement.FORMULA;
 import static dev.vbn.conformance.Tolerance.assertSameBits;
 import static dev.vbn.conformance.Tolerance.largest;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.DType;
 import dev.vbn.HostTensor;
+import dev.vbn.LiveOutput;
+import dev.vbn.ReferenceOutput;
+import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
+import dev.vbn.spi.Scope;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
@@ -61,17 +66,15 @@ abstract class ForwardRules extends Rules {
     checkWorked(variant, new double[] {ofFive}, 5);
     checkWorked(variant, new double[] {ofPair, -ofPair}, 5, -1);
     for (GoldenCase golden : GoldenCase.of(variant)) {
-      double condition = Oracle.expect(golden.input()).condition;
+      double condition = golden.expected().condition;
       for (DType dtype : goldenTypes()) {
         Subject.Outcome outcome = subject().run(golden.input(), dtype);
         golden.check("y", outcome.output(), dtype, condition, SCOPE_AND_WEIGHT);
       }
     }
-    for (Shapes shapes : Shapes.LAYOUTS) {
-      Case c = new Samples(21)
-          .of(shapes.config().withVariant(variant), shapes.live(), shapes.reference());
+    for (Case c : LayoutCases.of(variant)) {
       for (DType dtype : dtypes()) {
-        Agreement.of(subject(), c, dtype, variant.label() + ", " + shapes).output(SCOPE_AND_WEIGHT);
+        Agreement.of(subject(), c, dtype).output(SCOPE_AND_WEIGHT);
       }
     }
   }
@@ -96,17 +99,16 @@ abstract class ForwardRules extends Rules {
     String hint = "It normalises by its own mean and biased variance, and nothing else.";
     for (Variant variant : Variant.values()) {
       for (GoldenCase golden : GoldenCase.of(variant)) {
-        double condition = Oracle.expect(golden.input()).condition;
+        double condition = golden.expected().condition;
         for (DType dtype : goldenTypes()) {
           Subject.Outcome outcome = subject().run(golden.input(), dtype);
           golden.check("ref_y", outcome.referenceOutput(), dtype, condition, hint);
         }
       }
     }
-    for (Shapes shapes : Shapes.LAYOUTS) {
-      Case c = new Samples(22).of(shapes.config(), shapes.live(), shapes.reference());
+    for (Case c : LayoutCases.of(Variant.LIVE_BATCH)) {
       for (DType dtype : dtypes()) {
-        Agreement.of(subject(), c, dtype, shapes.toString()).referenceOutput(hint);
+        Agreement.of(subject(), c, dtype).referenceOutput(hint);
       }
     }
   }
@@ -120,9 +122,7 @@ abstract class ForwardRules extends Rules {
     for (Variant variant : Variant.values()) {
       VbnConfig config = VbnConfig.of(3).withVariant(variant).withEpsilon(epsilon);
       Case c = new Samples(23).of(config, new long[] {4, 3, 5}, new long[] {6, 3, 5});
-      Agreement.of(subject(), c, DType.FLOAT32, variant.label() + ", epsilon " + epsilon)
-          .output(hint)
-          .referenceOutput(hint);
+      Agreement.of(subject(), c, DType.FLOAT32).output(hint).referenceOutput(hint);
     }
   }
 
@@ -131,16 +131,14 @@ abstract class ForwardRules extends Rules {
   @Checks(Rule.MIXED_STATISTICS)
   final void mixedStatisticsAreReturned(Variant variant) {
     String hint = "Live calls return (m, v), per example in PER_EXAMPLE. " + FORMULA;
-    for (Shapes shapes : Shapes.LAYOUTS) {
-      Case c = new Samples(24)
-          .of(shapes.config().withVariant(variant), shapes.live(), shapes.reference());
+    for (Case c : LayoutCases.of(variant)) {
       for (DType dtype : dtypes()) {
-        Agreement.of(subject(), c, dtype, variant.label() + ", " + shapes).mixedStatistics(hint);
+        Agreement.of(subject(), c, dtype).mixedStatistics(hint);
       }
     }
     for (GoldenCase golden : GoldenCase.of(variant)) {
       if (golden.has("mean")) {
-        double condition = Oracle.expect(golden.input()).condition;
+        double condition = golden.expected().condition;
         for (DType dtype : goldenTypes()) {
           Subject.Outcome outcome = subject().run(golden.input(), dtype);
           golden.check("mean", outcome.mixedMean(), dtype, condition, hint);
@@ -158,13 +156,13 @@ abstract class ForwardRules extends Rules {
     Case full = new Samples(25).of(config, new long[] {3, 3, 4}, new long[] {4, 3, 4});
     for (boolean scale : new boolean[] {true, false}) {
       for (boolean center : new boolean[] {true, false}) {
-        Agreement.of(
-                subject(),
-                full.withConfig(config.withScale(scale).withCenter(center)),
-                DType.FLOAT32,
-                variant.label() + ", scale " + scale + ", center " + center)
-            .output("y = gamma*xh + beta; gamma is 1 and beta 0 where null.")
-            .referenceOutput("y = gamma*xh + beta; gamma is 1 and beta 0 where null.");
+        String hint = "y = gamma*xh + beta; gamma is 1 and beta 0 where null.";
+        for (DType dtype : dtypes()) {
+          Agreement.of(
+                  subject(), full.withConfig(config.withScale(scale).withCenter(center)), dtype)
+              .output(hint)
+              .referenceOutput(hint);
+        }
       }
     }
   }
@@ -174,8 +172,9 @@ abstract class ForwardRules extends Rules {
   @Checks(Rule.LEAVE_ONE_OUT)
   final void oneLiveExampleIsBatchNormOverReferenceAndExample(Variant variant) {
     VbnConfig config = VbnConfig.of(3).withVariant(variant);
-    checkLiveRowsOfBatchNorm(
-        new Samples(26).of(config, new long[] {1, 3, 5}, new long[] {6, 3, 5}));
+    checkLiveRowsOfBatchNorm(new Samples(26)
+        .of(config, new long[] {1, 3, 5}, new long[] {6, 3, 5})
+        .roundedTo(DType.FLOAT32));
   }
 
   static Stream<Arguments> pooledShapes() {
@@ -189,8 +188,9 @@ abstract class ForwardRules extends Rules {
   @MethodSource("pooledShapes")
   @Checks(Rule.POOLED)
   final void pooledIsBatchNormOverReferenceAndLiveBatch(long[] live, long[] reference) {
-    checkLiveRowsOfBatchNorm(
-        new Samples(27).of(VbnConfig.of(3).withVariant(Variant.POOLED), live, reference));
+    checkLiveRowsOfBatchNorm(new Samples(27)
+        .of(VbnConfig.of(3).withVariant(Variant.POOLED), live, reference)
+        .roundedTo(DType.FLOAT32));
   }
 
   /** The reference pass over the concatenation is batch norm, and its last rows the live batch. */
@@ -215,18 +215,17 @@ abstract class ForwardRules extends Rules {
       Case c =
           new Samples(28).of(config, new long[] {17, 3, positions}, new long[] {5, 3, positions});
       for (DType dtype : dtypes()) {
-        HostTensor all = subject().output(c, dtype);
-        int size = all.size() / 17;
+        Subject.Outcome all = subject().run(c, dtype);
         for (int example : new int[] {0, 7, 16}) {
-          Case alone =
-              c.withLive(Layouts.examples(c.x(), example), Layouts.examples(c.upstream(), example));
-          HostTensor inCompany = HostTensor.of(
-              Arrays.copyOfRange(all.toDoubles(), example * size, (example + 1) * size), size);
-          assertSameBits(
-              variant.label() + " of example " + example + " in " + dtype,
-              inCompany,
-              subject().output(alone, dtype),
-              "Statistics of this variant never see another example of the batch.");
+          Subject.Outcome alone = subject()
+              .run(
+                  c.withLive(
+                      Layouts.examples(c.x(), example), Layouts.examples(c.upstream(), example)),
+                  dtype);
+          String where = variant.label() + " of example " + example + " in " + dtype;
+          String hint = "Statistics of this variant never see another example of the batch.";
+          assertSameBits(where, Layouts.examples(all.output(), example), alone.output(), hint);
+          assertSameBits("dx, " + where, Layouts.examples(all.dx(), example), alone.dx(), hint);
         }
       }
     }
@@ -275,6 +274,51 @@ abstract class ForwardRules extends Rules {
             expected,
             subject().output(permuted, DType.FLOAT32),
             "The order of examples carries no meaning.");
+  }
+
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.RESULT_FORM)
+  final void resultsHaveTheStatedShapesAndTypes(Variant variant) {
+    for (Case c : LayoutCases.of(variant)) {
+      if (c.x().size() <= 1000) {
+        for (DType dtype : dtypes()) {
+          checkForm(subject(), c.roundedTo(dtype), dtype);
+        }
+      }
+    }
+  }
+
+  private static <T> void checkForm(Subject<T> subject, Case c, DType dtype) {
+    DType statisticsType = subject.backend.statisticsType(dtype);
+    assertTrue(
+        statisticsType == DType.FLOAT32 || statisticsType == DType.FLOAT64,
+        "type of statistics is " + statisticsType + "; expected FLOAT32 or FLOAT64");
+    long features = c.config().features();
+    long[] perFeature = {features};
+    long[] mixed = c.config().variant().scope() == Scope.EXAMPLE
+        ? new long[] {c.x().shape()[0], features}
+        : perFeature;
+    String where = " of " + c.describe() + ", in " + dtype;
+    subject.withLayer(c, dtype, (layer, reference) -> {
+      T x = subject.tensor(c.x(), dtype);
+      ReferenceOutput<T> pass = layer.reference(reference);
+      try (ReferenceStatistics<T> statistics = pass.statistics();
+          ReferenceStatistics<T> alone = layer.referenceStatistics(reference)) {
+        LiveOutput<T> live = layer.forward(x, statistics);
+        subject.assertForm("output" + where, c.x().shape(), dtype, live.output());
+        subject.assertForm(
+            "mixed", where, mixed, statisticsType, live.statistics().moments());
+        subject.assertForm("reference output" + where, c.reference().shape(), dtype, pass.output());
+        subject.assertForm("reference", where, perFeature, statisticsType, statistics.moments());
+        subject.assertForm("lone", where, perFeature, statisticsType, alone.moments());
+        subject.release(live);
+        subject.backend.release(pass.output());
+      } finally {
+        subject.backend.release(x);
+      }
+      return true;
+    });
   }
 
   /** Golden inputs are values of 32 bits, and none of 16. */

@@ -8,6 +8,7 @@ import dev.vbn.HostTensor;
 import dev.vbn.ReferenceGradient;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
+import dev.vbn.conformance.Oracle.Expected;
 import dev.vbn.npy.Npz;
 import java.io.IOException;
 import java.io.InputStream;
@@ -105,6 +106,11 @@ final class GoldenCase {
   /** The input, with the reference attached. */
   Case input() {
     return input;
+  }
+
+  /** What the oracle makes of the input, for the magnitudes that errors are measured by. */
+  Expected expected() {
+    return Oracle.expect(input, DType.FLOAT32);
   }
 
   boolean has(String array) {

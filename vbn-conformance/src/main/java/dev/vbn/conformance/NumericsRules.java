@@ -1,5 +1,7 @@
 package dev.vbn.conformance;
 
+import static dev.vbn.conformance.Tolerance.largest;
+import static java.util.Objects.requireNonNull;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assertions.fail;
@@ -9,9 +11,14 @@ import dev.vbn.HostTensor;
 import dev.vbn.ReferenceGradient;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
+import dev.vbn.conformance.Oracle.Expected;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Scope;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.IntPredicate;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -21,7 +28,10 @@ import org.junit.jupiter.params.provider.EnumSource;
 abstract class NumericsRules extends Rules {
   private static final long[] LIVE = {4, 3, 6};
   private static final long[] REFERENCE = {5, 3, 6};
-  private static final int MARKED = 2 * 18 + 6 + 3; // example 2, feature 1, position 3
+  private static final int DRAWS = 12; // of each variant
+  private static final Map<Variant, List<Case>> RANDOM = new ConcurrentHashMap<>();
+  private static final int MARKED_EXAMPLE = 2;
+  private static final int MARKED = MARKED_EXAMPLE * 18 + 6 + 3; // feature 1, position 3
 
   NumericsRules(VbnConformance kit) {
     super(kit);
@@ -48,7 +58,7 @@ abstract class NumericsRules extends Rules {
     String hint =
         "E[x^2]-m^2, or a mean held in 32 bits, loses the deviations: accumulate in 64 bits or"
             + " around a shift, and subtract a mean of more than 32 bits.";
-    Agreement.of(subject(), offset, DType.FLOAT32, variant.label() + " far from 0")
+    Agreement.of(subject(), offset, DType.FLOAT32, "far from 0")
         .ofExactInputs()
         .output(hint)
         .referenceOutput(hint)
@@ -58,31 +68,43 @@ abstract class NumericsRules extends Rules {
   }
 
   private static HostTensor onGrid(HostTensor tensor) {
-    float[] values = tensor.floats().clone();
-    for (int i = 0; i < values.length; i++) {
-      values[i] = 0x1p20f + Math.round(values[i] * 8) / 8f;
-    }
-    return HostTensor.of(values, tensor.shape());
+    double[] values = tensor.toDoubles();
+    Arrays.setAll(values, i -> 0x1p20 + Math.round(values[i] * 8) / 8.0);
+    return HostTensor.of(values, tensor.shape()).to(DType.FLOAT32);
   }
 
   @ParameterizedTest
   @EnumSource(Variant.class)
   @Checks(Rule.CONSTANTS)
   final void constantsGiveBeta(Variant variant) {
-    VbnConfig config = VbnConfig.of(3).withVariant(variant);
+    checkConstants(variant, 1234.5677f);
+  }
+
+  /** The live variance is 0, and so is the reference's: what is left is the distance of the means. */
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.CONSTANTS)
+  final void constantsKeepTheDistanceOfTheMeans(Variant variant) {
+    checkConstants(variant, 1234.5625f);
+  }
+
+  private void checkConstants(Variant variant, float reference) {
+    VbnConfig config =
+        VbnConfig.of(3).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED);
     Case drawn = new Samples(52).of(config, LIVE, REFERENCE);
     Case c = new Case(
         config,
         filled(1234.5677f, LIVE),
-        filled(1234.5677f, REFERENCE),
+        filled(reference, REFERENCE),
         drawn.gamma(),
         drawn.beta(),
         drawn.upstream());
     String hint = "Mean and constant cancel exactly: the variance is 0, and epsilon small.";
-    Agreement.of(subject(), c, DType.FLOAT32, variant.label() + " of a constant")
+    Agreement.of(subject(), c, DType.FLOAT32, "constants")
         .ofExactInputs()
         .output(hint)
-        .referenceOutput(hint);
+        .referenceOutput(hint)
+        .inputGradient(hint);
   }
 
   private static HostTensor filled(float value, long... shape) {
@@ -99,9 +121,7 @@ abstract class NumericsRules extends Rules {
     String hint = "Squares of finite floats need more range than 32 bits have.";
     Case c = extremes(
         variant, new float[] {max, -max, max, max / 2}, new float[] {-max, max, max / 4, -max});
-    Agreement.of(subject(), c, DType.FLOAT32, variant.label() + " of the largest floats")
-        .output(hint)
-        .referenceOutput(hint);
+    Agreement.of(subject(), c, DType.FLOAT32, "largest floats").output(hint).referenceOutput(hint);
   }
 
   /** Deviations of 1e-40 beside an epsilon as small: what is flushed to 0 normalises to 0. */
@@ -114,7 +134,7 @@ abstract class NumericsRules extends Rules {
     Case c = extremes(variant, new float[] {tiny, -tiny, 3 * tiny, tiny / 2}, new float[] {
       -tiny, tiny, tiny / 4, -3 * tiny
     });
-    Agreement.of(subject(), c, DType.FLOAT32, variant.label() + " of subnormal floats")
+    Agreement.of(subject(), c, DType.FLOAT32, "subnormal floats")
         .output(hint)
         .referenceOutput(hint);
   }
@@ -136,27 +156,15 @@ abstract class NumericsRules extends Rules {
   @EnumSource(Variant.class)
   @Checks(Rule.ANY_SHAPE)
   final void randomShapesOffsetsAndScalesAgreeWithTheOracle(Variant variant) {
-    double[] offsets = {0, 0, 1, -30, 1e4, 1e6};
-    double[] scales = {1, 1, 1e-4, 1e-2, 1e3, 1e15};
-    Samples samples = new Samples(variant.label().hashCode());
-    for (int draw = 0; draw < 12; draw++) {
-      Shapes shapes = Shapes.random(samples);
-      VbnConfig config = shapes
-          .config()
-          .withVariant(variant)
-          .withEpsilon(draw % 2 == 0 ? 1e-5 : 1e-3)
-          .withReferenceGradient(ReferenceGradient.ATTACHED);
-      double scale = scales[samples.below(scales.length)];
-      double offset = scale * offsets[samples.below(offsets.length)];
-      Case c = samples.of(config, shapes.live(), shapes.reference(), offset, scale);
-      String where = variant.label() + ", draw " + draw + " of seed " + Samples.SEED + ": " + shapes
-          + ", offset " + offset + ", scale " + scale;
+    List<Case> cases = RANDOM.computeIfAbsent(variant, NumericsRules::draw);
+    for (int i = 0; i < cases.size(); i++) {
+      String what = "draw " + i + " of seed " + Samples.SEED;
       String hint = "Replay it with -D" + Samples.SEED_PROPERTY + "=" + Samples.SEED + ".";
       for (DType dtype : dtypes()) {
         if (dtype.precision() < 24) {
           continue; // most of these offsets leave nothing of the deviations in 16 bits
         }
-        Agreement.of(subject(), c, dtype, where)
+        Agreement.of(subject(), cases.get(i), dtype, what)
             .output(hint)
             .referenceOutput(hint)
             .mixedStatistics(hint)
@@ -166,6 +174,145 @@ abstract class NumericsRules extends Rules {
             .referenceGradient(hint);
       }
     }
+  }
+
+  private static List<Case> draw(Variant variant) {
+    double[] offsets = {0, 0, 1, -30, 1e4, 1e6};
+    double[] scales = {1, 1, 1e-4, 1e-2, 1e3, 1e15};
+    Samples samples = new Samples(variant.label().hashCode());
+    List<Case> cases = new ArrayList<>();
+    for (int i = 0; i < DRAWS; i++) {
+      Shapes shapes = Shapes.random(samples);
+      VbnConfig config = shapes
+          .config()
+          .withVariant(variant)
+          .withEpsilon(i % 2 == 0 ? 1e-5 : 1e-3)
+          .withReferenceGradient(ReferenceGradient.ATTACHED);
+      double scale = scales[samples.below(scales.length)];
+      double offset = scale * offsets[samples.below(offsets.length)];
+      cases.add(samples.of(config, shapes.live(), shapes.reference(), offset, scale));
+    }
+    return cases;
+  }
+
+  /**
+   * A small batch repeated along one axis has the same statistics, and the same results again and
+   * again: what a size of 16 bits, a grid of blocks or a sum in 32 bits does not survive shows.
+   */
+  @Test
+  @Checks(Rule.SIZE)
+  final void fourMillionPositions() {
+    checkRepeated(Variant.LIVE_BATCH, new long[] {1, 1, 64}, 2, 1 << 16);
+  }
+
+  @Test
+  @Checks(Rule.SIZE)
+  final void moreFeaturesThan16BitsCount() {
+    checkRepeated(Variant.PER_EXAMPLE, new long[] {2, 5, 2}, 1, 14_001);
+  }
+
+  /** In BATCH and PER_EXAMPLE the weight is that of the reference batch, which stays small. */
+  @ParameterizedTest
+  @EnumSource(names = {"BATCH", "PER_EXAMPLE"})
+  @Checks(Rule.SIZE)
+  final void moreExamplesThan16BitsCount(Variant variant) {
+    checkRepeated(variant, new long[] {7, 2, 2}, 0, 10_001);
+  }
+
+  private void checkRepeated(Variant variant, long[] live, int axis, int times) {
+    VbnConfig config = VbnConfig.of((int) live[1])
+        .withVariant(variant)
+        .withReferenceGradient(ReferenceGradient.ATTACHED);
+    Case once =
+        new Samples(56).of(config, live, new long[] {3, live[1], 5}).roundedTo(DType.FLOAT32);
+    Expected expected = Oracle.expect(once);
+    boolean features = axis == 1;
+    Case repeated = new Case(
+        features
+            ? VbnConfig.of(config.features() * times)
+                .withVariant(variant)
+                .withReferenceGradient(ReferenceGradient.ATTACHED)
+            : config,
+        Layouts.repeat(once.x(), axis, times),
+        features ? Layouts.repeat(once.reference(), 1, times) : once.reference(),
+        features ? Layouts.repeat(requireNonNull(once.gamma()), 0, times) : once.gamma(),
+        features ? Layouts.repeat(requireNonNull(once.beta()), 0, times) : once.beta(),
+        Layouts.repeat(once.upstream(), axis, times));
+    Subject.Outcome actual = subject().run(repeated, DType.FLOAT32);
+    int sums = features ? 1 : times; // what is summed over the batch grows with it
+    String hint = "It is right for " + Arrays.toString(live) + ", and repeated along axis " + axis
+        + ", to " + Arrays.toString(repeated.x().shape())
+        + ", not: look at counts and indexes of 16 bits, limits of a grid, and sums in 32 bits.";
+    checkRepeats(
+        "output",
+        expected.output,
+        largest(expected.output),
+        live,
+        axis,
+        times,
+        actual.output(),
+        expected.condition,
+        hint);
+    checkRepeats(
+        "dx",
+        expected.dx,
+        expected.dxScale,
+        live,
+        axis,
+        times,
+        actual.dx(),
+        expected.condition,
+        hint);
+    long[] parameter = {live[1]};
+    checkRepeats(
+        "dgamma",
+        scaled(expected.dgamma, sums),
+        expected.dgammaScale * sums,
+        parameter,
+        0,
+        features ? times : 1,
+        actual.dgamma(),
+        expected.condition,
+        hint);
+    checkRepeats(
+        "dbeta",
+        scaled(expected.dbeta, sums),
+        expected.dbetaScale * sums,
+        parameter,
+        0,
+        features ? times : 1,
+        actual.dbeta(),
+        0,
+        hint);
+    checkRepeats(
+        "gradient of the reference batch",
+        scaled(expected.dreference, sums),
+        expected.dreferenceScale * sums,
+        once.reference().shape(),
+        1,
+        features ? times : 1,
+        requireNonNull(actual.dreference()),
+        expected.condition,
+        hint);
+  }
+
+  private static double[] scaled(double[] values, double factor) {
+    return Arrays.stream(values).map(value -> value * factor).toArray();
+  }
+
+  private static void checkRepeats(
+      String what,
+      double[] expected,
+      double magnitude,
+      long[] shape,
+      int axis,
+      int times,
+      HostTensor actual,
+      double condition,
+      String hint) {
+    HostTensor all = Layouts.repeat(HostTensor.of(expected, shape), axis, times);
+    Tolerance.of(DType.FLOAT32, magnitude, condition)
+        .assertClose(what, all.doubles(), actual, hint);
   }
 
   @ParameterizedTest
@@ -187,22 +334,53 @@ abstract class NumericsRules extends Rules {
     VbnConfig config =
         VbnConfig.of(3).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED);
     Case clean = new Samples(53).of(config, LIVE, REFERENCE);
-    Case marked = clean.withLive(Layouts.with(clean.x(), MARKED, value), clean.upstream());
+    Case markedInput = clean.withLive(Layouts.with(clean.x(), MARKED, value), clean.upstream());
+    Case markedUpstream = clean.withLive(clean.x(), Layouts.with(clean.upstream(), MARKED, value));
     Geometry geometry = clean.liveGeometry();
+    IntPredicate group = i -> inGroup(variant.scope(), geometry, i);
+    IntPredicate none = i -> false;
+    IntPredicate feature = i -> i == 1;
+    IntPredicate statistic = switch (variant.scope()) {
+      case BATCH -> feature;
+      case EXAMPLE -> i -> i == 3 * MARKED_EXAMPLE + 1;
+      case NONE -> none;
+    };
     for (DType dtype : dtypes()) {
       Subject.Outcome expected = subject().run(clean, dtype);
-      Subject.Outcome actual = subject().run(marked, dtype);
-      IntPredicate inGroup = i -> inGroup(variant.scope(), geometry, i);
       String where = value + " under " + variant.label() + " in " + dtype;
-      checkGroup("output, " + where, expected.output(), actual.output(), inGroup);
+      Subject.Outcome actual = subject().run(markedInput, dtype);
+      checkGroup("output, " + where, expected.output(), actual.output(), group);
+      checkGroup("mixed mean, " + where, expected.mixedMean(), actual.mixedMean(), statistic);
       checkGroup(
-          "dx, " + where,
-          expected.dx(),
-          actual.dx(),
-          variant.scope() == Scope.NONE ? i -> false : inGroup);
-      checkGroup("dgamma, " + where, expected.dgamma(), actual.dgamma(), i -> i == 1);
-      checkGroup("dbeta, " + where, expected.dbeta(), actual.dbeta(), i -> false);
+          "mixed variance, " + where, expected.mixedVariance(), actual.mixedVariance(), statistic);
+      boolean alone = variant.scope() == Scope.NONE;
+      checkGroup("dx, " + where, expected.dx(), actual.dx(), alone ? none : group);
+      checkGroup("dgamma, " + where, expected.dgamma(), actual.dgamma(), feature);
+      checkGroup("dbeta, " + where, expected.dbeta(), actual.dbeta(), none);
+      checkReferenceGradient(where, expected, actual);
+
+      actual = subject().run(markedUpstream, dtype);
+      where += ", upstream";
+      checkGroup("output, " + where, expected.output(), actual.output(), none);
+      checkGroup("dx, " + where, expected.dx(), actual.dx(), group);
+      checkGroup("dgamma, " + where, expected.dgamma(), actual.dgamma(), feature);
+      checkGroup("dbeta, " + where, expected.dbeta(), actual.dbeta(), feature);
+      checkReferenceGradient(where, expected, actual);
     }
+  }
+
+  private static void checkReferenceGradient(
+      String where, Subject.Outcome expected, Subject.Outcome actual) {
+    checkGroup(
+        "gradient of the reference batch, " + where,
+        requireNonNull(expected.dreference()),
+        requireNonNull(actual.dreference()),
+        NumericsRules::sameFeature);
+  }
+
+  /** In either batch: their shapes differ in the number of examples only. */
+  private static boolean sameFeature(int index) {
+    return index / 6 % 3 == 1;
   }
 
   private static boolean inGroup(Scope scope, Geometry geometry, int index) {
@@ -249,10 +427,12 @@ abstract class NumericsRules extends Rules {
 
   private void checkReferenceContagion(double value) {
     for (Variant variant : Variant.values()) {
-      VbnConfig config = VbnConfig.of(3).withVariant(variant);
+      VbnConfig config =
+          VbnConfig.of(3).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED);
       Case clean = new Samples(54).of(config, LIVE, REFERENCE);
       Case marked = clean.withReference(Layouts.with(clean.reference(), MARKED, value));
-      IntPredicate sameFeature = i -> i / 6 % 3 == 1;
+      IntPredicate sameFeature = NumericsRules::sameFeature;
+      IntPredicate feature = i -> i % 3 == 1;
       Subject.Outcome expected = subject().run(clean, DType.FLOAT32);
       Subject.Outcome actual = subject().run(marked, DType.FLOAT32);
       String where = value + " in the reference under " + variant.label();
@@ -262,6 +442,52 @@ abstract class NumericsRules extends Rules {
           expected.referenceOutput(),
           actual.referenceOutput(),
           sameFeature);
+      checkGroup(
+          "reference mean, " + where, expected.referenceMean(), actual.referenceMean(), feature);
+      checkGroup(
+          "reference variance, " + where,
+          expected.referenceVariance(),
+          actual.referenceVariance(),
+          feature);
+      checkGroup("mixed mean, " + where, expected.mixedMean(), actual.mixedMean(), feature);
+      checkGroup("dx, " + where, expected.dx(), actual.dx(), sameFeature);
+      checkGroup("dgamma, " + where, expected.dgamma(), actual.dgamma(), feature);
+      checkGroup("dbeta, " + where, expected.dbeta(), actual.dbeta(), i -> false);
+      checkReferenceGradient(where, expected, actual);
+    }
+  }
+
+  /** A parameter belongs to one feature. */
+  @Test
+  @Checks(Rule.NOT_A_NUMBER)
+  final void notANumberInAParameterSpoilsItsFeatureOnly() {
+    for (Variant variant : Variant.values()) {
+      Case clean = new Samples(55).of(VbnConfig.of(3).withVariant(variant), LIVE, REFERENCE);
+      HostTensor gamma = Layouts.with(requireNonNull(clean.gamma()), 1, Double.NaN);
+      HostTensor beta = Layouts.with(requireNonNull(clean.beta()), 1, Double.NaN);
+      Subject.Outcome expected = subject().run(clean, DType.FLOAT32);
+      for (boolean inGamma : new boolean[] {true, false}) {
+        Case marked = inGamma
+            ? new Case(
+                clean.config(), clean.x(), clean.reference(), gamma, clean.beta(), clean.upstream())
+            : new Case(
+                clean.config(),
+                clean.x(),
+                clean.reference(),
+                clean.gamma(),
+                beta,
+                clean.upstream());
+        Subject.Outcome actual = subject().run(marked, DType.FLOAT32);
+        String where = "NaN in " + (inGamma ? "gamma" : "beta") + " under " + variant.label();
+        IntPredicate sameFeature = NumericsRules::sameFeature;
+        checkGroup("output, " + where, expected.output(), actual.output(), sameFeature);
+        checkGroup(
+            "reference output, " + where,
+            expected.referenceOutput(),
+            actual.referenceOutput(),
+            sameFeature);
+        checkGroup("dx, " + where, expected.dx(), actual.dx(), inGamma ? sameFeature : i -> false);
+      }
     }
   }
 }

@@ -1,8 +1,13 @@
 package dev.vbn.conformance;
 
+import dev.vbn.DType;
 import dev.vbn.HostTensor;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Scope;
+import java.util.Collections;
+import java.util.Map;
+import java.util.WeakHashMap;
+import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -11,6 +16,10 @@ import org.jspecify.annotations.Nullable;
  * DoubleDouble}. It shares no code with any provider.
  */
 final class Oracle {
+  /** What was computed before: many rules look at the same cases, and a suite at them again. */
+  private static final Map<Case, Map<DType, Expected>> KNOWN =
+      Collections.synchronizedMap(new WeakHashMap<>());
+
   private final Case c;
   private final DoubleDouble epsilon;
   private final Geometry live;
@@ -29,6 +38,13 @@ final class Oracle {
     int features = (int) live.features();
     int mixed = c.config().variant().scope() == Scope.EXAMPLE ? (int) live.batch() : 1;
     expected = new Expected(c.x().size(), c.reference().size(), features, mixed);
+  }
+
+  /** What the layer must compute of {@code c} rounded to {@code dtype}. */
+  static Expected expect(Case c, DType dtype) {
+    return KNOWN
+        .computeIfAbsent(c, first -> new ConcurrentHashMap<>())
+        .computeIfAbsent(dtype, type -> expect(c.roundedTo(type)));
   }
 
   /** What the layer must compute of {@code c}, whose values are those that the backend sees. */
@@ -108,6 +124,10 @@ final class Oracle {
     expected.mixedMean[index] = m.value();
     expected.mixedVariance[index] = v.value();
     expected.condition = Math.max(expected.condition, Math.abs(m.value()) / s.value());
+    if (v.value() > 0) {
+      expected.varianceCondition = Math.max(
+          expected.varianceCondition, Math.abs(m.value()) / v.squareRoot().value());
+    }
 
     DoubleDouble[] ab = {DoubleDouble.ZERO, DoubleDouble.ZERO};
     double[] absolute = new double[2];
@@ -164,11 +184,16 @@ final class Oracle {
     return DoubleDouble.of(tensor.get(index));
   }
 
-  private static DoubleDouble[] statistics(
+  private DoubleDouble[] statistics(
       HostTensor tensor, Geometry geometry, int feature, int first, int examples) {
     double n = examples * (double) geometry.positions();
     DoubleDouble[] sum = {DoubleDouble.ZERO, DoubleDouble.ZERO};
-    forEach(geometry, feature, first, examples, i -> sum[0] = sum[0].plus(at(tensor, i)));
+    double[] absolute = new double[1];
+    forEach(geometry, feature, first, examples, i -> {
+      sum[0] = sum[0].plus(at(tensor, i));
+      absolute[0] += Math.abs(tensor.get(i)) / n;
+    });
+    expected.meanScale = Math.max(expected.meanScale, absolute[0]);
     DoubleDouble mean = sum[0].dividedBy(n);
     forEach(geometry, feature, first, examples, i -> {
       DoubleDouble d = at(tensor, i).minus(mean);
@@ -216,6 +241,12 @@ final class Oracle {
 
     /** Largest |m|/s of a group: how much larger than the deviations the inputs are. */
     double condition;
+
+    /** Largest mean of |x| over a group of either batch: a mean is a sum. */
+    double meanScale;
+
+    /** Largest |m|/sqrt(v), without epsilon, of the groups that vary. */
+    double varianceCondition;
 
     private Expected(int size, int referenceSize, int features, int groups) {
       output = new double[size];

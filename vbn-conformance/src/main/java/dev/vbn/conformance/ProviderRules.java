@@ -8,6 +8,7 @@ import dev.vbn.BackendCandidate;
 import dev.vbn.VbnBackends;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.VbnProvider;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 
 /** What a provider is, before it computes. */
@@ -38,24 +39,42 @@ abstract class ProviderRules extends Rules {
   @Test
   @Checks(Rule.PROBE_IS_A_VALUE)
   final void probeAnswersTheSameEachTime() {
-    Availability first = kit.provider().probe();
-    Availability second = kit.provider().probe();
-    assertNotNull(first, "probe() returned null; expected an Availability");
-    assertEquals(first.available(), second.available(), "availability asked a second time");
-    assertTrue(!first.description().isBlank(), "description is blank; expected device or reason");
+    VbnProvider provider = kit.provider();
+    Availability first = probe(provider);
+    for (Availability again : List.of(probe(provider), probe(provider), probe(kit.provider()))) {
+      assertEquals(first.available(), again.available(), "probe().available() when asked again");
+    }
+    assertTrue(
+        !first.description().isBlank(),
+        "probe().description() is blank; expected the device, or the reason why there is none");
+  }
+
+  private static Availability probe(VbnProvider provider) {
+    try {
+      Availability availability = provider.probe();
+      assertNotNull(availability, "probe() returned null; expected an Availability");
+      return availability;
+    } catch (RuntimeException | LinkageError e) {
+      throw new AssertionError(
+          "probe() threw " + e + "; expected Availability.unavailable(reason, cause)", e);
+    }
   }
 
   @Test
   @Checks(Rule.TENSOR_TYPE)
   final void tensorTypeOfProviderAndBackendAgree() {
     assertEquals(
-        kit.provider().tensorType(), subject().backend.tensorType(), "tensor type of the backend");
+        kit.provider().tensorType(),
+        subject().backend.tensorType(),
+        "tensorType() of the provider, and of the backend that it opens");
   }
 
   @Test
   @Checks(Rule.PROMISED_CAPABILITIES)
   final void backendHasTheCapabilitiesPromised() {
     assertEquals(
-        kit.capabilities(), subject().backend.capabilities(), "capabilities of the backend");
+        kit.capabilities(),
+        subject().backend.capabilities(),
+        "capabilities promised to the kit, and those that the backend declares");
   }
 }

@@ -12,6 +12,7 @@ import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.UnsupportedCapabilityException;
+import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -64,7 +65,11 @@ abstract class RefusalRules extends Rules {
     T x = subject.tensor(HostTensor.zeros(DType.FLOAT32, shape), DType.FLOAT32);
     for (Executable call :
         new Executable[] {() -> layer.reference(x), () -> layer.forward(x, statistics)}) {
-      IllegalArgumentException e = assertThrows(IllegalArgumentException.class, call);
+      IllegalArgumentException e = assertThrows(
+          IllegalArgumentException.class,
+          call,
+          "a batch of shape " + Arrays.toString(shape) + " was not refused with '" + fragment
+              + "': the layer goes by what shape() and dtype() say");
       assertTrue(
           String.valueOf(e.getMessage()).contains(fragment),
           () -> "message is '" + e.getMessage() + "'; expected it to name " + fragment);
@@ -83,13 +88,21 @@ abstract class RefusalRules extends Rules {
     DType dtype = DType.valueOf(capability.name());
     HostTensor host = HostTensor.zeros(DType.FLOAT32, 2, 3);
     if (subject.has(capability)) {
-      T tensor = subject.tensor(host, dtype);
+      T tensor;
+      try {
+        tensor = subject.tensor(host, dtype);
+      } catch (UnsupportedOperationException e) {
+        throw new AssertionError(
+            capability + " is declared, and fromHost refuses it: " + e.getMessage(), e);
+      }
       assertEquals(dtype, subject.backend.dtype(tensor), "type of a declared " + dtype);
       subject.backend.release(tensor);
       return;
     }
     UnsupportedCapabilityException e = assertThrows(
-        UnsupportedCapabilityException.class, () -> subject.backend.fromHost(host, dtype));
+        UnsupportedCapabilityException.class,
+        () -> subject.backend.fromHost(host, dtype),
+        capability + " is declared absent, and fromHost does not refuse it so");
     assertEquals(capability, e.capability(), "capability that the refusal names");
     assertNotNull(e.getMessage(), "message of the refusal");
     throw new DeclaredAbsent(capability + " is declared absent, and refused as documented");
@@ -112,7 +125,8 @@ abstract class RefusalRules extends Rules {
       try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference)) {
         assertThrows(
             UnsupportedCapabilityException.class,
-            () -> layer.forward(reference, statistics, output));
+            () -> layer.forward(reference, statistics, output),
+            "CALLER_SUPPLIED_OUTPUT is declared absent, and an output is not refused");
       }
       Tolerance.assertSameBits(
           "refused output", marked, subject.backend.toHost(output), "A refusal changes nothing.");

@@ -1,6 +1,7 @@
 package dev.vbn.conformance;
 
 import java.lang.reflect.Method;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -52,11 +53,14 @@ public enum Rule {
   /** Rule 310. */
   LEAVE_ONE_OUT(310, "One live example gives batch norm over reference and example."),
   /** Rule 311. */
-  COMPANIONS(311, "PER_EXAMPLE and REFERENCE_ONLY: no bit of an output depends on companions."),
+  COMPANIONS(
+      311, "PER_EXAMPLE and REFERENCE_ONLY: no bit of an output or of dx depends on companions."),
   /** Rule 312. */
   LAYOUT(312, "Channels-last is channels-first transposed, also where axes are equally long."),
   /** Rule 313. */
   PERMUTATION(313, "Permuting examples permutes outputs."),
+  /** Rule 314. */
+  RESULT_FORM(314, "Outputs and statistics have the shapes and types that the SPI states."),
 
   /** Rule 401. */
   INPUT_GRADIENT(401, "dx = gamma/s*(dy - w/n*(A + xh*B)), also through the live statistics."),
@@ -72,6 +76,8 @@ public enum Rule {
   REFERENCE_PASS_GRADIENT(406, "The reference pass has batch norm's backward, or a constant's."),
   /** Rule 407. */
   SLOPES(407, "Every gradient is the slope of the backend's own forward pass."),
+  /** Rule 408. */
+  GRADIENT_FORM(408, "Gradients have the shapes and types that the SPI states."),
 
   /** Rule 501. */
   OFFSET(501, "An offset of a million deviations changes nothing."),
@@ -87,6 +93,8 @@ public enum Rule {
   SMALLEST(506, "Subnormal input is neither flushed nor divided by zero."),
   /** Rule 507. */
   ANY_SHAPE(507, "Random shapes, offsets and scales agree with the oracle."),
+  /** Rule 508. */
+  SIZE(508, "Results do not depend on size: 2^22 positions, 70000 features or examples."),
 
   /** Rule 601. */
   BAD_SHAPES(601, "Bad shapes and types are refused in the words of the API."),
@@ -128,6 +136,14 @@ public enum Rule {
   /** The rule that a test of the kit checks. */
   public static Optional<Rule> checkedBy(Method test) {
     return Optional.ofNullable(test.getAnnotation(Checks.class)).map(Checks::value);
+  }
+
+  /** Names of the kit's tests that hold this rule. */
+  public List<String> tests() {
+    return Rules.tests().entrySet().stream()
+        .filter(test -> test.getValue() == this)
+        .map(test -> test.getKey().getName())
+        .toList();
   }
 
   /** For instance 201. */

@@ -24,19 +24,17 @@ final class Samples {
     return random.nextInt(bound);
   }
 
-  /** Normally distributed values in 32 bits, which every wider type holds exactly. */
+  /** Normally distributed values of 64 bits: a backend that narrows those of FLOAT64 shows. */
   HostTensor normal(double mean, double deviation, long... shape) {
-    float[] values =
-        new float[Math.toIntExact(Arrays.stream(shape).reduce(1, Math::multiplyExact))];
-    for (int i = 0; i < values.length; i++) {
-      values[i] = (float) (mean + deviation * random.nextGaussian());
-    }
+    double[] values =
+        new double[Math.toIntExact(Arrays.stream(shape).reduce(1, Math::multiplyExact))];
+    Arrays.setAll(values, i -> mean + deviation * random.nextGaussian());
     return HostTensor.of(values, shape);
   }
 
   /**
    * A case whose features differ in mean, deviation, gamma and beta, so that none can be taken for
-   * another.
+   * another. Its values have 64 bits: {@link Case#roundedTo} makes them those of a type.
    */
   Case of(VbnConfig config, long[] liveShape, long[] referenceShape) {
     int features = config.features();
@@ -68,21 +66,19 @@ final class Samples {
   }
 
   private static HostTensor moved(HostTensor tensor, double offset, double scale) {
-    float[] values = tensor.floats().clone();
-    for (int i = 0; i < values.length; i++) {
-      values[i] = (float) (offset + scale * values[i]);
-    }
+    double[] values = tensor.toDoubles();
+    Arrays.setAll(values, i -> offset + scale * values[i]);
     return HostTensor.of(values, tensor.shape());
   }
 
   private HostTensor perFeature(
       VbnConfig config, double[] means, double[] deviations, double shift, long[] shape) {
     HostTensor tensor = normal(0, 1, shape);
-    float[] values = tensor.floats();
+    double[] values = tensor.doubles();
     Geometry geometry = Geometry.of(shape, config.featureAxis());
     for (int i = 0; i < values.length; i++) {
       int feature = (int) (i / geometry.after() % geometry.features());
-      values[i] = (float) (means[feature] + deviations[feature] * (shift + values[i]));
+      values[i] = means[feature] + deviations[feature] * (shift + values[i]);
     }
     return tensor;
   }

@@ -1,5 +1,8 @@
 package dev.vbn.conformance;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
 import dev.vbn.DType;
 import dev.vbn.Gradients;
 import dev.vbn.HostTensor;
@@ -133,6 +136,17 @@ final class Subject<T> implements AutoCloseable {
   /** The live output alone. */
   HostTensor output(Case c, DType dtype) {
     return run(c, dtype).output();
+  }
+
+  /** Fails unless a result has this shape and type. */
+  void assertForm(String what, long[] shape, DType dtype, T tensor) {
+    assertArrayEquals(shape, backend.shape(tensor), "shape of the " + what);
+    assertEquals(dtype, backend.dtype(tensor), "type of the " + what);
+  }
+
+  void assertForm(String what, String where, long[] shape, DType dtype, Moments<T> moments) {
+    assertForm(what + " mean" + where, shape, dtype, moments.mean());
+    assertForm(what + " variance" + where, shape, dtype, moments.variance());
   }
 
   private void release(@Nullable T tensor) {

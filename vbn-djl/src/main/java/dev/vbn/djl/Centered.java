@@ -86,9 +86,7 @@ final class Centered {
     NDArray elements = work.constant((double) layout.elements());
     NDArray found = layout.sum(work, source).div(elements);
     mean = found;
-    NDArray squared = source.square();
-    square = layout.sum(work, squared).div(elements);
-    squared.close();
+    square = layout.sumOfSquares(work, source).div(elements);
     return found;
   }
 
@@ -243,10 +241,9 @@ final class Centered {
     return perGroup.sub(work.constant(origins, layout.groupShape(), DataType.FLOAT64));
   }
 
-  /** {@code slope * (x - origin) + constant}, of the work type; the values may be gone after it. */
+  /** {@code slope * (x - origin) + constant}, of the work type. */
   NDArray line(NDArray slope, NDArray constant) {
-    NDArray product = work.mul(values, own, perElement(perScale(slope)));
-    return work.addToProduct(product, perElement(constant));
+    return layout.line(work, values, work.cast(perScale(slope), type), work.cast(constant, type));
   }
 
   /** {@code sum(dy * (x - origin))} of each group. */

@@ -230,7 +230,6 @@ final class DjlBackend implements VbnBackend<NDArray> {
       NDArray s = mixture.deviation();
       NDArray fromOrigin = centered.fromOrigin(mixture.mean());
       NDArray dyView = layout.view(work.enter(upstream, x.getShape()));
-      boolean widened = dyView.getDataType() != centered.type();
       NDArray dy = work.widen(dyView, centered.type());
       NDArray a = layout.sum(work, dy);
       NDArray b = centered.sumWith(dy).sub(a.mul(fromOrigin)).div(s);
@@ -238,12 +237,16 @@ final class DjlBackend implements VbnBackend<NDArray> {
       NDArray factor =
           (gamma == null ? work.constant(1) : work.wide(work.enter(gamma, perFeature))).div(s);
 
-      NDArray dx = work.mul(dy, widened, centered.perElement(factor));
-      if (w != 0) { // an element's gradient is left to itself: 0 * NaN is NaN
-        NDArray through = factor.mul(work.constant(-w / layout.elements()));
-        NDArray slope = through.mul(b).div(s);
-        NDArray constant = through.mul(a).sub(slope.mul(fromOrigin));
-        dx = work.addToProduct(dx, centered.line(slope, constant));
+      NDArray spread = centered.perElement(factor);
+      NDArray dx;
+      if (w == 0) { // an element's gradient is left to itself: 0 * NaN is NaN
+        dx = dy.mul(spread);
+      } else {
+        NDArray share = work.constant(-w / layout.elements());
+        NDArray slope = b.mul(share).div(s);
+        NDArray constant = a.mul(share).sub(slope.mul(fromOrigin));
+        NDArray through = centered.line(slope, constant);
+        dx = work.mul(work.add(through, dy), true, spread);
       }
       Moments<NDArray> toReference = null;
       if (given != null && how.referenceGradient() == ReferenceGradient.ATTACHED) {

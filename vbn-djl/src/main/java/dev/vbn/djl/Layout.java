@@ -16,6 +16,15 @@ final class Layout {
   /** Shorter runs than this cost an engine more to enter than to walk. */
   private static final long SHORT_RUN = 64;
 
+  /** Runs shorter than this are multiplied faster as whole examples. */
+  private static final long VECTOR = 8;
+
+  /** So many rows are added up at a time: more, a power of two apart, contend for lines of cache. */
+  private static final long STRIPS = 16;
+
+  /** Longer runs than this are too long for an accumulator of 32 bits that adds one by one. */
+  private static final long LONG_RUN = 8192;
+
   private final Geometry geometry;
   private final boolean perExample;
   private final boolean wholeRows;
@@ -71,7 +80,11 @@ final class Layout {
   /** Sums of a view over each group, in 64 bits. */
   NDArray sum(Workspace work, NDArray view) {
     if (wholeRows) {
-      return work.wide(view.sum(new int[] {0}))
+      long row = features() * geometry.after();
+      long rows = view.size() / row;
+      long strips = largestDivisor(rows, STRIPS);
+      NDArray sums = view.reshape(strips, rows / strips * row).sum(new int[] {0});
+      return work.wide(sums.reshape(rows / strips, row).sum(new int[] {0}))
           .reshape(features(), geometry.after())
           .sum(new int[] {1})
           .reshape(groupShape());
@@ -82,6 +95,44 @@ final class Layout {
     return geometry.after() == 1
         ? work.wide(view.sum(new int[] {1})).reshape(groupShape())
         : work.wide(view.sum(new int[] {3})).sum(new int[] {1});
+  }
+
+  private static long largestDivisor(long number, long limit) {
+    long divisor = Math.min(number, limit);
+    while (number % divisor != 0) {
+      divisor--;
+    }
+    return divisor;
+  }
+
+  /** Sums of a view's squares over each group, in 64 bits. */
+  NDArray sumOfSquares(Workspace work, NDArray view) {
+    long run = geometry.after();
+    while (run > LONG_RUN && run % 2 == 0) {
+      run /= 2;
+    }
+    if (wholeRows || run < SHORT_RUN || run > LONG_RUN || !work.hasFusedNorm(view)) {
+      NDArray squares = view.square();
+      NDArray sums = sum(work, squares);
+      squares.close();
+      return sums;
+    }
+    NDArray runs = view.reshape(groups(), -1, features(), geometry.after() / run, run);
+    NDArray norms = work.wide(runs.norm(new int[] {4}));
+    return norms.square().sum(new int[] {1, 3}).reshape(groupShape());
+  }
+
+  /** {@code slope * view + constant}, with a slope and a constant for each group. */
+  NDArray line(Workspace work, NDArray view, NDArray slope, NDArray constant) {
+    if (perExample ? geometry.before() > 1 : geometry.after() < VECTOR) {
+      return work.addToProduct(view.mul(spread(slope)), spread(constant));
+    }
+    long channels = groups() * features();
+    return work.line(
+            view.reshape(-1, channels, geometry.after()),
+            slope.reshape(channels),
+            constant.reshape(channels))
+        .reshape(viewShape());
   }
 
   /** Largest element of a view in each group. */

@@ -1,6 +1,7 @@
 package dev.vbn.djl;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import org.jspecify.annotations.Nullable;
@@ -25,11 +26,12 @@ record Mixture(@Nullable NDArray difference, NDArray mean, NDArray variance, NDA
       Workspace work, Moments<NDArray> reference, Moments<NDArray> live, Normalization how) {
     double w = how.weight();
     NDArray d = live.mean().sub(reference.mean());
-    NDArray m = d.mul(work.constant(w)).add(reference.mean());
+    NDList weights = work.constants(w, w * (1 - w), 1 - w);
+    NDArray m = d.mul(weights.get(0)).add(reference.mean());
     NDArray v = live.variance()
-        .mul(work.constant(w))
-        .add(d.square().mul(work.constant(w * (1 - w))))
-        .add(reference.variance().mul(work.constant(1 - w)));
+        .mul(weights.get(0))
+        .add(d.square().mul(weights.get(1)))
+        .add(reference.variance().mul(weights.get(2)));
     return of(work, d, m, v, how.epsilon());
   }
 

@@ -1,6 +1,7 @@
 package dev.vbn.djl;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
@@ -70,7 +71,15 @@ final class Workspace implements AutoCloseable {
   }
 
   NDArray constant(double value) {
-    return constant(new double[] {value}, new Shape(1), DataType.FLOAT64);
+    Shape scalar = new Shape(1);
+    return (float) value == value
+        ? own.full(scalar, (float) value, DataType.FLOAT64) // a third of the time
+        : constant(new double[] {value}, scalar, DataType.FLOAT64);
+  }
+
+  /** Several of them for the price of one. */
+  NDList constants(double... values) {
+    return constant(values, new Shape(values.length), DataType.FLOAT64).split(values.length);
   }
 
   /** In memory of the engine, since a graph may hold on to it for longer than Java does. */
@@ -135,6 +144,30 @@ final class Workspace implements AutoCloseable {
     return pytorch ? own.zeros(array.getShape(), type).addi(array) : array.toType(type, false);
   }
 
+  /**
+   * Whether the root of a sum of squares is one pass over {@code array}: without the temporary of
+   * its size that costs more than all sums, both here and in the backward pass.
+   */
+  boolean hasFusedNorm(NDArray array) {
+    return pytorch && array.getDataType() == DataType.FLOAT32;
+  }
+
+  /**
+   * {@code slope * array + constant}, with a slope and a constant for each index of axis 1. On
+   * PyTorch that is batch norm by the fixed statistics 0 and 1, which is one pass, and two backwards.
+   */
+  NDArray line(NDArray array, NDArray slope, NDArray constant) {
+    if (!pytorch) {
+      return array.mul(slope.reshape(1, -1, 1)).add(constant.reshape(1, -1, 1));
+    }
+    NDArray zeros = own.zeros(slope.getShape(), slope.getDataType());
+    NDArray ones = own.ones(slope.getShape(), slope.getDataType());
+    return array
+        .getNDArrayInternal()
+        .batchNorm(array, zeros, ones, slope, constant, 1, 0, 0, false)
+        .singletonOrThrow();
+  }
+
   /** The product, in the place of {@code array} if that is expendable and no graph can need it. */
   NDArray mul(NDArray array, boolean expendable, NDArray factor) {
     return expendable && mayOverwrite() ? array.muli(factor) : array.mul(factor);
@@ -147,6 +180,11 @@ final class Workspace implements AutoCloseable {
 
   private boolean mayOverwrite() {
     return pytorch && forConstants;
+  }
+
+  /** The sum, in the place of {@code array} if no graph can need that. */
+  NDArray add(NDArray array, NDArray summand) {
+    return mayOverwrite() ? array.addi(summand) : array.add(summand);
   }
 
   /** The sum, in the place of {@code product}: the gradient of a product needs its factors alone. */

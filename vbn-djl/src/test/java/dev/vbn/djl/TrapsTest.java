@@ -2,6 +2,8 @@ package dev.vbn.djl;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -18,11 +20,16 @@ import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.UnsupportedCapabilityException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * What DJL on PyTorch does that would corrupt results or crash the JVM, and that this backend stays
@@ -30,6 +37,9 @@ import org.junit.jupiter.api.Test;
  * GraphGradients}; arrays left behind in {@link Leak}.
  */
 class TrapsTest {
+  @TempDir
+  private Path folder;
+
   private EngineHere here;
 
   @BeforeEach
@@ -109,6 +119,30 @@ class TrapsTest {
       assertArrayEquals(mean, statistics.mean(), "reference mean");
       assertArrayEquals(variance, statistics.variance(), "reference variance");
     }
+  }
+
+  /** Why no engine gets BFLOAT16. Where this fails, DJL has learnt it, and the backend can have it. */
+  @ParameterizedTest
+  @ValueSource(strings = {"zeros", "toType", "create"})
+  void bfloat16AbortsTheJvm(String way) throws Exception {
+    Path output = folder.resolve("output");
+    Process child = new ProcessBuilder(
+            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+            "-XX:-CreateCoredumpOnCrash",
+            "-XX:ErrorFile=" + folder.resolve("error"),
+            "-Dai.djl.offline=true",
+            "-cp",
+            System.getProperty("java.class.path"),
+            Bfloat16.class.getName(),
+            way)
+        .redirectErrorStream(true)
+        .redirectOutput(output.toFile())
+        .start();
+    int exit = child.waitFor();
+    String text = Files.readString(output);
+    assertTrue(text.contains("before " + way), text);
+    assertFalse(text.contains("after"), text);
+    assertNotEquals(0, exit, text);
   }
 
   /** Reading it aborts the JVM: the array must not come into being. */

@@ -70,6 +70,13 @@ class ClassPathOptionTest {
     assertHas(run, "throwing", "the device");
   }
 
+  /** DJL is on the class path of these tests, and has the higher priority. */
+  @Test
+  void plainArraysArePreferredWhereNoBackendIsNamed() {
+    CommandLine run = CommandLine.run("backends").succeeded();
+    assertHas(run, "djl", "Without --backend, 'reference' computes.");
+  }
+
   @Test
   void whatIsMissingOrNoJarIsBadInput() {
     assertRefused("", "'' is missing; expected jars and directories");

@@ -1,0 +1,318 @@
+package dev.vbn.conformance.offender;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.platform.engine.discovery.DiscoverySelectors.selectClass;
+import static org.junit.platform.engine.discovery.DiscoverySelectors.selectNestedClass;
+import static org.junit.platform.engine.discovery.DiscoverySelectors.selectNestedMethod;
+
+import dev.vbn.HostTensor;
+import dev.vbn.conformance.Rule;
+import dev.vbn.conformance.VbnConformance;
+import dev.vbn.spi.Availability;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.Geometry;
+import dev.vbn.spi.Moments;
+import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.VbnProvider;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Disabled;
+import org.junit.jupiter.api.Nested;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInfo;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.extension.ConditionEvaluationResult;
+import org.junit.jupiter.api.extension.ExecutionCondition;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.extension.ExtensionContext;
+import org.junit.jupiter.api.extension.TestExecutionExceptionHandler;
+import org.junit.platform.launcher.TagFilter;
+import org.junit.platform.launcher.core.LauncherDiscoveryRequestBuilder;
+import org.opentest4j.TestAbortedException;
+
+/** A kit that is filtered, emptied or switched off in part does not look green. */
+class CensusTest {
+  private static final String STATISTICS = VbnConformance.class.getName() + "$Statistics";
+
+  /** A subclass as any author writes it. */
+  static class Plain extends VbnConformance {
+    @Override
+    protected VbnProvider provider() {
+      return new PlainProvider();
+    }
+
+    @Override
+    protected Set<Capability> capabilities() {
+      return PlainBackend.CAPABILITIES;
+    }
+
+    @Override
+    protected List<?> views(VbnBackend<?> backend, HostTensor host) {
+      return List.of(Strided.view(host));
+    }
+  }
+
+  private static void assertNotGreen(KitRun run, String fragment) {
+    assertFalse(run.green(), "a run that proves nothing looks green");
+    assertTrue(
+        run.failuresBeside.stream().anyMatch(message -> message.contains(fragment)),
+        () -> "failures are " + run.failuresBeside + "; expected one to contain " + fragment);
+  }
+
+  private static KitRun run(Class<?> kit) {
+    return KitRun.of(kit, Map.of());
+  }
+
+  @Test
+  void oneFamilyOfRulesAlone() {
+    KitRun run = KitRun.of(selectNestedClass(List.of(Plain.class.getName()), STATISTICS), Map.of());
+    assertTrue(run.tests > 0);
+    assertEquals(Map.of(), run.failures);
+    assertNotGreen(run, "VBN-301 (" + Rule.LIVE_BATCH.sentence() + ") by liveBatch");
+  }
+
+  @Test
+  void oneTestAlone() {
+    KitRun run = KitRun.of(
+        selectNestedMethod(List.of(Plain.class.getName()), STATISTICS, "varianceIsBiased"),
+        Map.of());
+    assertEquals(1, run.tests);
+    assertNotGreen(run, "not everything was checked");
+  }
+
+  /** Switches off whatever a subclass names. */
+  abstract static class Condition implements ExecutionCondition {
+    abstract boolean disables(String displayName);
+
+    @Override
+    public ConditionEvaluationResult evaluateExecutionCondition(ExtensionContext context) {
+      return disables(context.getDisplayName())
+          ? ConditionEvaluationResult.disabled("does not matter here")
+          : ConditionEvaluationResult.enabled("");
+    }
+  }
+
+  @ExtendWith(WithoutGradients.Off.class)
+  static final class WithoutGradients extends Plain {
+    static final class Off extends Condition {
+      @Override
+      boolean disables(String displayName) {
+        return displayName.equals("gradients");
+      }
+    }
+  }
+
+  @Test
+  void aFamilyOfRulesDisabledByACondition() {
+    assertNotGreen(run(WithoutGradients.class), "VBN-401");
+  }
+
+  @ExtendWith(WithoutOneVariant.Off.class)
+  static final class WithoutOneVariant extends Plain {
+    static final class Off extends Condition {
+      @Override
+      boolean disables(String displayName) {
+        return displayName.equals("[3] PER_EXAMPLE");
+      }
+    }
+  }
+
+  @Test
+  void oneInvocationOfATestDisabledByACondition() {
+    assertNotGreen(run(WithoutOneVariant.class), "disabled: does not matter here");
+  }
+
+  static final class AssumingBefore extends Plain {
+    @BeforeEach
+    void assume(TestInfo test) {
+      Assumptions.assumeFalse(test.getDisplayName().equals("[3] PER_EXAMPLE"), "not here");
+    }
+  }
+
+  @Test
+  void oneInvocationAbortedBeforeItStarts() {
+    assertNotGreen(run(AssumingBefore.class), "aborted");
+  }
+
+  static final class AssumingAtFirst extends Plain {
+    @BeforeAll
+    void assume() {
+      Assumptions.abort("not today");
+    }
+  }
+
+  @Test
+  void everythingAbortedBeforeItStarts() {
+    assertNotGreen(run(AssumingAtFirst.class), "not everything was checked");
+  }
+
+  @ExtendWith(Swallowing.Swallow.class)
+  static final class Swallowing extends Plain {
+    @Override
+    protected VbnProvider provider() {
+      return new PlainProvider(() -> new PlainBackend() {
+        @Override
+        double deviation(double v, double epsilon) {
+          return Math.sqrt(v) + epsilon;
+        }
+      });
+    }
+
+    static final class Swallow implements TestExecutionExceptionHandler {
+      @Override
+      public void handleTestExecutionException(ExtensionContext context, Throwable failure) {}
+    }
+  }
+
+  @Test
+  void failuresSwallowedByAnExtension() {
+    KitRun run = run(Swallowing.class);
+    assertTrue(
+        run.failures.get(Rule.EPSILON).get(0).contains("an extension swallowed the outcome"),
+        () -> "failures are " + run.failures);
+  }
+
+  @TestInstance(TestInstance.Lifecycle.PER_METHOD)
+  static final class InstancePerMethod extends Plain {}
+
+  @Test
+  void anotherLifecycleForgetsWhatWasCounted() {
+    assertFalse(run(InstancePerMethod.class).green());
+  }
+
+  static final class Shadowing extends Plain {
+    /** Has the name of a family of rules, and hides it from JUnit. */
+    @Nested
+    class Statistics {}
+  }
+
+  @Test
+  void aNestedClassOfTheSameNameDoesNotHideAFamily() {
+    assertNotGreen(run(Shadowing.class), "VBN-201");
+  }
+
+  @Disabled("for the moment")
+  static final class Off extends Plain {}
+
+  /** JUnit skips such a class before any extension of it lives: only the count of tests tells. */
+  @Test
+  void aDisabledClassHasNoTests() {
+    assertEquals(0, run(Off.class).tests);
+  }
+
+  /** What is filtered as a whole never starts: only the count of tests tells. */
+  @Test
+  void aRunThatATagEmptiesHasNoTests() {
+    KitRun run = KitRun.of(LauncherDiscoveryRequestBuilder.request()
+        .selectors(selectClass(Plain.class))
+        .filters(TagFilter.includeTags("gpu"))
+        .build());
+    assertEquals(0, run.tests);
+  }
+
+  static final class Unsupported extends Plain {
+    @Override
+    protected VbnProvider provider() {
+      return new PlainProvider(() -> new PlainBackend() {
+        @Override
+        public Moments<Strided> statistics(Strided x, Geometry geometry) {
+          throw new UnsupportedOperationException("statistics are not there yet");
+        }
+      });
+    }
+  }
+
+  @Test
+  void unsupportedElsewhereIsAFailure() {
+    String message = run(Unsupported.class).failures.get(Rule.SPLIT).get(0);
+    assertEquals(
+        "VBN-203: the backend threw java.lang.UnsupportedOperationException: statistics are not"
+            + " there yet; expected a result",
+        message);
+  }
+
+  static final class Aborting extends Plain {
+    @Override
+    protected VbnProvider provider() {
+      return new PlainProvider(() -> new PlainBackend() {
+        @Override
+        public Moments<Strided> statistics(Strided x, Geometry geometry) {
+          throw new TestAbortedException("statistics are not there yet");
+        }
+      });
+    }
+  }
+
+  @Test
+  void aBackendMayNotAbort() {
+    String message = run(Aborting.class).failures.get(Rule.SPLIT).get(0);
+    assertTrue(message.contains("which only the kit may"), message);
+  }
+
+  static final class WithoutDevice extends Plain {
+    @Override
+    protected VbnProvider provider() {
+      return new PlainProvider(Availability.unavailable("no such card", null), () -> {
+        throw new AssertionError("opened though not available");
+      });
+    }
+  }
+
+  @Test
+  void withoutADeviceNothingFailsAndNothingLooksPassed() {
+    KitRun run = run(WithoutDevice.class);
+    assertTrue(run.green(), () -> run.failures + " " + run.failuresBeside);
+    assertEquals(Set.of("NO_DEVICE", "PASSED"), run.outcomes.keySet());
+    assertEquals(2, run.outcomes.get("PASSED"), "checks of the provider alone, VBN-101 and 102");
+  }
+
+  @Test
+  void aDeviceThatIsRequiredAndNotThereIsAFailure() {
+    System.setProperty(VbnConformance.REQUIRE_DEVICE_PROPERTY, "true");
+    try {
+      KitRun run = run(WithoutDevice.class);
+      assertFalse(run.green());
+      assertEquals(Set.of("FAILED", "PASSED"), run.outcomes.keySet());
+      String message = run.failures.get(Rule.LIVE_BATCH).get(0);
+      assertTrue(message.contains("no device for 'plain': no such card"), message);
+    } finally {
+      System.clearProperty(VbnConformance.REQUIRE_DEVICE_PROPERTY);
+    }
+  }
+
+  static final class ThrowingProbe extends Plain {
+    @Override
+    protected VbnProvider provider() {
+      return new PlainProvider() {
+        @Override
+        public Availability probe() {
+          throw new UnsatisfiedLinkError("libdevice.so.1");
+        }
+      };
+    }
+  }
+
+  @Test
+  void aProbeThatThrowsFailsAtItsRule() {
+    String message =
+        run(ThrowingProbe.class).failures.get(Rule.PROBE_IS_A_VALUE).get(0);
+    assertTrue(message.contains("expected Availability.unavailable(reason, cause)"), message);
+  }
+
+  @Test
+  void theCensusNamesSeedAndEveryRule() {
+    KitRun run = run(Plain.class);
+    assertTrue(run.green(), () -> run.failures + " " + run.failuresBeside);
+    assertEquals(Long.getLong("vbn.conformance.seed", 20160610), Long.parseLong(run.seed));
+    assertEquals(
+        run.tests, run.outcomes.values().stream().mapToInt(Integer::intValue).sum());
+    assertTrue(run.tests >= Arrays.stream(Rule.values()).count());
+  }
+}

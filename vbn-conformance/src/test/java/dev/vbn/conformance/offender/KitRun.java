@@ -1,0 +1,93 @@
+package dev.vbn.conformance.offender;
+
+import static org.junit.platform.engine.discovery.DiscoverySelectors.selectClass;
+
+import dev.vbn.conformance.Rule;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import org.junit.platform.engine.DiscoverySelector;
+import org.junit.platform.engine.TestExecutionResult;
+import org.junit.platform.engine.TestExecutionResult.Status;
+import org.junit.platform.engine.reporting.ReportEntry;
+import org.junit.platform.engine.support.descriptor.MethodSource;
+import org.junit.platform.launcher.LauncherDiscoveryRequest;
+import org.junit.platform.launcher.TestExecutionListener;
+import org.junit.platform.launcher.TestIdentifier;
+import org.junit.platform.launcher.core.LauncherConfig;
+import org.junit.platform.launcher.core.LauncherDiscoveryRequestBuilder;
+import org.junit.platform.launcher.core.LauncherFactory;
+
+/** One run of the kit, as a build would start it, and what JUnit reports of it. */
+final class KitRun implements TestExecutionListener {
+  /** Messages of what failed, by rule. */
+  final Map<Rule, List<String>> failures = new EnumMap<>(Rule.class);
+
+  /** Messages of failures outside any test: the census. */
+  final List<String> failuresBeside = new ArrayList<>();
+
+  /** How often the census counted each outcome. */
+  final Map<String, Integer> outcomes = new TreeMap<>();
+
+  String seed = "";
+  int tests;
+
+  /** Runs a kit. */
+  static KitRun of(Class<?> kit, Map<String, String> parameters) {
+    return of(selectClass(kit), parameters);
+  }
+
+  /** Runs a part of a kit. */
+  static KitRun of(DiscoverySelector selector, Map<String, String> parameters) {
+    LauncherDiscoveryRequest request = LauncherDiscoveryRequestBuilder.request()
+        .selectors(selector)
+        .configurationParameters(parameters)
+        .build();
+    return of(request);
+  }
+
+  static KitRun of(LauncherDiscoveryRequest request) {
+    KitRun run = new KitRun();
+    LauncherConfig config = LauncherConfig.builder()
+        .enableLauncherSessionListenerAutoRegistration(false)
+        .enableTestExecutionListenerAutoRegistration(false)
+        .build();
+    LauncherFactory.create(config).execute(request, run);
+    return run;
+  }
+
+  boolean green() {
+    return failures.isEmpty() && failuresBeside.isEmpty();
+  }
+
+  @Override
+  public synchronized void reportingEntryPublished(TestIdentifier test, ReportEntry entry) {
+    Map<String, String> pairs = entry.getKeyValuePairs();
+    seed = pairs.getOrDefault("seed", seed);
+    if (pairs.containsKey("outcome")) {
+      outcomes.merge(pairs.get("outcome"), 1, Integer::sum);
+    }
+  }
+
+  @Override
+  public synchronized void executionFinished(TestIdentifier test, TestExecutionResult result) {
+    if (test.isTest()) {
+      tests++;
+    }
+    if (result.getStatus() != Status.FAILED) {
+      return;
+    }
+    String message = result.getThrowable().map(Throwable::getMessage).orElse("");
+    Optional<Rule> rule = test.getSource()
+        .filter(MethodSource.class::isInstance)
+        .flatMap(source -> Rule.checkedBy(((MethodSource) source).getJavaMethod()));
+    if (rule.isPresent()) {
+      failures.computeIfAbsent(rule.get(), first -> new ArrayList<>()).add(message);
+    } else {
+      failuresBeside.add(message);
+    }
+  }
+}

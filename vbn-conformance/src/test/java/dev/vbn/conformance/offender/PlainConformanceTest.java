@@ -1,0 +1,28 @@
+package dev.vbn.conformance.offender;
+
+import dev.vbn.HostTensor;
+import dev.vbn.conformance.VbnConformance;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.VbnProvider;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Set;
+
+/** What the offenders are made of passes, with everything that the kit knows of. */
+class PlainConformanceTest extends VbnConformance {
+  @Override
+  protected VbnProvider provider() {
+    return new PlainProvider(() -> new PlainBackend(capabilities()));
+  }
+
+  @Override
+  protected Set<Capability> capabilities() {
+    return EnumSet.allOf(Capability.class);
+  }
+
+  @Override
+  protected List<?> views(VbnBackend<?> backend, HostTensor host) {
+    return List.of(Strided.view(host));
+  }
+}

@@ -1,0 +1,82 @@
+package dev.vbn.conformance.offender;
+
+import dev.vbn.DType;
+import dev.vbn.HostTensor;
+import java.util.Arrays;
+
+/**
+ * Tensor of the plain backend: values already rounded to {@code dtype}, and where in {@code data}
+ * they are.
+ */
+record Strided(DType dtype, long[] shape, double[] data, int offset, int[] strides) {
+
+  /** A new tensor of zeros, dense and row-major. */
+  static Strided zeros(DType dtype, long... shape) {
+    int[] strides = new int[shape.length];
+    int size = 1;
+    for (int i = shape.length - 1; i >= 0; i--) {
+      strides[i] = size;
+      size *= (int) shape[i];
+    }
+    return new Strided(dtype, shape.clone(), new double[size], 0, strides);
+  }
+
+  static Strided of(HostTensor host, DType dtype) {
+    Strided tensor = zeros(dtype, host.shape());
+    for (int i = 0; i < host.size(); i++) {
+      tensor.set(i, host.get(i));
+    }
+    return tensor;
+  }
+
+  /** The same elements, every second one of a larger array, from its fourth on. */
+  static Strided view(HostTensor host) {
+    Strided dense = of(host, host.dtype());
+    double[] data = new double[2 * dense.data.length + 3];
+    Arrays.fill(data, 12345);
+    for (int i = 0; i < dense.data.length; i++) {
+      data[3 + 2 * i] = dense.data[i];
+    }
+    int[] strides = Arrays.stream(dense.strides).map(stride -> 2 * stride).toArray();
+    return new Strided(dense.dtype, dense.shape, data, 3, strides);
+  }
+
+  int size() {
+    int size = 1;
+    for (long length : shape) {
+      size *= (int) length;
+    }
+    return size;
+  }
+
+  /** Element {@code index} in row-major order. */
+  double get(int index) {
+    return data[place(index)];
+  }
+
+  void set(int index, double value) {
+    data[place(index)] = dtype == DType.FLOAT32 ? (float) value : dtype.round(value);
+  }
+
+  private int place(int index) {
+    if (offset == 0 && data.length == size()) {
+      return index;
+    }
+    int place = offset;
+    int rest = index;
+    for (int axis = shape.length - 1; axis >= 0; axis--) {
+      int length = (int) shape[axis];
+      place += rest % length * strides[axis];
+      rest /= length;
+    }
+    return place;
+  }
+
+  HostTensor toHost() {
+    double[] values = new double[size()];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = get(i);
+    }
+    return HostTensor.of(values, shape).to(dtype.hostType());
+  }
+}
