@@ -47,8 +47,7 @@ final class DoubleStrips extends Strips {
       add(lanes, strip, sums.shift, sums.blockSum, sums.blockSquares);
       if (upstream != null) {
         System.arraycopy(upstream, start, gradient, 0, lanes);
-        addUpstream(
-            lanes, strip, gradient, sums.shift, sums.blockUpstream, sums.blockDeviation);
+        addUpstream(lanes, strip, gradient, sums.shift, sums.blockUpstream, sums.blockDeviation);
       }
     });
   }

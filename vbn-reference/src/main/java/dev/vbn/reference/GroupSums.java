@@ -82,9 +82,8 @@ final class GroupSums {
     double d = otherMean - before;
     double after = before + share * d;
     squares[feature] += otherSquares + share * count[feature] * d * d;
-    upstreamDeviation[feature] += upstream[feature] * (before - after)
-        + otherDeviation
-        + otherUpstream * (otherMean - after);
+    upstreamDeviation[feature] +=
+        upstream[feature] * (before - after) + otherDeviation + otherUpstream * (otherMean - after);
     upstream[feature] += otherUpstream;
     mean[feature] = after;
     count[feature] = total;

@@ -38,22 +38,19 @@ final class Kernels {
 
   /** The choice for a value of the property; empty for the best there is. */
   static Kernels choose(String wanted) {
-    switch (wanted) {
-      case "scalar":
-        return new Kernels(false, true, "", null);
-      case "simd", "":
-        return simdOr(wanted.isEmpty());
-      default:
-        return new Kernels(
-            false, false, PROPERTY + " is '" + wanted + "'; expected scalar or simd", null);
-    }
+    return switch (wanted) {
+      case "scalar" -> new Kernels(false, true, "", null);
+      case "simd", "" -> simdOr(wanted.isEmpty());
+      default ->
+        new Kernels(false, false, PROPERTY + " is '" + wanted + "'; expected scalar or simd", null);
+    };
   }
 
   private static Kernels simdOr(boolean scalarWillDo) {
     Module module = ModuleLayer.boot().findModule(MODULE).orElse(null);
     if (module == null) {
       String remark = "for SIMD start java with --add-modules " + MODULE;
-      log(Level.INFO, "the kernel is scalar; " + remark, null);
+      log(Level.DEBUG, "the kernel is scalar; " + remark, null);
       return new Kernels(false, scalarWillDo, remark, null);
     }
     try {
@@ -62,8 +59,8 @@ final class Kernels {
       KernelCheck.check(newSimd());
       return new Kernels(true, true, "", null);
     } catch (ReflectiveOperationException | LinkageError | RuntimeException e) {
-      String remark = "the SIMD kernel does not work on Java " + Runtime.version().feature() + ": "
-          + e;
+      String remark =
+          "the SIMD kernel does not work on Java " + Runtime.version().feature() + ": " + e;
       log(Level.WARNING, "the kernel is scalar; " + remark, e);
       return new Kernels(false, scalarWillDo, remark, e);
     }
@@ -95,7 +92,8 @@ final class Kernels {
     return (simd ? "SIMD kernel" : "scalar kernel") + (remark.isEmpty() ? "" : " (" + remark + ")");
   }
 
-  @Nullable Throwable failure() {
+  @Nullable
+  Throwable failure() {
     return failure;
   }
 

@@ -74,8 +74,7 @@ final class LaneSums {
       double d = shift[i] + blockSum[i] / n - before;
       // Of the first elements there is no mean before: then the share is 1 and the weight 0.
       mean[i] = before + share * d;
-      squares[i] +=
-          Math.max(blockSquares[i] - blockSum[i] * (blockSum[i] / n), 0) + weight * d * d;
+      squares[i] += Math.max(blockSquares[i] - blockSum[i] * (blockSum[i] / n), 0) + weight * d * d;
       // What moves the upstream sums from the mean before to the one now.
       blockSum[i] = before - mean[i];
     }
@@ -84,9 +83,8 @@ final class LaneSums {
 
   private void carryOverUpstream() {
     for (int i = 0; i < lanes; i++) {
-      upstreamDeviation[i] += upstream[i] * blockSum[i]
-          + blockDeviation[i]
-          + blockUpstream[i] * (shift[i] - mean[i]);
+      upstreamDeviation[i] +=
+          upstream[i] * blockSum[i] + blockDeviation[i] + blockUpstream[i] * (shift[i] - mean[i]);
       upstream[i] += blockUpstream[i];
     }
   }

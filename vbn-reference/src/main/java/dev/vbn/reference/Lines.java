@@ -49,8 +49,7 @@ final class Lines {
       float c = (float) center[feature];
       double rest = center[feature] - c;
       float s = derivative ? (float) slope[feature] : 0;
-      float o = (float)
-          (offset[feature] - (derivative ? slope[feature] : factor[feature]) * rest);
+      float o = (float) (offset[feature] - (derivative ? slope[feature] : factor[feature]) * rest);
       float f = (float) factor[feature];
       wide[feature] = !(Math.abs(c) < LARGE
           && Math.abs(o) < LARGE

@@ -25,7 +25,7 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
   private static final Set<Capability> CAPABILITIES =
       Set.of(Capability.FLOAT64, Capability.CALLER_SUPPLIED_OUTPUT);
 
-  /** Below this many elements, handing work to other threads costs more than it saves. */
+  /** Batches of fewer elements are the calling thread's alone: a hand-over has its price. */
   private static final long PARALLEL_SIZE = 1 << 15;
 
   private final Workers workers;
@@ -270,8 +270,7 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       }
     } else if (tasks >= workers.parallelism) {
       workers.forEach(
-          tasks,
-          i -> group(tiles[i / groups], i % groups, size, summed, written, linesOfGroup));
+          tasks, i -> group(tiles[i / groups], i % groups, size, summed, written, linesOfGroup));
     } else {
       for (int i = 0; i < tasks; i++) {
         groupByChunks(tiles[i / groups], i % groups, size, summed, written, linesOfGroup);
@@ -342,15 +341,13 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       Lines lines = workspace.lines;
       lines.spread(tile, written.withUpstream());
       workers.forEach(
-          chunks,
-          chunk -> write(tile, chunks - 1 - chunk, at, written, lines, workspaces.get()));
+          chunks, chunk -> write(tile, chunks - 1 - chunk, at, written, lines, workspaces.get()));
     }
   }
 
-  private static LaneSums sums(
-      Tile tile, int chunk, int at, Strips strips, Workspace workspace) {
+  private static LaneSums sums(Tile tile, int chunk, int at, Strips strips, Workspace workspace) {
     Box box = tile.boxOf(chunk);
-    int ofBox = chunk - tile.firstChunk(box);
+    int ofBox = tile.chunkOfBox(chunk);
     workspace.lanes.take(
         strips, workspace, at, box, box.firstBlock(ofBox), box.firstBlock(ofBox + 1));
     return workspace.lanes;
@@ -359,7 +356,7 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
   private static void write(
       Tile tile, int chunk, int at, Strips strips, Lines lines, Workspace workspace) {
     Box box = tile.boxOf(chunk);
-    int ofBox = chunk - tile.firstChunk(box);
+    int ofBox = tile.chunkOfBox(chunk);
     for (int block = box.firstBlock(ofBox); block < box.firstBlock(ofBox + 1); block++) {
       if (strips.withUpstream()) {
         strips.differentiate(at, box.block(block), tile, lines, workspace);

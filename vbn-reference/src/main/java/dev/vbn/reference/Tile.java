@@ -12,14 +12,16 @@ import java.util.List;
  */
 final class Tile {
   /** Lanes of a strip at most: their parameters and sums stay near the first-level cache. */
-  static final int LANES = Integer.getInteger("vbn.lanes", 1024);
+  static final int LANES = 1024;
+
+  /** Neighbouring elements of one feature that make a tile of their own. */
+  private static final int LONG_RUN = 64;
 
   /** Lanes of the strips that long runs are cut into: few, because each is carried over by itself. */
   private static final int CUT = 64;
 
+  /** The same for features of few elements, where carrying over weighs more. */
   private static final int SHORT_CUT = 32;
-
-  private static final int LONG_RUN = Integer.getInteger("vbn.longrun", 64);
 
   final int firstFeature;
   final int features;
@@ -114,13 +116,13 @@ final class Tile {
     return chunks;
   }
 
-  /** Chunks before those of a box. */
-  int firstChunk(Box box) {
-    return box == boxes[0] ? 0 : boxes[0].chunks();
-  }
-
   /** The box that a chunk belongs to. */
   Box boxOf(int chunk) {
     return chunk < boxes[0].chunks() ? boxes[0] : boxes[1];
+  }
+
+  /** A chunk's number within its box. */
+  int chunkOfBox(int chunk) {
+    return chunk < boxes[0].chunks() ? chunk : chunk - boxes[0].chunks();
   }
 }

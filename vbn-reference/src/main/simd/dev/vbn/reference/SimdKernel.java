@@ -47,9 +47,7 @@ final class SimdKernel implements Kernel {
       FloatVector v1 = FloatVector.fromArray(SPECIES, x, b + i).sub(s);
       FloatVector v2 = FloatVector.fromArray(SPECIES, x, c + i).sub(s);
       FloatVector v3 = FloatVector.fromArray(SPECIES, x, d + i).sub(s);
-      FloatVector.fromArray(SPECIES, sum, i)
-          .add(v0.add(v1).add(v2.add(v3)))
-          .intoArray(sum, i);
+      FloatVector.fromArray(SPECIES, sum, i).add(v0.add(v1).add(v2.add(v3))).intoArray(sum, i);
       FloatVector.fromArray(SPECIES, squares, i)
           .add(v0.mul(v0).add(v1.mul(v1)).add(v2.mul(v2).add(v3.mul(v3))))
           .intoArray(squares, i);
@@ -116,9 +114,7 @@ final class SimdKernel implements Kernel {
       FloatVector g1 = FloatVector.fromArray(SPECIES, dy, b + i);
       FloatVector g2 = FloatVector.fromArray(SPECIES, dy, c + i);
       FloatVector g3 = FloatVector.fromArray(SPECIES, dy, d + i);
-      FloatVector.fromArray(SPECIES, sum, i)
-          .add(g0.add(g1).add(g2.add(g3)))
-          .intoArray(sum, i);
+      FloatVector.fromArray(SPECIES, sum, i).add(g0.add(g1).add(g2.add(g3))).intoArray(sum, i);
       FloatVector p0 = FloatVector.fromArray(SPECIES, x, at + i).sub(s).mul(g0);
       FloatVector p1 = FloatVector.fromArray(SPECIES, x, b + i).sub(s).mul(g1);
       FloatVector p2 = FloatVector.fromArray(SPECIES, x, c + i).sub(s).mul(g2);

@@ -3,7 +3,9 @@ package dev.vbn.reference;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.sun.management.ThreadMXBean;
 import dev.vbn.DType;
 import dev.vbn.Gradients;
 import dev.vbn.HostTensor;
@@ -13,11 +15,14 @@ import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
 import dev.vbn.spi.Scope;
+import java.lang.management.ManagementFactory;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.RejectedExecutionException;
 import org.junit.jupiter.api.Test;
 
 class ReferenceBackendTest {
@@ -54,6 +59,57 @@ class ReferenceBackendTest {
             reference(one.gradients).mean().doubles(),
             reference(many.gradients).mean().doubles());
       }
+    }
+  }
+
+  /** One that refuses every task, and one that never comes to run any. */
+  @Test
+  void anExecutorThatDoesNotWorkDoesNotChangeABit() {
+    HostTensor x = normal(1, 32, 24, 1031);
+    HostTensor upstream = normal(2, 32, 24, 1031);
+    Normalization how = new Normalization(
+        Geometry.of(x.shape(), 1), Scope.BATCH, 0.125, 1e-5, ReferenceGradient.ATTACHED);
+    Moments<HostTensor> reference =
+        new Moments<>(HostTensor.of(new double[24], 24), HostTensor.of(ones(24), 24));
+    Result one = inPool(1, x, upstream, how, reference);
+    Executor refusing = task -> {
+      throw new RejectedExecutionException("full");
+    };
+    for (Executor executor : List.of(refusing, task -> {})) {
+      try (ReferenceBackend backend = backend(executor, 4)) {
+        assertArrayEquals(
+            one.live.output().floats(),
+            backend.forward(x, how, reference, null, null, null).output().floats());
+        assertArrayEquals(
+            one.gradients.input().floats(),
+            backend.backward(x, upstream, how, reference, null).input().floats());
+      }
+    }
+  }
+
+  /**
+   * What a call allocates depends on the features alone, and is little: no copy of the batch, no
+   * buffer. With the scalar kernel, whose allocations are the same before and after compilation.
+   */
+  @Test
+  void aSmallCallAllocatesItsResultAndAFewHundredBytesPerFeature() {
+    int features = 8;
+    HostTensor x = normal(1, 64, features, 16);
+    HostTensor output = HostTensor.zeros(DType.FLOAT32, x.shape());
+    Normalization how = new Normalization(
+        Geometry.of(x.shape(), 1), Scope.BATCH, 0.125, 1e-5, ReferenceGradient.ATTACHED);
+    Moments<HostTensor> reference = new Moments<>(
+        HostTensor.of(new double[features], features), HostTensor.of(ones(features), features));
+    ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+    try (ReferenceBackend scalar =
+        new ReferenceBackend(Kernels.choose("scalar"), new Workers(Runnable::run, 1))) {
+      scalar.forward(x, how, reference, null, null, output);
+      long before = threads.getCurrentThreadAllocatedBytes();
+      for (int i = 0; i < 100; i++) {
+        scalar.forward(x, how, reference, null, null, output);
+      }
+      long perCall = (threads.getCurrentThreadAllocatedBytes() - before) / 100;
+      assertTrue(perCall < 4096, () -> perCall + " bytes a call");
     }
   }
 
