@@ -88,11 +88,11 @@ class ReferenceBackendTest {
   }
 
   /**
-   * What a call allocates depends on the features alone, and is little: no copy of the batch, no
-   * buffer. With the scalar kernel, whose allocations are the same before and after compilation.
+   * No copy of the batch, which is 32 KiB, and no buffer. With the scalar kernel, since vectors are
+   * objects until C2 has compiled their methods.
    */
   @Test
-  void aSmallCallAllocatesItsResultAndAFewHundredBytesPerFeature() {
+  void aCallIntoASuppliedOutputAllocatesLittle() {
     int features = 8;
     HostTensor x = normal(1, 64, features, 16);
     HostTensor output = HostTensor.zeros(DType.FLOAT32, x.shape());
@@ -109,7 +109,7 @@ class ReferenceBackendTest {
         scalar.forward(x, how, reference, null, null, output);
       }
       long perCall = (threads.getCurrentThreadAllocatedBytes() - before) / 100;
-      assertTrue(perCall < 4096, () -> perCall + " bytes a call");
+      assertTrue(perCall < 2048, () -> perCall + " bytes a call");
     }
   }
 
