@@ -164,7 +164,13 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
     DType type = backend.statisticsType(dtype);
     int features = host.mean.length;
     T mean = backend.fromHost(HostTensor.of(host.mean.clone(), features), type);
-    T variance = backend.fromHost(HostTensor.of(host.variance.clone(), features), type);
+    T variance;
+    try {
+      variance = backend.fromHost(HostTensor.of(host.variance.clone(), features), type);
+    } catch (RuntimeException e) {
+      backend.release(mean);
+      throw e;
+    }
     return new ReferenceStatistics<>(
         backend, dtype, new Moments<>(mean, variance), features, host.examples, host.elements);
   }

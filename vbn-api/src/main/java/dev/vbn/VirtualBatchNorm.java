@@ -92,8 +92,15 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
       Arrays.setAll(values, i -> GAMMA_MEAN + GAMMA_DEVIATION * random.nextGaussian());
       gamma = backend.fromHost(HostTensor.of(values, features), type);
     }
-    T beta = config.center() ? backend.fromHost(HostTensor.zeros(type, features), type) : null;
-    return new VirtualBatchNorm<>(backend, config, gamma, beta, true);
+    try {
+      T beta = config.center() ? backend.fromHost(HostTensor.zeros(type, features), type) : null;
+      return new VirtualBatchNorm<>(backend, config, gamma, beta, true);
+    } catch (RuntimeException e) {
+      if (gamma != null) {
+        backend.release(gamma);
+      }
+      throw e;
+    }
   }
 
   /**

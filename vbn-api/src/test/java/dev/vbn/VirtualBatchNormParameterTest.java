@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import dev.vbn.testing.RecordingBackend;
 import dev.vbn.testing.Shapes;
@@ -47,6 +48,27 @@ final class VirtualBatchNormParameterTest {
 
     assertEquals(backend.made(), backend.released());
     assertFalse(backend.closed());
+  }
+
+  @Test
+  void aDrawnGammaIsReleasedWhereBetaCannotBeMade() {
+    backend.roomFor(1);
+    assertThrows(
+        IllegalStateException.class,
+        () -> VirtualBatchNorm.initialized(backend, CONFIG, DType.FLOAT32, 1));
+    assertEquals(1, backend.made().size());
+    assertEquals(backend.made(), backend.released());
+  }
+
+  @Test
+  void aMeanIsReleasedWhereTheVarianceCannotBeMade() {
+    backend.roomFor(1);
+    double[] ones = {1, 1, 1};
+    assertThrows(
+        IllegalStateException.class,
+        () -> ReferenceStatistics.of(backend, DType.FLOAT32, ones, ones, 2, 2));
+    assertEquals(1, backend.made().size());
+    assertEquals(backend.made(), backend.released());
   }
 
   @Test

@@ -62,6 +62,7 @@ public final class RecordingBackend implements VbnBackend<HostTensor> {
   private final List<Call> calls = new ArrayList<>();
   private final List<HostTensor> made = new ArrayList<>();
   private final List<HostTensor> released = new ArrayList<>();
+  private int room = Integer.MAX_VALUE;
   private final Deque<Moments<HostTensor>> answers = new ArrayDeque<>();
   private final IdentityHashMap<HostTensor, DType> narrow = new IdentityHashMap<>();
   private boolean closed;
@@ -128,8 +129,16 @@ public final class RecordingBackend implements VbnBackend<HostTensor> {
     return narrow.getOrDefault(tensor, tensor.dtype());
   }
 
+  /** Lets {@link #fromHost} fail once it has made so many. */
+  public void roomFor(int tensors) {
+    room = tensors;
+  }
+
   @Override
   public HostTensor fromHost(HostTensor host, DType dtype) {
+    if (made.size() == room) {
+      throw new IllegalStateException("no room");
+    }
     HostTensor tensor = host.to(dtype);
     made.add(tensor);
     return tensor;

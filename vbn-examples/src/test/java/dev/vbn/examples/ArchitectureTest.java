@@ -131,8 +131,43 @@ class ArchitectureTest {
   }
 
   @Test
+  void onlyTheNd4jBackendUsesNd4j() {
+    seen("dev.vbn.nd4j.Nd4jBackend", "dev.vbn.VirtualBatchNorm");
+    noClasses()
+        .that()
+        .resideOutsideOfPackage("dev.vbn.nd4j..")
+        .should()
+        .dependOnClassesThat()
+        .resideInAnyPackage("org.nd4j..", "org.bytedeco..")
+        .check(CLASSES);
+  }
+
+  @Test
+  void onlyTheCudaBackendCallsNativeCode() {
+    seen("dev.vbn.cuda.CudaProvider", "dev.vbn.cuda.CudaDriver", "dev.vbn.VirtualBatchNorm");
+    noClasses()
+        .that()
+        .resideOutsideOfPackage("dev.vbn.cuda..")
+        .should()
+        .dependOnClassesThat()
+        .resideInAPackage("java.lang.foreign..")
+        .check(CLASSES);
+    classes()
+        .that()
+        .resideInAPackage("dev.vbn.cuda..")
+        .should()
+        .onlyDependOnClassesThat()
+        .resideInAnyPackage(allowed("dev.vbn.cuda.."))
+        .check(CLASSES);
+  }
+
+  @Test
   void noProviderKnowsAnother() {
-    seen("dev.vbn.reference.ReferenceProvider", "dev.vbn.djl.DjlProvider");
+    seen(
+        "dev.vbn.reference.ReferenceProvider",
+        "dev.vbn.djl.DjlProvider",
+        "dev.vbn.nd4j.Nd4jProvider",
+        "dev.vbn.cuda.CudaProvider");
     slices()
         .matching("dev.vbn.(reference|djl|nd4j|cuda)..")
         .should()

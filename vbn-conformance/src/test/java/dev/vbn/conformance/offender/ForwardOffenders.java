@@ -448,7 +448,8 @@ final class ForwardOffenders {
                 Rule.POOLED,
                 Rule.REFERENCE_ONLY,
                 Rule.REFERENCE_PASS,
-                Rule.ANY_SHAPE),
+                Rule.ANY_SHAPE,
+                Rule.SIZE),
         breaking(
                 Rule.PERMUTATION,
                 "recent examples count for more",

@@ -146,7 +146,8 @@ final class GradientOffenders {
                 Gradients<Strided> other = plain(x, dy, flipped, r, gamma);
                 return new Gradients<>(g.input(), other.gamma(), g.beta(), g.reference());
               }
-            }),
+            })
+            .alsoFailing(Rule.SIZE),
         breaking(Rule.BETA_GRADIENT, "dbeta as a mean", "dbeta = sum(dy)", () -> new Altered() {
               @Override
               Gradients<Strided> altered(

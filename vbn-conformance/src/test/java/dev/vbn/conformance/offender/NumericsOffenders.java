@@ -95,7 +95,8 @@ final class NumericsOffenders {
                 Rule.INPUT_GRADIENT,
                 Rule.GAMMA_GRADIENT,
                 Rule.REFERENCE_GRADIENT,
-                Rule.ANY_SHAPE),
+                Rule.ANY_SHAPE,
+                Rule.STRIDES),
         breaking(
                 Rule.CONSTANTS,
                 "a constant taken for 0, whatever the mean",

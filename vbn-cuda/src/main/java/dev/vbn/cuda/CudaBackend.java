@@ -1,0 +1,53 @@
+package dev.vbn.cuda;
+
+import dev.vbn.DType;
+import dev.vbn.spi.VbnBackend;
+
+/**
+ * The kernels on one device, in one stream.
+ *
+ * <p>Calls from all threads are put into the stream in turn and return before the device has
+ * computed; {@link #toHost} and {@link #synchronize} wait for it. Results may therefore be used at
+ * once by whatever else runs in that stream. The device's primary context is current only while a
+ * call runs: afterwards the thread has the one it had before.
+ *
+ * <p>Beside what {@link VbnBackend} says, every method throws {@link CudaException} where the driver
+ * reports an error, {@link CudaOutOfMemoryException} where memory is short, and {@link
+ * IllegalArgumentException} for a tensor of another backend. After a sticky error it throws {@link
+ * CudaException} whatever is asked, until the process is restarted.
+ */
+public interface CudaBackend extends VbnBackend<CudaTensor> {
+
+  /** Ordinal of the device, as the driver counts them. */
+  int device();
+
+  /** The stream: a {@code CUstream} or {@code cudaStream_t}. */
+  long stream();
+
+  /**
+   * A new tensor, its elements not set; for an output to write into.
+   *
+   * @param shape lengths of the axes, outermost first, none of them negative
+   */
+  CudaTensor allocate(DType dtype, long... shape);
+
+  /**
+   * A tensor over memory that the caller has, without a copy. The memory stays the caller's, and
+   * must live as long as the tensor is used; closing the tensor leaves it alone. It is read and
+   * written in this backend's stream.
+   *
+   * @param pointer address of the first element: a {@code CUdeviceptr}
+   * @param dtype type of the elements
+   * @param shape lengths of the axes, outermost first; the elements lie densely in row-major order
+   * @throws IllegalArgumentException if the driver knows no such memory on this device, or the
+   *     address is no multiple of an element's bytes
+   */
+  CudaTensor wrap(long pointer, DType dtype, long... shape);
+
+  /** Waits until the device has done everything asked of it in this stream. */
+  void synchronize();
+
+  /** Frees the tensors that this backend made and that are still open, and its part of the device. */
+  @Override
+  void close();
+}

@@ -1,0 +1,310 @@
+package dev.vbn.cuda;
+
+import dev.vbn.DType;
+import dev.vbn.spi.Geometry;
+import dev.vbn.spi.Scope;
+import java.util.Arrays;
+import java.util.Locale;
+import java.util.function.Consumer;
+
+/**
+ * The kernels on one batch: the numbers of their launches. What the words mean says {@code vbn.cu}.
+ *
+ * <p>How a batch is cut decides in which order sums are added up, and so their last bits. It depends
+ * on shape and device alone, and in {@link Scope#EXAMPLE} not on the number of examples: an example's
+ * bits do not depend on its companions.
+ */
+final class BatchKernels {
+  private static final int THREADS = 256; // of a block, in every kernel
+  private static final int SEGMENT = 8192;
+  private static final int SUMS = 5; // of a unit
+  private static final int COEFFICIENTS = 4; // of a group
+  private static final int GRADIENTS = 4; // of a group
+
+  /** Elements that a thread adds up, about, before threads are added up: enough to hide the latter. */
+  private static final int ELEMENTS_PER_THREAD = 16;
+
+  /** Threads that keep every device busy. */
+  private static final int ENOUGH_THREADS = 1 << 19;
+
+  private static final int ENOUGH_UNITS = 1 << 20;
+  private static final int ENOUGH_BLOCKS = 8192;
+  private static final int MOST_BLOCKS_ALONG_Y = 65535;
+
+  /** Below this, neighbouring features share what is read from memory at once. */
+  private static final int SHORT_RUN_BYTES = 128;
+
+  private final Kernels kernels;
+  private final String type;
+  private final String parameterType;
+  private final int features;
+  private final int after;
+  private final long rows;
+  private final long groups;
+  private final long groupRows;
+  private final boolean vector;
+  private final int pack;
+  private final int segments;
+  private final int featuresAtOnce;
+  private final int team;
+  private final long itemsPerUnit;
+  private final int unitsPerGroup;
+
+  /** Neighbouring features. */
+  record Range(int first, int count) {}
+
+  /**
+   * @param cacheBytes of the device's second-level cache
+   * @param reads addresses of the tensors that are read twice, once for sums and once for the output
+   * @param other addresses of other tensors of the batch's shape
+   */
+  BatchKernels(
+      Kernels kernels,
+      long cacheBytes,
+      DType dtype,
+      Geometry geometry,
+      Scope scope,
+      long[] reads,
+      long... other) {
+    this.kernels = kernels;
+    type = dtype.name().toLowerCase(Locale.ROOT);
+    parameterType = dtype.parameterType().name().toLowerCase(Locale.ROOT);
+    features = inInt("features", geometry.features());
+    after = inInt("positions behind the feature axis", geometry.after());
+    rows = geometry.batch() * geometry.before();
+    groups = scope == Scope.EXAMPLE ? geometry.batch() : 1;
+    groupRows = rows / groups;
+    int elementBytes = CudaTensor.elementBytes(dtype);
+    int most = 16 / elementBytes;
+    vector = after % most == 0 && aligned(reads) && aligned(other);
+    pack = vector ? most : 1;
+    segments = Math.ceilDiv(after, SEGMENT);
+    featuresAtOnce = scope == Scope.NONE
+        ? features
+        : featuresAtOnce(cacheBytes / 2, reads.length * rows * after * elementBytes, elementBytes);
+
+    int run = Math.min(after, SEGMENT);
+    team = Math.min(THREADS, Integer.highestOneBit(Math.max(1, run / pack)));
+    long items = groupRows * segments;
+    long wanted = Math.ceilDiv(items * run, (long) team * pack * ELEMENTS_PER_THREAD);
+    int together = scope == Scope.EXAMPLE ? features : featuresAtOnce;
+    long busy = Math.max(1, ENOUGH_THREADS / ((long) together * team));
+    itemsPerUnit = Math.ceilDiv(items, Math.min(Math.max(wanted, 1), Math.min(busy, ENOUGH_UNITS)));
+    unitsPerGroup = Math.toIntExact(Math.ceilDiv(items, itemsPerUnit));
+  }
+
+  private static int inInt(String what, long value) {
+    if (value > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException(
+          value + " " + what + "; expected at most " + Integer.MAX_VALUE);
+    }
+    return (int) value;
+  }
+
+  private static boolean aligned(long[] pointers) {
+    return Arrays.stream(pointers).allMatch(pointer -> pointer % 16 == 0);
+  }
+
+  /** As many features as fit, so that their second reading finds them in the cache. */
+  private int featuresAtOnce(long cacheBytes, long featureBytes, int elementBytes) {
+    return featureBytes * features <= cacheBytes || after * (long) elementBytes < SHORT_RUN_BYTES
+        ? features
+        : Math.clamp(cacheBytes / featureBytes, 1, features);
+  }
+
+  /** Smallest power of two that is no less. */
+  private static int powerOfTwo(long value) {
+    return value <= 1 ? 1 : Math.toIntExact(Long.highestOneBit(value - 1) << 1);
+  }
+
+  /** Does {@code work} for all features, in ranges that fit the cache. */
+  void forEachRange(Consumer<Range> work) {
+    for (int first = 0; first < features; first += featuresAtOnce) {
+      work.accept(new Range(first, Math.min(featuresAtOnce, features - first)));
+    }
+  }
+
+  long groups() {
+    return groups;
+  }
+
+  long sumsBytes() {
+    return groups * unitsPerGroup * features * SUMS * Double.BYTES;
+  }
+
+  long coefficientsBytes() {
+    return groups * features * COEFFICIENTS * Double.BYTES;
+  }
+
+  long gradientsBytes() {
+    return groups * features * GRADIENTS * Double.BYTES;
+  }
+
+  /** @param upstream 0 for the sums that statistics need alone */
+  void sums(Range range, long x, long upstream, long sums) {
+    long units = groups * unitsPerGroup * range.count;
+    kernels.launch(
+        "vbn_sums_" + type,
+        Math.ceilDiv(units, THREADS / team),
+        1,
+        THREADS,
+        x,
+        upstream,
+        sums,
+        groupRows,
+        range.first,
+        range.count,
+        features,
+        after,
+        SEGMENT,
+        segments,
+        itemsPerUnit,
+        unitsPerGroup,
+        units,
+        team,
+        vector ? 1 : 0);
+  }
+
+  /**
+   * @param sums 0 where nothing live is mixed in
+   * @param coefficients 0 where only statistics are asked for
+   */
+  void mixForward(
+      Range range,
+      long sums,
+      long referenceMean,
+      long referenceVariance,
+      long gamma,
+      long beta,
+      long mean,
+      long variance,
+      long coefficients,
+      double weight,
+      double epsilon) {
+    int units = sums == 0 ? 0 : unitsPerGroup;
+    int mixTeam = mixTeam(units);
+    kernels.launch(
+        "vbn_mix_forward_" + parameterType,
+        Math.ceilDiv(groups * range.count, THREADS / mixTeam),
+        1,
+        THREADS,
+        sums,
+        referenceMean,
+        referenceVariance,
+        gamma,
+        beta,
+        mean,
+        variance,
+        coefficients,
+        Double.doubleToRawLongBits(weight),
+        Double.doubleToRawLongBits(epsilon),
+        groups,
+        range.first,
+        range.count,
+        features,
+        units,
+        mixTeam);
+  }
+
+  private static int mixTeam(int units) {
+    return Math.min(64, powerOfTwo(Math.ceilDiv(units, 4)));
+  }
+
+  void mixBackward(
+      Range range,
+      long sums,
+      long referenceMean,
+      long referenceVariance,
+      long gamma,
+      long coefficients,
+      long gradients,
+      double weight,
+      double epsilon) {
+    int mixTeam = mixTeam(unitsPerGroup);
+    kernels.launch(
+        "vbn_mix_backward_" + parameterType,
+        Math.ceilDiv(groups * range.count, THREADS / mixTeam),
+        1,
+        THREADS,
+        sums,
+        referenceMean,
+        referenceVariance,
+        gamma,
+        coefficients,
+        gradients,
+        Double.doubleToRawLongBits(weight),
+        Double.doubleToRawLongBits(epsilon),
+        groups,
+        range.first,
+        range.count,
+        features,
+        unitsPerGroup,
+        Double.doubleToRawLongBits((double) groupRows * after),
+        mixTeam);
+  }
+
+  void normalize(Range range, long x, long output, long coefficients) {
+    eachElement("vbn_normalize_", range, coefficients, x, output);
+  }
+
+  /** @param x 0 where the weight is */
+  void differentiate(Range range, long x, long upstream, long output, long coefficients) {
+    eachElement("vbn_differentiate_", range, coefficients, x, upstream, output);
+  }
+
+  private void eachElement(String kernel, Range range, long coefficients, long... tensors) {
+    long places = (long) range.count * after / pack;
+    int width = Math.min(THREADS, powerOfTwo(places));
+    long gridX = Math.ceilDiv(places, width);
+    int step = THREADS / width;
+    long wantedY = Math.clamp(ENOUGH_BLOCKS / gridX, 1, MOST_BLOCKS_ALONG_Y);
+    long rowsPerBlock = Math.max(step, Math.ceilDiv(Math.ceilDiv(rows, wantedY), step) * step);
+    long[] arguments = Arrays.copyOf(tensors, tensors.length + 10);
+    long[] numbers = {
+      coefficients,
+      rows,
+      groupRows,
+      rowsPerBlock,
+      range.first,
+      range.count,
+      features,
+      after,
+      width,
+      vector ? 1 : 0
+    };
+    System.arraycopy(numbers, 0, arguments, tensors.length, numbers.length);
+    kernels.launch(kernel + type, gridX, Math.ceilDiv(rows, rowsPerBlock), THREADS, arguments);
+  }
+
+  /** @param dMean 0 where the reference statistics get no gradient */
+  void sumGroups(long gradients, long dgamma, long dbeta, long dMean, long dVariance) {
+    kernels.launch(
+        "vbn_sum_groups_" + parameterType,
+        Math.ceilDiv(features, THREADS),
+        1,
+        THREADS,
+        gradients,
+        dgamma,
+        dbeta,
+        dMean,
+        dVariance,
+        groups,
+        features);
+  }
+
+  /** @param elements of one feature in the whole reference batch */
+  void referenceCoefficients(
+      long mean, long dMean, long dVariance, long coefficients, long elements) {
+    kernels.launch(
+        "vbn_reference_coefficients",
+        Math.ceilDiv(features, THREADS),
+        1,
+        THREADS,
+        mean,
+        dMean,
+        dVariance,
+        coefficients,
+        Double.doubleToRawLongBits((double) elements),
+        features);
+  }
+}

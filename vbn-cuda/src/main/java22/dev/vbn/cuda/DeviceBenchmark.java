@@ -1,0 +1,121 @@
+package dev.vbn.cuda;
+
+import dev.vbn.DType;
+import dev.vbn.Gradients;
+import dev.vbn.HostTensor;
+import dev.vbn.LiveOutput;
+import dev.vbn.ReferenceStatistics;
+import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
+import java.util.Arrays;
+import java.util.Random;
+
+/**
+ * Times forward and backward on a device, by its own clock, beside a copy on the device of the same
+ * tensor: both are bound by the bytes that they move.
+ *
+ * <pre>
+ *   java -cp vbn-api.jar:vbn-cuda.jar dev.vbn.cuda.DeviceBenchmark [N,C,L ...]
+ * </pre>
+ */
+final class DeviceBenchmark {
+  private static final long[][] SHAPES = {
+    {256, 64, 16384}, {64, 16, 8192}, {100, 64, 1024}, {100, 1024, 8}
+  };
+  private static final int WARM_UPS = 5;
+  private static final int SAMPLES = 31;
+
+  private final StreamBackend backend;
+
+  private DeviceBenchmark(StreamBackend backend) {
+    this.backend = backend;
+  }
+
+  /** Prints ratios, then milliseconds, of each shape: those named, or four that users have. */
+  public static void main(String[] arguments) {
+    long[][] shapes = arguments.length == 0
+        ? SHAPES
+        : Arrays.stream(arguments).map(DeviceBenchmark::shape).toArray(long[][]::new);
+    try (CudaBackend backend = new CudaProvider().open()) {
+      System.out.println(new CudaProvider().probe().description() + "; median of " + SAMPLES
+          + " after " + WARM_UPS + ", live-batch, float32");
+      for (long[] shape : shapes) {
+        new DeviceBenchmark((StreamBackend) backend).measure(shape);
+      }
+    }
+  }
+
+  private static long[] shape(String argument) {
+    long[] shape =
+        Arrays.stream(argument.split(",", -1)).mapToLong(Long::parseLong).toArray();
+    if (shape.length != 3) {
+      throw new IllegalArgumentException("shape is '" + argument + "'; expected N,C,L");
+    }
+    return shape;
+  }
+
+  private void measure(long[] shape) {
+    VbnConfig config = VbnConfig.of(Math.toIntExact(shape[1]));
+    try (CudaTensor x = normal(shape, 1);
+        CudaTensor upstream = normal(shape, 2);
+        CudaTensor output = backend.allocate(DType.FLOAT32, shape);
+        VirtualBatchNorm<CudaTensor> layer =
+            VirtualBatchNorm.initialized(backend, config, DType.FLOAT32, 3);
+        ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(upstream)) {
+      float copy = median(() -> backend.copy(x, output));
+      float forward = median(() -> release(layer.forward(x, statistics, output)));
+      float backward = median(() -> release(layer.backward(x, statistics, upstream)));
+      System.out.printf(
+          "%-18s forward %.2f times a copy; backward %.2f times, %.2f of the bytes it must move%n",
+          Arrays.toString(shape), forward / copy, backward / copy, backward / (1.5f * copy));
+      System.out.printf(
+          "%-18s copy %.4f ms (%.0f GB/s), forward %.4f ms, backward %.4f ms%n",
+          "", copy, 2e-6 * x.bytes() / copy, forward, backward);
+    }
+  }
+
+  /** Of the device's own times. */
+  private float median(Runnable work) {
+    for (int i = 0; i < WARM_UPS; i++) {
+      work.run();
+    }
+    float[] times = new float[SAMPLES];
+    for (int i = 0; i < SAMPLES; i++) {
+      times[i] = backend.milliseconds(work);
+    }
+    Arrays.sort(times);
+    return times[SAMPLES / 2];
+  }
+
+  /** The output is the supplied one. */
+  private static void release(LiveOutput<CudaTensor> live) {
+    live.statistics().moments().mean().close();
+    live.statistics().moments().variance().close();
+  }
+
+  private static void release(Gradients<CudaTensor> gradients) {
+    gradients.input().close();
+    gradients.gamma().close();
+    gradients.beta().close();
+  }
+
+  /** The same million values over and over: what a kernel takes does not depend on them. */
+  private CudaTensor normal(long[] shape, long seed) {
+    CudaTensor tensor = backend.allocate(DType.FLOAT32, shape);
+    Random random = new Random(seed);
+    float[] values = new float[(int) Math.min(1 << 20, tensor.size())];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = (float) random.nextGaussian();
+    }
+    try (CudaTensor block = backend.fromHost(HostTensor.of(values, values.length), DType.FLOAT32)) {
+      for (long start = 0; start < tensor.size(); start += values.length) {
+        long count = Math.min(values.length, tensor.size() - start);
+        try (CudaTensor part = backend.wrap(tensor.pointer() + 4 * start, DType.FLOAT32, count);
+            CudaTensor from = backend.wrap(block.pointer(), DType.FLOAT32, count)) {
+          backend.copy(from, part);
+        }
+      }
+    }
+    return tensor;
+  }
+}

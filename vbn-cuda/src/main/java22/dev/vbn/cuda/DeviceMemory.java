@@ -1,0 +1,66 @@
+package dev.vbn.cuda;
+
+/**
+ * Memory of one device for one stream: from a pool of this backend's own, in the stream's order,
+ * where the driver has pools; by itself otherwise. A pool of its own keeps what is freed for the next
+ * call, and leaves the settings of the device's pool to whoever shares the process.
+ */
+final class DeviceMemory {
+  private static final int POOLS_SUPPORTED = 115; // CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED
+
+  private final CudaDriver driver;
+  private final long stream;
+  private final long pool;
+
+  private DeviceMemory(CudaDriver driver, long stream, long pool) {
+    this.driver = driver;
+    this.stream = stream;
+    this.pool = pool;
+  }
+
+  static DeviceMemory of(CudaDriver driver, int device, int ordinal, long stream) {
+    boolean pools = driver.hasPools() && driver.attribute(device, POOLS_SUPPORTED) != 0;
+    return new DeviceMemory(driver, stream, pools ? driver.createPool(ordinal) : 0);
+  }
+
+  /**
+   * Address of new memory, for use in the stream; 0 for no bytes, which the driver refuses.
+   *
+   * @throws CudaOutOfMemoryException if there is no such room, also in what the pool has kept
+   */
+  long allocate(long bytes) {
+    if (bytes == 0) {
+      return 0;
+    }
+    if (pool == 0) {
+      return driver.allocate(bytes);
+    }
+    try {
+      return driver.allocateFromPool(pool, bytes, stream);
+    } catch (CudaOutOfMemoryException e) {
+      // What was freed in the stream is in the pool, in pieces that may be too small.
+      driver.synchronize(stream);
+      driver.trimPool(pool);
+      return driver.allocateFromPool(pool, bytes, stream);
+    }
+  }
+
+  /** Frees memory once the stream has come to here. */
+  void free(long pointer) {
+    if (pointer == 0) {
+      return;
+    }
+    if (pool == 0) {
+      driver.synchronize(stream);
+      driver.free(pointer);
+    } else {
+      driver.freeToPool(pointer, stream);
+    }
+  }
+
+  void close() {
+    if (pool != 0) {
+      driver.destroyPool(pool);
+    }
+  }
+}

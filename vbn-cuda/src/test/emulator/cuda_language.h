@@ -1,0 +1,15 @@
+// What vbn.cu needs of CUDA C++, for a C++ compiler; included before it. No NVIDIA header is needed.
+#pragma once
+#include <cmath>
+#include <cstddef>
+#include "device.h"
+
+#define __global__
+#define __device__
+#define __forceinline__ inline
+#define __launch_bounds__(threads)
+// All shared variables of the library lie together, so that the device can poison them before each block.
+#define __shared__ static __attribute__((section("emulated_shared"), aligned(16)))
+#define __syncthreads() emulated::barrier(__FILE__, __LINE__)
+#define threadIdx (emulated::running->thread)
+#define blockIdx (emulated::running->block)

@@ -1,0 +1,263 @@
+#include "device.h"
+#include <sys/mman.h>
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <vector>
+
+// Every thread is a fiber with a stack of its own, and gives way at barriers alone. What one order of threads hides,
+// such as a missing barrier, another shows: therefore the order is random, and the kernels are run with several seeds.
+
+// Begin and end of all __shared__ variables, given by the linker.
+extern char __start_emulated_shared[] __attribute__((weak));
+extern char __stop_emulated_shared[] __attribute__((weak));
+
+namespace emulated {
+
+const Coordinates* running;
+int fault;
+
+namespace {
+
+enum class State { READY, WAITING, DONE };
+
+struct Fiber {
+  void* stackPointer;
+  Coordinates at;
+  State state;
+  const char* file;
+  int line;
+};
+
+const size_t STACK = 64 * 1024;
+
+std::vector<Kernel>& kernels() {
+  static std::vector<Kernel> declared;
+  return declared;
+}
+
+std::vector<Fiber> fibers;
+Fiber* self;
+void* scheduler;
+const Kernel* current;
+void* const* currentArguments;
+
+} // namespace
+
+// Saves the registers that a callee must keep and the stack pointer, and continues where `to` was saved.
+extern "C" void vbn_emulator_switch(void** save, void* to);
+#if defined(__x86_64__)
+asm(R"(
+.text
+.globl vbn_emulator_switch
+.hidden vbn_emulator_switch
+.type vbn_emulator_switch,@function
+vbn_emulator_switch:
+  pushq %rbx
+  pushq %rbp
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbp
+  popq %rbx
+  ret
+)");
+
+namespace {
+void* freshStack(char* top, void (*entry)()) {
+  void** at = reinterpret_cast<void**>(top);
+  *--at = nullptr; // where the entry would return to; keeps the alignment that a call has
+  *--at = reinterpret_cast<void*>(entry);
+  for (int i = 0; i < 6; i++) {
+    *--at = nullptr;
+  }
+  return at;
+}
+} // namespace
+#elif defined(__aarch64__)
+asm(R"(
+.text
+.globl vbn_emulator_switch
+.hidden vbn_emulator_switch
+.type vbn_emulator_switch,@function
+vbn_emulator_switch:
+  sub sp, sp, #160
+  stp x19, x20, [sp, #0]
+  stp x21, x22, [sp, #16]
+  stp x23, x24, [sp, #32]
+  stp x25, x26, [sp, #48]
+  stp x27, x28, [sp, #64]
+  stp x29, x30, [sp, #80]
+  stp d8, d9, [sp, #96]
+  stp d10, d11, [sp, #112]
+  stp d12, d13, [sp, #128]
+  stp d14, d15, [sp, #144]
+  mov x2, sp
+  str x2, [x0]
+  mov sp, x1
+  ldp x19, x20, [sp, #0]
+  ldp x21, x22, [sp, #16]
+  ldp x23, x24, [sp, #32]
+  ldp x25, x26, [sp, #48]
+  ldp x27, x28, [sp, #64]
+  ldp x29, x30, [sp, #80]
+  ldp d8, d9, [sp, #96]
+  ldp d10, d11, [sp, #112]
+  ldp d12, d13, [sp, #128]
+  ldp d14, d15, [sp, #144]
+  add sp, sp, #160
+  ret
+)");
+
+namespace {
+void* freshStack(char* top, void (*entry)()) {
+  char* at = top - 160;
+  memset(at, 0, 160);
+  reinterpret_cast<void**>(at)[11] = reinterpret_cast<void*>(entry); // x30
+  return at;
+}
+} // namespace
+#else
+#error "no switch of fibers for this processor; x86-64 and 64-bit Arm have one"
+#endif
+
+void barrier(const char* file, int line) {
+  self->state = State::WAITING;
+  self->file = file;
+  self->line = line;
+  vbn_emulator_switch(&self->stackPointer, scheduler);
+}
+
+namespace {
+
+void threadMain() {
+  current->run(currentArguments);
+  self->state = State::DONE;
+  vbn_emulator_switch(&self->stackPointer, scheduler);
+  abort(); // nobody continues a thread that is done
+}
+
+// Stacks with a page below each that may not be touched.
+char* stacks(unsigned count) {
+  static char* pool = nullptr;
+  static unsigned held = 0;
+  if (held < count) {
+    if (pool != nullptr) {
+      munmap(pool, held * STACK);
+    }
+    void* memory = mmap(
+        nullptr, count * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+      abort();
+    }
+    pool = static_cast<char*>(memory);
+    held = count;
+    for (unsigned i = 0; i < count; i++) {
+      mprotect(pool + i * STACK, 4096, PROT_NONE);
+    }
+  }
+  return pool;
+}
+
+std::string place(const Fiber& fiber) {
+  const char* slash = strrchr(fiber.file, '/');
+  return std::string(slash == nullptr ? fiber.file : slash + 1) + ":" + std::to_string(fiber.line);
+}
+
+std::string name(const Coordinates& at) {
+  return "thread " + std::to_string(at.thread.x) + " of block (" + std::to_string(at.block.x) + ", "
+      + std::to_string(at.block.y) + ")";
+}
+
+// Lets the threads of a block run until all are done.
+std::string runBlock(std::mt19937_64& random, std::vector<unsigned>& order) {
+  for (;;) {
+    std::shuffle(order.begin(), order.end(), random);
+    for (unsigned i : order) {
+      if (fibers[i].state == State::READY) {
+        self = &fibers[i];
+        running = &self->at;
+        vbn_emulator_switch(&scheduler, self->stackPointer);
+      }
+    }
+    const Fiber* waiting = nullptr;
+    const Fiber* done = nullptr;
+    for (const Fiber& fiber : fibers) {
+      if (fiber.state == State::DONE) {
+        done = &fiber;
+      } else if (waiting == nullptr) {
+        waiting = &fiber;
+      } else if (waiting->line != fiber.line || waiting->file != fiber.file) {
+        return "divergent barriers: " + name(waiting->at) + " waits at " + place(*waiting) + ", " + name(fiber.at)
+            + " at " + place(fiber);
+      }
+    }
+    if (waiting == nullptr) {
+      return "";
+    }
+    if (done != nullptr) {
+      return name(waiting->at) + " waits at the barrier " + place(*waiting) + ", but " + name(done->at)
+          + " has returned";
+    }
+    for (Fiber& fiber : fibers) {
+      fiber.state = State::READY;
+    }
+  }
+}
+
+} // namespace
+
+void declare(const Kernel& kernel) { kernels().push_back(kernel); }
+
+const Kernel* find(const std::string& name) {
+  for (const Kernel& kernel : kernels()) {
+    if (name == kernel.name) {
+      return &kernel;
+    }
+  }
+  return nullptr;
+}
+
+std::string run(const Kernel& kernel, void* const* arguments, Index blocks, unsigned threads, uint64_t seed) {
+  current = &kernel;
+  currentArguments = arguments;
+  char* memory = stacks(threads);
+  fibers.resize(threads);
+  std::mt19937_64 random(seed);
+  std::vector<unsigned> order(threads);
+  for (unsigned i = 0; i < threads; i++) {
+    order[i] = i;
+  }
+  std::vector<uint64_t> blockOrder(static_cast<uint64_t>(blocks.x) * blocks.y * blocks.z);
+  for (uint64_t i = 0; i < blockOrder.size(); i++) {
+    blockOrder[i] = i;
+  }
+  std::shuffle(blockOrder.begin(), blockOrder.end(), random);
+  for (uint64_t block : blockOrder) {
+    if (__start_emulated_shared != nullptr) {
+      memset(__start_emulated_shared, 0xFF, __stop_emulated_shared - __start_emulated_shared);
+    }
+    Index at = {
+        static_cast<unsigned>(block % blocks.x),
+        static_cast<unsigned>(block / blocks.x % blocks.y),
+        static_cast<unsigned>(block / blocks.x / blocks.y)};
+    for (unsigned i = 0; i < threads; i++) {
+      fibers[i] = Fiber{freshStack(memory + (i + 1) * STACK, &threadMain), {{i, 0, 0}, at}, State::READY, "", 0};
+    }
+    std::string error = runBlock(random, order);
+    if (!error.empty()) {
+      return error;
+    }
+  }
+  return "";
+}
+
+} // namespace emulated

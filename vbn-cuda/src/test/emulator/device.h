@@ -1,0 +1,64 @@
+// The emulated device: runs a kernel's threads on the CPU, in random order, and says what they do wrong.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace emulated {
+
+struct Index {
+  unsigned x, y, z;
+};
+
+// Where a thread is in its grid.
+struct Coordinates {
+  Index thread, block;
+};
+
+extern const Coordinates* running;
+
+// Which of the faults that a test has put into the source is on; 0 for none.
+extern int fault;
+
+// Waits for all threads of the block.
+void barrier(const char* file, int line);
+
+struct Parameter {
+  unsigned bytes;
+  bool pointer;
+};
+
+// A kernel, as vbn.cu declares it. `run` is one thread of it.
+struct Kernel {
+  const char* name;
+  const Parameter* parameters;
+  int count;
+  void (*run)(void* const* arguments);
+};
+
+void declare(const Kernel& kernel);
+const Kernel* find(const std::string& name);
+
+// Runs a grid; the answer is empty, or what went wrong. The seed decides the order of blocks and threads.
+std::string run(const Kernel& kernel, void* const* arguments, Index blocks, unsigned threads, uint64_t seed);
+
+template <auto FUNCTION>
+struct Declaration;
+
+template <class... A, void (*FUNCTION)(A...)>
+struct Declaration<FUNCTION> {
+  static constexpr Parameter parameters[] = {{sizeof(A), std::is_pointer<A>::value}...};
+
+  template <size_t... I>
+  static void call(void* const* arguments, std::index_sequence<I...>) {
+    FUNCTION(*static_cast<A*>(arguments[I])...);
+  }
+
+  static void run(void* const* arguments) { call(arguments, std::index_sequence_for<A...>{}); }
+
+  explicit Declaration(const char* name) { declare(Kernel{name, parameters, sizeof...(A), &run}); }
+};
+
+} // namespace emulated

@@ -1,0 +1,983 @@
+// An emulated NVIDIA driver: the functions of libcuda.so.1 that the backend calls, over the emulated device. Stricter
+// than a driver: work waits in its stream until somebody waits for it, new memory holds NaN, and what is written beside
+// an allocation, or used after it was freed, is an error. Tests direct it by the functions vbn_emulator_* at the end.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <vector>
+#include "device.h"
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace {
+
+typedef int Status;
+typedef unsigned long long Address;
+
+enum : Status {
+  SUCCESS = 0,
+  INVALID_VALUE = 1,
+  OUT_OF_MEMORY = 2,
+  NOT_INITIALIZED = 3,
+  NO_DEVICE = 100,
+  INVALID_DEVICE = 101,
+  INVALID_IMAGE = 200,
+  INVALID_CONTEXT = 201,
+  INVALID_PTX = 218,
+  UNSUPPORTED_PTX_VERSION = 222,
+  INVALID_HANDLE = 400,
+  NOT_FOUND = 500,
+  NOT_READY = 600,
+  ILLEGAL_ADDRESS = 700,
+  LAUNCH_FAILED = 719,
+  NOT_PERMITTED = 800,
+  NOT_SUPPORTED = 801
+};
+
+struct Text {
+  Status status;
+  const char* name;
+  const char* words;
+};
+
+const Text TEXTS[] = {
+    {SUCCESS, "CUDA_SUCCESS", "no error"},
+    {INVALID_VALUE, "CUDA_ERROR_INVALID_VALUE", "invalid argument"},
+    {OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"},
+    {NOT_INITIALIZED, "CUDA_ERROR_NOT_INITIALIZED", "initialization error"},
+    {NO_DEVICE, "CUDA_ERROR_NO_DEVICE", "no CUDA-capable device is detected"},
+    {INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE", "invalid device ordinal"},
+    {INVALID_IMAGE, "CUDA_ERROR_INVALID_IMAGE", "device kernel image is invalid"},
+    {INVALID_CONTEXT, "CUDA_ERROR_INVALID_CONTEXT", "invalid device context"},
+    {INVALID_PTX, "CUDA_ERROR_INVALID_PTX", "a PTX JIT compilation failed"},
+    {UNSUPPORTED_PTX_VERSION,
+     "CUDA_ERROR_UNSUPPORTED_PTX_VERSION",
+     "the provided PTX was compiled with an unsupported toolchain."},
+    {INVALID_HANDLE, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"},
+    {NOT_FOUND, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
+    {NOT_READY, "CUDA_ERROR_NOT_READY", "device not ready"},
+    {ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"},
+    {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
+    {NOT_PERMITTED, "CUDA_ERROR_NOT_PERMITTED", "operation not permitted"},
+    {NOT_SUPPORTED, "CUDA_ERROR_NOT_SUPPORTED", "operation not supported"},
+};
+
+const int MOST_DEVICES = 8;
+const size_t RED_ZONE = 4096;
+const unsigned char POISON = 0xFF;
+
+// ---- What tests have asked for
+
+struct Controls {
+  uint64_t seed = 1;
+  long long memory = 4LL << 30;
+  int devices = 2;
+  int version = 13000;
+  bool pools = true;
+  std::map<std::string, std::pair<int, Status>> failures; // calls to come, the status
+};
+
+// One lock for all: the emulator is slow anyway, and races are not what it is to find in itself.
+std::recursive_mutex mutex;
+Controls controls;
+std::map<std::string, long long> calls;
+std::string lastWords; // of the last fault of a kernel
+bool initialized;
+
+// ---- Objects
+
+struct Stream;
+
+struct Context {
+  int device = 0;
+  int retained = 0;
+  Status sticky = SUCCESS;
+  long long used = 0;
+  std::unique_ptr<Stream> defaultStream;
+};
+
+struct Stream {
+  Context* context;
+  std::deque<std::function<Status()>> work;
+};
+
+struct Event {
+  Stream* stream = nullptr;
+  bool complete = false;
+  double milliseconds = 0;
+};
+
+struct Function {
+  const emulated::Kernel* kernel;
+};
+
+struct Module {
+  std::map<std::string, std::unique_ptr<Function>> functions;
+};
+
+struct Pool {
+  Context* context;
+};
+
+struct Allocation {
+  size_t size;
+  Context* context; // null for pinned memory of the host
+  char* base;
+  size_t total;
+};
+
+Context contexts[MOST_DEVICES];
+thread_local Context* current;
+std::set<Stream*> streams;
+std::set<Event*> events;
+std::set<Module*> modules;
+std::set<Function*> functions;
+std::set<Pool*> pools;
+std::map<uintptr_t, Allocation> allocations;
+
+Status fault(Status status, const std::string& words) {
+  lastWords = words;
+  return status;
+}
+
+// ---- Memory
+
+const Allocation* allocationAt(uintptr_t address, size_t bytes) {
+  auto next = allocations.upper_bound(address);
+  if (next == allocations.begin()) {
+    return nullptr;
+  }
+  --next;
+  return address + bytes <= next->first + next->second.size ? &next->second : nullptr;
+}
+
+bool onDevice(Address address, size_t bytes) {
+  const Allocation* allocation = allocationAt(address, bytes);
+  return allocation != nullptr && allocation->context == current;
+}
+
+void* allocate(size_t bytes, Context* context) {
+  size_t total = (bytes + 255) / 256 * 256 + 2 * RED_ZONE;
+  char* base = static_cast<char*>(aligned_alloc(256, total));
+  if (base == nullptr) {
+    return nullptr;
+  }
+  memset(base, POISON, total);
+  allocations[reinterpret_cast<uintptr_t>(base + RED_ZONE)] = Allocation{bytes, context, base, total};
+  if (context != nullptr) {
+    context->used += static_cast<long long>(bytes);
+  }
+  return base + RED_ZONE;
+}
+
+void release(std::map<uintptr_t, Allocation>::iterator at) {
+  if (at->second.context != nullptr) {
+    at->second.context->used -= static_cast<long long>(at->second.size);
+  }
+  free(at->second.base);
+  allocations.erase(at);
+}
+
+// What was written outside of every allocation; empty if nothing was.
+std::string damage() {
+  for (const auto& entry : allocations) {
+    const Allocation& allocation = entry.second;
+    for (size_t i = 0; i < allocation.total; i++) {
+      if (i == RED_ZONE) {
+        i += allocation.size;
+      }
+      if (static_cast<unsigned char>(allocation.base[i]) != POISON) {
+        return std::to_string(
+                   i < RED_ZONE ? RED_ZONE - i : i - RED_ZONE - allocation.size + 1)
+            + (i < RED_ZONE ? " bytes before" : " bytes behind") + " an allocation of "
+            + std::to_string(allocation.size) + " bytes were written";
+      }
+    }
+  }
+  return "";
+}
+
+// ---- Streams
+
+Stream* streamOf(Stream* given) { return given == nullptr ? current->defaultStream.get() : given; }
+
+bool known(Stream* stream) { return stream == nullptr || streams.count(stream) != 0; }
+
+Status finish(Stream* stream) {
+  while (!stream->work.empty()) {
+    std::function<Status()> next = stream->work.front();
+    stream->work.pop_front();
+    // As on a device, later work of a broken context is not done; memory is still given back.
+    Status status = next();
+    if (status != SUCCESS && stream->context->sticky == SUCCESS) {
+      stream->context->sticky = status;
+    }
+  }
+  return stream->context->sticky;
+}
+
+Status finishAll(Context* context) {
+  finish(context->defaultStream.get());
+  for (Stream* stream : std::vector<Stream*>(streams.begin(), streams.end())) {
+    if (stream->context == context) {
+      finish(stream);
+    }
+  }
+  return context->sticky;
+}
+
+Status enqueue(Stream* given, std::function<Status()> work) {
+  if (!known(given)) {
+    return INVALID_HANDLE;
+  }
+  Stream* stream = streamOf(given);
+  if (stream->context != current) {
+    return INVALID_HANDLE;
+  }
+  stream->work.push_back(std::move(work));
+  return SUCCESS;
+}
+
+double now() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// ---- Entry of every function: counts the call, and fails it where a test asked for that.
+
+Status enter(const char* name) {
+  calls[name]++;
+  auto failure = controls.failures.find(name);
+  if (failure == controls.failures.end() || --failure->second.first > 0) {
+    return SUCCESS;
+  }
+  Status status = failure->second.second;
+  controls.failures.erase(failure);
+  if (status >= ILLEGAL_ADDRESS && status <= LAUNCH_FAILED && current != nullptr) {
+    current->sticky = status;
+  }
+  return status;
+}
+
+Status enterContext(const char* name) {
+  Status status = enter(name);
+  if (status != SUCCESS) {
+    return status;
+  }
+  if (!initialized) {
+    return NOT_INITIALIZED;
+  }
+  if (current == nullptr || current->retained == 0) {
+    return INVALID_CONTEXT;
+  }
+  return current->sticky;
+}
+
+#define LOCK std::lock_guard<std::recursive_mutex> locked(mutex)
+#define RETURN_UNLESS_SUCCESS(call) \
+  do { \
+    Status entered = (call); \
+    if (entered != SUCCESS) { \
+      return entered; \
+    } \
+  } while (0)
+#define ENTER \
+  LOCK; \
+  RETURN_UNLESS_SUCCESS(enter(__func__))
+#define ENTER_INITIALIZED \
+  ENTER; \
+  if (!initialized) { \
+    return NOT_INITIALIZED; \
+  }
+#define ENTER_CONTEXT \
+  LOCK; \
+  RETURN_UNLESS_SUCCESS(enterContext(__func__))
+
+void forgetEverything() {
+  while (!allocations.empty()) {
+    release(allocations.begin());
+  }
+  for (Stream* stream : streams) {
+    delete stream;
+  }
+  for (Event* event : events) {
+    delete event;
+  }
+  for (Module* module : modules) {
+    delete module;
+  }
+  for (Pool* pool : pools) {
+    delete pool;
+  }
+  streams.clear();
+  events.clear();
+  modules.clear();
+  functions.clear();
+  pools.clear();
+  for (Context& context : contexts) {
+    context.retained = 0;
+    context.sticky = SUCCESS;
+    context.used = 0;
+    context.defaultStream.reset();
+  }
+  initialized = false;
+}
+
+// Memory that is waiting in a stream to be freed serves before there is said to be none.
+void* allocateOnDevice(size_t bytes) {
+  if (current->used + static_cast<long long>(bytes) > controls.memory) {
+    finishAll(current);
+  }
+  return current->used + static_cast<long long>(bytes) > controls.memory ? nullptr : allocate(bytes, current);
+}
+
+} // namespace
+
+// ---- The driver's functions
+
+EXPORT Status cuInit(unsigned flags) {
+  ENTER;
+  if (flags != 0) {
+    return INVALID_VALUE;
+  }
+  if (controls.devices == 0) {
+    return NO_DEVICE;
+  }
+  initialized = true;
+  return SUCCESS;
+}
+
+EXPORT Status cuDriverGetVersion(int* version) {
+  ENTER;
+  *version = controls.version;
+  return SUCCESS;
+}
+
+EXPORT Status cuDeviceGetCount(int* count) {
+  ENTER_INITIALIZED;
+  *count = controls.devices;
+  return SUCCESS;
+}
+
+EXPORT Status cuDeviceGet(int* device, int ordinal) {
+  ENTER_INITIALIZED;
+  if (ordinal < 0 || ordinal >= controls.devices) {
+    return INVALID_DEVICE;
+  }
+  *device = ordinal;
+  return SUCCESS;
+}
+
+EXPORT Status cuDeviceGetName(char* name, int length, int device) {
+  ENTER_INITIALIZED;
+  snprintf(name, length, "emulated CUDA device %d (CPU)", device);
+  return SUCCESS;
+}
+
+EXPORT Status cuDeviceGetAttribute(int* value, int attribute, int device) {
+  ENTER_INITIALIZED;
+  if (device < 0 || device >= controls.devices) {
+    return INVALID_DEVICE;
+  }
+  switch (attribute) {
+    case 16: // multiprocessors
+      *value = 2;
+      return SUCCESS;
+    case 38: // bytes of second-level cache: few, so that small batches are already cut into ranges
+      *value = 64 << 10;
+      return SUCCESS;
+    case 75: // compute capability
+      *value = 7;
+      return SUCCESS;
+    case 76:
+      *value = 5;
+      return SUCCESS;
+    case 115:
+      *value = controls.pools ? 1 : 0;
+      return SUCCESS;
+    default:
+      return INVALID_VALUE;
+  }
+}
+
+EXPORT Status cuDevicePrimaryCtxRetain(Context** context, int device) {
+  ENTER_INITIALIZED;
+  if (device < 0 || device >= controls.devices) {
+    return INVALID_DEVICE;
+  }
+  Context& primary = contexts[device];
+  if (primary.retained++ == 0) {
+    primary.device = device;
+    primary.sticky = SUCCESS;
+    primary.defaultStream.reset(new Stream{&primary, {}});
+  }
+  *context = &primary;
+  return SUCCESS;
+}
+
+EXPORT Status cuDevicePrimaryCtxRelease_v2(int device) {
+  ENTER_INITIALIZED;
+  if (device < 0 || device >= controls.devices) {
+    return INVALID_DEVICE;
+  }
+  Context& primary = contexts[device];
+  if (primary.retained == 0) {
+    return INVALID_CONTEXT;
+  }
+  finishAll(&primary);
+  primary.retained--;
+  return SUCCESS;
+}
+
+EXPORT Status cuCtxGetCurrent(Context** context) {
+  ENTER_INITIALIZED;
+  *context = current;
+  return SUCCESS;
+}
+
+EXPORT Status cuCtxSetCurrent(Context* context) {
+  ENTER_INITIALIZED;
+  bool real = context == nullptr || (context >= contexts && context < contexts + MOST_DEVICES);
+  if (!real || (context != nullptr && context->retained == 0)) {
+    return INVALID_CONTEXT;
+  }
+  current = context;
+  return SUCCESS;
+}
+
+EXPORT Status cuMemGetInfo_v2(size_t* available, size_t* total) {
+  ENTER_CONTEXT;
+  *total = static_cast<size_t>(controls.memory);
+  *available = static_cast<size_t>(std::max(0LL, controls.memory - current->used));
+  return SUCCESS;
+}
+
+EXPORT Status cuMemAlloc_v2(Address* address, size_t bytes) {
+  ENTER_CONTEXT;
+  if (bytes == 0) {
+    return INVALID_VALUE;
+  }
+  void* memory = allocateOnDevice(bytes);
+  *address = reinterpret_cast<Address>(memory);
+  return memory == nullptr ? OUT_OF_MEMORY : SUCCESS;
+}
+
+EXPORT Status cuMemFree_v2(Address address) {
+  ENTER_CONTEXT;
+  auto at = allocations.find(address);
+  if (at == allocations.end() || at->second.context != current) {
+    return INVALID_VALUE;
+  }
+  RETURN_UNLESS_SUCCESS(finishAll(current));
+  release(at);
+  return SUCCESS;
+}
+
+EXPORT Status cuMemHostAlloc(void** memory, size_t bytes, unsigned) {
+  ENTER_CONTEXT;
+  if (bytes == 0) {
+    return INVALID_VALUE;
+  }
+  *memory = allocate(bytes, nullptr);
+  return *memory == nullptr ? OUT_OF_MEMORY : SUCCESS;
+}
+
+EXPORT Status cuMemFreeHost(void* memory) {
+  ENTER_CONTEXT;
+  auto at = allocations.find(reinterpret_cast<uintptr_t>(memory));
+  if (at == allocations.end() || at->second.context != nullptr) {
+    return INVALID_VALUE;
+  }
+  RETURN_UNLESS_SUCCESS(finishAll(current));
+  release(at);
+  return SUCCESS;
+}
+
+EXPORT Status cuMemPoolCreate(Pool** pool, const int* properties) {
+  ENTER_CONTEXT;
+  if (!controls.pools) {
+    return NOT_SUPPORTED;
+  }
+  // CUmemPoolProps: allocation type, handle types, location type, location id.
+  if (properties[0] != 1 || properties[2] != 1 || properties[3] < 0 || properties[3] >= controls.devices) {
+    return INVALID_VALUE;
+  }
+  *pool = new Pool{&contexts[properties[3]]};
+  pools.insert(*pool);
+  return SUCCESS;
+}
+
+EXPORT Status cuMemPoolDestroy(Pool* pool) {
+  ENTER_CONTEXT;
+  if (pools.erase(pool) == 0) {
+    return INVALID_HANDLE;
+  }
+  delete pool;
+  return SUCCESS;
+}
+
+EXPORT Status cuMemPoolSetAttribute(Pool* pool, int attribute, const void* value) {
+  ENTER_CONTEXT;
+  if (pools.count(pool) == 0) {
+    return INVALID_HANDLE;
+  }
+  return attribute >= 1 && attribute <= 8 && value != nullptr ? SUCCESS : INVALID_VALUE;
+}
+
+EXPORT Status cuMemPoolTrimTo(Pool* pool, size_t) {
+  ENTER_CONTEXT;
+  return pools.count(pool) == 0 ? INVALID_HANDLE : SUCCESS;
+}
+
+EXPORT Status cuMemAllocFromPoolAsync(Address* address, size_t bytes, Pool* pool, Stream* stream) {
+  ENTER_CONTEXT;
+  if (bytes == 0) {
+    return INVALID_VALUE;
+  }
+  if (pools.count(pool) == 0 || pool->context != current || !known(stream)) {
+    return INVALID_HANDLE;
+  }
+  void* memory = allocateOnDevice(bytes);
+  *address = reinterpret_cast<Address>(memory);
+  return memory == nullptr ? OUT_OF_MEMORY : SUCCESS;
+}
+
+EXPORT Status cuMemFreeAsync(Address address, Stream* stream) {
+  ENTER_CONTEXT;
+  auto at = allocations.find(address);
+  if (at == allocations.end() || at->second.context != current) {
+    return INVALID_VALUE;
+  }
+  return enqueue(stream, [address]() -> Status {
+    auto found = allocations.find(address);
+    if (found == allocations.end()) {
+      return fault(ILLEGAL_ADDRESS, "memory was freed twice");
+    }
+    release(found);
+    return SUCCESS;
+  });
+}
+
+EXPORT Status cuPointerGetAttribute(void* value, int attribute, Address address) {
+  ENTER_INITIALIZED;
+  const Allocation* allocation = allocationAt(address, 1);
+  if (attribute != 9 || allocation == nullptr || allocation->context == nullptr) {
+    return INVALID_VALUE;
+  }
+  *static_cast<int*>(value) = allocation->context->device;
+  return SUCCESS;
+}
+
+EXPORT Status cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t bytes, Stream* stream) {
+  ENTER_CONTEXT;
+  if (!onDevice(to, bytes)) {
+    return INVALID_VALUE;
+  }
+  // Pinned memory is read when the copy is done, other memory at once.
+  std::shared_ptr<std::vector<char>> staged;
+  if (allocationAt(reinterpret_cast<uintptr_t>(from), bytes) == nullptr) {
+    const char* bytesOfHost = static_cast<const char*>(from);
+    staged = std::make_shared<std::vector<char>>(bytesOfHost, bytesOfHost + bytes);
+  }
+  return enqueue(stream, [=]() -> Status {
+    if (allocationAt(to, bytes) == nullptr) {
+      return fault(ILLEGAL_ADDRESS, "a copy to memory that has been freed");
+    }
+    memcpy(reinterpret_cast<void*>(to), staged ? staged->data() : from, bytes);
+    return SUCCESS;
+  });
+}
+
+EXPORT Status cuMemcpyDtoHAsync_v2(void* to, Address from, size_t bytes, Stream* stream) {
+  ENTER_CONTEXT;
+  if (!onDevice(from, bytes)) {
+    return INVALID_VALUE;
+  }
+  RETURN_UNLESS_SUCCESS(enqueue(stream, [=]() -> Status {
+    if (allocationAt(from, bytes) == nullptr) {
+      return fault(ILLEGAL_ADDRESS, "a copy of memory that has been freed");
+    }
+    memcpy(to, reinterpret_cast<const void*>(from), bytes);
+    return SUCCESS;
+  }));
+  // Into memory that is not pinned the copy is done when the call returns.
+  bool pinned = allocationAt(reinterpret_cast<uintptr_t>(to), bytes) != nullptr;
+  return pinned ? SUCCESS : finish(streamOf(stream));
+}
+
+EXPORT Status cuMemcpyDtoDAsync_v2(Address to, Address from, size_t bytes, Stream* stream) {
+  ENTER_CONTEXT;
+  if (!onDevice(to, bytes) || !onDevice(from, bytes)) {
+    return INVALID_VALUE;
+  }
+  return enqueue(stream, [=]() -> Status {
+    if (allocationAt(to, bytes) == nullptr || allocationAt(from, bytes) == nullptr) {
+      return fault(ILLEGAL_ADDRESS, "a copy between memory that has been freed");
+    }
+    memmove(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes);
+    return SUCCESS;
+  });
+}
+
+EXPORT Status cuStreamCreate(Stream** stream, unsigned) {
+  ENTER_CONTEXT;
+  *stream = new Stream{current, {}};
+  streams.insert(*stream);
+  return SUCCESS;
+}
+
+EXPORT Status cuStreamDestroy_v2(Stream* stream) {
+  ENTER_CONTEXT;
+  if (streams.count(stream) == 0) {
+    return INVALID_HANDLE;
+  }
+  Status status = finish(stream);
+  streams.erase(stream);
+  delete stream;
+  return status;
+}
+
+EXPORT Status cuStreamSynchronize(Stream* stream) {
+  ENTER_CONTEXT;
+  return known(stream) ? finish(streamOf(stream)) : INVALID_HANDLE;
+}
+
+EXPORT Status cuStreamGetCtx(Stream* stream, Context** context) {
+  ENTER_CONTEXT;
+  if (!known(stream)) {
+    return INVALID_HANDLE;
+  }
+  *context = streamOf(stream)->context;
+  return SUCCESS;
+}
+
+EXPORT Status cuEventCreate(Event** event, unsigned) {
+  ENTER_CONTEXT;
+  *event = new Event;
+  events.insert(*event);
+  return SUCCESS;
+}
+
+EXPORT Status cuEventDestroy_v2(Event* event) {
+  ENTER_CONTEXT;
+  if (events.count(event) == 0) {
+    return INVALID_HANDLE;
+  }
+  Status status = finishAll(current); // the record may wait in a stream
+  events.erase(event);
+  delete event;
+  return status;
+}
+
+EXPORT Status cuEventRecord(Event* event, Stream* stream) {
+  ENTER_CONTEXT;
+  if (events.count(event) == 0 || !known(stream)) {
+    return INVALID_HANDLE;
+  }
+  event->stream = streamOf(stream);
+  event->complete = false;
+  return enqueue(stream, [event]() -> Status {
+    event->milliseconds = now();
+    event->complete = true;
+    return SUCCESS;
+  });
+}
+
+EXPORT Status cuEventSynchronize(Event* event) {
+  ENTER_CONTEXT;
+  if (events.count(event) == 0) {
+    return INVALID_HANDLE;
+  }
+  return event->stream == nullptr || event->complete ? SUCCESS : finish(event->stream);
+}
+
+EXPORT Status cuEventElapsedTime(float* milliseconds, Event* start, Event* end) {
+  ENTER_CONTEXT;
+  if (events.count(start) == 0 || events.count(end) == 0) {
+    return INVALID_HANDLE;
+  }
+  if (!start->complete || !end->complete) {
+    return NOT_READY;
+  }
+  *milliseconds = static_cast<float>(end->milliseconds - start->milliseconds);
+  return SUCCESS;
+}
+
+// ---- Modules: PTX is not run, but its header and its entries have to fit the driver and the compiled kernels.
+
+namespace {
+
+// The newest PTX that a driver of a CUDA version takes.
+int newestPtx(int version) {
+  int major = version / 1000;
+  int minor = version % 1000 / 10;
+  return major <= 10 ? 63 + minor : major == 11 ? 70 + minor : (major - 4) * 10 + minor;
+}
+
+// Bytes of each parameter of an entry: ".param .u64 name," and ".param .align 8 .b8 name[16]" alike start so.
+std::vector<unsigned> parametersOf(const std::string& ptx, size_t from, size_t to) {
+  std::vector<unsigned> bytes;
+  for (size_t at = ptx.find(".param .", from); at != std::string::npos && at < to; at = ptx.find(".param .", at + 1)) {
+    bytes.push_back(static_cast<unsigned>(atoi(ptx.c_str() + at + strlen(".param .") + 1)) / 8);
+  }
+  return bytes;
+}
+
+std::string differs(const emulated::Kernel& kernel, const std::vector<unsigned>& bytes) {
+  bool same = static_cast<int>(bytes.size()) == kernel.count;
+  for (int i = 0; same && i < kernel.count; i++) {
+    same = bytes[i] == kernel.parameters[i].bytes;
+  }
+  return same ? "" : std::string("parameters of ") + kernel.name + " differ between PTX and source";
+}
+
+} // namespace
+
+EXPORT Status cuModuleLoadDataEx(
+    Module** module, const void* image, unsigned options, const int* keys, void* const* values) {
+  ENTER_CONTEXT;
+  char* log = nullptr;
+  size_t logBytes = 0;
+  for (unsigned i = 0; i < options; i++) {
+    if (keys[i] == 5) {
+      log = static_cast<char*>(values[i]);
+    } else if (keys[i] == 6) {
+      logBytes = reinterpret_cast<size_t>(values[i]);
+    }
+  }
+  auto refuse = [&](Status status, const std::string& words) {
+    if (log != nullptr && logBytes > 0) {
+      snprintf(log, logBytes, "%s", words.c_str());
+    }
+    return fault(status, words);
+  };
+  std::string ptx(static_cast<const char*>(image));
+  int major = 0;
+  int minor = 0;
+  int target = 0;
+  size_t header = ptx.find(".version ");
+  if (header == std::string::npos || sscanf(ptx.c_str() + header, ".version %d.%d", &major, &minor) != 2) {
+    return refuse(INVALID_IMAGE, "the image is no PTX: it has no .version");
+  }
+  if (major * 10 + minor > newestPtx(controls.version)) {
+    return refuse(
+        UNSUPPORTED_PTX_VERSION,
+        "Unsupported .version " + std::to_string(major) + "." + std::to_string(minor));
+  }
+  header = ptx.find(".target sm_");
+  if (header == std::string::npos || sscanf(ptx.c_str() + header, ".target sm_%d", &target) != 1 || target > 75) {
+    return refuse(INVALID_PTX, "the PTX is for no device of compute capability 7.5");
+  }
+  std::unique_ptr<Module> loaded(new Module);
+  const std::string entry = ".visible .entry ";
+  for (size_t at = ptx.find(entry); at != std::string::npos; at = ptx.find(entry, at)) {
+    at += entry.size();
+    size_t open = ptx.find('(', at);
+    size_t close = ptx.find(')', at);
+    std::string name = ptx.substr(at, open - at);
+    const emulated::Kernel* kernel = emulated::find(name);
+    if (kernel == nullptr) {
+      return refuse(INVALID_PTX, "the PTX has an entry " + name + ", the source has none");
+    }
+    std::string difference = differs(*kernel, parametersOf(ptx, open, close));
+    if (!difference.empty()) {
+      return refuse(INVALID_PTX, difference);
+    }
+    loaded->functions[name].reset(new Function{kernel});
+  }
+  for (auto& function : loaded->functions) {
+    functions.insert(function.second.get());
+  }
+  modules.insert(loaded.get());
+  *module = loaded.release();
+  return SUCCESS;
+}
+
+EXPORT Status cuModuleUnload(Module* module) {
+  ENTER_CONTEXT;
+  if (modules.erase(module) == 0) {
+    return INVALID_HANDLE;
+  }
+  Status status = finishAll(current);
+  for (auto& function : module->functions) {
+    functions.erase(function.second.get());
+  }
+  delete module;
+  return status;
+}
+
+EXPORT Status cuModuleGetFunction(Function** function, Module* module, const char* name) {
+  ENTER_CONTEXT;
+  if (modules.count(module) == 0) {
+    return INVALID_HANDLE;
+  }
+  auto found = module->functions.find(name);
+  if (found == module->functions.end()) {
+    return NOT_FOUND;
+  }
+  *function = found->second.get();
+  return SUCCESS;
+}
+
+EXPORT Status cuLaunchKernel(
+    Function* function,
+    unsigned gridX,
+    unsigned gridY,
+    unsigned gridZ,
+    unsigned blockX,
+    unsigned blockY,
+    unsigned blockZ,
+    unsigned sharedBytes,
+    Stream* stream,
+    void** parameters,
+    void** extra) {
+  ENTER_CONTEXT;
+  if (functions.count(function) == 0) {
+    return INVALID_HANDLE;
+  }
+  if (gridX < 1 || gridX > 0x7fffffffu || gridY < 1 || gridY > 65535 || gridZ != 1 || blockX < 1 || blockX > 1024
+      || blockY != 1 || blockZ != 1) {
+    return INVALID_VALUE;
+  }
+  if (sharedBytes != 0 || extra != nullptr) {
+    return NOT_SUPPORTED;
+  }
+  const emulated::Kernel* kernel = function->kernel;
+  auto arguments = std::make_shared<std::vector<uint64_t>>(kernel->count);
+  for (int i = 0; i < kernel->count; i++) {
+    if (parameters[i] == nullptr) {
+      return INVALID_VALUE;
+    }
+    memcpy(&(*arguments)[i], parameters[i], kernel->parameters[i].bytes);
+  }
+  Context* context = current;
+  return enqueue(stream, [=]() -> Status {
+    std::vector<void*> pointers;
+    for (int i = 0; i < kernel->count; i++) {
+      uint64_t& value = (*arguments)[i];
+      if (kernel->parameters[i].pointer && value != 0) {
+        const Allocation* allocation = allocationAt(value, 1);
+        if (allocation == nullptr || allocation->context != context) {
+          return fault(
+              ILLEGAL_ADDRESS,
+              std::string(kernel->name) + ": argument " + std::to_string(i) + " is no memory of the device");
+        }
+      }
+      pointers.push_back(&value);
+    }
+    std::string error =
+        emulated::run(*kernel, pointers.data(), {gridX, gridY, gridZ}, blockX, controls.seed++);
+    if (!error.empty()) {
+      return fault(LAUNCH_FAILED, std::string(kernel->name) + ": " + error);
+    }
+    error = damage();
+    return error.empty() ? SUCCESS : fault(ILLEGAL_ADDRESS, std::string(kernel->name) + ": " + error);
+  });
+}
+
+EXPORT Status cuGetErrorName(Status status, const char** name) {
+  for (const Text& text : TEXTS) {
+    if (text.status == status) {
+      *name = text.name;
+      return SUCCESS;
+    }
+  }
+  *name = nullptr;
+  return INVALID_VALUE;
+}
+
+// Where a kernel went wrong, its own words are more help than the driver's.
+EXPORT Status cuGetErrorString(Status status, const char** words) {
+  LOCK;
+  if ((status == ILLEGAL_ADDRESS || status == LAUNCH_FAILED || status == INVALID_PTX) && !lastWords.empty()) {
+    *words = lastWords.c_str();
+    return SUCCESS;
+  }
+  for (const Text& text : TEXTS) {
+    if (text.status == status) {
+      *words = text.words;
+      return SUCCESS;
+    }
+  }
+  *words = nullptr;
+  return INVALID_VALUE;
+}
+
+// ---- For tests
+
+// Everything as in a fresh process.
+EXPORT void vbn_emulator_reset() {
+  LOCK;
+  forgetEverything();
+  emulated::fault = 0;
+  controls = Controls();
+  calls.clear();
+  lastWords.clear();
+}
+
+// Order of the threads of later launches.
+EXPORT void vbn_emulator_seed(uint64_t seed) {
+  LOCK;
+  controls.seed = seed;
+}
+
+// The nth call of a function from now returns a status, once. A sticky one stays until all contexts are released.
+EXPORT void vbn_emulator_fail(const char* function, int nth, int status) {
+  LOCK;
+  controls.failures[function] = {nth, status};
+}
+
+// Calls of a function since the last reset.
+EXPORT long long vbn_emulator_calls(const char* function) {
+  LOCK;
+  auto found = calls.find(function);
+  return found == calls.end() ? 0 : found->second;
+}
+
+// Turns on one of the faults in the source; 0 none.
+EXPORT void vbn_emulator_fault(int number) {
+  LOCK;
+  emulated::fault = number;
+}
+
+// Memory of each device, in bytes.
+EXPORT void vbn_emulator_memory(long long bytes) {
+  LOCK;
+  controls.memory = bytes;
+}
+
+EXPORT void vbn_emulator_devices(int count) {
+  LOCK;
+  controls.devices = std::min(count, MOST_DEVICES);
+}
+
+EXPORT void vbn_emulator_version(int version) {
+  LOCK;
+  controls.version = version;
+}
+
+EXPORT void vbn_emulator_pools(int available) {
+  LOCK;
+  controls.pools = available != 0;
+}
+
+// Everything that is allocated, created or retained.
+EXPORT long long vbn_emulator_live() {
+  LOCK;
+  long long live = 0;
+  for (Context& context : contexts) {
+    if (context.retained > 0) {
+      finishAll(&context); // memory may be waiting to be freed
+    }
+    live += context.retained;
+  }
+  return live + static_cast<long long>(
+                    allocations.size() + streams.size() + events.size() + modules.size() + pools.size());
+}

@@ -1,0 +1,21 @@
+// The kernels, compiled for the CPU from the source that nvcc compiles.
+#include "cuda_language.h"
+#include "vbn.cu"
+
+#define DECLARE(kernel) static const emulated::Declaration<&kernel> declared_##kernel(#kernel);
+#define DECLARE_BATCH_KERNELS(type) \
+  DECLARE(vbn_sums_##type) \
+  DECLARE(vbn_normalize_##type) \
+  DECLARE(vbn_differentiate_##type)
+#define DECLARE_PARAMETER_KERNELS(type) \
+  DECLARE(vbn_mix_forward_##type) \
+  DECLARE(vbn_mix_backward_##type) \
+  DECLARE(vbn_sum_groups_##type)
+
+DECLARE_BATCH_KERNELS(float32)
+DECLARE_BATCH_KERNELS(float64)
+DECLARE_BATCH_KERNELS(float16)
+DECLARE_BATCH_KERNELS(bfloat16)
+DECLARE_PARAMETER_KERNELS(float32)
+DECLARE_PARAMETER_KERNELS(float64)
+DECLARE(vbn_reference_coefficients)

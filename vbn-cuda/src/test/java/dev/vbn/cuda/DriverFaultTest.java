@@ -1,0 +1,203 @@
+package dev.vbn.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.vbn.spi.Availability;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledForJreRange;
+import org.junit.jupiter.api.condition.JRE;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Each call of the driver fails in turn: it is reported as what it is, and nothing is left allocated. */
+@EnabledForJreRange(min = JRE.JAVA_22)
+class DriverFaultTest {
+  private static final int NOT_PERMITTED = 800; // a failure that no call here has a case for
+
+  /** What {@link Work} needs with pools, but for what only runs short of memory. */
+  private static final List<String> CALLS = List.of(
+      "cuInit",
+      "cuDriverGetVersion",
+      "cuDeviceGetCount",
+      "cuDeviceGet",
+      "cuDeviceGetAttribute",
+      "cuDevicePrimaryCtxRetain",
+      "cuDevicePrimaryCtxRelease_v2",
+      "cuCtxGetCurrent",
+      "cuCtxSetCurrent",
+      "cuModuleLoadDataEx",
+      "cuModuleUnload",
+      "cuModuleGetFunction",
+      "cuMemHostAlloc",
+      "cuMemFreeHost",
+      "cuMemcpyHtoDAsync_v2",
+      "cuMemcpyDtoHAsync_v2",
+      "cuStreamCreate",
+      "cuStreamDestroy_v2",
+      "cuStreamSynchronize",
+      "cuEventCreate",
+      "cuEventDestroy_v2",
+      "cuEventRecord",
+      "cuEventSynchronize",
+      "cuLaunchKernel");
+
+  private static final List<String> POOL_CALLS = List.of(
+      "cuMemPoolCreate",
+      "cuMemPoolDestroy",
+      "cuMemPoolSetAttribute",
+      "cuMemAllocFromPoolAsync",
+      "cuMemFreeAsync");
+
+  private static final List<String> CALLS_WITHOUT_POOLS = List.of("cuMemAlloc_v2", "cuMemFree_v2");
+
+  /** Those that fail with something left that nothing else can free. */
+  private static final Set<String> ENDS = Set.of(
+      "cuDevicePrimaryCtxRelease_v2",
+      "cuModuleUnload",
+      "cuMemFreeHost",
+      "cuStreamDestroy_v2",
+      "cuEventDestroy_v2",
+      "cuMemPoolDestroy");
+
+  private Emulator.Controls emulator;
+
+  @BeforeEach
+  void startFresh() {
+    emulator = Emulator.controls();
+  }
+
+  @AfterEach
+  void leaveFresh() {
+    if (emulator != null) {
+      emulator.reset();
+    }
+  }
+
+  @Test
+  void nothingIsLeftWhereNothingFails() {
+    Work.openDoAndClose();
+    assertEquals(0, emulator.live(), "allocated, created or retained");
+  }
+
+  static Stream<String> callsWithPools() {
+    return Stream.concat(CALLS.stream(), POOL_CALLS.stream());
+  }
+
+  static Stream<String> callsWithoutPools() {
+    return Stream.concat(CALLS.stream(), CALLS_WITHOUT_POOLS.stream());
+  }
+
+  @ParameterizedTest
+  @MethodSource("callsWithPools")
+  void everyCallOfAFunctionFailsInTurn(String function) {
+    failEachInTurn(function);
+  }
+
+  @ParameterizedTest
+  @MethodSource("callsWithoutPools")
+  void everyCallOfAFunctionFailsInTurnWithoutPools(String function) {
+    emulator.pools(false);
+    failEachInTurn(function);
+  }
+
+  private void failEachInTurn(String function) {
+    long before = emulator.calls(function);
+    workInAnotherThread();
+    long count = emulator.calls(function) - before;
+    assertTrue(
+        count > 0, () -> function + " is not called; expected the test to be about something");
+    for (int nth = 1; nth <= count; nth++) {
+      String which = "call " + nth + " of " + function;
+      emulator.fail(function, nth, NOT_PERMITTED);
+      RuntimeException thrown =
+          assertThrows(RuntimeException.class, DriverFaultTest::workInAnotherThread, which);
+      CudaException failure = failureIn(thrown);
+      assertEquals(function, failure.call(), which);
+      assertEquals(NOT_PERMITTED, failure.code(), which);
+      assertEquals("CUDA_ERROR_NOT_PERMITTED", failure.codeName(), which);
+      assertFalse(failure.driverText().isBlank(), which);
+      assertFalse(failure.sticky(), which);
+      String message = String.valueOf(failure.getMessage());
+      assertTrue(message.contains(function), message);
+      assertTrue(message.contains("CUDA_ERROR_NOT_PERMITTED (800)"), message);
+      assertTrue(message.contains(failure.driverText()), message);
+      assertEquals(ENDS.contains(function) ? 1 : 0, emulator.live(), "left after " + which);
+      forgetLeft();
+      workInAnotherThread();
+      assertEquals(0, emulator.live(), "left by the work after " + which);
+    }
+  }
+
+  /** A new thread has no context, whatever a failure has left this one with. */
+  private static void workInAnotherThread() {
+    try {
+      CompletableFuture.runAsync(Work::openDoAndClose, task -> new Thread(task).start())
+          .join();
+    } catch (CompletionException e) {
+      throw e.getCause() instanceof RuntimeException cause ? cause : e;
+    }
+  }
+
+  /** Whatever a failing end has left goes with a reset. */
+  private void forgetLeft() {
+    if (emulator.live() > 0) {
+      emulator.reset();
+    }
+  }
+
+  /** The driver's failure, which an open that cannot be wraps in an exception of its own. */
+  private static CudaException failureIn(Throwable thrown) {
+    for (Throwable e = thrown; e != null; e = e.getCause()) {
+      if (e instanceof CudaException failure) {
+        return failure;
+      }
+    }
+    throw new AssertionError("no CudaException among the causes", thrown);
+  }
+
+  @Test
+  void withoutADeviceItIsUnavailable() {
+    emulator.devices(0);
+    Availability availability = new CudaProvider().probe();
+    assertFalse(availability.available());
+    assertTrue(
+        availability.description().contains("CUDA_ERROR_NO_DEVICE (100)"),
+        availability::description);
+    assertEquals(100, ((CudaException) availability.cause()).code());
+  }
+
+  @Test
+  void anOldDriverIsUnavailableAndSaysWhichIsNeeded() {
+    emulator.version(9020);
+    assertEquals(
+        "the NVIDIA driver is too old: it is for CUDA 9.2; expected CUDA 10.0 or newer, which is"
+            + " driver 410.48 or newer",
+        new CudaProvider().probe().description());
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {700, 719})
+  void afterAStickyErrorEveryCallSaysToRestartTheProcess(int status) {
+    CudaBackend backend = CudaProvider.open(0);
+    emulator.fail("cuLaunchKernel", 1, status);
+    for (int call = 0; call < 3; call++) {
+      CudaException e = assertThrows(CudaException.class, () -> Work.on(backend));
+      assertEquals(status, e.code());
+      assertTrue(e.sticky());
+      assertTrue(String.valueOf(e.getMessage()).contains("restart the process"), e::getMessage);
+    }
+    backend.close(); // throws nothing: there is nothing left to free
+    backend.close();
+  }
+}

@@ -1,0 +1,65 @@
+package dev.vbn.cuda;
+
+import dev.vbn.DType;
+import dev.vbn.HostTensor;
+import dev.vbn.conformance.VbnConformance;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.VbnProvider;
+import java.util.List;
+import java.util.Set;
+import org.junit.jupiter.api.BeforeAll;
+
+/**
+ * The whole kit on the emulated driver, with and without memory pools, the threads of each launch in
+ * one of many orders: a missing barrier may be seen in one and not in another.
+ */
+abstract class EmulatedConformance extends VbnConformance {
+  private final long seed;
+  private final boolean pools;
+
+  EmulatedConformance(long seed, boolean pools) {
+    this.seed = seed;
+    this.pools = pools;
+    Emulator.install();
+  }
+
+  /** Not where there is no emulator: the kit then says so. */
+  @BeforeAll
+  final void setUp() {
+    if (new CudaProvider().probe().available()) {
+      Emulator.Controls controls = Emulator.controls();
+      controls.seed(seed);
+      controls.pools(pools);
+    }
+  }
+
+  @Override
+  protected VbnProvider provider() {
+    return new CudaProvider();
+  }
+
+  @Override
+  protected Set<Capability> capabilities() {
+    return Set.of(
+        Capability.FLOAT64,
+        Capability.FLOAT16,
+        Capability.BFLOAT16,
+        Capability.CALLER_SUPPLIED_OUTPUT);
+  }
+
+  /** The caller's memory, at each distance from the next 16 bytes that elements can have. */
+  @Override
+  protected List<?> views(VbnBackend<?> backend, HostTensor host) {
+    CudaBackend cuda = (CudaBackend) backend;
+    return List.of(wrapped(cuda, host, 0), wrapped(cuda, host, 1), wrapped(cuda, host, 2));
+  }
+
+  private static CudaTensor wrapped(CudaBackend backend, HostTensor host, int skipped) {
+    float[] longer = new float[skipped + host.size()];
+    System.arraycopy(host.floats(), 0, longer, skipped, host.size());
+    CudaTensor memory = backend.fromHost(
+        HostTensor.of(longer, longer.length), DType.FLOAT32); // freed with the backend
+    return backend.wrap(memory.pointer() + 4L * skipped, DType.FLOAT32, host.shape());
+  }
+}

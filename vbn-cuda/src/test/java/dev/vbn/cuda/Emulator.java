@@ -1,0 +1,131 @@
+package dev.vbn.cuda;
+
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.vbn.conformance.VbnConformance;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+
+/**
+ * The emulated driver: the driver's functions over host memory, and the kernels' own source compiled
+ * for the CPU. Built with g++ once for a build directory; without g++ the tests are skipped for lack of a
+ * device, with that reason.
+ */
+final class Emulator {
+  /** What tests may ask of the emulated driver beside what a driver does. */
+  interface Controls {
+    /** Everything back to how a fresh process has it. */
+    void reset();
+
+    /** Order in which the threads of later launches run. */
+    void seed(long seed);
+
+    /** Lets the {@code nth} call from now of a function return {@code status}, once. */
+    void fail(String function, int nth, int status);
+
+    /** Puts a fault into the kernels, of those that the source has; 0 for none. */
+    void fault(int number);
+
+    /** Calls of a function since {@link #reset}. */
+    long calls(String function);
+
+    /** Bytes of each device's memory. */
+    void memory(long bytes);
+
+    void devices(int count);
+
+    /** As {@code cuDriverGetVersion} tells it. */
+    void version(int version);
+
+    /** Whether the devices have memory pools. */
+    void pools(boolean pools);
+
+    /** Everything that has been allocated, created or retained and not been freed. */
+    long live();
+  }
+
+  private static final String LIBRARY = "libcuda.so.1";
+  private static final Path SOURCE = Path.of("src/main/cuda/vbn.cu");
+  private static final Path DIRECTORY = Path.of(System.getProperty("vbn.test.emulator"));
+  private static final String NO_COMPILER = "no g++ to build it with";
+  private static final boolean BUILT = buildIfThereIsACompiler();
+
+  private Emulator() {}
+
+  /** The library; where there is no g++, a path that says so, of nothing. */
+  static Path library() {
+    return (BUILT ? DIRECTORY : DIRECTORY.resolve(NO_COMPILER)).resolve(LIBRARY);
+  }
+
+  /** Makes it this JVM's driver. */
+  static void install() {
+    System.setProperty(CudaProvider.LIBRARY_PROPERTY, library().toString());
+  }
+
+  /** Makes it this JVM's driver, as a fresh one; without g++ the test is skipped. */
+  static Controls controls() {
+    install();
+    String reason = "no device: " + NO_COMPILER;
+    if (!BUILT && Boolean.getBoolean(VbnConformance.REQUIRE_DEVICE_PROPERTY)) {
+      throw new AssertionError(reason);
+    }
+    assumeTrue(BUILT, reason);
+    return controls(library());
+  }
+
+  /** The same with other kernels, built in a directory of their own. */
+  static Controls controls(Path source, Path directory) {
+    build(source, directory);
+    Path library = directory.resolve(LIBRARY);
+    System.setProperty(CudaProvider.LIBRARY_PROPERTY, library.toString());
+    return controls(library);
+  }
+
+  private static Controls controls(Path library) {
+    try {
+      Controls controls = Class.forName("dev.vbn.cuda.EmulatorControls")
+          .asSubclass(Controls.class)
+          .getDeclaredConstructor(Path.class)
+          .newInstance(library);
+      controls.reset();
+      return controls;
+    } catch (ReflectiveOperationException e) {
+      throw new LinkageError("the emulator's controls cannot be reached", e);
+    }
+  }
+
+  private static boolean buildIfThereIsACompiler() {
+    try {
+      run(new ProcessBuilder("g++", "--version"));
+    } catch (IOException e) {
+      return false; // there is none
+    }
+    build(SOURCE, DIRECTORY);
+    return true;
+  }
+
+  private static void build(Path source, Path directory) {
+    try {
+      ProcessBuilder build = new ProcessBuilder("src/test/emulator/build.sh", directory.toString());
+      build.environment().put("VBN_CUDA_SOURCE", source.toAbsolutePath().toString());
+      run(build);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private static void run(ProcessBuilder builder) throws IOException {
+    Process process = builder.redirectErrorStream(true).start();
+    String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    try {
+      if (process.waitFor() != 0) {
+        throw new AssertionError(builder.command() + " failed: " + output);
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new IOException(e);
+    }
+  }
+}

@@ -1,0 +1,250 @@
+package dev.vbn.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.fail;
+
+import dev.vbn.DType;
+import dev.vbn.Gradients;
+import dev.vbn.HostTensor;
+import dev.vbn.LiveOutput;
+import dev.vbn.ReferenceStatistics;
+import dev.vbn.Variant;
+import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.TestInstance.Lifecycle;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * The emulator finds what can go wrong in a kernel: faults put into the source, one at a time, either
+ * stop the kernel with a report or change its results, in some order of the threads.
+ */
+@TestInstance(Lifecycle.PER_CLASS)
+class KernelFaultsTest {
+  private static final Path SOURCE = Path.of("src/main/cuda/vbn.cu");
+
+  /** Results that differ by less are not told from rounding. */
+  private static final double ROUNDING = 1e-5;
+
+  private static final long[] SEEDS = {1, 2, 3};
+
+  /**
+   * A change of the source.
+   *
+   * @param name what is wrong
+   * @param before what stands before {@code good}, and makes it unique
+   * @param good a statement, which ends in a semicolon, or an expression
+   * @param bad what takes its place
+   */
+  record Fault(String name, String before, String good, String bad) {
+    @Override
+    public String toString() {
+      return name;
+    }
+  }
+
+  private static final List<Fault> FAULTS = List.of(
+      new Fault(
+          "no barrier before the sums of a team are added up",
+          "shared[3][threadIdx.x] = b;\n  ",
+          "__syncthreads();",
+          ";"),
+      new Fault(
+          "no barrier between the steps of adding up a team",
+          "shared[k][threadIdx.x] += shared[k][threadIdx.x + step];\n      }\n    }\n    ",
+          "__syncthreads();",
+          ";"),
+      new Fault(
+          "no barrier before the units of a group are merged",
+          "shared[threadIdx.x] = own;\n  ",
+          "__syncthreads();",
+          ";"),
+      new Fault(
+          "a barrier that only some threads reach",
+          "shared[threadIdx.x] = merge(shared[threadIdx.x], shared[threadIdx.x + step]);\n    }\n    ",
+          "__syncthreads();",
+          "if (member < step) { __syncthreads(); }"),
+      new Fault(
+          "threads that return before a barrier",
+          "",
+          "shared[0][threadIdx.x] = s;",
+          "if (!real) { return; } shared[0][threadIdx.x] = s;"),
+      new Fault("one element too many is read", "", "i < length / V", "i <= length / V"),
+      new Fault(
+          "elements beside the output are written",
+          "",
+          "lane >= (long long) featureCount * after",
+          "lane > (long long) featureCount * after"),
+      new Fault(
+          "shared memory that is not always written",
+          "",
+          "shared[1][threadIdx.x] = q;",
+          "if (q != 0) { shared[1][threadIdx.x] = q; }"),
+      new Fault(
+          "a block that reads what another block writes",
+          "",
+          "to[0] = count;",
+          "to[0] = unit == 0 ? count : count + 0 * to[-5];"),
+      new Fault("only the first unit of a group counts", "", "u < unitsPerGroup", "u < 1"),
+      new Fault(
+          "every group normalised as the first",
+          "",
+          "coefficients + (group * features + c) * 4",
+          "coefficients + c * 4"),
+      new Fault("rows of a block left out", "", "row += step", "row += 2 * step"),
+      new Fault(
+          "squares not centred", "", "q = fma(d, d, q);", "q = fma(d + shift, d + shift, q);"));
+
+  private static final Path DIRECTORY =
+      Path.of(System.getProperty("vbn.test.emulator")).resolveSibling("emulator-with-faults");
+
+  private Emulator.Controls controls;
+  private List<double[]> expected;
+
+  static Stream<Fault> faults() {
+    return FAULTS.stream();
+  }
+
+  @BeforeAll
+  void build() throws IOException {
+    Emulator.Controls sound = Emulator.controls(); // skips where there is no compiler
+    expected = results();
+    sound.reset();
+    Path source = DIRECTORY.resolve("vbn.cu");
+    Files.createDirectories(DIRECTORY);
+    Files.writeString(source, withFaults(Files.readString(SOURCE)));
+    controls = Emulator.controls(source, DIRECTORY);
+  }
+
+  @AfterAll
+  void leaveFresh() {
+    if (controls != null) {
+      controls.reset();
+    }
+    Emulator.install();
+  }
+
+  /** The source with all faults in it, each behind a switch. */
+  private static String withFaults(String source) {
+    String result = source;
+    for (int i = 0; i < FAULTS.size(); i++) {
+      Fault fault = FAULTS.get(i);
+      String place = fault.before() + fault.good();
+      assertEquals(
+          2, source.split(java.util.regex.Pattern.quote(place), -1).length, "places of: " + fault);
+      String on = "emulated::fault == " + (i + 1);
+      String both = fault.good().endsWith(";")
+          ? "if (" + on + ") { " + fault.bad() + " } else { " + fault.good() + " }"
+          : "(" + on + " ? (" + fault.bad() + ") : (" + fault.good() + "))";
+      result = result.replace(place, fault.before() + both);
+    }
+    return result;
+  }
+
+  @Test
+  void withoutAFaultNothingIsFound() {
+    for (long seed : SEEDS) {
+      controls.reset();
+      controls.seed(seed);
+      List<double[]> actual = results();
+      for (int i = 0; i < expected.size(); i++) {
+        assertArrayEquals(expected.get(i), actual.get(i), "result " + i + ", seed " + seed);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("faults")
+  void isFound(Fault fault) {
+    for (long seed : SEEDS) {
+      controls.reset();
+      controls.seed(seed);
+      controls.fault(FAULTS.indexOf(fault) + 1);
+      try {
+        if (differ(results())) {
+          return;
+        }
+      } catch (CudaException e) {
+        return; // the emulator stopped the kernel, with a report
+      }
+    }
+    fail("the results are right with: " + fault);
+  }
+
+  private boolean differ(List<double[]> actual) {
+    return IntStream.range(0, expected.size())
+        .anyMatch(i -> differ(expected.get(i), actual.get(i)));
+  }
+
+  private static boolean differ(double[] expected, double[] actual) {
+    double largest = 0;
+    for (double value : expected) {
+      largest = Math.max(largest, Math.abs(value));
+    }
+    for (int i = 0; i < expected.length; i++) {
+      if (!(Math.abs(actual[i] - expected[i]) <= ROUNDING * largest)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** All that the kernels compute, on shapes that take their different ways. */
+  private static List<double[]> results() {
+    List<double[]> results = new ArrayList<>();
+    try (CudaBackend backend = CudaProvider.open(0)) {
+      for (Variant variant : List.of(Variant.BATCH, Variant.PER_EXAMPLE)) {
+        addResults(backend, variant, results, 5, 2, 8192); // several units of a group
+        addResults(backend, variant, results, 4, 3, 33); // runs that no vector fits
+        addResults(backend, variant, results, 700, 3, 1); // short runs, many rows
+      }
+    }
+    return results;
+  }
+
+  private static void addResults(
+      CudaBackend backend, Variant variant, List<double[]> results, int... shape) {
+    VbnConfig config =
+        VbnConfig.of(shape[1]).withVariant(variant).withScale(false).withCenter(false);
+    try (VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config, null, null);
+        CudaTensor reference = random(backend, 1, shape);
+        CudaTensor x = random(backend, 2, shape);
+        CudaTensor upstream = random(backend, 3, shape);
+        ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(reference)) {
+      LiveOutput<CudaTensor> live = layer.forward(x, statistics);
+      Gradients<CudaTensor> gradients = layer.backward(x, statistics, upstream);
+      for (CudaTensor tensor : List.of(
+          live.output(),
+          live.statistics().moments().mean(),
+          live.statistics().moments().variance(),
+          gradients.input(),
+          gradients.gamma(),
+          gradients.beta())) {
+        results.add(backend.toHost(tensor).toDoubles());
+        tensor.close();
+      }
+    }
+  }
+
+  private static CudaTensor random(CudaBackend backend, long seed, int... shape) {
+    Random random = new Random(seed);
+    float[] values = new float[shape[0] * shape[1] * shape[2]];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = (float) (3 + random.nextGaussian());
+    }
+    return backend.fromHost(HostTensor.of(values, shape[0], shape[1], shape[2]), DType.FLOAT32);
+  }
+}

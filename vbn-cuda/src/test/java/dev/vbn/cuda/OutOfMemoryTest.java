@@ -1,0 +1,99 @@
+package dev.vbn.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.vbn.DType;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.condition.EnabledForJreRange;
+import org.junit.jupiter.api.condition.JRE;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** A device with too little memory left. */
+@EnabledForJreRange(min = JRE.JAVA_22)
+class OutOfMemoryTest {
+  private static final long MEMORY = 1 << 20;
+
+  private Emulator.Controls emulator;
+
+  private void deviceWithPools(boolean pools) {
+    emulator = Emulator.controls();
+    emulator.pools(pools);
+    emulator.memory(MEMORY);
+  }
+
+  @AfterEach
+  void leaveFresh() {
+    if (emulator != null) {
+      emulator.reset();
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void theExceptionHasTheSizesAndTheNextCallWorks(boolean pools) {
+    deviceWithPools(pools);
+    try (CudaBackend backend = CudaProvider.open(0)) {
+      CudaOutOfMemoryException e = assertThrows(
+          CudaOutOfMemoryException.class, () -> backend.allocate(DType.FLOAT32, 2, MEMORY));
+      assertEquals(8 * MEMORY, e.requested());
+      assertEquals(MEMORY, e.total());
+      assertTrue(e.free() <= MEMORY && e.free() >= 0, () -> "free is " + e.free());
+      String message = String.valueOf(e.getMessage());
+      assertTrue(message.contains(Long.toString(8 * MEMORY) + " bytes"), message);
+      assertTrue(message.contains(e.free() + " bytes free of " + MEMORY), message);
+      assertTrue(message.contains("CUDA_ERROR_OUT_OF_MEMORY (2)"), message);
+      Work.on(backend);
+    }
+    assertEquals(0, emulator.live(), "left allocated");
+  }
+
+  /** Freed pieces that the pool keeps are given up for a whole. */
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void whatWasFreedCanBeHadInAnotherSize(boolean pools) {
+    deviceWithPools(pools);
+    try (CudaBackend backend = CudaProvider.open(0)) {
+      for (int pieces = 1; pieces <= 8; pieces *= 2) {
+        CudaTensor[] tensors = new CudaTensor[pieces];
+        for (int i = 0; i < pieces; i++) {
+          tensors[i] = backend.allocate(DType.FLOAT32, MEMORY / 8 / pieces);
+        }
+        for (CudaTensor tensor : tensors) {
+          tensor.close();
+        }
+      }
+      backend.allocate(DType.FLOAT32, MEMORY / 8 + MEMORY / 16).close();
+    }
+    assertEquals(0, emulator.live(), "left allocated");
+  }
+
+  /** The results that a failed call had made already are freed. */
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void aCallThatRunsOutHalfWayLeavesNothing(boolean pools) {
+    deviceWithPools(pools);
+    String function = pools ? "cuMemAllocFromPoolAsync" : "cuMemAlloc_v2";
+    try (CudaBackend backend = CudaProvider.open(0)) {
+      long before = emulator.calls(function);
+      Work.on(backend);
+      long count = emulator.calls(function) - before;
+      long live = emulator.live();
+      for (int nth = 1; nth <= count; nth++) {
+        emulator.fail(function, nth, 2);
+        if (pools) { // which asks once more
+          Work.on(backend);
+        } else {
+          CudaOutOfMemoryException e =
+              assertThrows(CudaOutOfMemoryException.class, () -> Work.on(backend));
+          assertTrue(e.requested() > 0, e::getMessage);
+        }
+        assertEquals(live, emulator.live(), "left after allocation " + nth + " failed");
+      }
+      Work.on(backend);
+    }
+    assertEquals(0, emulator.live(), "left allocated");
+  }
+}

@@ -1,0 +1,54 @@
+package dev.vbn.nd4j;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.vbn.DType;
+import dev.vbn.HostTensor;
+import dev.vbn.spi.Availability;
+import dev.vbn.spi.Geometry;
+import dev.vbn.spi.Moments;
+import dev.vbn.spi.VbnBackend;
+import java.math.BigDecimal;
+import java.math.MathContext;
+import java.util.Random;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.nd4j.linalg.api.ndarray.INDArray;
+
+/** Statistics of many floats, against sums without rounding. */
+class AccuracyTest {
+  @ParameterizedTest
+  @CsvSource({"64,16,8192", "1,1,4194304"})
+  void statisticsOfManyFloats(long batch, long features, long positions) {
+    Availability availability = new Nd4jProvider().probe();
+    assumeTrue(availability.available(), availability::description);
+    Random random = new Random(1);
+    float[] values = new float[(int) (batch * features * positions)];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = 3 + (float) random.nextGaussian();
+    }
+    try (VbnBackend<INDArray> backend = new Nd4jProvider().open()) {
+      long[] shape = {batch, features, positions};
+      INDArray x = backend.fromHost(HostTensor.of(values, shape), DType.FLOAT32);
+      Moments<INDArray> moments = backend.statistics(x, Geometry.of(shape, 1));
+      for (int feature = 0; feature < features; feature += 7) {
+        BigDecimal sum = BigDecimal.ZERO;
+        BigDecimal squares = BigDecimal.ZERO;
+        for (int i = 0; i < batch * positions; i++) {
+          int at = (int) ((i / positions * features + feature) * positions + i % positions);
+          BigDecimal value = new BigDecimal(values[at]);
+          sum = sum.add(value);
+          squares = squares.add(value.multiply(value));
+        }
+        BigDecimal n = BigDecimal.valueOf(batch * positions);
+        BigDecimal mean = sum.divide(n, MathContext.DECIMAL128);
+        BigDecimal variance =
+            squares.divide(n, MathContext.DECIMAL128).subtract(mean.multiply(mean));
+        assertEquals(mean.doubleValue(), moments.mean().getDouble(feature), 1e-13);
+        assertEquals(variance.doubleValue(), moments.variance().getDouble(feature), 1e-13);
+      }
+      x.close();
+    }
+  }
+}

@@ -1,0 +1,183 @@
+package dev.vbn.nd4j;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.vbn.DType;
+import dev.vbn.Gradients;
+import dev.vbn.HostTensor;
+import dev.vbn.LiveOutput;
+import dev.vbn.ReferenceStatistics;
+import dev.vbn.Variant;
+import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.Availability;
+import dev.vbn.spi.VbnBackend;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.api.memory.MemoryWorkspace;
+import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.linalg.factory.Nd4j;
+
+/** What ND4J does that would corrupt results, and that this backend stays clear of. */
+class TrapsTest {
+  private VbnBackend<INDArray> backend;
+
+  @BeforeEach
+  void open() {
+    Availability availability = new Nd4jProvider().probe();
+    assumeTrue(availability.available(), availability::description);
+    backend = new Nd4jProvider().open();
+  }
+
+  @AfterEach
+  void close() {
+    if (backend != null) {
+      backend.close();
+    }
+  }
+
+  private VirtualBatchNorm<INDArray> plain(int features, Variant variant) {
+    VbnConfig config =
+        VbnConfig.of(features).withVariant(variant).withScale(false).withCenter(false);
+    return VirtualBatchNorm.of(backend, config, null, null);
+  }
+
+  private INDArray batch(long seed, long... shape) {
+    Random random = new Random(seed);
+    float[] values = new float[(int) Arrays.stream(shape).reduce(1, (a, b) -> a * b)];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = (float) random.nextGaussian();
+    }
+    return backend.fromHost(HostTensor.of(values, shape), DType.FLOAT32);
+  }
+
+  /** {@code mean()} of floats adds up in 32 bits: of 2^26 ones it is 0.5. */
+  @Test
+  void theMeanOfManyOnesIsOne() {
+    INDArray ones = Nd4j.ones(DataType.FLOAT, 1, 1, 1 << 26);
+    try (ReferenceStatistics<INDArray> statistics =
+        plain(1, Variant.BATCH).referenceStatistics(ones)) {
+      assertEquals(1, statistics.mean()[0]);
+      assertEquals(0, statistics.variance()[0]);
+    }
+    ones.close();
+  }
+
+  /** Arrays made in a workspace die with it, and take room in it. */
+  @Test
+  void resultsOutliveTheWorkspaceOfTheCallerAndTakeNoRoomInIt() {
+    VirtualBatchNorm<INDArray> layer = plain(3, Variant.PER_EXAMPLE);
+    INDArray kept = batch(1, 4, 3, 5);
+    LiveOutput<INDArray> expected;
+    double[] expectedGradient;
+    try (ReferenceStatistics<INDArray> statistics = layer.referenceStatistics(kept)) {
+      expected = layer.forward(kept, statistics);
+      expectedGradient = doubles(layer.backward(kept, statistics, kept).input());
+    }
+    LiveOutput<INDArray> live;
+    Gradients<INDArray> gradients;
+    try (MemoryWorkspace workspace = Nd4j.getWorkspaceManager().getAndActivateWorkspace("test")) {
+      INDArray x = kept.dup('f');
+      assertTrue(x.isAttached(), "the caller's array is in the workspace");
+      long offset = workspace.getPrimaryOffset();
+      try (ReferenceStatistics<INDArray> statistics = layer.referenceStatistics(x)) {
+        live = layer.forward(x, statistics);
+        gradients = layer.backward(x, statistics, x);
+      }
+      assertEquals(offset, workspace.getPrimaryOffset(), "memory taken from the workspace");
+      assertTrue(x.isAttached(), "the caller's array stays in the workspace");
+    }
+    try (MemoryWorkspace again = Nd4j.getWorkspaceManager().getAndActivateWorkspace("test")) {
+      assertTrue(Nd4j.ones(DataType.FLOAT, 1000).isAttached(), "written over: " + again.getId());
+    }
+    assertFalse(live.output().isAttached());
+    assertArrayEquals(doubles(expected.output()), doubles(live.output()));
+    assertArrayEquals(expectedGradient, doubles(gradients.input()));
+  }
+
+  /** {@code castTo(same)} and {@code reshape} give the same memory, {@code equals} tolerates 1e-5. */
+  @Test
+  void resultsShareNoMemoryWithArguments() {
+    VirtualBatchNorm<INDArray> layer = plain(3, Variant.REFERENCE_ONLY);
+    for (INDArray x : List.of(batch(2, 4, 3, 5), batch(2, 4, 3, 5).castTo(DataType.DOUBLE))) {
+      double[] before = doubles(x);
+      try (ReferenceStatistics<INDArray> statistics = layer.referenceStatistics(x)) {
+        double[] mean = statistics.mean();
+        LiveOutput<INDArray> live = layer.forward(x, statistics);
+        live.output().addi(7);
+        live.statistics().moments().mean().addi(7);
+        assertArrayEquals(before, doubles(x), "x");
+        assertArrayEquals(mean, statistics.mean(), "reference mean");
+      }
+      assertFalse(x.wasClosed());
+    }
+  }
+
+  /** A result in 'f' order would be read wrongly by whoever takes its memory as it lies. */
+  @Test
+  void resultsAreRowMajorWhateverTheInput() {
+    VirtualBatchNorm<INDArray> layer = plain(3, Variant.BATCH);
+    INDArray x = batch(3, 4, 3, 5).dup('f');
+    assertEquals('c', layer.reference(x).output().ordering());
+  }
+
+  /** What comes back in a strided output goes where its elements are, and nowhere else. */
+  @Test
+  void aSuppliedViewIsFilledAndItsSurroundingsAreNot() {
+    VirtualBatchNorm<INDArray> layer = plain(3, Variant.BATCH);
+    INDArray x = batch(4, 4, 3, 5);
+    for (INDArray output : Views.of(x)) {
+      try (ReferenceStatistics<INDArray> statistics = layer.referenceStatistics(x)) {
+        double[] expected = doubles(layer.forward(x, statistics).output());
+        assertArrayEquals(expected, doubles(layer.forward(x, statistics, output).output()));
+      }
+    }
+  }
+
+  @Test
+  void integersAreRefused() {
+    INDArray x = Nd4j.zeros(DataType.INT32, 2, 3);
+    IllegalArgumentException e = assertThrows(
+        IllegalArgumentException.class, () -> plain(3, Variant.BATCH).reference(x));
+    assertTrue(e.getMessage().contains("INT"), e::getMessage);
+  }
+
+  /** Both conversions against ND4J's own, for every number of 16 bits. */
+  @Test
+  void halvesAreReadAndWrittenAsTheyAre() {
+    float[] all = new float[1 << 16];
+    for (int i = 0; i < all.length; i++) {
+      all[i] = Halves.fromHalf((short) i);
+      float value = all[i];
+      if (!Float.isNaN(value)) {
+        assertEquals((short) i, Halves.toHalf(value), "half " + i);
+        assertEquals(value, (float) DType.FLOAT16.round(value), "half " + i);
+      }
+      float brain = Halves.fromBfloat16((short) i);
+      if (!Float.isNaN(brain)) {
+        assertEquals((short) i, Halves.toBfloat16(brain), "bfloat16 " + i);
+      }
+    }
+    Random random = new Random(5);
+    for (int i = 0; i < 100_000; i++) {
+      float value = (float) (random.nextGaussian() * Math.scalb(1, random.nextInt(45) - 28));
+      assertEquals((float) DType.FLOAT16.round(value), Halves.fromHalf(Halves.toHalf(value)));
+      assertEquals(
+          (float) DType.BFLOAT16.round(value), Halves.fromBfloat16(Halves.toBfloat16(value)));
+    }
+  }
+
+  private double[] doubles(INDArray array) {
+    return backend.toHost(array).toDoubles();
+  }
+}

@@ -1,0 +1,84 @@
+package dev.vbn.nd4j;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.vbn.DType;
+import dev.vbn.Gradients;
+import dev.vbn.HostTensor;
+import dev.vbn.ReferenceGradient;
+import dev.vbn.ReferenceStatistics;
+import dev.vbn.Variant;
+import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.Availability;
+import dev.vbn.spi.Moments;
+import dev.vbn.spi.VbnBackend;
+import java.util.Map;
+import java.util.Random;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.nd4j.autodiff.samediff.SDVariable;
+import org.nd4j.autodiff.samediff.SameDiff;
+import org.nd4j.linalg.api.ndarray.INDArray;
+
+/** Automatic differentiation of the graph against the explicit gradients, which the kit holds. */
+class VbnGraphTest {
+  private static INDArray normal(VbnBackend<INDArray> backend, long seed, long... shape) {
+    Random random = new Random(seed);
+    int size = 1;
+    for (long length : shape) {
+      size *= (int) length;
+    }
+    double[] values = random.doubles(size, 0.5, 2).toArray();
+    return backend.fromHost(HostTensor.of(values, shape), DType.FLOAT64);
+  }
+
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  void gradientsAreTheExplicitOnes(Variant variant) {
+    Availability availability = new Nd4jProvider().probe();
+    assumeTrue(availability.available(), availability::description);
+    try (VbnBackend<INDArray> backend = new Nd4jProvider().open()) {
+      VbnConfig config =
+          VbnConfig.of(3).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED);
+      INDArray gamma = normal(backend, 1, 3);
+      INDArray beta = normal(backend, 2, 3);
+      INDArray x = normal(backend, 3, 4, 3, 5);
+      INDArray dy = normal(backend, 4, 4, 3, 5);
+      VirtualBatchNorm<INDArray> layer = VirtualBatchNorm.of(backend, config, gamma, beta);
+      ReferenceStatistics<INDArray> statistics =
+          layer.referenceStatistics(normal(backend, 5, 6, 3, 5));
+      Gradients<INDArray> expected = layer.backward(x, statistics, dy);
+
+      SameDiff graph = SameDiff.create();
+      SDVariable input = graph.var("x", x);
+      SDVariable mean = graph.var("mean", statistics.moments().mean());
+      SDVariable variance = graph.var("variance", statistics.moments().variance());
+      SDVariable output = VbnGraph.normalize(
+          input,
+          new Moments<>(mean, variance),
+          statistics.examples(),
+          statistics.elements(),
+          graph.var("gamma", gamma),
+          graph.var("beta", beta),
+          config);
+      assertArrayEquals(
+          doubles(layer.forward(x, statistics).output()), doubles(output.eval()), 1e-12);
+      graph.setLossVariables(output.mul(graph.constant(dy)).sum().name());
+      Map<String, INDArray> actual =
+          graph.calculateGradients(Map.of(), "x", "gamma", "beta", "mean", "variance");
+      assertArrayEquals(doubles(expected.input()), doubles(actual.get("x")), 1e-11, "dx");
+      assertArrayEquals(doubles(expected.gamma()), doubles(actual.get("gamma")), 1e-11, "dgamma");
+      assertArrayEquals(doubles(expected.beta()), doubles(actual.get("beta")), 1e-11, "dbeta");
+      assertArrayEquals(
+          doubles(expected.reference().mean()), doubles(actual.get("mean")), 1e-11, "dmr");
+      assertArrayEquals(
+          doubles(expected.reference().variance()), doubles(actual.get("variance")), 1e-11, "dvr");
+    }
+  }
+
+  private static double[] doubles(INDArray array) {
+    return array.dup('c').data().asDouble();
+  }
+}
