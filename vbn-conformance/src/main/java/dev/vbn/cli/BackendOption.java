@@ -12,7 +12,7 @@ import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
 /** Which backend computes. */
-final class BackendOption {
+public final class BackendOption {
   @Option(
       names = "--backend",
       paramLabel = "NAME",
@@ -23,7 +23,7 @@ final class BackendOption {
   private @Nullable String name;
 
   /** The backends on the class path, {@code --class-path} included. */
-  static VbnBackends find() {
+  public static VbnBackends find() {
     return VbnBackends.find(Thread.currentThread().getContextClassLoader());
   }
 
@@ -63,7 +63,7 @@ final class BackendOption {
   }
 
   /** The candidate of that name; an unknown name is bad input. */
-  static BackendCandidate named(VbnBackends found, String name) {
+  public static BackendCandidate named(VbnBackends found, String name) {
     return found.list().stream()
         .filter(candidate -> candidate.name().equals(name))
         .findFirst()

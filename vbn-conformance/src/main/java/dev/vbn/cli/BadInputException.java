@@ -1,14 +1,16 @@
 package dev.vbn.cli;
 
 /** What the user gave cannot be used. The message says what was given and what was expected. */
-final class BadInputException extends RuntimeException {
+public final class BadInputException extends RuntimeException {
   private static final long serialVersionUID = 1;
 
-  BadInputException(String message) {
+  /** Without a cause. */
+  public BadInputException(String message) {
     super(message);
   }
 
-  BadInputException(String message, Throwable cause) {
+  /** With the failure that showed it. */
+  public BadInputException(String message, Throwable cause) {
     super(message, cause);
   }
 }

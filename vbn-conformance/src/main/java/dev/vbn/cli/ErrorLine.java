@@ -3,16 +3,16 @@ package dev.vbn.cli;
 import dev.vbn.BackendUnavailableException;
 
 /** Words for a failure, always on one line. */
-final class ErrorLine {
+public final class ErrorLine {
   private ErrorLine() {}
 
   /** The text without line breaks and other control characters. */
-  static String of(String text) {
+  public static String of(String text) {
     return text.strip().replaceAll("[\\s\\p{Cntrl}]+", " ");
   }
 
   /** The message; preceded by the type where the message is not made to be read alone. */
-  static String describe(Throwable failure) {
+  public static String describe(Throwable failure) {
     String message = failure.getMessage();
     if (failure instanceof OutOfMemoryError) {
       return "out of memory (" + message + "); expected a larger heap: VBN_JAVA_OPTS=-Xmx8g";

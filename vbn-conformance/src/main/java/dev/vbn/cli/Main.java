@@ -15,11 +15,13 @@ import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ParseResult;
 import picocli.CommandLine.RunLast;
 import picocli.CommandLine.ScopeType;
+import picocli.CommandLine.Spec;
 import picocli.CommandLine.TypeConversionException;
 import picocli.CommandLine.UnmatchedArgumentException;
 
@@ -39,14 +41,13 @@ import picocli.CommandLine.UnmatchedArgumentException;
     },
     footer = {
       "",
+      "Beside the sources, './vbn bench' measures how fast the backends are.",
       "Exit codes: 0 done, 1 a backend or the machine failed, 2 bad input.",
       "'vbn COMMAND --help' shows the options of a command."
     })
 public final class Main implements Callable<Integer> {
   private static final int FAILED = 1;
   private static final int BAD_INPUT = 2;
-  private static final String COMMANDS =
-      "demo, backends, normalize, gradient or conform ('vbn --help' tells more)";
 
   @Option(
       names = {"-h", "--help"},
@@ -70,13 +71,26 @@ public final class Main implements Callable<Integer> {
           "Jars and directories of more backends and what they need, written as for 'java -cp'.")
   private @Nullable ClassPath classPath;
 
+  @Spec
+  @SuppressWarnings("NullAway.Init") // picocli sets it
+  private CommandSpec spec;
+
   private Main() {}
 
   /** Runs a command and exits. */
   public static void main(String[] args) {
+    main(List.of(), args);
+  }
+
+  /**
+   * Runs a command and exits.
+   *
+   * @param more commands that the tool has too, each a {@link Command}
+   */
+  public static void main(List<? extends Callable<Integer>> more, String... args) {
     PrintWriter out = new PrintWriter(System.out, true, Charset.defaultCharset());
     PrintWriter err = new PrintWriter(System.err, true, Charset.defaultCharset());
-    int code = run(out, err, args);
+    int code = run(out, err, more, args);
     out.flush();
     err.flush();
     System.exit(code);
@@ -88,8 +102,21 @@ public final class Main implements Callable<Integer> {
    * @return the exit code
    */
   public static int run(PrintWriter out, PrintWriter err, String... args) {
+    return run(out, err, List.of(), args);
+  }
+
+  /**
+   * Runs a command.
+   *
+   * @param more commands that the tool has too, each a {@link Command}
+   * @return the exit code
+   */
+  public static int run(
+      PrintWriter out, PrintWriter err, List<? extends Callable<Integer>> more, String... args) {
     Main main = new Main();
-    CommandLine commandLine = new CommandLine(main)
+    CommandLine commandLine = new CommandLine(main);
+    more.forEach(commandLine::addSubcommand); // first: converters go to the commands there are
+    commandLine
         .registerConverter(Variant.class, oneOf("variant", Variant.values(), Variant::label))
         .registerConverter(
             DType.class,
@@ -130,7 +157,14 @@ public final class Main implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    throw new BadInputException("no command was given; expected " + COMMANDS);
+    throw new BadInputException("no command was given; expected " + commands(spec));
+  }
+
+  private static String commands(CommandSpec tool) {
+    String listed = String.join(", ", tool.subcommands().keySet());
+    int last = listed.lastIndexOf(", ");
+    return listed.substring(0, last) + " or " + listed.substring(last + 2)
+        + " ('vbn --help' tells more)";
   }
 
   private int report(PrintWriter err, Throwable failure) {
@@ -152,7 +186,8 @@ public final class Main implements Callable<Integer> {
     if (refused instanceof UnmatchedArgumentException unmatched
         && commandLine.getParent() == null
         && !unmatched.getUnmatched().isEmpty()) {
-      return "'" + unmatched.getUnmatched().get(0) + "' is no command; expected " + COMMANDS;
+      return "'" + unmatched.getUnmatched().get(0) + "' is no command; expected "
+          + commands(commandLine.getCommandSpec());
     }
     // Converters have said what they expected.
     return refused.getCause() instanceof TypeConversionException

@@ -3,7 +3,7 @@ package dev.vbn.cli;
 import java.io.PrintWriter;
 
 /** One line on a terminal that says what is being done, and is wiped when it is done. */
-final class Progress implements AutoCloseable {
+public final class Progress implements AutoCloseable {
   /** The launcher sets it where standard error is a terminal. */
   private static final String PROPERTY = "vbn.progress";
 
@@ -12,11 +12,13 @@ final class Progress implements AutoCloseable {
   private final PrintWriter terminal;
   private final boolean shown = Boolean.getBoolean(PROPERTY);
 
-  Progress(PrintWriter terminal) {
+  /** On that terminal. */
+  public Progress(PrintWriter terminal) {
     this.terminal = terminal;
   }
 
-  void show(String what) {
+  /** Shows it in place of what was shown before. */
+  public void show(String what) {
     if (shown) {
       String line = what.length() > WIDTH ? what.substring(0, WIDTH - 3) + "..." : what;
       terminal.print("\r" + line + " ".repeat(WIDTH - line.length()));

@@ -16,9 +16,12 @@ import java.util.UUID;
  * file beside its target and moved at the end. Closing removes what has not been moved, and the
  * directories that were made for it.
  */
-final class StagedOutputs implements AutoCloseable {
+public final class StagedOutputs implements AutoCloseable {
   private final List<Staged> files = new ArrayList<>();
   private final List<Path> newDirectories = new ArrayList<>();
+
+  /** Nothing claimed yet. */
+  public StagedOutputs() {}
 
   private record Staged(String option, Path target, Path temporary) {}
 
@@ -28,7 +31,7 @@ final class StagedOutputs implements AutoCloseable {
    * @param option the option that named it, for messages
    * @return the empty temporary file to write to
    */
-  Path stage(String option, Path file) {
+  public Path stage(String option, Path file) {
     Path target = file.toAbsolutePath().normalize();
     if (Files.isDirectory(target)) {
       throw new BadInputException(option + " " + file + ": is a directory; expected a file");
@@ -64,7 +67,7 @@ final class StagedOutputs implements AutoCloseable {
   }
 
   /** Makes a directory for outputs, if it is missing; it stays only if they are committed. */
-  void makeDirectory(String option, Path directory) {
+  public void makeDirectory(String option, Path directory) {
     List<Path> missing = new ArrayList<>();
     Path parent = directory.toAbsolutePath().normalize();
     while (parent != null && !Files.exists(parent)) {
@@ -99,7 +102,7 @@ final class StagedOutputs implements AutoCloseable {
   }
 
   /** Moves every file to its target. */
-  void commit() throws IOException {
+  public void commit() throws IOException {
     for (Staged file : files) {
       try {
         Files.move(

@@ -5,7 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** A table for a terminal: columns as wide as their cells, the last one wrapped. */
-final class TextTable {
+public final class TextTable {
   /** Of the terminal. */
   static final int WIDTH = 100;
 
@@ -16,20 +16,23 @@ final class TextTable {
 
   private final List<List<String>> rows = new ArrayList<>();
 
-  TextTable(String... headings) {
+  /** A table with these columns. */
+  public TextTable(String... headings) {
     rows.add(List.of(headings));
   }
 
-  void row(String... cells) {
+  /** A row, with a cell for every column. */
+  public void row(String... cells) {
     rows.add(List.of(cells));
   }
 
   /** A line of its own below the last row. */
-  void note(String text) {
+  public void note(String text) {
     rows.add(List.of(text));
   }
 
-  void print(PrintWriter out) {
+  /** Prints what it holds. */
+  public void print(PrintWriter out) {
     int last = rows.get(0).size() - 1;
     int[] widths = new int[last];
     for (List<String> row : rows) {

@@ -23,6 +23,10 @@ import org.nd4j.linalg.factory.Nd4j;
  * reductions of floats add up in 32 bits. Arrays that are not dense and row-major are copied first.
  * Results belong to no workspace.
  */
+@SuppressWarnings({
+  "ReachabilityFenceUsage", // where an exception skips a fence, the memory is used no more
+  "ReferenceEquality" // identity is meant: is it a copy?
+})
 final class Nd4jBackend implements VbnBackend<INDArray> {
   private volatile boolean closed;
 

@@ -170,7 +170,7 @@ class TrapsTest {
     }
     Random random = new Random(5);
     for (int i = 0; i < 100_000; i++) {
-      float value = (float) (random.nextGaussian() * Math.scalb(1, random.nextInt(45) - 28));
+      float value = (float) (random.nextGaussian() * Math.scalb(1.0, random.nextInt(45) - 28));
       assertEquals((float) DType.FLOAT16.round(value), Halves.fromHalf(Halves.toHalf(value)));
       assertEquals(
           (float) DType.BFLOAT16.round(value), Halves.fromBfloat16(Halves.toBfloat16(value)));

@@ -90,9 +90,10 @@ final class ErrorChart {
     double ulps = result.worstUlps();
     double x = position(ulps);
     if (ulps > 0) {
-      page.empty("line", "class", "stem c" + color(backend), "x1", LEFT, "x2", x, "y1", y, "y2", y);
+      page.empty(
+          "line", "class", "stem " + Marker.color(backend), "x1", LEFT, "x2", x, "y1", y, "y2", y);
     }
-    drawMarker(page, backend, x, y);
+    Marker.draw(page, backend, x, y);
     if (result.count(Outcome.FAILED) > 0) {
       label(page, Numbers.ulps(ulps) + " \u2717", x + 8, y, "failed");
     } else if (ulps > 0) {
@@ -147,29 +148,6 @@ final class ErrorChart {
 
   private static void label(Markup page, String text, double x, double y, String kind) {
     page.element("text", text, "class", kind, "x", round(x), "y", round(y));
-  }
-
-  /** Backends differ in colour and, for eyes that see none, in shape. */
-  static void drawMarker(Markup page, int backend, double x, double y) {
-    String path = switch (backend % 5) {
-      case 0 -> "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0z"; // circle
-      case 1 -> "M-3.5,-3.5h7v7h-7z"; // square
-      case 2 -> "M0,-5l5,5l-5,5l-5,-5z"; // diamond
-      case 3 -> "M0,-4.5l4.5,8h-9z"; // triangle
-      default -> "M0,4.5l4.5,-8h-9z"; // triangle on its tip
-    };
-    page.empty(
-        "path",
-        "class",
-        "c" + color(backend),
-        "d",
-        path,
-        "transform",
-        "translate(" + round(x) + "," + round(y) + ")");
-  }
-
-  private static int color(int backend) {
-    return backend % 6;
   }
 
   private static double round(double coordinate) {

@@ -1,25 +1,15 @@
 package dev.vbn.cli.report;
 
-import static java.nio.charset.StandardCharsets.UTF_8;
 import static java.util.stream.Collectors.joining;
 
 import dev.vbn.conformance.Outcome;
 import dev.vbn.conformance.Rule;
-import java.io.FileNotFoundException;
 import java.io.IOException;
-import java.io.InputStream;
-import java.time.ZoneOffset;
-import java.time.format.DateTimeFormatter;
 import java.util.List;
-import java.util.Locale;
 import java.util.function.Predicate;
 
 /** The report for readers: a page that needs nothing but itself, neither files nor scripts. */
 public final class HtmlReport {
-  private static final DateTimeFormatter DATE = DateTimeFormatter.ofPattern(
-          "d MMMM uuuu, HH:mm 'UTC'", Locale.ENGLISH)
-      .withZone(ZoneOffset.UTC);
-
   /** The order in which they are shown. */
   private static final List<Outcome> OUTCOMES =
       List.of(Outcome.PASSED, Outcome.DECLARED_ABSENT, Outcome.NO_DEVICE, Outcome.FAILED);
@@ -46,19 +36,7 @@ public final class HtmlReport {
     Markup title = new Markup()
         .text(backends(report, backend -> true) + ": "
             + (report.conforms() ? "conforms" : "does not conform"));
-    return resource("conformance.html")
-        .replace("{{style}}", resource("conformance.css"))
-        .replace("{{title}}", title.toString())
-        .replace("{{report}}", html.page.toString()); // last: it may hold anything
-  }
-
-  private static String resource(String name) throws IOException {
-    try (InputStream resource = HtmlReport.class.getResourceAsStream(name)) {
-      if (resource == null) {
-        throw new FileNotFoundException(name + " is not on the class path");
-      }
-      return new String(resource.readAllBytes(), UTF_8);
-    }
+    return HtmlPage.of(HtmlReport.class, "conformance", title, html.page);
   }
 
   private static String backends(ConformanceReport report, Predicate<BackendResult> which) {
@@ -71,7 +49,7 @@ public final class HtmlReport {
     badge(report.conforms() ? Verdict.CONFORMS : Verdict.DOES_NOT_CONFORM, false);
     page.text(" " + summary()).close();
     page.open("dl", "class", "facts");
-    fact("Started", DATE.format(report.started()));
+    fact("Started", Numbers.date(report.started()));
     fact("Took", Numbers.seconds(report.duration()));
     fact("Seed", report.seed().isPresent() ? Long.toString(report.seed().getAsLong()) : "-");
     fact("VBN", report.environment().vbn());
@@ -133,7 +111,7 @@ public final class HtmlReport {
 
   private void marker(int backend) {
     page.open("svg", "class", "marker", "viewBox", "-6 -6 12 12", "aria-hidden", "true");
-    ErrorChart.drawMarker(page, backend, 0, 0);
+    Marker.draw(page, backend, 0, 0);
     page.close();
   }
 

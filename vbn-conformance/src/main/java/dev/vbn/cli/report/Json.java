@@ -9,12 +9,13 @@ import org.jspecify.annotations.Nullable;
  * Writes JSON: maps in their own order, lists, texts, numbers, booleans and null. JSON has no NaN
  * and no infinity, which become texts.
  */
-final class Json {
+public final class Json {
   private final StringBuilder out = new StringBuilder();
 
   private Json() {}
 
-  static String of(@Nullable Object value) {
+  /** The text, with a line break at its end. */
+  public static String of(@Nullable Object value) {
     Json json = new Json();
     json.value(value, "\n");
     return json.out.append('\n').toString();

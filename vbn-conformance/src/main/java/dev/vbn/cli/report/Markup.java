@@ -4,16 +4,19 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 
 /** Writes elements of HTML and SVG, well-formed as XML is; every text and attribute is escaped on the way. */
-final class Markup {
+public final class Markup {
   private final StringBuilder out = new StringBuilder();
   private final Deque<String> open = new ArrayDeque<>();
+
+  /** Nothing yet. */
+  public Markup() {}
 
   /**
    * Starts an element.
    *
    * @param attributes names and values in turn
    */
-  Markup open(String tag, Object... attributes) {
+  public Markup open(String tag, Object... attributes) {
     start(tag, attributes);
     out.append('>');
     open.push(tag);
@@ -21,24 +24,25 @@ final class Markup {
   }
 
   /** Ends the element started last. */
-  Markup close() {
+  public Markup close() {
     out.append("</").append(open.pop()).append(">\n");
     return this;
   }
 
   /** An element that never has content. */
-  Markup empty(String tag, Object... attributes) {
+  public Markup empty(String tag, Object... attributes) {
     start(tag, attributes);
     out.append("/>");
     return this;
   }
 
   /** An element that holds a text. */
-  Markup element(String tag, String text, Object... attributes) {
+  public Markup element(String tag, String text, Object... attributes) {
     return open(tag, attributes).text(text).close();
   }
 
-  Markup text(String text) {
+  /** A text. */
+  public Markup text(String text) {
     text.codePoints().forEach(this::escaped);
     return this;
   }
@@ -66,6 +70,7 @@ final class Markup {
     }
   }
 
+  /** What was written. */
   @Override
   public String toString() {
     return out.toString();

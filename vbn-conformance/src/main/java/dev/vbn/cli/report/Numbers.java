@@ -1,11 +1,23 @@
 package dev.vbn.cli.report;
 
 import java.time.Duration;
+import java.time.Instant;
+import java.time.ZoneOffset;
+import java.time.format.DateTimeFormatter;
 import java.util.Locale;
 
 /** Numbers as they are read best. */
 public final class Numbers {
+  private static final DateTimeFormatter DATE = DateTimeFormatter.ofPattern(
+          "d MMMM uuuu, HH:mm 'UTC'", Locale.ENGLISH)
+      .withZone(ZoneOffset.UTC);
+
   private Numbers() {}
+
+  /** Day and minute. */
+  public static String date(Instant time) {
+    return DATE.format(time);
+  }
 
   /** About three digits; a dash for NaN. */
   public static String ulps(double value) {

@@ -121,32 +121,32 @@ final class GradientOffenders {
                 Rule.ANY_SHAPE,
                 Rule.SIZE),
         breaking(
-            Rule.GAMMA_GRADIENT,
-            "dgamma summed over the wrong axis where two are equally long",
-            "along the feature axis",
-            () -> new Altered() {
-              @Override
-              Gradients<Strided> altered(
-                  Gradients<Strided> g,
-                  Strided x,
-                  Strided dy,
-                  Normalization how,
-                  @Nullable Moments<Strided> r,
-                  @Nullable Strided gamma) {
-                Geometry geometry = how.geometry();
-                if (geometry.after() != geometry.features() || geometry.features() == 1) {
-                  return g;
-                }
-                Normalization flipped = new Normalization(
-                    new Geometry(geometry.batch(), geometry.features(), geometry.after(), 1),
-                    how.scope(),
-                    how.weight(),
-                    how.epsilon(),
-                    how.referenceGradient());
-                Gradients<Strided> other = plain(x, dy, flipped, r, gamma);
-                return new Gradients<>(g.input(), other.gamma(), g.beta(), g.reference());
-              }
-            })
+                Rule.GAMMA_GRADIENT,
+                "dgamma summed over the wrong axis where two are equally long",
+                "along the feature axis",
+                () -> new Altered() {
+                  @Override
+                  Gradients<Strided> altered(
+                      Gradients<Strided> g,
+                      Strided x,
+                      Strided dy,
+                      Normalization how,
+                      @Nullable Moments<Strided> r,
+                      @Nullable Strided gamma) {
+                    Geometry geometry = how.geometry();
+                    if (geometry.after() != geometry.features() || geometry.features() == 1) {
+                      return g;
+                    }
+                    Normalization flipped = new Normalization(
+                        new Geometry(geometry.batch(), geometry.features(), geometry.after(), 1),
+                        how.scope(),
+                        how.weight(),
+                        how.epsilon(),
+                        how.referenceGradient());
+                    Gradients<Strided> other = plain(x, dy, flipped, r, gamma);
+                    return new Gradients<>(g.input(), other.gamma(), g.beta(), g.reference());
+                  }
+                })
             .alsoFailing(Rule.SIZE),
         breaking(Rule.BETA_GRADIENT, "dbeta as a mean", "dbeta = sum(dy)", () -> new Altered() {
               @Override

@@ -1,0 +1,71 @@
+package dev.vbn.bench;
+
+import static java.util.Objects.requireNonNull;
+
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.results.RunResult;
+import org.openjdk.jmh.runner.Runner;
+import org.openjdk.jmh.runner.RunnerException;
+import org.openjdk.jmh.runner.options.OptionsBuilder;
+import org.openjdk.jmh.runner.options.TimeValue;
+import org.openjdk.jmh.runner.options.VerboseMode;
+
+/**
+ * Times one contender for a moment.
+ *
+ * <p>JMH would start a JVM for each and measure it for long, one after the other. Then minutes lie
+ * between a time and the copy it is divided by, and on a machine with other tenants the ratio says
+ * more about them. So JMH is the clock and the sink of results here, without a JVM of its own, and
+ * {@link Fork} calls it for all contenders in turn, again and again.
+ */
+@State(Scope.Benchmark)
+@BenchmarkMode(Mode.AverageTime)
+@OutputTimeUnit(TimeUnit.NANOSECONDS)
+public class CallBenchmark {
+  private static volatile @Nullable Prepared current;
+
+  private @Nullable Prepared prepared;
+
+  /** For JMH. */
+  public CallBenchmark() {}
+
+  /** Takes the contender whose turn it is. */
+  @Setup
+  public void take() {
+    prepared = current;
+  }
+
+  /** One call. */
+  @Benchmark
+  public Object call() {
+    return requireNonNull(prepared).run();
+  }
+
+  /** Nanoseconds a call takes, over {@code milliseconds} or one call if that takes longer. */
+  static double nanoseconds(Prepared contender, long milliseconds) throws RunnerException {
+    current = contender;
+    try {
+      RunResult result = new Runner(new OptionsBuilder()
+              .include(CallBenchmark.class.getName() + ".call")
+              .forks(0)
+              .warmupIterations(0)
+              .measurementIterations(1)
+              .measurementTime(TimeValue.milliseconds(milliseconds))
+              .shouldFailOnError(true)
+              .verbosity(VerboseMode.SILENT)
+              .build())
+          .runSingle();
+      return result.getPrimaryResult().getScore();
+    } finally {
+      current = null;
+    }
+  }
+}

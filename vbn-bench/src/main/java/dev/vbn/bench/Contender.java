@@ -1,0 +1,44 @@
+package dev.vbn.bench;
+
+import dev.vbn.spi.Availability;
+import java.util.Optional;
+
+/** One way to normalise a batch, which the benchmark compares with others. */
+interface Contender {
+
+  /** What it is. */
+  enum Kind {
+    /** The yardstick. */
+    COPY("copy"),
+    /** Computes virtual batch normalization behind the API. */
+    BACKEND("backend"),
+    /** What a user would do without VBN. */
+    PEER("peer");
+
+    private final String label;
+
+    Kind(String label) {
+      this.label = label;
+    }
+
+    String label() {
+      return label;
+    }
+  }
+
+  /** Unique among all. */
+  String name();
+
+  /** What it is. */
+  Kind kind();
+
+  /** Whether it can be used here; does not throw. */
+  Availability probe();
+
+  /**
+   * Makes the tensors for a comparison.
+   *
+   * @return what can be timed, to be closed; empty where it has no such pass or variant
+   */
+  Optional<Prepared> prepare(Workload workload, Pass pass);
+}

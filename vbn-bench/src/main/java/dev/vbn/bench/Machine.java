@@ -1,0 +1,40 @@
+package dev.vbn.bench;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.stream.Stream;
+
+/** The machine, as far as it can be asked. */
+final class Machine {
+  private static final Path PROCESSORS = Path.of("/proc/cpuinfo");
+  private static final Path MEMORY = Path.of("/proc/meminfo");
+
+  private Machine() {}
+
+  /** Name of the processor. */
+  static String processor() {
+    return line(PROCESSORS, "model name")
+        .orElse(System.getenv().getOrDefault("PROCESSOR_IDENTIFIER", "unknown processor"));
+  }
+
+  /** Bytes that programs can still have without paging; empty where nobody knows. */
+  static OptionalLong availableMemory() {
+    return line(MEMORY, "MemAvailable")
+        .map(text -> OptionalLong.of(1024 * Long.parseLong(text.replaceAll("\\D", ""))))
+        .orElse(OptionalLong.empty());
+  }
+
+  private static Optional<String> line(Path file, String key) {
+    try (Stream<String> lines = Files.lines(file)) {
+      return lines
+          .filter(line -> line.startsWith(key))
+          .map(line -> line.substring(line.indexOf(':') + 1).strip())
+          .findFirst();
+    } catch (IOException e) { // another system
+      return Optional.empty();
+    }
+  }
+}

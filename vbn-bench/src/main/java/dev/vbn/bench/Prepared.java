@@ -1,0 +1,21 @@
+package dev.vbn.bench;
+
+import dev.vbn.HostTensor;
+import java.util.List;
+
+/** A contender with its tensors in memory, at the start line. */
+interface Prepared extends AutoCloseable {
+
+  /**
+   * What is timed: computes once and lets go of the results.
+   *
+   * @return anything that depends on the results, so that no compiler leaves them out
+   */
+  Object run();
+
+  /** Computes once and gives the results, as {@link Pass#results} names them. */
+  List<HostTensor> results();
+
+  @Override
+  void close();
+}

@@ -1,7 +1,0 @@
-package dev.vbn.cuda;
-
-class EmulatedSeed3ConformanceTest extends EmulatedConformance {
-  EmulatedSeed3ConformanceTest() {
-    super(3, true);
-  }
-}
