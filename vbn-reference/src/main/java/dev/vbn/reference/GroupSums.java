@@ -4,24 +4,38 @@ import java.util.Arrays;
 
 /** Sums over elements of each feature of a tile: what statistics and gradients are made of. */
 final class GroupSums {
-  private final double[] count;
-  private final double[] mean;
+  final double[] mean;
   private final double[] squares;
   private final double[] upstream;
   private final double[] upstreamDeviation;
+
+  /** Elements of each feature. */
+  private double count;
+
   private int features;
 
+  /** What is being added: the same sums over other elements. */
+  private final double[] addedMean;
+
+  private final double[] addedSquares;
+  private final double[] addedUpstream;
+  private final double[] addedDeviation;
+
   GroupSums(int features) {
-    count = new double[features];
+    this.features = features;
     mean = new double[features];
     squares = new double[features];
     upstream = new double[features];
     upstreamDeviation = new double[features];
+    addedMean = new double[features];
+    addedSquares = new double[features];
+    addedUpstream = new double[features];
+    addedDeviation = new double[features];
   }
 
   void clear(int features) {
     this.features = features;
-    Arrays.fill(count, 0, features, 0);
+    count = 0;
     Arrays.fill(mean, 0, features, 0);
     Arrays.fill(squares, 0, features, 0);
     Arrays.fill(upstream, 0, features, 0);
@@ -29,73 +43,101 @@ final class GroupSums {
   }
 
   void add(GroupSums other) {
-    for (int i = 0; i < features; i++) {
-      add(
-          i,
-          other.count[i],
-          other.mean[i],
-          other.squares[i],
-          other.upstream[i],
-          other.upstreamDeviation[i]);
-    }
+    add(other.count, other.mean, other.squares, other.upstream, other.upstreamDeviation);
   }
 
+  /** Adds lanes, run by run; a strip of several rows has several runs of a feature. */
   void add(LaneSums sums, Tile tile) {
-    int length = tile.lanesOfRun(sums.lanes);
-    for (int from = 0, feature = 0; from < sums.lanes; from += length) {
-      addRun(feature, sums, from, from + length);
-      feature = feature + 1 == features ? 0 : feature + 1;
+    int run = tile.run(sums.lanes());
+    for (int from = 0; from < sums.lanes(); from += features * run) {
+      for (int i = 0; i < features; i++) {
+        addRun(i, sums, from + i * run, run);
+      }
+      add(sums.count() * run, addedMean, addedSquares, addedUpstream, addedDeviation);
     }
   }
 
-  private void addRun(int feature, LaneSums sums, int from, int to) {
-    double n = sums.count;
+  private void addRun(int feature, LaneSums sums, int from, int run) {
+    double n = sums.count();
     // All lanes have as many elements, so that their mean is the mean of their means.
     double first = sums.mean[from];
     double sum = 0;
-    double runUpstream = 0;
-    for (int i = from; i < to; i++) {
+    for (int i = from + 1; i < from + run; i++) {
       sum += sums.mean[i] - first;
-      runUpstream += sums.upstream[i];
     }
-    double runMean = first + sum / (to - from);
+    double runMean = run == 1 ? first : first + sum / run;
     double runSquares = 0;
-    double runDeviation = 0;
-    for (int i = from; i < to; i++) {
+    for (int i = from; i < from + run; i++) {
       double d = sums.mean[i] - runMean;
       runSquares += sums.squares[i] + n * d * d;
-      runDeviation += sums.upstreamDeviation[i] + sums.upstream[i] * d;
     }
-    add(feature, n * (to - from), runMean, runSquares, runUpstream, runDeviation);
+    addedMean[feature] = runMean;
+    addedSquares[feature] = runSquares;
+    if (sums.withUpstream()) {
+      double runUpstream = 0;
+      double runDeviation = 0;
+      for (int i = from; i < from + run; i++) {
+        runUpstream += sums.upstream[i];
+        runDeviation += sums.upstreamDeviation[i] + sums.upstream[i] * (sums.mean[i] - runMean);
+      }
+      addedUpstream[feature] = runUpstream;
+      addedDeviation[feature] = runDeviation;
+    }
+  }
+
+  /**
+   * Adds {@code n} elements of a tile's only feature.
+   *
+   * @param shift what deviations d of the input are taken from
+   * @param sum of d
+   * @param squareSum of d*d
+   * @param upstreamSum of dy
+   * @param deviationSum of dy*d
+   */
+  void add(
+      double n,
+      double shift,
+      double sum,
+      double squareSum,
+      double upstreamSum,
+      double deviationSum) {
+    double d = sum / n;
+    addedMean[0] = shift + d;
+    addedSquares[0] = Math.max(squareSum - sum * d, 0);
+    addedUpstream[0] = upstreamSum;
+    addedDeviation[0] = deviationSum - upstreamSum * d;
+    add(n, addedMean, addedSquares, addedUpstream, addedDeviation);
   }
 
   private void add(
-      int feature,
       double n,
-      double otherMean,
-      double otherSquares,
-      double otherUpstream,
-      double otherDeviation) {
-    double total = count[feature] + n;
+      double[] otherMean,
+      double[] otherSquares,
+      double[] otherUpstream,
+      double[] otherDeviation) {
+    double total = count + n;
     double share = n / total;
-    double before = mean[feature];
-    double d = otherMean - before;
-    double after = before + share * d;
-    squares[feature] += otherSquares + share * count[feature] * d * d;
-    upstreamDeviation[feature] +=
-        upstream[feature] * (before - after) + otherDeviation + otherUpstream * (otherMean - after);
-    upstream[feature] += otherUpstream;
-    mean[feature] = after;
-    count[feature] = total;
+    double weight = share * count;
+    for (int i = 0; i < features; i++) {
+      double before = mean[i];
+      double d = otherMean[i] - before;
+      double after = before + share * d;
+      squares[i] += otherSquares[i] + weight * d * d;
+      upstreamDeviation[i] +=
+          upstream[i] * (before - after) + otherDeviation[i] + otherUpstream[i] * (otherMean[i] - after);
+      upstream[i] += otherUpstream[i];
+      mean[i] = after;
+    }
+    count = total;
   }
 
-  double mean(int feature) {
-    return mean[feature];
+  boolean isEmpty() {
+    return count == 0;
   }
 
   /** Biased. */
   double variance(int feature) {
-    return squares[feature] / count[feature];
+    return squares[feature] / count;
   }
 
   /** {@code sum(dy)}. */

@@ -1,25 +1,102 @@
 package dev.vbn.reference;
 
 /**
- * The loops over elements of 32 bits. All work on a {@link Box} that starts at {@code at} plus its
- * own {@link Box#at}, with values of their own for each lane, so that no step waits for the one
- * before. Results of {@link #normalize} and {@link #differentiate} are the same bits in every
- * kernel. An instance belongs to one thread.
+ * The loops over elements, for the arrays of one call.
+ *
+ * <p>They go strip by strip and have sums of their own for every lane: no step waits for the one
+ * before, so that C2 vectorises them. A plain sum along a row has to wait for each addition.
  */
-interface Kernel {
+abstract class Kernel {
+  /** Lanes that a long run is cut into, and those of one too short for that to be worth while. */
+  private static final int CUT = 256;
 
-  /** {@code scalar} or {@code simd}. */
-  String name();
+  private static final int SHORT_CUT = 32;
 
-  /** Adds {@code d = x - shift} and {@code d*d}. */
-  void sum(float[] x, int at, Box box, FloatSums lanes);
+  /** Whether sums are those of the upstream gradient as well. */
+  abstract boolean withUpstream();
 
-  /** Adds the upstream gradient {@code dy} and {@code dy*(x - shift)} as well. */
-  void sumWithUpstream(float[] x, float[] dy, int at, Box box, FloatSums lanes);
+  /** Adds the sums over a chunk of {@code tile}. */
+  void sum(Block block, Tile tile, Workspace workspace, GroupSums into) {
+    int lanes = tile.longRuns() ? cut(block) : block.length();
+    int rest = block.length() % lanes;
+    sumStrips(block, 0, lanes, tile, workspace, into);
+    if (rest > 0) {
+      sumStrips(block, block.length() - rest, rest, tile, workspace, into);
+    }
+  }
 
-  /** {@code factor*(x - center) + offset}; {@code output} may be {@code x}. */
-  void normalize(float[] x, float[] output, int at, Box box, FloatLines lines);
+  private static int cut(Block block) {
+    int lanes = block.elements() >= CUT * LaneSums.FOLD ? CUT : SHORT_CUT;
+    return Math.min(lanes, block.length());
+  }
 
-  /** {@code factor*dy - (slope*(x - center) + offset)}. */
-  void differentiate(float[] x, float[] dy, float[] output, int at, Box box, FloatLines lines);
+  private void sumStrips(
+      Block block, int from, int lanes, Tile tile, Workspace workspace, GroupSums into) {
+    LaneSums sums = workspace.lanes;
+    sums.clear(lanes, withUpstream());
+    for (int row = 0; row < block.rows(); row++) {
+      int start = block.at() + row * block.stride();
+      for (int at = start + from; at + lanes <= start + block.length(); at += lanes) {
+        sums.add(this, at);
+      }
+    }
+    sums.complete();
+    into.add(sums, tile);
+  }
+
+  /** Writes the output of a chunk of {@code tile}: of a gradient, where there is an upstream one. */
+  final void write(Block block, Tile tile, Lines lines, Workspace workspace) {
+    if (withUpstream()) {
+      differentiate(block, tile, lines, workspace);
+    } else {
+      normalize(block, tile, lines, workspace);
+    }
+  }
+
+  /** Writes {@code factor*(x - center) + offset}. */
+  void normalize(Block block, Tile tile, Lines lines, Workspace workspace) {
+    Lines ofLanes = tile.longRuns() ? lines : lines.spread(tile, block.length(), workspace.ofLanes);
+    for (int row = 0; row < block.rows(); row++) {
+      int at = block.at() + row * block.stride();
+      if (tile.longRuns()) {
+        normalizeRun(at, block.length(), lines.center[0], lines.factor[0], lines.offset[0]);
+      } else {
+        normalizeStrip(at, block.length(), ofLanes);
+      }
+    }
+  }
+
+  /** Writes {@code factor*dy - (slope*(x - center) + offset)}. */
+  void differentiate(Block block, Tile tile, Lines lines, Workspace workspace) {
+    Lines ofLanes = tile.longRuns() ? lines : lines.spread(tile, block.length(), workspace.ofLanes);
+    for (int row = 0; row < block.rows(); row++) {
+      int at = block.at() + row * block.stride();
+      if (tile.longRuns()) {
+        differentiateRun(
+            at,
+            block.length(),
+            lines.center[0],
+            lines.factor[0],
+            lines.slope[0],
+            lines.offset[0]);
+      } else {
+        differentiateStrip(at, block.length(), ofLanes);
+      }
+    }
+  }
+
+  /** Copies input elements. */
+  abstract void read(int at, int lanes, double[] into);
+
+  /** Adds one strip to what is pending in {@code sums}, the upstream gradient too if there is one. */
+  abstract void sumStrip(int at, LaneSums sums);
+
+  abstract void normalizeRun(int at, int length, double center, double factor, double offset);
+
+  abstract void normalizeStrip(int at, int lanes, Lines lines);
+
+  abstract void differentiateRun(
+      int at, int length, double center, double factor, double slope, double offset);
+
+  abstract void differentiateStrip(int at, int lanes, Lines lines);
 }

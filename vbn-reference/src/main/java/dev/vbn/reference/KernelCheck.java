@@ -1,80 +1,82 @@
 package dev.vbn.reference;
 
-import java.util.Arrays;
+import dev.vbn.spi.Geometry;
 
 /**
- * Compares a kernel with the scalar one, so that an incubator that has changed costs speed and not
- * a result.
+ * Compares kernels with the scalar one, so that an incubator that has changed costs speed and not a
+ * result.
  */
 final class KernelCheck {
-  /** Not a multiple of a vector's length, so that what is left is checked as well. */
-  private static final int LANES = 19;
+  /** Rounding in 32 bits, of values up to a few dozen. */
+  private static final double TOLERANCE = 1e-5;
 
-  private static final Box BOX = new Box(3, 2, 7 * 23, 7, 23, LANES);
-  private static final int SIZE = 1 + 3 + 2 * 7 * 23;
-
-  /** Sums in another order differ by their rounding. */
-  private static final float TOLERANCE = 1e-5f;
+  /** Long and short runs, neither of them a multiple of a vector's length. */
+  private static final Geometry[] GEOMETRIES = {new Geometry(9, 1, 2, 173), new Geometry(37, 1, 19, 3)};
 
   private KernelCheck() {}
 
-  /** Fails if {@code kernel} computes something else than the scalar one. */
-  static void check(Kernel kernel) {
-    Kernel scalar = new ScalarKernel(LANES);
-    float[] x = new float[SIZE];
-    float[] dy = new float[SIZE];
-    for (int i = 0; i < SIZE; i++) {
-      x[i] = i * 37 % 101 / 16f;
-      dy[i] = i * 53 % 89 / 8f;
-    }
-    FloatSums expected = sums();
-    FloatSums actual = sums();
-    scalar.sum(x, 1, BOX, expected);
-    kernel.sum(x, 1, BOX, actual);
-    scalar.sumWithUpstream(x, dy, 1, BOX, expected);
-    kernel.sumWithUpstream(x, dy, 1, BOX, actual);
-    compare(expected.sum, actual.sum);
-    compare(expected.squares, actual.squares);
-    compare(expected.upstream, actual.upstream);
-    compare(expected.upstreamDeviation, actual.upstreamDeviation);
-
-    FloatLines lines = new FloatLines(LANES);
-    for (int i = 0; i < LANES; i++) {
-      lines.center[i] = i / 3f;
-      lines.factor[i] = 1 + i / 7f;
-      lines.slope[i] = 2 - i / 11f;
-      lines.offset[i] = i / 13f;
-    }
-    float[] expectedOutput = new float[SIZE];
-    float[] actualOutput = new float[SIZE];
-    scalar.normalize(x, expectedOutput, 1, BOX, lines);
-    kernel.normalize(x, actualOutput, 1, BOX, lines);
-    compareBits(expectedOutput, actualOutput);
-    scalar.differentiate(x, dy, expectedOutput, 1, BOX, lines);
-    kernel.differentiate(x, dy, actualOutput, 1, BOX, lines);
-    compareBits(expectedOutput, actualOutput);
-  }
-
-  private static FloatSums sums() {
-    FloatSums sums = new FloatSums(LANES);
-    for (int i = 0; i < LANES; i++) {
-      sums.shift[i] = 3 + i / 5f;
-    }
-    return sums;
-  }
-
-  private static void compare(float[] expected, float[] actual) {
-    for (int i = 0; i < expected.length; i++) {
-      if (!(Math.abs(expected[i] - actual[i]) <= TOLERANCE * (1 + Math.abs(expected[i])))) {
-        throw new IllegalStateException("a sum is " + actual[i] + "; expected " + expected[i]);
+  /** Fails if a kernel computes something else than the scalar one. */
+  static void check(Kernels.OfFloats kernels) {
+    for (Geometry geometry : GEOMETRIES) {
+      int size = (int) geometry.size();
+      float[] x = new float[size];
+      float[] dy = new float[size];
+      for (int i = 0; i < size; i++) {
+        x[i] = i * 37 % 101 / 16f;
+        dy[i] = i * 53 % 89 / 8f;
+      }
+      for (Tile tile : Tile.of(geometry, (int) geometry.batch())) {
+        for (float[] upstream : new float[][] {null, dy}) {
+          float[] expected = new float[size];
+          float[] actual = new float[size];
+          Workspace workspace = new Workspace();
+          compare(
+              sums(new FloatKernel(x, upstream, expected), tile, workspace),
+              sums(kernels.of(x, upstream, actual), tile, workspace));
+          for (int i = 0; i < size; i++) {
+            compare(expected[i], actual[i]);
+          }
+        }
       }
     }
   }
 
-  private static void compareBits(float[] expected, float[] actual) {
-    int i = Arrays.mismatch(expected, actual);
-    if (i >= 0) {
-      throw new IllegalStateException("an element is " + actual[i] + "; expected " + expected[i]);
+  /** Sums, and writes. */
+  private static double[] sums(Kernel kernel, Tile tile, Workspace workspace) {
+    GroupSums sums = new GroupSums(tile.features);
+    sums.clear(tile.features);
+    for (int i = 0; i < tile.chunks(); i++) {
+      kernel.sum(tile.chunk(i), tile, workspace, sums);
+    }
+    double[] all = new double[4 * tile.features];
+    for (int i = 0; i < tile.features; i++) {
+      all[4 * i] = sums.mean[i];
+      all[4 * i + 1] = sums.variance(i);
+      if (kernel.withUpstream()) {
+        all[4 * i + 2] = sums.upstream(i);
+        all[4 * i + 3] = sums.upstreamAround(i, 0);
+      }
+      Lines lines = workspace.lines;
+      lines.center[i] = i / 3.0;
+      lines.factor[i] = 1 + i / 7.0;
+      lines.slope[i] = 2 - i / 11.0;
+      lines.offset[i] = i / 13.0;
+    }
+    for (int i = 0; i < tile.chunks(); i++) {
+      kernel.write(tile.chunk(i), tile, workspace.lines, workspace);
+    }
+    return all;
+  }
+
+  private static void compare(double[] expected, double[] actual) {
+    for (int i = 0; i < expected.length; i++) {
+      compare(expected[i], actual[i]);
+    }
+  }
+
+  private static void compare(double expected, double actual) {
+    if (!(Math.abs(expected - actual) <= TOLERANCE * (1 + Math.abs(expected)))) {
+      throw new IllegalStateException("a result is " + actual + "; expected " + expected);
     }
   }
 }

@@ -1,5 +1,7 @@
 package dev.vbn.reference;
 
+import dev.vbn.DType;
+import dev.vbn.HostTensor;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import org.jspecify.annotations.Nullable;
@@ -17,18 +19,20 @@ final class Kernels {
     static final Kernels VALUE = choose(System.getProperty(PROPERTY, ""));
   }
 
-  private final boolean simd;
+  /** Makes the kernel for the arrays of a call. */
+  interface OfFloats {
+    FloatKernel of(float[] x, float @Nullable [] upstream, float @Nullable [] output);
+  }
 
-  /** Why the kernel is scalar, or that it was asked for and is not there; empty if neither. */
-  private final String remark;
+  /** Null if the kernel asked for is not there. */
+  private final @Nullable OfFloats ofFloats;
 
+  private final String description;
   private final @Nullable Throwable failure;
-  private final boolean available;
 
-  private Kernels(boolean simd, boolean available, String remark, @Nullable Throwable failure) {
-    this.simd = simd;
-    this.available = available;
-    this.remark = remark;
+  private Kernels(@Nullable OfFloats ofFloats, String description, @Nullable Throwable failure) {
+    this.ofFloats = ofFloats;
+    this.description = description;
     this.failure = failure;
   }
 
@@ -39,73 +43,74 @@ final class Kernels {
   /** The choice for a value of the property; empty for the best there is. */
   static Kernels choose(String wanted) {
     return switch (wanted) {
-      case "scalar" -> new Kernels(false, true, "", null);
-      case "simd", "" -> simdOr(wanted.isEmpty());
+      case "scalar" -> new Kernels(FloatKernel::new, "scalar kernel", null);
+      case "simd" -> simdOr(null);
+      case "" -> simdOr(FloatKernel::new);
       default ->
-        new Kernels(false, false, PROPERTY + " is '" + wanted + "'; expected scalar or simd", null);
+        new Kernels(null, PROPERTY + " is '" + wanted + "'; expected scalar or simd", null);
     };
   }
 
-  private static Kernels simdOr(boolean scalarWillDo) {
+  private static Kernels simdOr(@Nullable OfFloats fallback) {
     Module module = ModuleLayer.boot().findModule(MODULE).orElse(null);
     if (module == null) {
-      String remark = "for SIMD start java with --add-modules " + MODULE;
-      log(Level.DEBUG, "the kernel is scalar; " + remark, null);
-      return new Kernels(false, scalarWillDo, remark, null);
+      return without(fallback, "for SIMD start java with --add-modules " + MODULE, null);
     }
     try {
       // The module descriptor cannot name it: JVMs without it would refuse this module.
       Kernels.class.getModule().addReads(module);
-      KernelCheck.check(newSimd());
-      return new Kernels(true, true, "", null);
+      // By name: without the module, even mentioning the class would fail.
+      OfFloats simd = Class.forName("dev.vbn.reference.SimdKernel$Factory")
+          .asSubclass(OfFloats.class)
+          .getDeclaredConstructor()
+          .newInstance();
+      KernelCheck.check(simd);
+      return new Kernels(simd, "SIMD kernel", null);
     } catch (ReflectiveOperationException | LinkageError | RuntimeException e) {
-      String remark =
-          "the SIMD kernel does not work on Java " + Runtime.version().feature() + ": " + e;
-      log(Level.WARNING, "the kernel is scalar; " + remark, e);
-      return new Kernels(false, scalarWillDo, remark, e);
+      return without(
+          fallback,
+          "the SIMD kernel does not work on Java " + Runtime.version().feature() + ": " + e,
+          e);
     }
   }
 
-  private static void log(Level level, String message, @Nullable Throwable e) {
+  private static Kernels without(
+      @Nullable OfFloats fallback, String why, @Nullable Throwable failure) {
     Logger logger = System.getLogger("dev.vbn.reference");
-    logger.log(level, message, e);
-  }
-
-  /** By name: without the module, even mentioning the class would fail. */
-  private static Kernel newSimd() throws ReflectiveOperationException {
-    return Class.forName("dev.vbn.reference.SimdKernel")
-        .asSubclass(Kernel.class)
-        .getDeclaredConstructor()
-        .newInstance();
+    logger.log(failure == null ? Level.DEBUG : Level.WARNING, "no SIMD kernel: " + why, failure);
+    return new Kernels(
+        fallback, fallback == null ? why : "scalar kernel (" + why + ")", failure);
   }
 
   /** Whether the kernel asked for is there. */
   boolean available() {
-    return available;
+    return ofFloats != null;
   }
 
   /** What is in use, or why it is not. */
   String description() {
-    if (!available) {
-      return remark;
-    }
-    return (simd ? "SIMD kernel" : "scalar kernel") + (remark.isEmpty() ? "" : " (" + remark + ")");
+    return description;
   }
 
+  /** Why SIMD does not work although its module is there; null otherwise. */
   @Nullable
   Throwable failure() {
     return failure;
   }
 
-  /** A kernel for one thread. */
-  Kernel create() {
-    if (!available) {
-      throw new IllegalStateException(remark, failure);
+  /** The kernel for the tensors of a call. Arrays of 64 bits have one, the scalar one. */
+  Kernel of(HostTensor x, @Nullable HostTensor upstream, @Nullable HostTensor output) {
+    if (ofFloats == null) {
+      throw new IllegalStateException(description, failure);
     }
-    try {
-      return simd ? newSimd() : new ScalarKernel(Tile.LANES);
-    } catch (ReflectiveOperationException e) {
-      throw new IllegalStateException("the SIMD kernel has been loaded and cannot be made", e);
-    }
+    return x.dtype() == DType.FLOAT32
+        ? ofFloats.of(
+            x.floats(),
+            upstream == null ? null : upstream.floats(),
+            output == null ? null : output.floats())
+        : new DoubleKernel(
+            x.doubles(),
+            upstream == null ? null : upstream.doubles(),
+            output == null ? null : output.doubles());
   }
 }

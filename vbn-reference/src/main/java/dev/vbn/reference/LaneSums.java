@@ -3,16 +3,16 @@ package dev.vbn.reference;
 import java.util.Arrays;
 
 /**
- * Mean and squared deviations of the input in each lane, and sums of the upstream gradient, in 64
- * bits.
+ * Mean and squared deviations of the input in each lane, and sums of the upstream gradient.
  *
  * <p>Deviations are taken from a shift, first an estimate of the lane's mean and then the mean so
- * far, and carried over block by block by the formula of Chan, Golub and LeVeque (1983), so that
- * neither an offset of the input nor the number of strips costs accuracy.
+ * far, and folded into the results every so often by the formula of Chan, Golub and LeVeque (1983),
+ * so that neither an offset of the input nor the number of strips costs accuracy.
  */
 final class LaneSums {
-  int lanes;
-  double count;
+  /** Strips between foldings: seldom enough to cost little, often enough to keep the shift good. */
+  static final int FOLD = 64;
+
   final double[] mean;
   final double[] squares;
   final double[] upstream;
@@ -20,15 +20,20 @@ final class LaneSums {
   /** {@code sum(dy*(x - mean))}. */
   final double[] upstreamDeviation;
 
-  /** What deviations of the present block are taken from. */
+  /** What deviations d are taken from until the next folding. */
   final double[] shift;
 
-  /** Sums over the present block: d, d*d, dy, dy*d. */
-  final double[] blockSum;
+  /** Sums since the last folding: d, d*d, dy, dy*d. */
+  final double[] sum;
 
-  final double[] blockSquares;
-  final double[] blockUpstream;
-  final double[] blockDeviation;
+  final double[] squareSum;
+  final double[] upstreamSum;
+  final double[] deviationSum;
+
+  private int lanes;
+  private boolean withUpstream;
+  private double count;
+  private int pending;
 
   LaneSums(int lanes) {
     mean = new double[lanes];
@@ -36,56 +41,100 @@ final class LaneSums {
     upstream = new double[lanes];
     upstreamDeviation = new double[lanes];
     shift = new double[lanes];
-    blockSum = new double[lanes];
-    blockSquares = new double[lanes];
-    blockUpstream = new double[lanes];
-    blockDeviation = new double[lanes];
+    sum = new double[lanes];
+    squareSum = new double[lanes];
+    upstreamSum = new double[lanes];
+    deviationSum = new double[lanes];
   }
 
-  /** Sums over some blocks of a box, in place of what was here. */
-  void take(Strips strips, Workspace workspace, int at, Box box, int fromBlock, int toBlock) {
-    lanes = box.lanes();
+  /** Forgets everything. */
+  void clear(int lanes, boolean withUpstream) {
+    this.lanes = lanes;
+    this.withUpstream = withUpstream;
     count = 0;
+    pending = 0;
     Arrays.fill(mean, 0, lanes, 0);
     Arrays.fill(squares, 0, lanes, 0);
-    Arrays.fill(upstream, 0, lanes, 0);
-    Arrays.fill(upstreamDeviation, 0, lanes, 0);
-    for (int i = fromBlock; i < toBlock; i++) {
-      Box block = box.block(i);
-      if (count == 0) {
-        strips.estimate(at, block, workspace, shift);
-      } else {
-        strips.round(mean, shift, lanes);
-      }
-      strips.sum(at, block, workspace, this);
-      carryOver(block.strips());
-      if (strips.withUpstream()) {
-        carryOverUpstream();
-      }
+    Arrays.fill(sum, 0, lanes, 0);
+    Arrays.fill(squareSum, 0, lanes, 0);
+    if (withUpstream) {
+      Arrays.fill(upstream, 0, lanes, 0);
+      Arrays.fill(upstreamDeviation, 0, lanes, 0);
+      Arrays.fill(upstreamSum, 0, lanes, 0);
+      Arrays.fill(deviationSum, 0, lanes, 0);
     }
   }
 
-  private void carryOver(double n) {
+  int lanes() {
+    return lanes;
+  }
+
+  boolean withUpstream() {
+    return withUpstream;
+  }
+
+  /** Elements folded in each lane. */
+  double count() {
+    return count;
+  }
+
+  void add(Kernel kernel, int at) {
+    if (count == 0 && pending == 0) {
+      kernel.read(at, lanes, shift);
+    }
+    kernel.sumStrip(at, this);
+    if (++pending == FOLD) {
+      fold();
+    }
+  }
+
+  /** Folds what is pending. */
+  void complete() {
+    if (pending > 0) {
+      fold();
+    }
+  }
+
+  /** Folds sums over {@code strips} strips. */
+  void fold(int strips) {
+    pending = strips;
+    fold();
+  }
+
+  private void fold() {
+    double n = pending;
     double total = count + n;
     double share = n / total;
     double weight = share * count;
+    double each = 1 / n;
+    if (withUpstream) {
+      foldUpstream(share, each);
+    }
     for (int i = 0; i < lanes; i++) {
       double before = mean[i];
-      double d = shift[i] + blockSum[i] / n - before;
+      double d = shift[i] + sum[i] * each - before;
       // Of the first elements there is no mean before: then the share is 1 and the weight 0.
       mean[i] = before + share * d;
-      squares[i] += Math.max(blockSquares[i] - blockSum[i] * (blockSum[i] / n), 0) + weight * d * d;
-      // What moves the upstream sums from the mean before to the one now.
-      blockSum[i] = before - mean[i];
+      squares[i] += Math.max(squareSum[i] - sum[i] * (sum[i] * each), 0) + weight * d * d;
+    }
+    for (int i = 0; i < lanes; i++) {
+      shift[i] = mean[i];
+      sum[i] = 0;
+      squareSum[i] = 0;
     }
     count = total;
+    pending = 0;
   }
 
-  private void carryOverUpstream() {
+  private void foldUpstream(double share, double each) {
     for (int i = 0; i < lanes; i++) {
+      double before = mean[i];
+      double after = before + share * (shift[i] + sum[i] * each - before);
       upstreamDeviation[i] +=
-          upstream[i] * blockSum[i] + blockDeviation[i] + blockUpstream[i] * (shift[i] - mean[i]);
-      upstream[i] += blockUpstream[i];
+          upstream[i] * (before - after) + deviationSum[i] + upstreamSum[i] * (shift[i] - after);
+      upstream[i] += upstreamSum[i];
     }
+    Arrays.fill(upstreamSum, 0, lanes, 0);
+    Arrays.fill(deviationSum, 0, lanes, 0);
   }
 }

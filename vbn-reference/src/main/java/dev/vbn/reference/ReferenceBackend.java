@@ -28,19 +28,14 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
   /** Batches of fewer elements are the calling thread's alone: a hand-over has its price. */
   private static final long PARALLEL_SIZE = 1 << 15;
 
+  private final Kernels kernels;
   private final Workers workers;
-  private final ThreadLocal<Workspace> workspaces;
+  private final ThreadLocal<Workspace> workspaces = ThreadLocal.withInitial(Workspace::new);
   private volatile boolean closed;
 
   ReferenceBackend(Kernels kernels, Workers workers) {
+    this.kernels = kernels;
     this.workers = workers;
-    workspaces = ThreadLocal.withInitial(() -> new Workspace(kernels.create()));
-    workspaces.get();
-  }
-
-  /** The name of the kernel in use. */
-  String kernel() {
-    return workspaces.get().kernel.name();
   }
 
   @Override
@@ -92,10 +87,10 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
     int features = (int) geometry.features();
     double[] mean = new double[features];
     double[] variance = new double[features];
-    pass(geometry, 1, Strips.of(x, null, null), null, (sums, tile, group, lines) -> {
+    pass(geometry, 1, kernels.of(x, null, null), null, (tile, group, workspace) -> {
       for (int i = 0; i < tile.features; i++) {
-        mean[tile.firstFeature + i] = sums.mean(i);
-        variance[tile.firstFeature + i] = sums.variance(i);
+        mean[tile.firstFeature + i] = workspace.group.mean[i];
+        variance[tile.firstFeature + i] = workspace.group.variance(i);
       }
     });
     return new Moments<>(HostTensor.of(mean, features), HostTensor.of(variance, features));
@@ -111,23 +106,24 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       @Nullable HostTensor output) {
     requireOpen();
     HostTensor result = output != null ? output : HostTensor.zeros(x.dtype(), x.shape());
-    Strips strips = Strips.of(x, null, result);
+    Kernel kernel = kernels.of(x, null, result);
     int features = (int) how.geometry().features();
     int groups = groups(how);
     double[] mean = new double[groups * features];
     double[] variance = new double[groups * features];
-    Strips summed = how.scope() == Scope.NONE ? null : strips;
-    pass(how.geometry(), groups, summed, strips, (sums, tile, group, lines) -> {
+    Kernel summed = how.scope() == Scope.NONE ? null : kernel;
+    pass(how.geometry(), groups, summed, kernel, (tile, group, workspace) -> {
+      Mixture mixture = workspace.mixture;
+      mixture.mix(workspace.group, tile, reference, how);
+      int at = group * features + tile.firstFeature;
+      System.arraycopy(mixture.mean, 0, mean, at, tile.features);
+      System.arraycopy(mixture.variance, 0, variance, at, tile.features);
+      Lines lines = workspace.lines;
+      read(gamma, 1, tile, lines.factor);
+      read(beta, 0, tile, lines.offset);
       for (int i = 0; i < tile.features; i++) {
-        int feature = tile.firstFeature + i;
-        Mixture mixture = mix(how, reference, feature, sums.mean(i), sums.variance(i));
-        mean[group * features + feature] = mixture.mean();
-        variance[group * features + feature] = mixture.variance();
-        lines.set(
-            i,
-            mixture.mean(),
-            scale(gamma, feature) / mixture.deviation(),
-            beta == null ? 0 : beta.get(feature));
+        lines.center[i] = mixture.mean[i];
+        lines.factor[i] /= mixture.deviation[i];
       }
     });
     long[] shape =
@@ -136,24 +132,19 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
         result, new Moments<>(HostTensor.of(mean, shape), HostTensor.of(variance, shape)));
   }
 
-  private static Mixture mix(
-      Normalization how,
-      @Nullable Moments<HostTensor> reference,
-      int feature,
-      double liveMean,
-      double liveVariance) {
-    return reference == null
-        ? Mixture.of(liveMean, liveVariance, how.epsilon())
-        : Mixture.of(
-            reference.mean().get(feature),
-            reference.variance().get(feature),
-            liveMean,
-            liveVariance,
-            how);
-  }
-
-  private static double scale(@Nullable HostTensor gamma, int feature) {
-    return gamma == null ? 1 : gamma.get(feature);
+  /** The values of a tile's features, or {@code absent} for all. */
+  private static void read(
+      @Nullable HostTensor parameter, double absent, Tile tile, double[] into) {
+    if (parameter == null) {
+      Arrays.fill(into, 0, tile.features, absent);
+    } else if (parameter.dtype() == DType.FLOAT64) {
+      System.arraycopy(parameter.doubles(), tile.firstFeature, into, 0, tile.features);
+    } else {
+      float[] floats = parameter.floats();
+      for (int i = 0; i < tile.features; i++) {
+        into[i] = floats[tile.firstFeature + i];
+      }
+    }
   }
 
   @Override
@@ -173,30 +164,29 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
     double[] dbeta = new double[groups * features];
     double[] dMean = new double[groups * features];
     double[] dVariance = new double[groups * features];
-    Strips summed = Strips.of(x, upstream, dx);
+    Kernel summed = kernels.of(x, upstream, dx);
     // Without live statistics dx = factor*dy, whatever x: NaN in it must not show.
-    Strips written = w == 0 ? Strips.of(upstream, null, dx) : summed;
-    pass(how.geometry(), groups, summed, written, (sums, tile, group, lines) -> {
+    Kernel written = w == 0 ? kernels.of(upstream, null, dx) : summed;
+    pass(how.geometry(), groups, summed, written, (tile, group, workspace) -> {
+      Mixture mixture = workspace.mixture;
+      mixture.mix(workspace.group, tile, reference, how);
+      Lines lines = workspace.lines;
+      read(gamma, 1, tile, lines.factor);
       for (int i = 0; i < tile.features; i++) {
-        int feature = tile.firstFeature + i;
-        Mixture mixture = mix(how, reference, feature, sums.mean(i), sums.variance(i));
-        double s = mixture.deviation();
-        double factor = scale(gamma, feature) / s;
-        double a = sums.upstream(i);
-        double b = sums.upstreamAround(i, mixture.mean()) / s;
-        double dm = -factor * a;
+        double s = mixture.deviation[i];
+        double factor = lines.factor[i] / s;
+        double a = workspace.group.upstream(i);
+        double b = workspace.group.upstreamAround(i, mixture.mean[i]) / s;
         double dv = -factor / (2 * s) * b;
-        int at = group * features + feature;
+        int at = group * features + tile.firstFeature + i;
         dbeta[at] = a;
         dgamma[at] = b;
-        dMean[at] = (1 - w) * dm - 2 * w * (1 - w) * mixture.difference() * dv;
+        dMean[at] = (1 - w) * -factor * a - 2 * w * (1 - w) * mixture.difference[i] * dv;
         dVariance[at] = (1 - w) * dv;
-        if (w == 0) {
-          lines.set(i, 0, factor, 0);
-        } else {
-          lines.set(i, mixture.mean(), factor, factor * w / n * a);
-          lines.slope[i] = factor * w / n * b / s;
-        }
+        lines.center[i] = w == 0 ? 0 : mixture.mean[i];
+        lines.factor[i] = factor;
+        lines.slope[i] = factor * w / n * b / s;
+        lines.offset[i] = w == 0 ? 0 : factor * w / n * a;
       }
     });
     return new Gradients<>(
@@ -226,29 +216,30 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       long elements) {
     requireOpen();
     HostTensor dr = HostTensor.zeros(r.dtype(), r.shape());
-    pass(geometry, 1, null, Strips.of(r, null, dr), (sums, tile, group, lines) -> {
+    pass(geometry, 1, null, kernels.of(r, null, dr), (tile, group, workspace) -> {
+      Lines lines = workspace.lines;
+      read(statistics.mean(), 0, tile, lines.center);
+      read(gradient.variance(), 0, tile, lines.factor);
+      read(gradient.mean(), 0, tile, lines.offset);
       for (int i = 0; i < tile.features; i++) {
-        int feature = tile.firstFeature + i;
-        lines.set(
-            i,
-            statistics.mean().get(feature),
-            2 * gradient.variance().get(feature) / elements,
-            gradient.mean().get(feature) / elements);
+        lines.factor[i] *= 2.0 / elements;
+        lines.offset[i] /= elements;
       }
     });
     return dr;
   }
 
-  /** What is to be done between the sums over a group and the lines that its output lies on. */
+  /** Between the sums over a group and its output: sets the lines that the output lies on. */
   private interface LinesOfGroup {
-    void set(GroupSums sums, Tile tile, int group, Lines lines);
+    void set(Tile tile, int group, Workspace workspace);
   }
 
   /**
    * One pass that sums each group of a tile, and one that writes its output while it is in cache.
    *
    * <p>Threads take whole groups where these are as many as threads, and share the chunks of each
-   * where they are fewer. Chunks are cut by the shape alone and their sums are added in one order.
+   * where they are fewer. Chunks are cut by the shape alone and their sums are added in one order,
+   * so that the number of threads does not change a bit.
    *
    * @param summed null where nothing is to be summed
    * @param written null where there is no output
@@ -256,25 +247,26 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
   private void pass(
       Geometry geometry,
       int groups,
-      @Nullable Strips summed,
-      @Nullable Strips written,
+      @Nullable Kernel summed,
+      @Nullable Kernel written,
       LinesOfGroup linesOfGroup) {
     int rows = (int) (geometry.batch() * geometry.before() / groups);
     int size = (int) (geometry.size() / groups);
     Tile[] tiles = workspaces.get().tiles(geometry, rows);
     int tasks = groups * tiles.length;
-    if (geometry.size() < PARALLEL_SIZE || workers.parallelism == 1) {
+    boolean alone = geometry.size() < PARALLEL_SIZE || workers.parallelism == 1;
+    if (alone || tasks < workers.parallelism) {
       for (int i = 0; i < tasks; i++) {
         Tile tile = tiles[i / groups];
-        group(tile, i % groups, size, summed, written, linesOfGroup);
+        if (alone) {
+          group(tile, i % groups, size, summed, written, linesOfGroup);
+        } else {
+          groupByChunks(tile, i % groups, size, summed, written, linesOfGroup);
+        }
       }
-    } else if (tasks >= workers.parallelism) {
+    } else {
       workers.forEach(
           tasks, i -> group(tiles[i / groups], i % groups, size, summed, written, linesOfGroup));
-    } else {
-      for (int i = 0; i < tasks; i++) {
-        groupByChunks(tiles[i / groups], i % groups, size, summed, written, linesOfGroup);
-      }
     }
   }
 
@@ -282,8 +274,8 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       Tile tile,
       int group,
       int size,
-      @Nullable Strips summed,
-      @Nullable Strips written,
+      @Nullable Kernel summed,
+      @Nullable Kernel written,
       LinesOfGroup linesOfGroup) {
     Workspace workspace = workspaces.get();
     int at = group * size;
@@ -291,21 +283,16 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
     if (summed != null) {
       workspace.group.clear(tile.features);
       for (int chunk = 0; chunk < chunks; chunk++) {
-        if (chunks == 1) {
-          workspace.group.add(sums(tile, 0, at, summed, workspace), tile);
-        } else {
-          workspace.chunk.clear(tile.features);
-          workspace.chunk.add(sums(tile, chunk, at, summed, workspace), tile);
-          workspace.group.add(workspace.chunk);
-        }
+        workspace.chunk.clear(tile.features);
+        summed.sum(tile.chunk(chunk).moved(at), tile, workspace, workspace.chunk);
+        workspace.group.add(workspace.chunk);
       }
     }
-    linesOfGroup.set(workspace.group, tile, group, workspace.lines);
+    linesOfGroup.set(tile, group, workspace);
     if (written != null) {
-      workspace.lines.spread(tile, written.withUpstream());
       // Backwards: of a group larger than the cache, the end is still there.
       for (int chunk = chunks - 1; chunk >= 0; chunk--) {
-        write(tile, chunk, at, written, workspace.lines, workspace);
+        written.write(tile.chunk(chunk).moved(at), tile, workspace.lines, workspace);
       }
     }
   }
@@ -314,55 +301,29 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       Tile tile,
       int group,
       int size,
-      @Nullable Strips summed,
-      @Nullable Strips written,
+      @Nullable Kernel summed,
+      @Nullable Kernel written,
       LinesOfGroup linesOfGroup) {
     Workspace workspace = workspaces.get();
     int at = group * size;
     int chunks = tile.chunks();
-    if (chunks == 1) {
-      group(tile, group, size, summed, written, linesOfGroup);
-      return;
-    }
     if (summed != null) {
       GroupSums[] sums = new GroupSums[chunks];
       workers.forEach(chunks, chunk -> {
         sums[chunk] = new GroupSums(tile.features);
-        sums[chunk].clear(tile.features);
-        sums[chunk].add(sums(tile, chunk, at, summed, workspaces.get()), tile);
+        summed.sum(tile.chunk(chunk).moved(at), tile, workspaces.get(), sums[chunk]);
       });
       workspace.group.clear(tile.features);
       for (GroupSums chunk : sums) {
         workspace.group.add(chunk);
       }
     }
-    linesOfGroup.set(workspace.group, tile, group, workspace.lines);
+    linesOfGroup.set(tile, group, workspace);
     if (written != null) {
-      Lines lines = workspace.lines;
-      lines.spread(tile, written.withUpstream());
       workers.forEach(
-          chunks, chunk -> write(tile, chunks - 1 - chunk, at, written, lines, workspaces.get()));
-    }
-  }
-
-  private static LaneSums sums(Tile tile, int chunk, int at, Strips strips, Workspace workspace) {
-    Box box = tile.boxOf(chunk);
-    int ofBox = tile.chunkOfBox(chunk);
-    workspace.lanes.take(
-        strips, workspace, at, box, box.firstBlock(ofBox), box.firstBlock(ofBox + 1));
-    return workspace.lanes;
-  }
-
-  private static void write(
-      Tile tile, int chunk, int at, Strips strips, Lines lines, Workspace workspace) {
-    Box box = tile.boxOf(chunk);
-    int ofBox = tile.chunkOfBox(chunk);
-    for (int block = box.firstBlock(ofBox); block < box.firstBlock(ofBox + 1); block++) {
-      if (strips.withUpstream()) {
-        strips.differentiate(at, box.block(block), tile, lines, workspace);
-      } else {
-        strips.normalize(at, box.block(block), tile, lines, workspace);
-      }
+          chunks,
+          chunk -> written.write(
+              tile.chunk(chunks - 1 - chunk).moved(at), tile, workspace.lines, workspaces.get()));
     }
   }
 

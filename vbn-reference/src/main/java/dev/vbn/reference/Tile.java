@@ -3,126 +3,129 @@ package dev.vbn.reference;
 import dev.vbn.spi.Geometry;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Features that are computed together, and the boxes that their elements of one group lie in.
+ * Features that are computed together, and where their elements of one group lie.
  *
  * <p>A batch is a matrix of {@code batch*before} rows of {@code features*after} elements; a group is
- * a number of neighbouring rows.
+ * a number of neighbouring rows. There are two orders to go through it:
+ *
+ * <ul>
+ *   <li>Long runs: a tile is one feature, and goes from run to run. Nothing but its sums is kept,
+ *       and both passes over it find it in cache.
+ *   <li>Short runs and channels-last: a tile is as many features as fill a strip. One by one, their
+ *       elements would be strewn over the memory: a cache line of 64 bytes would be fetched for 4.
+ *       Sums and parameters are kept for each lane, a place in the strip.
+ * </ul>
  */
 final class Tile {
   /** Lanes of a strip at most: their parameters and sums stay near the first-level cache. */
-  static final int LANES = 1024;
+  static final int LANES = 512;
 
   /** Neighbouring elements of one feature that make a tile of their own. */
   private static final int LONG_RUN = 64;
 
-  /** Lanes of the strips that long runs are cut into: few, because each is carried over by itself. */
-  private static final int CUT = 64;
+  /** Rows that a strip of several rows must still leave: few strips vectorise badly. */
+  private static final int JOINED_ROWS = 64;
 
-  /** The same for features of few elements, where carrying over weighs more. */
-  private static final int SHORT_CUT = 32;
+  /** Elements of a chunk, which one thread sums: enough for a hand-over, and 1 MiB of 32 bits. */
+  private static final int CHUNK = 1 << 18;
 
   final int firstFeature;
   final int features;
-  final Box[] boxes;
+
+  /** Neighbouring lanes that are the same feature's; all of them where runs are long. */
   private final int run;
 
-  private Tile(int firstFeature, int features, int run, Box... boxes) {
+  private final Block strips;
+  private final @Nullable Block rest;
+
+  private Tile(int firstFeature, int features, int run, Block strips, @Nullable Block rest) {
     this.firstFeature = firstFeature;
     this.features = features;
     this.run = run;
-    this.boxes = boxes;
+    this.strips = strips;
+    this.rest = rest;
   }
 
   /** The tiles of a batch, for groups of {@code rows} rows. */
   static Tile[] of(Geometry geometry, int rows) {
     int features = (int) geometry.features();
     int run = (int) geometry.after();
-    if (features == 1 && rows > 1) {
-      return new Tile[] {longRuns(0, 1, rows * run, rows * run)};
+    if (features == 1) {
+      return new Tile[] {longRuns(0, 1, 0, rows * run)};
     }
     List<Tile> tiles = new ArrayList<>();
-    int width = run >= LONG_RUN ? 1 : Math.max(1, LANES / run);
+    int width = run >= LONG_RUN ? 1 : LANES / run;
     for (int first = 0; first < features; first += width) {
       tiles.add(
           run >= LONG_RUN
-              ? longRuns(first, rows, run, features * run)
-              : shortRuns(first, Math.min(width, features - first), rows, run, features * run));
+              ? longRuns(first, rows, features * run, run)
+              : shortRuns(first, Math.min(width, features - first), rows, features * run, run));
     }
     return tiles.toArray(new Tile[0]);
   }
 
-  /**
-   * Long runs: one feature, whose runs are cut into strips. All lanes are the same feature's, and
-   * there are as few as vectors need.
-   */
-  private static Tile longRuns(int feature, int rows, int run, int rowLength) {
-    int lanes = Math.min(run, (long) rows * run >= 128 * CUT ? CUT : SHORT_CUT);
-    int cut = run / lanes;
-    int at = feature * run;
-    Box strips = new Box(at, rows, rowLength, cut, lanes, lanes);
-    int rest = run - cut * lanes;
-    return rest == 0
-        ? new Tile(feature, 1, run, strips)
-        : new Tile(feature, 1, run, strips, new Box(at + cut * lanes, 1, 0, rows, rowLength, rest));
+  private static Tile longRuns(int feature, int rows, int rowLength, int run) {
+    return new Tile(feature, 1, run, new Block(feature * run, rows, rowLength, run), null);
   }
 
-  /**
-   * Short runs and channels-last: as many features as fill a strip, since one by one their elements
-   * would be strewn over the memory. Where that takes in whole rows, a strip may be several of them.
-   */
-  private static Tile shortRuns(int first, int features, int rows, int run, int rowLength) {
+  /** Where the features are whole rows, a strip may be several of them. */
+  private static Tile shortRuns(int first, int features, int rows, int rowLength, int run) {
     int span = features * run;
-    int joined = span == rowLength ? Math.max(1, Math.min(LANES / span, rows / Box.BLOCK)) : 1;
-    int at = first * run;
-    Box strips = new Box(at, 1, 0, rows / joined, joined * rowLength, joined * span);
+    int joined = span == rowLength ? Math.max(1, Math.min(LANES / span, rows / JOINED_ROWS)) : 1;
+    Block strips = new Block(first * run, rows / joined, joined * rowLength, joined * span);
     int rest = rows % joined;
-    return rest == 0
-        ? new Tile(first, features, run, strips)
-        : new Tile(
-            first,
-            features,
-            run,
-            strips,
-            new Box(at + (rows - rest) * rowLength, 1, 0, 1, rest * span, rest * span));
+    return new Tile(
+        first,
+        features,
+        run,
+        strips,
+        rest == 0 ? null : new Block((rows - rest) * rowLength, 1, 0, rest * span));
   }
 
-  /** Lanes of the widest strip. */
-  int lanes() {
-    int lanes = 0;
-    for (Box box : boxes) {
-      lanes = Math.max(lanes, box.lanes());
-    }
-    return lanes;
+  /** Whether the tile is one feature, all of whose lanes are alike. */
+  boolean longRuns() {
+    return features == 1;
   }
 
-  /** Neighbouring lanes that are the same feature's. */
-  int lanesOfRun(int lanes) {
+  /** Neighbouring lanes, of a strip of {@code lanes}, that are the same feature's. */
+  int run(int lanes) {
     return features == 1 ? lanes : run;
-  }
-
-  /** The feature, counted within the tile, that a lane belongs to. */
-  int feature(int lane) {
-    return features == 1 ? 0 : lane / run % features;
   }
 
   /** Chunks that are summed by themselves, in whatever order. */
   int chunks() {
-    int chunks = 0;
-    for (Box box : boxes) {
-      chunks += box.chunks();
+    return chunksOfStrips() + (rest == null ? 0 : 1);
+  }
+
+  private int chunksOfStrips() {
+    return cuts() * ceil(strips.rows(), rowsOfChunk());
+  }
+
+  private int cuts() {
+    return ceil(strips.length(), CHUNK);
+  }
+
+  private int rowsOfChunk() {
+    return Math.max(1, CHUNK / strips.length());
+  }
+
+  Block chunk(int index) {
+    if (rest != null && index == chunksOfStrips()) {
+      return rest;
     }
-    return chunks;
+    int row = index / cuts() * rowsOfChunk();
+    int cut = index % cuts() * CHUNK;
+    return new Block(
+        strips.at() + row * strips.stride() + cut,
+        Math.min(rowsOfChunk(), strips.rows() - row),
+        strips.stride(),
+        Math.min(CHUNK, strips.length() - cut));
   }
 
-  /** The box that a chunk belongs to. */
-  Box boxOf(int chunk) {
-    return chunk < boxes[0].chunks() ? boxes[0] : boxes[1];
-  }
-
-  /** A chunk's number within its box. */
-  int chunkOfBox(int chunk) {
-    return chunk < boxes[0].chunks() ? chunk : chunk - boxes[0].chunks();
+  private static int ceil(int a, int b) {
+    return (a + b - 1) / b;
   }
 }

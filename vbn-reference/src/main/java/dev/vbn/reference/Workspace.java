@@ -3,23 +3,28 @@ package dev.vbn.reference;
 import dev.vbn.spi.Geometry;
 import org.jspecify.annotations.Nullable;
 
-/** What one thread computes with, kept from call to call: a small call allocates its result only. */
+/** What one thread computes with, kept from call to call: a call allocates its result only. */
 final class Workspace {
-  final Kernel kernel;
-  final FloatSums floats = new FloatSums(Tile.LANES);
   final LaneSums lanes = new LaneSums(Tile.LANES);
   final GroupSums chunk = new GroupSums(Tile.LANES);
   final GroupSums group = new GroupSums(Tile.LANES);
+  final Mixture mixture = new Mixture(Tile.LANES);
+
+  /** Of the features of a tile. */
   final Lines lines = new Lines(Tile.LANES);
-  final double[] strip = new double[Tile.LANES];
-  final double[] gradient = new double[Tile.LANES];
+
+  /** Of the lanes of a strip. */
+  final Lines ofLanes = new Lines(Tile.LANES);
+
+  /** What the SIMD kernel holds in 32 bits, and what it computes again in 64. */
+  final FloatLanes floats = new FloatLanes(Tile.LANES);
+
+  final float[] held = new float[4];
+  final LaneSums wide = new LaneSums(Tile.LANES);
+
   private @Nullable Geometry geometry;
   private int rows;
   private Tile[] tiles = {};
-
-  Workspace(Kernel kernel) {
-    this.kernel = kernel;
-  }
 
   /** As {@link Tile#of}; remembers those of the last geometry. */
   Tile[] tiles(Geometry geometry, int rows) {
