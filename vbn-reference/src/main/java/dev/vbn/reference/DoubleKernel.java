@@ -74,8 +74,15 @@ final class DoubleKernel extends Kernel {
   }
 
   @Override
-  void normalizeRun(int at, int length, double center, double factor, double offset) {
-    normalizeRun(x, requireNonNull(output), at, length, center, factor, offset);
+  void normalizeRun(int at, int length, Lines lines) {
+    normalizeRun(
+        x,
+        requireNonNull(output),
+        at,
+        length,
+        lines.center[0],
+        lines.factor[0],
+        lines.offset[0]);
   }
 
   private static void normalizeRun(
@@ -86,9 +93,18 @@ final class DoubleKernel extends Kernel {
   }
 
   @Override
-  void normalizeStrip(int at, int lanes, Lines lines) {
-    normalizeStrip(
-        x, requireNonNull(output), at, lanes, lines.center, lines.factor, lines.offset);
+  void normalizeStrips(Block block, Lines lines, Workspace workspace) {
+    double[] out = requireNonNull(output);
+    for (int row = 0; row < block.rows(); row++) {
+      normalizeStrip(
+          x,
+          out,
+          block.at() + row * block.stride(),
+          block.length(),
+          lines.center,
+          lines.factor,
+          lines.offset);
+    }
   }
 
   private static void normalizeStrip(
@@ -105,18 +121,17 @@ final class DoubleKernel extends Kernel {
   }
 
   @Override
-  void differentiateRun(
-      int at, int length, double center, double factor, double slope, double offset) {
+  void differentiateRun(int at, int length, Lines lines) {
     differentiateRun(
         x,
         requireNonNull(upstream),
         requireNonNull(output),
         at,
         length,
-        center,
-        factor,
-        slope,
-        offset);
+        lines.center[0],
+        lines.factor[0],
+        lines.slope[0],
+        lines.offset[0]);
   }
 
   private static void differentiateRun(
@@ -135,17 +150,21 @@ final class DoubleKernel extends Kernel {
   }
 
   @Override
-  void differentiateStrip(int at, int lanes, Lines lines) {
-    differentiateStrip(
-        x,
-        requireNonNull(upstream),
-        requireNonNull(output),
-        at,
-        lanes,
-        lines.center,
-        lines.factor,
-        lines.slope,
-        lines.offset);
+  void differentiateStrips(Block block, Lines lines, Workspace workspace) {
+    double[] dy = requireNonNull(upstream);
+    double[] out = requireNonNull(output);
+    for (int row = 0; row < block.rows(); row++) {
+      differentiateStrip(
+          x,
+          dy,
+          out,
+          block.at() + row * block.stride(),
+          block.length(),
+          lines.center,
+          lines.factor,
+          lines.slope,
+          lines.offset);
+    }
   }
 
   private static void differentiateStrip(

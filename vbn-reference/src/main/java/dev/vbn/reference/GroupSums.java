@@ -43,17 +43,29 @@ final class GroupSums {
   }
 
   void add(GroupSums other) {
-    add(other.count, other.mean, other.squares, other.upstream, other.upstreamDeviation);
+    add(other.count, 0, other.mean, other.squares, other.upstream, other.upstreamDeviation);
   }
 
   /** Adds lanes, run by run; a strip of several rows has several runs of a feature. */
   void add(LaneSums sums, Tile tile) {
     int run = tile.run(sums.lanes());
+    if (run == 1) {
+      for (int from = 0; from < sums.lanes(); from += features) {
+        add(
+            sums.count(),
+            from,
+            sums.mean,
+            sums.squares,
+            sums.upstream,
+            sums.upstreamDeviation);
+      }
+      return;
+    }
     for (int from = 0; from < sums.lanes(); from += features * run) {
       for (int i = 0; i < features; i++) {
         addRun(i, sums, from + i * run, run);
       }
-      add(sums.count() * run, addedMean, addedSquares, addedUpstream, addedDeviation);
+      addAdded(sums.count() * run);
     }
   }
 
@@ -65,7 +77,7 @@ final class GroupSums {
     for (int i = from + 1; i < from + run; i++) {
       sum += sums.mean[i] - first;
     }
-    double runMean = run == 1 ? first : first + sum / run;
+    double runMean = first + sum / run;
     double runSquares = 0;
     for (int i = from; i < from + run; i++) {
       double d = sums.mean[i] - runMean;
@@ -106,11 +118,17 @@ final class GroupSums {
     addedSquares[0] = Math.max(squareSum - sum * d, 0);
     addedUpstream[0] = upstreamSum;
     addedDeviation[0] = deviationSum - upstreamSum * d;
-    add(n, addedMean, addedSquares, addedUpstream, addedDeviation);
+    addAdded(n);
   }
 
+  private void addAdded(double n) {
+    add(n, 0, addedMean, addedSquares, addedUpstream, addedDeviation);
+  }
+
+  /** Adds elements whose sums begin at index {@code from}. */
   private void add(
       double n,
+      int from,
       double[] otherMean,
       double[] otherSquares,
       double[] otherUpstream,
@@ -120,12 +138,13 @@ final class GroupSums {
     double weight = share * count;
     for (int i = 0; i < features; i++) {
       double before = mean[i];
-      double d = otherMean[i] - before;
+      double d = otherMean[from + i] - before;
       double after = before + share * d;
-      squares[i] += otherSquares[i] + weight * d * d;
-      upstreamDeviation[i] +=
-          upstream[i] * (before - after) + otherDeviation[i] + otherUpstream[i] * (otherMean[i] - after);
-      upstream[i] += otherUpstream[i];
+      squares[i] += otherSquares[from + i] + weight * d * d;
+      upstreamDeviation[i] += upstream[i] * (before - after)
+          + otherDeviation[from + i]
+          + otherUpstream[from + i] * (otherMean[from + i] - after);
+      upstream[i] += otherUpstream[from + i];
       mean[i] = after;
     }
     count = total;

@@ -53,35 +53,23 @@ abstract class Kernel {
     }
   }
 
-  /** Writes {@code factor*(x - center) + offset}. */
-  void normalize(Block block, Tile tile, Lines lines, Workspace workspace) {
-    Lines ofLanes = tile.longRuns() ? lines : lines.spread(tile, block.length(), workspace.ofLanes);
-    for (int row = 0; row < block.rows(); row++) {
-      int at = block.at() + row * block.stride();
-      if (tile.longRuns()) {
-        normalizeRun(at, block.length(), lines.center[0], lines.factor[0], lines.offset[0]);
-      } else {
-        normalizeStrip(at, block.length(), ofLanes);
+  private void normalize(Block block, Tile tile, Lines lines, Workspace workspace) {
+    if (tile.longRuns()) {
+      for (int row = 0; row < block.rows(); row++) {
+        normalizeRun(block.at() + row * block.stride(), block.length(), lines);
       }
+    } else {
+      normalizeStrips(block, lines.spread(tile, block.length(), workspace.ofLanes), workspace);
     }
   }
 
-  /** Writes {@code factor*dy - (slope*(x - center) + offset)}. */
-  void differentiate(Block block, Tile tile, Lines lines, Workspace workspace) {
-    Lines ofLanes = tile.longRuns() ? lines : lines.spread(tile, block.length(), workspace.ofLanes);
-    for (int row = 0; row < block.rows(); row++) {
-      int at = block.at() + row * block.stride();
-      if (tile.longRuns()) {
-        differentiateRun(
-            at,
-            block.length(),
-            lines.center[0],
-            lines.factor[0],
-            lines.slope[0],
-            lines.offset[0]);
-      } else {
-        differentiateStrip(at, block.length(), ofLanes);
+  private void differentiate(Block block, Tile tile, Lines lines, Workspace workspace) {
+    if (tile.longRuns()) {
+      for (int row = 0; row < block.rows(); row++) {
+        differentiateRun(block.at() + row * block.stride(), block.length(), lines);
       }
+    } else {
+      differentiateStrips(block, lines.spread(tile, block.length(), workspace.ofLanes), workspace);
     }
   }
 
@@ -91,12 +79,15 @@ abstract class Kernel {
   /** Adds one strip to what is pending in {@code sums}, the upstream gradient too if there is one. */
   abstract void sumStrip(int at, LaneSums sums);
 
-  abstract void normalizeRun(int at, int length, double center, double factor, double offset);
+  /** Writes {@code factor*(x - center) + offset}, on the line at index 0. */
+  abstract void normalizeRun(int at, int length, Lines lines);
 
-  abstract void normalizeStrip(int at, int lanes, Lines lines);
+  /** The same, with a line for each lane. */
+  abstract void normalizeStrips(Block block, Lines lines, Workspace workspace);
 
-  abstract void differentiateRun(
-      int at, int length, double center, double factor, double slope, double offset);
+  /** Writes {@code factor*dy - (slope*(x - center) + offset)}, on the line at index 0. */
+  abstract void differentiateRun(int at, int length, Lines lines);
 
-  abstract void differentiateStrip(int at, int lanes, Lines lines);
+  /** The same, with a line for each lane. */
+  abstract void differentiateStrips(Block block, Lines lines, Workspace workspace);
 }

@@ -124,6 +124,7 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       for (int i = 0; i < tile.features; i++) {
         lines.center[i] = mixture.mean[i];
         lines.factor[i] /= mixture.deviation[i];
+        lines.slope[i] = 0;
       }
     });
     long[] shape =
@@ -223,6 +224,7 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       read(gradient.mean(), 0, tile, lines.offset);
       for (int i = 0; i < tile.features; i++) {
         lines.factor[i] *= 2.0 / elements;
+        lines.slope[i] = 0;
         lines.offset[i] /= elements;
       }
     });

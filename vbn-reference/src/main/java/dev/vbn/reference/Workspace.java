@@ -19,7 +19,9 @@ final class Workspace {
   /** What the SIMD kernel holds in 32 bits, and what it computes again in 64. */
   final FloatLanes floats = new FloatLanes(Tile.LANES);
 
+  final FloatLines floatLines = new FloatLines(Tile.LANES);
   final float[] held = new float[4];
+  final float[] strip = new float[Tile.LANES];
   final LaneSums wide = new LaneSums(Tile.LANES);
 
   private @Nullable Geometry geometry;

@@ -344,7 +344,14 @@ final class SimdKernel extends FloatKernel {
     float[] shift = lanes.shift;
     float[] sum = lanes.sum;
     float[] squares = lanes.squares;
-    for (int i = 0; i < count; i++) {
+    int i = 0;
+    for (; i <= count - STEP; i += STEP) {
+      FloatVector v =
+          FloatVector.fromArray(SPECIES, x, at + i).sub(FloatVector.fromArray(SPECIES, shift, i));
+      FloatVector.fromArray(SPECIES, sum, i).add(v).intoArray(sum, i);
+      FloatVector.fromArray(SPECIES, squares, i).add(v.mul(v)).intoArray(squares, i);
+    }
+    for (; i < count; i++) {
       float v = x[at + i] - shift[i];
       sum[i] += v;
       squares[i] += v * v;
@@ -398,9 +405,108 @@ final class SimdKernel extends FloatKernel {
     float[] shift = lanes.shift;
     float[] sum = lanes.upstream;
     float[] deviation = lanes.deviation;
-    for (int i = 0; i < count; i++) {
+    int i = 0;
+    for (; i <= count - STEP; i += STEP) {
+      FloatVector g = FloatVector.fromArray(SPECIES, dy, at + i);
+      FloatVector v =
+          FloatVector.fromArray(SPECIES, x, at + i).sub(FloatVector.fromArray(SPECIES, shift, i));
+      FloatVector.fromArray(SPECIES, sum, i).add(g).intoArray(sum, i);
+      FloatVector.fromArray(SPECIES, deviation, i).add(v.mul(g)).intoArray(deviation, i);
+    }
+    for (; i < count; i++) {
       sum[i] += dy[at + i];
       deviation[i] += dy[at + i] * (x[at + i] - shift[i]);
+    }
+  }
+
+  @Override
+  void normalizeStrips(Block block, Lines lines, Workspace workspace) {
+    float[] out = requireNonNull(output);
+    int lanes = block.length();
+    boolean fit = workspace.floatLines.take(lines, lanes);
+    for (int row = 0; row < block.rows(); row++) {
+      int at = block.at() + row * block.stride();
+      if (fit) {
+        normalize(x, out, at, lanes, workspace.floatLines);
+      } else {
+        // The output may be the input.
+        System.arraycopy(x, at, workspace.strip, 0, lanes);
+        normalize(x, out, at, lanes, workspace.floatLines);
+        normalizeWide(workspace.strip, at, lanes, lines);
+      }
+    }
+  }
+
+  private static void normalize(float[] x, float[] out, int at, int count, FloatLines lines) {
+    float[] center = lines.center;
+    float[] factor = lines.factor;
+    float[] offset = lines.offset;
+    int i = 0;
+    for (; i <= count - STEP; i += STEP) {
+      FloatVector.fromArray(SPECIES, x, at + i)
+          .sub(FloatVector.fromArray(SPECIES, center, i))
+          .mul(FloatVector.fromArray(SPECIES, factor, i))
+          .add(FloatVector.fromArray(SPECIES, offset, i))
+          .intoArray(out, at + i);
+    }
+    for (; i < count; i++) {
+      out[at + i] = factor[i] * (x[at + i] - center[i]) + offset[i];
+    }
+  }
+
+  private void normalizeWide(float[] strip, int at, int lanes, Lines lines) {
+    float[] out = requireNonNull(output);
+    for (int i = 0; i < lanes; i++) {
+      if (!FloatLines.fits(lines, i)) {
+        out[at + i] =
+            (float) (lines.factor[i] * (strip[i] - lines.center[i]) + lines.offset[i]);
+      }
+    }
+  }
+
+  @Override
+  void differentiateStrips(Block block, Lines lines, Workspace workspace) {
+    float[] dy = requireNonNull(upstream);
+    float[] out = requireNonNull(output);
+    int lanes = block.length();
+    boolean fit = workspace.floatLines.takeSlopes(lines, lanes);
+    for (int row = 0; row < block.rows(); row++) {
+      int at = block.at() + row * block.stride();
+      differentiate(x, dy, out, at, lanes, workspace.floatLines);
+      if (!fit) {
+        differentiateWide(dy, out, at, lanes, lines);
+      }
+    }
+  }
+
+  private static void differentiate(
+      float[] x, float[] dy, float[] out, int at, int count, FloatLines lines) {
+    float[] center = lines.center;
+    float[] factor = lines.factor;
+    float[] slope = lines.slope;
+    float[] offset = lines.offset;
+    int i = 0;
+    for (; i <= count - STEP; i += STEP) {
+      FloatVector line = FloatVector.fromArray(SPECIES, x, at + i)
+          .sub(FloatVector.fromArray(SPECIES, center, i))
+          .mul(FloatVector.fromArray(SPECIES, slope, i))
+          .add(FloatVector.fromArray(SPECIES, offset, i));
+      FloatVector.fromArray(SPECIES, dy, at + i)
+          .mul(FloatVector.fromArray(SPECIES, factor, i))
+          .sub(line)
+          .intoArray(out, at + i);
+    }
+    for (; i < count; i++) {
+      out[at + i] = factor[i] * dy[at + i] - (slope[i] * (x[at + i] - center[i]) + offset[i]);
+    }
+  }
+
+  private void differentiateWide(float[] dy, float[] out, int at, int lanes, Lines lines) {
+    for (int i = 0; i < lanes; i++) {
+      if (!FloatLines.fits(lines, i)) {
+        out[at + i] = (float) (lines.factor[i] * dy[at + i]
+            - (lines.slope[i] * (x[at + i] - lines.center[i]) + lines.offset[i]));
+      }
     }
   }
 
