@@ -74,15 +74,18 @@ final class DoubleKernel extends Kernel {
   }
 
   @Override
-  void normalizeRun(int at, int length, Lines lines) {
-    normalizeRun(
-        x,
-        requireNonNull(output),
-        at,
-        length,
-        lines.center[0],
-        lines.factor[0],
-        lines.offset[0]);
+  void normalizeRuns(Block block, Lines lines) {
+    double[] out = requireNonNull(output);
+    for (int row = 0; row < block.rows(); row++) {
+      normalizeRun(
+          x,
+          out,
+          block.at() + row * block.stride(),
+          block.length(),
+          lines.center[0],
+          lines.factor[0],
+          lines.offset[0]);
+    }
   }
 
   private static void normalizeRun(
@@ -121,17 +124,21 @@ final class DoubleKernel extends Kernel {
   }
 
   @Override
-  void differentiateRun(int at, int length, Lines lines) {
-    differentiateRun(
-        x,
-        requireNonNull(upstream),
-        requireNonNull(output),
-        at,
-        length,
-        lines.center[0],
-        lines.factor[0],
-        lines.slope[0],
-        lines.offset[0]);
+  void differentiateRuns(Block block, Lines lines) {
+    double[] dy = requireNonNull(upstream);
+    double[] out = requireNonNull(output);
+    for (int row = 0; row < block.rows(); row++) {
+      differentiateRun(
+          x,
+          dy,
+          out,
+          block.at() + row * block.stride(),
+          block.length(),
+          lines.center[0],
+          lines.factor[0],
+          lines.slope[0],
+          lines.offset[0]);
+    }
   }
 
   private static void differentiateRun(

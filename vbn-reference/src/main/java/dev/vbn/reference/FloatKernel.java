@@ -81,15 +81,20 @@ class FloatKernel extends Kernel {
   }
 
   @Override
-  final void normalizeRun(int at, int length, Lines lines) {
+  void normalizeRuns(Block block, Lines lines) {
     float[] out = requireNonNull(output);
-    if (FloatLines.fits(lines, 0)) {
-      float center = FloatLines.center(lines, 0);
-      normalizeRun(
-          x, out, at, length, center, (float) lines.factor[0], FloatLines.offset(lines, 0));
-    } else {
-      for (int i = at; i < at + length; i++) {
-        out[i] = (float) (lines.factor[0] * (x[i] - lines.center[0]) + lines.offset[0]);
+    float center = FloatLines.center(lines, 0);
+    float factor = (float) lines.factor[0];
+    float offset = FloatLines.offset(lines, 0);
+    boolean fits = FloatLines.fits(lines, 0);
+    for (int row = 0; row < block.rows(); row++) {
+      int at = block.at() + row * block.stride();
+      if (fits) {
+        normalizeRun(x, out, at, block.length(), center, factor, offset);
+      } else {
+        for (int i = at; i < at + block.length(); i++) {
+          out[i] = (float) (lines.factor[0] * (x[i] - lines.center[0]) + lines.offset[0]);
+        }
       }
     }
   }
@@ -130,24 +135,23 @@ class FloatKernel extends Kernel {
   }
 
   @Override
-  final void differentiateRun(int at, int length, Lines lines) {
+  void differentiateRuns(Block block, Lines lines) {
     float[] dy = requireNonNull(upstream);
     float[] out = requireNonNull(output);
-    if (FloatLines.fits(lines, 0)) {
-      differentiateRun(
-          x,
-          dy,
-          out,
-          at,
-          length,
-          FloatLines.center(lines, 0),
-          (float) lines.factor[0],
-          (float) lines.slope[0],
-          FloatLines.slopeOffset(lines, 0));
-    } else {
-      for (int i = at; i < at + length; i++) {
-        out[i] = (float) (lines.factor[0] * dy[i]
-            - (lines.slope[0] * (x[i] - lines.center[0]) + lines.offset[0]));
+    float center = FloatLines.center(lines, 0);
+    float factor = (float) lines.factor[0];
+    float slope = (float) lines.slope[0];
+    float offset = FloatLines.slopeOffset(lines, 0);
+    boolean fits = FloatLines.fits(lines, 0);
+    for (int row = 0; row < block.rows(); row++) {
+      int at = block.at() + row * block.stride();
+      if (fits) {
+        differentiateRun(x, dy, out, at, block.length(), center, factor, slope, offset);
+      } else {
+        for (int i = at; i < at + block.length(); i++) {
+          out[i] = (float) (lines.factor[0] * dy[i]
+              - (lines.slope[0] * (x[i] - lines.center[0]) + lines.offset[0]));
+        }
       }
     }
   }
@@ -196,8 +200,8 @@ class FloatKernel extends Kernel {
       double[] slope,
       double[] offset) {
     for (int i = 0; i < lanes; i++) {
-      out[at + i] = (float)
-          (factor[i] * upstream[at + i] - (slope[i] * (x[at + i] - center[i]) + offset[i]));
+      out[at + i] =
+          (float) (factor[i] * upstream[at + i] - (slope[i] * (x[at + i] - center[i]) + offset[i]));
     }
   }
 }

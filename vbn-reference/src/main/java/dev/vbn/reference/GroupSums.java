@@ -51,13 +51,7 @@ final class GroupSums {
     int run = tile.run(sums.lanes());
     if (run == 1) {
       for (int from = 0; from < sums.lanes(); from += features) {
-        add(
-            sums.count(),
-            from,
-            sums.mean,
-            sums.squares,
-            sums.upstream,
-            sums.upstreamDeviation);
+        add(sums.count(), from, sums.mean, sums.squares, sums.upstream, sums.upstreamDeviation);
       }
       return;
     }

@@ -55,9 +55,7 @@ abstract class Kernel {
 
   private void normalize(Block block, Tile tile, Lines lines, Workspace workspace) {
     if (tile.longRuns()) {
-      for (int row = 0; row < block.rows(); row++) {
-        normalizeRun(block.at() + row * block.stride(), block.length(), lines);
-      }
+      normalizeRuns(block, lines);
     } else {
       normalizeStrips(block, lines.spread(tile, block.length(), workspace.ofLanes), workspace);
     }
@@ -65,9 +63,7 @@ abstract class Kernel {
 
   private void differentiate(Block block, Tile tile, Lines lines, Workspace workspace) {
     if (tile.longRuns()) {
-      for (int row = 0; row < block.rows(); row++) {
-        differentiateRun(block.at() + row * block.stride(), block.length(), lines);
-      }
+      differentiateRuns(block, lines);
     } else {
       differentiateStrips(block, lines.spread(tile, block.length(), workspace.ofLanes), workspace);
     }
@@ -80,13 +76,13 @@ abstract class Kernel {
   abstract void sumStrip(int at, LaneSums sums);
 
   /** Writes {@code factor*(x - center) + offset}, on the line at index 0. */
-  abstract void normalizeRun(int at, int length, Lines lines);
+  abstract void normalizeRuns(Block block, Lines lines);
 
   /** The same, with a line for each lane. */
   abstract void normalizeStrips(Block block, Lines lines, Workspace workspace);
 
   /** Writes {@code factor*dy - (slope*(x - center) + offset)}, on the line at index 0. */
-  abstract void differentiateRun(int at, int length, Lines lines);
+  abstract void differentiateRuns(Block block, Lines lines);
 
   /** The same, with a line for each lane. */
   abstract void differentiateStrips(Block block, Lines lines, Workspace workspace);

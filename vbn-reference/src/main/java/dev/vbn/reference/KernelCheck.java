@@ -11,7 +11,9 @@ final class KernelCheck {
   private static final double TOLERANCE = 1e-5;
 
   /** Long and short runs, neither of them a multiple of a vector's length. */
-  private static final Geometry[] GEOMETRIES = {new Geometry(9, 1, 2, 173), new Geometry(37, 1, 19, 3)};
+  private static final Geometry[] GEOMETRIES = {
+    new Geometry(9, 1, 2, 173), new Geometry(131, 1, 19, 3)
+  };
 
   private KernelCheck() {}
 

@@ -78,8 +78,7 @@ final class Kernels {
       @Nullable OfFloats fallback, String why, @Nullable Throwable failure) {
     Logger logger = System.getLogger("dev.vbn.reference");
     logger.log(failure == null ? Level.DEBUG : Level.WARNING, "no SIMD kernel: " + why, failure);
-    return new Kernels(
-        fallback, fallback == null ? why : "scalar kernel (" + why + ")", failure);
+    return new Kernels(fallback, fallback == null ? why : "scalar kernel (" + why + ")", failure);
   }
 
   /** Whether the kernel asked for is there. */

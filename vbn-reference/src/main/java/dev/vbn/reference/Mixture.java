@@ -1,7 +1,7 @@
 package dev.vbn.reference;
 
-import dev.vbn.spi.Moments;
 import dev.vbn.HostTensor;
+import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import org.jspecify.annotations.Nullable;
 
@@ -29,8 +29,7 @@ final class Mixture {
     deviation = new double[features];
   }
 
-  void mix(
-      GroupSums live, Tile tile, @Nullable Moments<HostTensor> reference, Normalization how) {
+  void mix(GroupSums live, Tile tile, @Nullable Moments<HostTensor> reference, Normalization how) {
     double w = how.weight();
     int first = tile.firstFeature;
     if (reference == null) {
@@ -39,7 +38,13 @@ final class Mixture {
       // Weight 0 must not see the live statistics: 0 * NaN is NaN.
       takeReference(reference, first, tile.features);
     } else {
-      mix(live, reference.mean().doubles(), reference.variance().doubles(), first, tile.features, w);
+      mix(
+          live,
+          reference.mean().doubles(),
+          reference.variance().doubles(),
+          first,
+          tile.features,
+          w);
     }
     for (int i = 0; i < tile.features; i++) {
       deviation[i] = Math.sqrt(variance[i] + how.epsilon());

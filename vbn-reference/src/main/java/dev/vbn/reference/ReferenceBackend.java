@@ -284,7 +284,10 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
     int chunks = tile.chunks();
     if (summed != null) {
       workspace.group.clear(tile.features);
-      for (int chunk = 0; chunk < chunks; chunk++) {
+      if (chunks == 1) {
+        summed.sum(tile.chunk(0).moved(at), tile, workspace, workspace.group);
+      }
+      for (int chunk = 0; chunks > 1 && chunk < chunks; chunk++) {
         workspace.chunk.clear(tile.features);
         summed.sum(tile.chunk(chunk).moved(at), tile, workspace, workspace.chunk);
         workspace.group.add(workspace.chunk);

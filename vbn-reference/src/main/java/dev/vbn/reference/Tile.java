@@ -21,7 +21,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class Tile {
   /** Lanes of a strip at most: their parameters and sums stay near the first-level cache. */
-  static final int LANES = 512;
+  static final int LANES = 1024;
 
   /** Neighbouring elements of one feature that make a tile of their own. */
   private static final int LONG_RUN = 64;

@@ -2,7 +2,6 @@ package dev.vbn.reference;
 
 import static java.util.Objects.requireNonNull;
 
-import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
@@ -21,8 +20,14 @@ final class SimdKernel extends FloatKernel {
   private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
   private static final int STEP = SPECIES.length();
 
+  /** Elements in lanes for which vectors are not worth while: (8, 64) took a third longer. */
+  private static final int FEW = 4096;
+
   /** Elements of one feature whose sums are held in 32 bits: 32 additions of 8 vectors of 8. */
   private static final int HELD = 2048;
+
+  /** Strips whose sums are held in 32 bits: as many additions, four strips at a time. */
+  private static final int HELD_STRIPS = 128;
 
   /** Elements that the first shift is the mean of. */
   private static final int ESTIMATE = 64;
@@ -43,8 +48,7 @@ final class SimdKernel extends FloatKernel {
   /** Made by name. */
   static final class Factory implements Kernels.OfFloats {
     @Override
-    public FloatKernel of(
-        float[] x, float @Nullable [] upstream, float @Nullable [] output) {
+    public FloatKernel of(float[] x, float @Nullable [] upstream, float @Nullable [] output) {
       return new SimdKernel(x, upstream, output);
     }
   }
@@ -57,6 +61,8 @@ final class SimdKernel extends FloatKernel {
   void sum(Block block, Tile tile, Workspace workspace, GroupSums into) {
     if (tile.longRuns()) {
       sumRuns(block, tile, workspace, into);
+    } else if (block.elements() < FEW) {
+      super.sum(block, tile, workspace, into);
     } else {
       sumLanes(block, tile, workspace, into);
     }
@@ -98,11 +104,11 @@ final class SimdKernel extends FloatKernel {
 
   /** Not where most of the squares is the distance of the shift from the mean. */
   private static boolean trusted(float sum, float squares, int n) {
-    return inRange(squares) && sum * sum <= 0.75f * squares * n;
+    return inRange(squares) & sum * sum <= 0.75f * squares * n;
   }
 
   private static boolean inRange(float sum) {
-    return Math.abs(sum) < LARGE && Math.abs(sum) > SMALL;
+    return Math.abs(sum) < LARGE & Math.abs(sum) > SMALL;
   }
 
   private float estimate(Block block) {
@@ -179,15 +185,13 @@ final class SimdKernel extends FloatKernel {
         FloatVector d2 = FloatVector.fromArray(SPECIES, x, i + 2 * STEP).sub(s);
         FloatVector d3 = FloatVector.fromArray(SPECIES, x, i + 3 * STEP).sub(s);
         sum = sum.add(d0.add(d1).add(d2.add(d3)));
-        squares =
-            squares.add(d0.mul(d0).add(d1.mul(d1)).add(d2.mul(d2).add(d3.mul(d3))));
+        squares = squares.add(d0.mul(d0).add(d1.mul(d1)).add(d2.mul(d2).add(d3.mul(d3))));
         FloatVector g0 = FloatVector.fromArray(SPECIES, dy, i);
         FloatVector g1 = FloatVector.fromArray(SPECIES, dy, i + STEP);
         FloatVector g2 = FloatVector.fromArray(SPECIES, dy, i + 2 * STEP);
         FloatVector g3 = FloatVector.fromArray(SPECIES, dy, i + 3 * STEP);
         upstream = upstream.add(g0.add(g1).add(g2.add(g3)));
-        deviation =
-            deviation.add(d0.mul(g0).add(d1.mul(g1)).add(d2.mul(g2).add(d3.mul(g3))));
+        deviation = deviation.add(d0.mul(g0).add(d1.mul(g1)).add(d2.mul(g2).add(d3.mul(g3))));
       }
       for (; i <= end - STEP; i += STEP) {
         FloatVector d = FloatVector.fromArray(SPECIES, x, i).sub(s);
@@ -217,10 +221,10 @@ final class SimdKernel extends FloatKernel {
     LaneSums sums = workspace.lanes;
     FloatLanes floats = workspace.floats;
     sums.clear(lanes, withUpstream());
-    for (int row = 0; row < block.rows(); row += LaneSums.FOLD) {
+    for (int row = 0; row < block.rows(); row += HELD_STRIPS) {
       Block held = new Block(
           block.at() + row * block.stride(),
-          Math.min(LaneSums.FOLD, block.rows() - row),
+          Math.min(HELD_STRIPS, block.rows() - row),
           block.stride(),
           lanes);
       if (sums.count() == 0) {
@@ -361,43 +365,35 @@ final class SimdKernel extends FloatKernel {
   private static void sumStripsWithUpstream(float[] x, float[] dy, Block block, FloatLanes lanes) {
     int row = 0;
     int stride = block.stride();
-    for (; row + 4 <= block.rows(); row += 4) {
-      addFourUpstream(x, dy, block.at() + row * stride, stride, block.length(), lanes);
+    for (; row + 2 <= block.rows(); row += 2) {
+      addTwoUpstream(x, dy, block.at() + row * stride, stride, block.length(), lanes);
     }
     for (; row < block.rows(); row++) {
       addUpstream(x, dy, block.at() + row * stride, block.length(), lanes);
     }
   }
 
-  private static void addFourUpstream(
+  /** Not four strips: where they are 4 KiB apart, eight lines would fight for one cache set. */
+  private static void addTwoUpstream(
       float[] x, float[] dy, int at, int stride, int count, FloatLanes lanes) {
     float[] shift = lanes.shift;
     float[] sum = lanes.upstream;
     float[] deviation = lanes.deviation;
     int b = at + stride;
-    int c = b + stride;
-    int d = c + stride;
     int i = 0;
     for (; i <= count - STEP; i += STEP) {
       FloatVector s = FloatVector.fromArray(SPECIES, shift, i);
       FloatVector g0 = FloatVector.fromArray(SPECIES, dy, at + i);
       FloatVector g1 = FloatVector.fromArray(SPECIES, dy, b + i);
-      FloatVector g2 = FloatVector.fromArray(SPECIES, dy, c + i);
-      FloatVector g3 = FloatVector.fromArray(SPECIES, dy, d + i);
-      FloatVector.fromArray(SPECIES, sum, i).add(g0.add(g1).add(g2.add(g3))).intoArray(sum, i);
+      FloatVector.fromArray(SPECIES, sum, i).add(g0.add(g1)).intoArray(sum, i);
       FloatVector p0 = FloatVector.fromArray(SPECIES, x, at + i).sub(s).mul(g0);
       FloatVector p1 = FloatVector.fromArray(SPECIES, x, b + i).sub(s).mul(g1);
-      FloatVector p2 = FloatVector.fromArray(SPECIES, x, c + i).sub(s).mul(g2);
-      FloatVector p3 = FloatVector.fromArray(SPECIES, x, d + i).sub(s).mul(g3);
-      FloatVector.fromArray(SPECIES, deviation, i)
-          .add(p0.add(p1).add(p2.add(p3)))
-          .intoArray(deviation, i);
+      FloatVector.fromArray(SPECIES, deviation, i).add(p0.add(p1)).intoArray(deviation, i);
     }
     for (; i < count; i++) {
       float s = shift[i];
-      sum[i] += (dy[at + i] + dy[b + i]) + (dy[c + i] + dy[d + i]);
-      deviation[i] += (dy[at + i] * (x[at + i] - s) + dy[b + i] * (x[b + i] - s))
-          + (dy[c + i] * (x[c + i] - s) + dy[d + i] * (x[d + i] - s));
+      sum[i] += dy[at + i] + dy[b + i];
+      deviation[i] += dy[at + i] * (x[at + i] - s) + dy[b + i] * (x[b + i] - s);
     }
   }
 
@@ -420,7 +416,52 @@ final class SimdKernel extends FloatKernel {
   }
 
   @Override
+  void normalizeRuns(Block block, Lines lines) {
+    if (!FloatLines.fits(lines, 0)) {
+      super.normalizeRuns(block, lines);
+      return;
+    }
+    float[] out = requireNonNull(output);
+    float center = FloatLines.center(lines, 0);
+    float factor = (float) lines.factor[0];
+    float offset = FloatLines.offset(lines, 0);
+    for (int row = 0; row < block.rows(); row++) {
+      normalize(x, out, block.at() + row * block.stride(), block.length(), center, factor, offset);
+    }
+  }
+
+  private static void normalize(
+      float[] x, float[] out, int at, int length, float center, float factor, float offset) {
+    FloatVector c = FloatVector.broadcast(SPECIES, center);
+    FloatVector f = FloatVector.broadcast(SPECIES, factor);
+    FloatVector o = FloatVector.broadcast(SPECIES, offset);
+    int end = at + length;
+    int i = at;
+    for (; i <= end - 4 * STEP; i += 4 * STEP) {
+      FloatVector.fromArray(SPECIES, x, i).sub(c).mul(f).add(o).intoArray(out, i);
+      FloatVector.fromArray(SPECIES, x, i + STEP).sub(c).mul(f).add(o).intoArray(out, i + STEP);
+      FloatVector.fromArray(SPECIES, x, i + 2 * STEP)
+          .sub(c)
+          .mul(f)
+          .add(o)
+          .intoArray(out, i + 2 * STEP);
+      FloatVector.fromArray(SPECIES, x, i + 3 * STEP)
+          .sub(c)
+          .mul(f)
+          .add(o)
+          .intoArray(out, i + 3 * STEP);
+    }
+    for (; i < end; i++) {
+      out[i] = factor * (x[i] - center) + offset;
+    }
+  }
+
+  @Override
   void normalizeStrips(Block block, Lines lines, Workspace workspace) {
+    if (block.elements() < FEW) {
+      super.normalizeStrips(block, lines, workspace);
+      return;
+    }
     float[] out = requireNonNull(output);
     int lanes = block.length();
     boolean fit = workspace.floatLines.take(lines, lanes);
@@ -458,14 +499,17 @@ final class SimdKernel extends FloatKernel {
     float[] out = requireNonNull(output);
     for (int i = 0; i < lanes; i++) {
       if (!FloatLines.fits(lines, i)) {
-        out[at + i] =
-            (float) (lines.factor[i] * (strip[i] - lines.center[i]) + lines.offset[i]);
+        out[at + i] = (float) (lines.factor[i] * (strip[i] - lines.center[i]) + lines.offset[i]);
       }
     }
   }
 
   @Override
   void differentiateStrips(Block block, Lines lines, Workspace workspace) {
+    if (block.elements() < FEW) {
+      super.differentiateStrips(block, lines, workspace);
+      return;
+    }
     float[] dy = requireNonNull(upstream);
     float[] out = requireNonNull(output);
     int lanes = block.length();

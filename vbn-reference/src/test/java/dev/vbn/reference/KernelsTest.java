@@ -5,7 +5,12 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.vbn.DType;
+import dev.vbn.HostTensor;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class KernelsTest {
   private static final String MODULE = "jdk.incubator.vector";
@@ -19,14 +24,18 @@ class KernelsTest {
     Kernels kernels = Kernels.choose("scalar");
     assertTrue(kernels.available());
     assertEquals("scalar kernel", kernels.description());
-    assertEquals("scalar", kernels.create().name());
+    assertEquals(FloatKernel.class, classOf(kernels));
+  }
+
+  private static Class<?> classOf(Kernels kernels) {
+    return kernels.of(HostTensor.zeros(DType.FLOAT32, 2, 3), null, null).getClass();
   }
 
   @Test
   void withoutAWishItIsSimdWhereTheModuleIs() {
     Kernels kernels = Kernels.choose("");
     assertTrue(kernels.available());
-    assertEquals(incubator() ? "simd" : "scalar", kernels.create().name());
+    assertEquals(incubator() ? "SimdKernel" : "FloatKernel", classOf(kernels).getSimpleName());
     assertEquals(
         incubator()
             ? "SIMD kernel"
@@ -39,10 +48,10 @@ class KernelsTest {
     Kernels kernels = Kernels.choose("simd");
     assertEquals(incubator(), kernels.available());
     if (incubator()) {
-      assertEquals("simd", kernels.create().name());
+      assertEquals("SimdKernel", classOf(kernels).getSimpleName());
     } else {
       assertEquals("for SIMD start java with --add-modules " + MODULE, kernels.description());
-      assertThrows(IllegalStateException.class, kernels::create);
+      assertThrows(IllegalStateException.class, () -> classOf(kernels));
     }
   }
 
@@ -51,56 +60,73 @@ class KernelsTest {
     Kernels kernels = Kernels.choose("avx");
     assertFalse(kernels.available());
     assertEquals("vbn.reference.kernel is 'avx'; expected scalar or simd", kernels.description());
-    Workers workers = new Workers(Runnable::run, 1);
-    assertThrows(IllegalStateException.class, () -> new ReferenceBackend(kernels, workers));
+    assertThrows(IllegalStateException.class, () -> classOf(kernels));
   }
 
-  /** Adds one to what {@link ScalarKernel} computes, in one of the four methods. */
-  private record Wrong(Kernel right, String method) implements Kernel {
-    @Override
-    public String name() {
-      return "wrong";
+  /** Spoils what {@link FloatKernel} computes: what it reads to sum, or what it has written. */
+  private static final class Wrong extends FloatKernel {
+    private final String what;
+
+    Wrong(String what, float[] x, float @Nullable [] upstream, float @Nullable [] output) {
+      super(x, upstream, output);
+      this.what = what;
     }
 
-    private void spoil(String here, float[] result, int at) {
-      if (here.equals(method)) {
-        result[at] += 1;
+    @Override
+    void sum(Block block, Tile tile, Workspace workspace, GroupSums into) {
+      int rows = what.equals("a row not summed") ? block.rows() - 1 : block.rows();
+      super.sum(new Block(block.at(), rows, block.stride(), block.length()), tile, workspace, into);
+    }
+
+    @Override
+    void normalizeRuns(Block block, Lines lines) {
+      super.normalizeRuns(block, lines);
+      spoil("an output in a long run", block);
+    }
+
+    @Override
+    void normalizeStrips(Block block, Lines lines, Workspace workspace) {
+      super.normalizeStrips(block, lines, workspace);
+      spoil("an output in a strip", block);
+    }
+
+    @Override
+    void differentiateRuns(Block block, Lines lines) {
+      super.differentiateRuns(block, lines);
+      spoil("a gradient in a long run", block);
+    }
+
+    @Override
+    void differentiateStrips(Block block, Lines lines, Workspace workspace) {
+      super.differentiateStrips(block, lines, workspace);
+      spoil("a gradient in a strip", block);
+    }
+
+    private void spoil(String wrong, Block block) {
+      float[] written = output;
+      if (wrong.equals(what) && written != null) {
+        written[block.at() + block.length() - 1] += 1;
       }
-    }
-
-    @Override
-    public void sum(float[] x, int at, Box box, FloatSums lanes) {
-      right.sum(x, at, box, lanes);
-      spoil("sum", lanes.squares, box.lanes() - 1);
-    }
-
-    @Override
-    public void sumWithUpstream(float[] x, float[] dy, int at, Box box, FloatSums lanes) {
-      right.sumWithUpstream(x, dy, at, box, lanes);
-      spoil("sumWithUpstream", lanes.upstreamDeviation, 0);
-    }
-
-    @Override
-    public void normalize(float[] x, float[] output, int at, Box box, FloatLines lines) {
-      right.normalize(x, output, at, box, lines);
-      spoil("normalize", output, at + box.at());
-    }
-
-    @Override
-    public void differentiate(
-        float[] x, float[] dy, float[] output, int at, Box box, FloatLines lines) {
-      right.differentiate(x, dy, output, at, box, lines);
-      spoil("differentiate", output, at + box.at());
     }
   }
 
   @Test
-  void aKernelThatComputesSomethingElseIsFound() {
-    Kernel right = new ScalarKernel(Tile.LANES);
-    KernelCheck.check(new Wrong(right, "none"));
-    for (String method : new String[] {"sum", "sumWithUpstream", "normalize", "differentiate"}) {
-      assertThrows(
-          IllegalStateException.class, () -> KernelCheck.check(new Wrong(right, method)), method);
-    }
+  void aKernelThatComputesTheSameIsRight() {
+    KernelCheck.check(FloatKernel::new);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "a row not summed",
+        "an output in a long run",
+        "an output in a strip",
+        "a gradient in a long run",
+        "a gradient in a strip"
+      })
+  void aKernelThatComputesSomethingElseIsFound(String what) {
+    assertThrows(
+        IllegalStateException.class,
+        () -> KernelCheck.check((x, upstream, output) -> new Wrong(what, x, upstream, output)));
   }
 }
