@@ -49,14 +49,14 @@ final class FloatLines {
 
   static boolean fits(Lines lines, int i) {
     return Math.abs(lines.center[i]) < LARGE
-        & Math.abs(lines.offset[i]) < LARGE
-        & inRange(lines.factor[i])
-        & inRange(lines.slope[i]);
+        && Math.abs(lines.offset[i]) < LARGE
+        && inRange(lines.factor[i])
+        && inRange(lines.slope[i]);
   }
 
   private static boolean inRange(double value) {
     double size = Math.abs(value);
-    return size == 0 | (size > SMALL & size < LARGE);
+    return size == 0 || (size > SMALL && size < LARGE);
   }
 
   static float center(Lines lines, int i) {

@@ -20,7 +20,7 @@ final class Workspace {
   final FloatLanes floats = new FloatLanes(Tile.LANES + 24);
 
   final FloatLines floatLines = new FloatLines(Tile.LANES + 24);
-  final float[] held = new float[4];
+  final double[] held = new double[4];
   final float[] strip = new float[Tile.LANES];
   final LaneSums wide = new LaneSums(Tile.LANES + 24);
 

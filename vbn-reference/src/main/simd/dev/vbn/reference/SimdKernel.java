@@ -3,7 +3,6 @@ package dev.vbn.reference;
 import static java.util.Objects.requireNonNull;
 
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
 import org.jspecify.annotations.Nullable;
 
@@ -87,13 +86,14 @@ final class SimdKernel extends FloatKernel {
   }
 
   private void hold(Block block, Tile tile, Workspace workspace, GroupSums into) {
-    float shift = into.isEmpty() ? estimate(block) : (float) into.mean[0];
-    float[] held = workspace.held;
+    float[] lanes = workspace.strip;
+    float shift = into.isEmpty() ? estimate(block, lanes) : (float) into.mean[0];
+    double[] held = workspace.held;
     int n = block.elements();
     if (upstream == null) {
-      sumRuns(x, block, shift, held);
+      sumRuns(x, block, shift, lanes, held);
     } else {
-      sumRunsWithUpstream(x, upstream, block, shift, held);
+      sumRunsWithUpstream(x, upstream, block, shift, lanes, held);
     }
     if (trusted(held[0], held[1], n) && (upstream == null || inRange(held[3]))) {
       into.add(n, shift, held[0], held[1], held[2], held[3]);
@@ -103,30 +103,40 @@ final class SimdKernel extends FloatKernel {
   }
 
   /** Not where most of the squares is the distance of the shift from the mean. */
-  private static boolean trusted(float sum, float squares, int n) {
-    return inRange(squares) & sum * sum <= 0.75f * squares * n;
+  private static boolean trusted(double sum, double squares, int n) {
+    return inRange(squares) && sum * sum <= 0.75 * squares * n;
   }
 
-  private static boolean inRange(float sum) {
-    return Math.abs(sum) < LARGE & Math.abs(sum) > SMALL;
+  private static boolean inRange(double sum) {
+    return Math.abs(sum) < LARGE && Math.abs(sum) > SMALL;
   }
 
-  private float estimate(Block block) {
+  private float estimate(Block block, float[] lanes) {
     int n = Math.min(ESTIMATE, block.length());
     FloatVector sum = FloatVector.zero(SPECIES);
     int i = 0;
     for (; i <= n - STEP; i += STEP) {
       sum = sum.add(FloatVector.fromArray(SPECIES, x, block.at() + i));
     }
-    float total = sum.reduceLanes(VectorOperators.ADD);
+    double total = total(sum, lanes);
     for (; i < n; i++) {
       total += x[block.at() + i];
     }
-    return total / n;
+    return (float) (total / n);
+  }
+
+  /** Not {@code reduceLanes}, whose order, and so the last bit, depends on the compiler. */
+  private static double total(FloatVector vector, float[] lanes) {
+    vector.intoArray(lanes, 0);
+    double total = 0;
+    for (int i = 0; i < STEP; i++) {
+      total += lanes[i];
+    }
+    return total;
   }
 
   /** Eight vectors at once: a tree of additions replaces a chain. */
-  private static void sumRuns(float[] x, Block block, float shift, float[] held) {
+  private static void sumRuns(float[] x, Block block, float shift, float[] lanes, double[] held) {
     FloatVector s = FloatVector.broadcast(SPECIES, shift);
     FloatVector sum = FloatVector.zero(SPECIES);
     FloatVector squares = FloatVector.zero(SPECIES);
@@ -161,12 +171,12 @@ final class SimdKernel extends FloatKernel {
         restSquares += d * d;
       }
     }
-    held[0] = sum.reduceLanes(VectorOperators.ADD) + restSum;
-    held[1] = squares.reduceLanes(VectorOperators.ADD) + restSquares;
+    held[0] = total(sum, lanes) + restSum;
+    held[1] = total(squares, lanes) + restSquares;
   }
 
   private static void sumRunsWithUpstream(
-      float[] x, float[] dy, Block block, float shift, float[] held) {
+      float[] x, float[] dy, Block block, float shift, float[] lanes, double[] held) {
     FloatVector s = FloatVector.broadcast(SPECIES, shift);
     FloatVector sum = FloatVector.zero(SPECIES);
     FloatVector squares = FloatVector.zero(SPECIES);
@@ -209,10 +219,10 @@ final class SimdKernel extends FloatKernel {
         restDeviation += d * dy[i];
       }
     }
-    held[0] = sum.reduceLanes(VectorOperators.ADD) + restSum;
-    held[1] = squares.reduceLanes(VectorOperators.ADD) + restSquares;
-    held[2] = upstream.reduceLanes(VectorOperators.ADD) + restUpstream;
-    held[3] = deviation.reduceLanes(VectorOperators.ADD) + restDeviation;
+    held[0] = total(sum, lanes) + restSum;
+    held[1] = total(squares, lanes) + restSquares;
+    held[2] = total(upstream, lanes) + restUpstream;
+    held[3] = total(deviation, lanes) + restDeviation;
   }
 
   /** What one feature holds must not change a bit of another: lanes are redone one by one. */
