@@ -10,7 +10,7 @@ abstract class Kernel {
   /** Lanes that a long run is cut into, and those of one too short for that to be worth while. */
   private static final int CUT = 256;
 
-  private static final int SHORT_CUT = 32;
+  private static final int SHORT_CUT = 64;
 
   /** Whether sums are those of the upstream gradient as well. */
   abstract boolean withUpstream();
