@@ -74,7 +74,7 @@ class ArchitectureTest {
         .that()
         .resideInAPackage("dev.vbn.reference..")
         .and()
-        .doNotHaveFullyQualifiedName(SIMD_KERNEL)
+        .haveNameNotMatching(SIMD_KERNEL + ".*")
         .should()
         .onlyDependOnClassesThat()
         .resideInAnyPackage(allowed("dev.vbn.reference.."))
@@ -87,14 +87,14 @@ class ArchitectureTest {
     seen(SIMD_KERNEL);
     classes()
         .that()
-        .haveFullyQualifiedName(SIMD_KERNEL)
+        .haveNameMatching(SIMD_KERNEL + ".*")
         .should()
         .onlyDependOnClassesThat()
         .resideInAnyPackage("java..", "dev.vbn.reference", "jdk.incubator.vector")
         .check(CLASSES);
     noClasses()
         .that()
-        .doNotHaveFullyQualifiedName(SIMD_KERNEL)
+        .haveNameNotMatching(SIMD_KERNEL + ".*")
         .should()
         .dependOnClassesThat(resideInAPackage("jdk.incubator..").or(name(SIMD_KERNEL)))
         .check(CLASSES);
