@@ -5,24 +5,30 @@ import org.jspecify.annotations.Nullable;
 
 /** What one thread computes with, kept from call to call: a call allocates its result only. */
 final class Workspace {
-  final LaneSums lanes = new LaneSums(Tile.LANES + 24);
-  final GroupSums chunk = new GroupSums(Tile.LANES + 24);
-  final GroupSums group = new GroupSums(Tile.LANES + 24);
-  final Mixture mixture = new Mixture(Tile.LANES + 24);
+  /**
+   * A little more than there are, so that neighbouring arrays do not start a multiple of 4 KiB
+   * apart: processors take a load from one for a load of what has just been stored to the other.
+   */
+  private static final int LANES = Tile.LANES + 24;
+
+  final LaneSums lanes = new LaneSums(LANES);
+  final GroupSums chunk = new GroupSums(LANES);
+  final GroupSums group = new GroupSums(LANES);
+  final Mixture mixture = new Mixture(LANES);
 
   /** Of the features of a tile. */
-  final Lines lines = new Lines(Tile.LANES + 24);
+  final Lines lines = new Lines(LANES);
 
   /** Of the lanes of a strip. */
-  final Lines ofLanes = new Lines(Tile.LANES + 24);
+  final Lines ofLanes = new Lines(LANES);
 
   /** What the SIMD kernel holds in 32 bits, and what it computes again in 64. */
-  final FloatLanes floats = new FloatLanes(Tile.LANES + 24);
+  final FloatLanes floats = new FloatLanes(LANES);
 
-  final FloatLines floatLines = new FloatLines(Tile.LANES + 24);
+  final FloatLines floatLines = new FloatLines(LANES);
   final double[] held = new double[4];
   final float[] strip = new float[Tile.LANES];
-  final LaneSums wide = new LaneSums(Tile.LANES + 24);
+  final LaneSums wide = new LaneSums(LANES);
 
   private @Nullable Geometry geometry;
   private int rows;
