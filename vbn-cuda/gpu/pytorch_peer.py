@@ -7,7 +7,10 @@ the other, and the fused batch norm, each beside a device-to-device copy of the 
 import statistics
 import sys
 
-import torch
+try:
+    import torch
+except ImportError:
+    sys.exit("pytorch_peer.py: python3 has no module torch; expected PyTorch with CUDA")
 
 SHAPES = [(256, 64, 16384), (64, 16, 8192), (100, 64, 1024), (100, 1024, 8)]
 EPSILON = 1e-5
@@ -103,15 +106,13 @@ def measure(shape):
 
 def main(arguments):
     if not torch.cuda.is_available():
-        print("PyTorch finds no CUDA device", file=sys.stderr)
-        return 2
+        sys.exit("pytorch_peer.py: PyTorch finds no CUDA device; expected one")
     shapes = [tuple(map(int, argument.split(","))) for argument in arguments] or SHAPES
     print(f"PyTorch {torch.__version__} on {torch.cuda.get_device_name()}, "
           f"median of {SAMPLES} after {WARM_UPS}")
     for shape in shapes:
         measure(shape)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

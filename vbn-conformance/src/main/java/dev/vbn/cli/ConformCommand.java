@@ -174,6 +174,7 @@ final class ConformCommand implements Callable<Integer> {
             Numbers.ulps(backend.worstUlps()),
             Numbers.seconds(backend.duration()),
             backend.verdict().label());
+        table.note(backend.description());
       } else {
         String none = "-";
         table.row(

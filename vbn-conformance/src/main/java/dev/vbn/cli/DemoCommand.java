@@ -48,10 +48,13 @@ final class DemoCommand implements Callable<Integer> {
       description = "Takes the picture. Default: vbn-demo.png.")
   private Path output;
 
+  /** What a backend computed, and on what. */
+  private record Computed(Outputs outputs, String device) {}
+
   /** What the backends computed. */
   private static final class Results {
     /** In float32, by the name of the backend, preferred first. */
-    final Map<String, Outputs> single = new LinkedHashMap<>();
+    final Map<String, Computed> single = new LinkedHashMap<>();
 
     /** Why other backends computed nothing. */
     final Map<String, String> unavailable = new LinkedHashMap<>();
@@ -63,7 +66,7 @@ final class DemoCommand implements Callable<Integer> {
     String exactBackend = "";
 
     Outputs preferred() {
-      return single.values().iterator().next();
+      return single.values().iterator().next().outputs();
     }
   }
 
@@ -105,7 +108,10 @@ final class DemoCommand implements Callable<Integer> {
         continue;
       }
       try (backend) {
-        results.single.put(candidate.name(), study.normalize(backend, DType.FLOAT32));
+        results.single.put(
+            candidate.name(),
+            new Computed(
+                study.normalize(backend, DType.FLOAT32), ErrorLine.of(availability.description())));
         if (results.exact == null && backend.capabilities().contains(Capability.FLOAT64)) {
           results.exact = study.normalize(backend, DType.FLOAT64);
           results.exactBackend = candidate.name();
@@ -178,10 +184,11 @@ final class DemoCommand implements Callable<Integer> {
             + " at the size of the expected value or at 1, whichever is larger).");
     TextTable table = new TextTable("BACKEND", "WORST DIFFERENCE", "NOTE");
     String note = "computed the table above and the picture";
-    for (Map.Entry<String, Outputs> backend : results.single.entrySet()) {
-      String worst = worstDifference(study, backend.getValue(), expected);
+    for (Map.Entry<String, Computed> backend : results.single.entrySet()) {
+      String worst = worstDifference(study, backend.getValue().outputs(), expected);
       table.row(backend.getKey(), worst + " ulp", note);
       note = "";
+      table.note(backend.getValue().device());
     }
     results.unavailable.forEach(
         (name, reason) -> table.row(name, "-", "unavailable: " + ErrorLine.of(reason)));

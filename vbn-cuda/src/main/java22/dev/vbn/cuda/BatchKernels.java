@@ -21,8 +21,11 @@ final class BatchKernels {
   private static final int COEFFICIENTS = 4; // of a group
   private static final int GRADIENTS = 4; // of a group
 
-  /** Elements that a thread adds up, about, before threads are added up: enough to hide the latter. */
-  private static final int ELEMENTS_PER_THREAD = 16;
+  /**
+   * Packs that a thread adds up, about, before threads are added up: enough to hide the latter, and
+   * few enough for two rounds of blocks on the largest devices from 32 MB on.
+   */
+  private static final int PACKS_PER_THREAD = 8;
 
   /** Threads that keep every device busy. */
   private static final int ENOUGH_THREADS = 1 << 19;
@@ -54,13 +57,21 @@ final class BatchKernels {
   record Range(int first, int count) {}
 
   /**
-   * @param cacheBytes of the device's second-level cache
+   * Bytes of the ranges that a batch is worked through in, each with launches of its own.
+   *
+   * @param least fewer than these are read so fast that starting the launches takes as long
+   * @param most more than these do not stay in the cache until they are read again
+   */
+  record RangeBytes(long least, long most) {}
+
+  /**
+   * @param rangeBytes of the device
    * @param reads addresses of the tensors that are read twice, once for sums and once for the output
    * @param other addresses of other tensors of the batch's shape
    */
   BatchKernels(
       Kernels kernels,
-      long cacheBytes,
+      RangeBytes rangeBytes,
       DType dtype,
       Geometry geometry,
       Scope scope,
@@ -81,12 +92,12 @@ final class BatchKernels {
     segments = Math.ceilDiv(after, SEGMENT);
     featuresAtOnce = scope == Scope.NONE
         ? features
-        : featuresAtOnce(cacheBytes / 2, reads.length * rows * after * elementBytes, elementBytes);
+        : featuresAtOnce(rangeBytes, reads.length * rows * after * elementBytes, elementBytes);
 
     int run = Math.min(after, SEGMENT);
     team = Math.min(THREADS, Integer.highestOneBit(Math.max(1, run / pack)));
     long items = groupRows * segments;
-    long wanted = Math.ceilDiv(items * run, (long) team * pack * ELEMENTS_PER_THREAD);
+    long wanted = Math.ceilDiv(items * run, (long) team * pack * PACKS_PER_THREAD);
     int together = scope == Scope.EXAMPLE ? features : featuresAtOnce;
     long busy = Math.max(1, ENOUGH_THREADS / ((long) together * team));
     itemsPerUnit = Math.ceilDiv(items, Math.min(Math.max(wanted, 1), Math.min(busy, ENOUGH_UNITS)));
@@ -105,11 +116,17 @@ final class BatchKernels {
     return Arrays.stream(pointers).allMatch(pointer -> pointer % 16 == 0);
   }
 
-  /** As many features as fit, so that their second reading finds them in the cache. */
-  private int featuresAtOnce(long cacheBytes, long featureBytes, int elementBytes) {
-    return featureBytes * features <= cacheBytes || after * (long) elementBytes < SHORT_RUN_BYTES
-        ? features
-        : Math.clamp(cacheBytes / featureBytes, 1, features);
+  /**
+   * As many features as fit the cache, so that their second reading finds them there; all of them
+   * where that does not pay.
+   */
+  private int featuresAtOnce(RangeBytes rangeBytes, long featureBytes, int elementBytes) {
+    if (featureBytes * features <= rangeBytes.most
+        || after * (long) elementBytes < SHORT_RUN_BYTES) {
+      return features;
+    }
+    long fitting = rangeBytes.most / featureBytes;
+    return fitting * featureBytes >= rangeBytes.least ? (int) fitting : features;
   }
 
   /** Smallest power of two that is no less. */

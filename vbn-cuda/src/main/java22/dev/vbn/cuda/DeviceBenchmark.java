@@ -7,8 +7,11 @@ import dev.vbn.LiveOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.Availability;
 import java.util.Arrays;
+import java.util.Locale;
 import java.util.Random;
+import java.util.regex.Pattern;
 
 /**
  * Times forward and backward on a device, by its own clock, beside a copy on the device of the same
@@ -22,6 +25,7 @@ final class DeviceBenchmark {
   private static final long[][] SHAPES = {
     {256, 64, 16384}, {64, 16, 8192}, {100, 64, 1024}, {100, 1024, 8}
   };
+  private static final Pattern SHAPE = Pattern.compile("[1-9]\\d{0,9},[1-9]\\d{0,8},[1-9]\\d{0,8}");
   private static final int WARM_UPS = 5;
   private static final int SAMPLES = 31;
 
@@ -31,27 +35,45 @@ final class DeviceBenchmark {
     this.backend = backend;
   }
 
-  /** Prints ratios, then milliseconds, of each shape: those named, or four that users have. */
+  /**
+   * Prints ratios, then milliseconds, of each shape: those named, or four that users have. Ends with 2
+   * where a name is of no shape, with 1 where there is no device.
+   */
   public static void main(String[] arguments) {
-    long[][] shapes = arguments.length == 0
-        ? SHAPES
-        : Arrays.stream(arguments).map(DeviceBenchmark::shape).toArray(long[][]::new);
+    long[][] shapes;
+    try {
+      shapes = arguments.length == 0
+          ? SHAPES
+          : Arrays.stream(arguments).map(DeviceBenchmark::shape).toArray(long[][]::new);
+    } catch (IllegalArgumentException e) {
+      exit(2, String.valueOf(e.getMessage()));
+      return;
+    }
+    Availability availability = new CudaProvider().probe();
+    if (!availability.available()) {
+      exit(1, "no device to measure: " + availability.description());
+      return;
+    }
     try (CudaBackend backend = new CudaProvider().open()) {
-      System.out.println(new CudaProvider().probe().description() + "; median of " + SAMPLES
-          + " after " + WARM_UPS + ", live-batch, float32");
+      System.out.println(availability.description() + "; median of " + SAMPLES + " after "
+          + WARM_UPS + ", live-batch, float32");
       for (long[] shape : shapes) {
         new DeviceBenchmark((StreamBackend) backend).measure(shape);
       }
     }
   }
 
+  private static void exit(int status, String message) {
+    System.err.println("benchmark: " + message);
+    System.exit(status);
+  }
+
   private static long[] shape(String argument) {
-    long[] shape =
-        Arrays.stream(argument.split(",", -1)).mapToLong(Long::parseLong).toArray();
-    if (shape.length != 3) {
-      throw new IllegalArgumentException("shape is '" + argument + "'; expected N,C,L");
+    if (!SHAPE.matcher(argument).matches()) {
+      throw new IllegalArgumentException(
+          "shape is '" + argument + "'; expected N,C,L, such as 64,16,8192");
     }
-    return shape;
+    return Arrays.stream(argument.split(",", -1)).mapToLong(Long::parseLong).toArray();
   }
 
   private void measure(long[] shape) {
@@ -66,11 +88,21 @@ final class DeviceBenchmark {
       float forward = median(() -> release(layer.forward(x, statistics, output)));
       float backward = median(() -> release(layer.backward(x, statistics, upstream)));
       System.out.printf(
-          "%-18s forward %.2f times a copy; backward %.2f times, %.2f of the bytes it must move%n",
-          Arrays.toString(shape), forward / copy, backward / copy, backward / (1.5f * copy));
+          Locale.ROOT,
+          "%-18s times a copy: forward %.2f, backward %.2f (%.2f of the bytes it must move), both %.2f%n",
+          Arrays.toString(shape),
+          forward / copy,
+          backward / copy,
+          backward / (1.5f * copy),
+          (forward + backward) / copy);
       System.out.printf(
+          Locale.ROOT,
           "%-18s copy %.4f ms (%.0f GB/s), forward %.4f ms, backward %.4f ms%n",
-          "", copy, 2e-6 * x.bytes() / copy, forward, backward);
+          "",
+          copy,
+          2e-6 * x.bytes() / copy,
+          forward,
+          backward);
     }
   }
 

@@ -4,6 +4,7 @@ import dev.vbn.DType;
 import dev.vbn.Gradients;
 import dev.vbn.HostTensor;
 import dev.vbn.ReferenceGradient;
+import dev.vbn.cuda.BatchKernels.RangeBytes;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
@@ -26,7 +27,13 @@ import org.jspecify.annotations.Nullable;
 final class StreamBackend implements CudaBackend, CudaTensor.Owner {
   private static final int DEFAULT_STREAMS_END = 3; // 0, 1 and 2 name default streams
 
-  private static final int CACHE_BYTES = 38; // CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE
+  // CUdevice_attribute
+  private static final int MEMORY_KILOHERTZ = 36;
+  private static final int MEMORY_BUS_BITS = 37;
+  private static final int CACHE_BYTES = 38;
+
+  /** What a range's three launches cost, waiting for one another, beside the reading that they save. */
+  private static final long LEAST_RANGE_MICROSECONDS = 20;
 
   private final int ordinal;
   private final CudaDriver driver;
@@ -35,7 +42,7 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
   private final DeviceMemory memory;
   private final Staging staging;
   private final Kernels kernels;
-  private final long cacheBytes;
+  private final RangeBytes rangeBytes;
 
   /** What was opened here, to be closed in the context, all but the context itself. */
   private final CloseStack resources;
@@ -52,7 +59,7 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
       DeviceMemory memory,
       Staging staging,
       Kernels kernels,
-      long cacheBytes,
+      RangeBytes rangeBytes,
       CloseStack resources) {
     this.ordinal = ordinal;
     this.driver = driver;
@@ -61,7 +68,7 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
     this.memory = memory;
     this.staging = staging;
     this.kernels = kernels;
-    this.cacheBytes = cacheBytes;
+    this.rangeBytes = rangeBytes;
     this.resources = resources;
   }
 
@@ -118,8 +125,22 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
         memory,
         staging,
         kernels,
-        driver.attribute(device, CACHE_BYTES),
+        rangeBytes(driver, device),
         resources);
+  }
+
+  private static RangeBytes rangeBytes(CudaDriver driver, int device) {
+    // Memory moves data twice in a cycle of its clock.
+    long bytesPerMillisecond = 2L
+        * driver.attribute(device, MEMORY_KILOHERTZ)
+        * driver.attribute(device, MEMORY_BUS_BITS)
+        / Byte.SIZE;
+    long least = bytesPerMillisecond * LEAST_RANGE_MICROSECONDS / 1000;
+    return new RangeBytes(
+        // A driver that does not tell has no ranges: whole batches are never much slower.
+        least == 0 ? Long.MAX_VALUE : least,
+        // The other half is for what is written meanwhile.
+        driver.attribute(device, CACHE_BYTES) / 2);
   }
 
   private static void requireOwnStream(
@@ -284,7 +305,7 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
   private BatchKernels batch(
       CudaTensor x, Geometry geometry, Scope scope, long from, long... other) {
     return new BatchKernels(
-        kernels, cacheBytes, x.dtype(), geometry, scope, new long[] {from}, other);
+        kernels, rangeBytes, x.dtype(), geometry, scope, new long[] {from}, other);
   }
 
   @Override
@@ -362,7 +383,7 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
               ? call.moments(features)
               : null;
       BatchKernels batch = new BatchKernels(
-          kernels, cacheBytes, x.dtype(), geometry, how.scope(), new long[] {from, dy}, at(dx));
+          kernels, rangeBytes, x.dtype(), geometry, how.scope(), new long[] {from, dy}, at(dx));
       long sums =
           call.scratch(batch.sumsBytes() + batch.coefficientsBytes() + batch.gradientsBytes());
       long coefficients = sums + batch.sumsBytes();

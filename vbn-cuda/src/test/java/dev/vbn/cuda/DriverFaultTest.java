@@ -6,6 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.spi.Availability;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
@@ -88,6 +91,15 @@ class DriverFaultTest {
   void nothingIsLeftWhereNothingFails() {
     Work.openDoAndClose();
     assertEquals(0, emulator.live(), "allocated, created or retained");
+  }
+
+  @Test
+  void thePageListsTheFunctions() throws IOException {
+    String page = Files.readString(Path.of("..", "docs", "GPU.md"));
+    Stream.of(CALLS, POOL_CALLS, CALLS_WITHOUT_POOLS)
+        .flatMap(List::stream)
+        .forEach(function ->
+            assertTrue(page.contains("`" + function + "`"), () -> function + " in docs/GPU.md"));
   }
 
   static Stream<String> callsWithPools() {

@@ -1,5 +1,6 @@
 package dev.vbn.cuda;
 
+import static java.util.stream.Collectors.joining;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.fail;
@@ -38,12 +39,25 @@ import org.junit.jupiter.params.provider.MethodSource;
 @EnabledForJreRange(min = JRE.JAVA_22)
 @TestInstance(Lifecycle.PER_CLASS)
 class KernelFaultsTest {
+  private static final Path PAGE = Path.of("..", "docs", "GPU.md");
   private static final Path SOURCE = Path.of("src/main/cuda/vbn.cu");
 
   /** Results that differ by less are not told from rounding. */
   private static final double ROUNDING = 1e-5;
 
   private static final long[] SEEDS = {1, 2, 3};
+
+  /** How a fault is noticed. */
+  enum Found {
+    STOPPED("the kernel is stopped, with a report"),
+    RESULTS("the results are wrong");
+
+    final String words;
+
+    Found(String words) {
+      this.words = words;
+    }
+  }
 
   /**
    * A change of the source.
@@ -52,8 +66,9 @@ class KernelFaultsTest {
    * @param before what stands before {@code good}, and makes it unique
    * @param good a statement, which ends in a semicolon, or an expression
    * @param bad what takes its place
+   * @param found how it is noticed
    */
-  record Fault(String name, String before, String good, String bad) {
+  record Fault(String name, String before, String good, String bad, Found found) {
     @Override
     public String toString() {
       return name;
@@ -65,52 +80,80 @@ class KernelFaultsTest {
           "no barrier before the sums of a team are added up",
           "shared[3][threadIdx.x] = b;\n  ",
           "__syncthreads();",
-          ";"),
+          ";",
+          Found.RESULTS),
       new Fault(
           "no barrier between the steps of adding up a team",
           "shared[k][threadIdx.x] += shared[k][threadIdx.x + step];\n      }\n    }\n    ",
           "__syncthreads();",
-          ";"),
+          ";",
+          Found.RESULTS),
       new Fault(
           "no barrier before the units of a group are merged",
           "shared[threadIdx.x] = own;\n  ",
           "__syncthreads();",
-          ";"),
+          ";",
+          Found.RESULTS),
       new Fault(
           "a barrier that only some threads reach",
           "shared[threadIdx.x] = merge(shared[threadIdx.x], shared[threadIdx.x + step]);\n    }\n    ",
           "__syncthreads();",
-          "if (member < step) { __syncthreads(); }"),
+          "if (member < step) { __syncthreads(); }",
+          Found.STOPPED),
       new Fault(
           "threads that return before a barrier",
           "",
           "shared[0][threadIdx.x] = s;",
-          "if (!real) { return; } shared[0][threadIdx.x] = s;"),
-      new Fault("one element too many is read", "", "i < length / V", "i <= length / V"),
+          "if (!real) { return; } shared[0][threadIdx.x] = s;",
+          Found.STOPPED),
+      new Fault(
+          "one element too many is read", "", "i < length / V", "i <= length / V", Found.RESULTS),
       new Fault(
           "elements beside the output are written",
           "",
           "lane >= (long long) featureCount * after",
-          "lane > (long long) featureCount * after"),
+          "lane > (long long) featureCount * after",
+          Found.RESULTS),
       new Fault(
           "shared memory that is not always written",
           "",
           "shared[1][threadIdx.x] = q;",
-          "if (q != 0) { shared[1][threadIdx.x] = q; }"),
+          "if (q != 0) { shared[1][threadIdx.x] = q; }",
+          Found.RESULTS),
       new Fault(
           "a block that reads what another block writes",
           "",
           "to[0] = count;",
-          "to[0] = unit == 0 ? count : count + 0 * to[-5];"),
-      new Fault("only the first unit of a group counts", "", "u < unitsPerGroup", "u < 1"),
+          "to[0] = unit == 0 ? count : count + 0 * to[-5];",
+          Found.RESULTS),
+      new Fault(
+          "only the first unit of a group counts", "", "u < unitsPerGroup", "u < 1", Found.RESULTS),
       new Fault(
           "every group normalised as the first",
           "",
           "coefficients + (group * features + c) * 4",
-          "coefficients + c * 4"),
-      new Fault("the last row of a block left out", "", "row < end", "row + 1 < end"),
+          "coefficients + c * 4",
+          Found.RESULTS),
       new Fault(
-          "squares not centred", "", "q = fma(d, d, q);", "q = fma(d + shift, d + shift, q);"));
+          "the last row of a block left out", "", "row < end", "row + 1 < end", Found.RESULTS),
+      new Fault(
+          "squares not centred",
+          "",
+          "q = fma(d, d, q);",
+          "q = fma(d + shift, d + shift, q);",
+          Found.RESULTS),
+      new Fault(
+          "live statistics that leak in at weight 0",
+          "r.difference = 0;\n    ",
+          "r.mean = referenceMean[c];",
+          "r.mean = live.mean;",
+          Found.RESULTS),
+      new Fault(
+          "weight 0 computed like any other, though 0 * NaN is NaN",
+          "} else if (",
+          "w == 0",
+          "w < 0",
+          Found.RESULTS));
 
   private static final Path DIRECTORY =
       Path.of(System.getProperty("vbn.test.emulator")).resolveSibling("emulator-with-faults");
@@ -169,6 +212,17 @@ class KernelFaultsTest {
     }
   }
 
+  @Test
+  void thePageListsThem() throws IOException {
+    String start = "| Fault in a kernel | How it is found |\n|---|---|\n";
+    String table = FAULTS.stream()
+        .map(fault -> "| " + fault.name + " | " + fault.found.words + " |\n")
+        .collect(joining());
+    String page = Files.readString(PAGE);
+    int from = page.indexOf(start) + start.length();
+    assertEquals(table, page.substring(from, page.indexOf("\n\n", from) + 1), "table of " + PAGE);
+  }
+
   @ParameterizedTest
   @MethodSource("faults")
   void isFound(Fault fault) {
@@ -178,10 +232,12 @@ class KernelFaultsTest {
       controls.fault(FAULTS.indexOf(fault) + 1);
       try {
         if (differ(results())) {
+          assertEquals(fault.found, Found.RESULTS, "how it was found");
           return;
         }
       } catch (CudaException e) {
-        return; // the emulator stopped the kernel, with a report
+        assertEquals(fault.found, Found.STOPPED, e::getMessage);
+        return;
       }
     }
     fail("the results are right with: " + fault);
@@ -214,6 +270,7 @@ class KernelFaultsTest {
         addResults(backend, variant, results, 4, 3, 33); // runs that no vector fits
         addResults(backend, variant, results, 700, 3, 1); // short runs, many rows
       }
+      addResults(backend, Variant.REFERENCE_ONLY, results, 4, 3, 33); // weight 0
     }
     return results;
   }

@@ -118,6 +118,7 @@ class ConformCommandTest {
             report.toString())
         .succeeded();
     assertTrue(run.out().contains("conforms"), run.out());
+    assertTrue(run.out().contains(new ReferenceProvider().probe().description()), run.out());
     assertTrue(run.out().contains("unavailable: no such device; expected one"), run.out());
     assertEquals(
         Set.of(

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.Variant;
+import dev.vbn.reference.ReferenceProvider;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -32,6 +33,7 @@ class DemoTest {
     assertTrue(row(run, "per-example").contains("the same bits"));
     assertTrue(row(run, "reference-only").contains("the same bits"));
     assertTrue(row(run, "reference").contains("ulp"));
+    assertTrue(run.out().contains(new ReferenceProvider().probe().description()), run.out());
     run.out()
         .lines()
         .filter(line -> !line.contains(picture.toString()))
