@@ -6,7 +6,7 @@ import static java.util.Objects.requireNonNull;
 import dev.vbn.DType;
 import dev.vbn.conformance.Oracle.Expected;
 
-/** Compares what a backend computed of one case with what the oracle says. */
+/** Compares what a backend computed of one case with what the oracle, or a law, says. */
 final class Agreement {
   static final String FORMULA = "y = gamma*(x - m)/sqrt(v + epsilon) + beta, with m = mr + w*d and"
       + " v = (1-w)*vr + w*va + w*(1-w)*d*d, d = ma - mr.";
@@ -36,10 +36,30 @@ final class Agreement {
     Expected expected = Oracle.expect(c, dtype);
     return new Agreement(
         expected,
-        subject.run(c.roundedTo(dtype), dtype),
+        subject.outcome(c, dtype),
         dtype,
         expected.condition,
         " of " + (what.isEmpty() ? "" : what + ", ") + c.describe() + ", in " + dtype);
+  }
+
+  /**
+   * By a law: the backend must compute of {@code c} what it computed of another case, or of the
+   * same in other circumstances, of the magnitudes of {@code scales}. Whether that was right is the
+   * matter of other rules.
+   */
+  static Agreement ofLaw(
+      Subject.Outcome known,
+      Expected scales,
+      Subject.Outcome outcome,
+      Case c,
+      DType dtype,
+      String what) {
+    return new Agreement(
+        scales.withValues(known),
+        outcome,
+        dtype,
+        scales.condition,
+        " of " + what + ", " + c.describe() + ", in " + dtype);
   }
 
   /** As if the inputs were no larger than their deviations: their own rounding costs nothing. */

@@ -12,6 +12,8 @@ import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -111,21 +113,33 @@ abstract class ConversionRules extends Rules {
   }
 
   private static <T> void checkStatistics(Subject<T> subject, Case c, DType dtype) {
-    Oracle.Expected expected = Oracle.expect(c);
+    double condition = Oracle.expect(c).condition;
     subject.withLayer(c, dtype, (layer, reference) -> {
       T x = subject.tensor(c.x(), dtype);
-      double[] meanSquare = expected.referenceVariance.clone();
-      for (int i = 0; i < meanSquare.length; i++) {
-        meanSquare[i] += expected.referenceMean[i] * expected.referenceMean[i];
-      }
-      try (ReferenceStatistics<T> plain = ReferenceStatistics.of(
-              subject.backend, dtype, expected.referenceMean, expected.referenceVariance, 6, 12);
-          ReferenceStatistics<T> fromSquare = ReferenceStatistics.ofMeanSquare(
-              subject.backend, dtype, expected.referenceMean, meanSquare, 6, 12);
-          ReferenceStatistics<T> converted = plain.to(subject.backend)) {
-        check(subject, layer.forward(x, plain), expected, dtype, "mean and variance");
-        check(subject, layer.forward(x, fromSquare), expected, dtype, "mean square");
-        check(subject, layer.forward(x, converted), expected, dtype, "conversion");
+      try (ReferenceStatistics<T> own = layer.referenceStatistics(reference)) {
+        double[] mean = own.mean();
+        double[] variance = own.variance();
+        double[] meanSquare = new double[mean.length];
+        Arrays.setAll(meanSquare, i -> variance[i] + mean[i] * mean[i]);
+        double[] expected = output(subject, layer.forward(x, own)).toDoubles();
+        Map<String, ReferenceStatistics<T>> sources = new LinkedHashMap<>();
+        sources.put(
+            "mean and variance",
+            ReferenceStatistics.of(subject.backend, dtype, mean, variance, 6, 12));
+        sources.put(
+            "mean square",
+            ReferenceStatistics.ofMeanSquare(subject.backend, dtype, mean, meanSquare, 6, 12));
+        sources.put("conversion", own.to(subject.backend));
+        sources.forEach((source, statistics) -> {
+          try (statistics) {
+            Tolerance.of(dtype, largest(expected), condition)
+                .assertClose(
+                    "output of " + c.describe() + " with statistics from " + source,
+                    expected,
+                    output(subject, layer.forward(x, statistics)),
+                    "Statistics made from arrays are those that the reference batch gives.");
+          }
+        });
       } finally {
         subject.backend.release(x);
       }
@@ -133,18 +147,9 @@ abstract class ConversionRules extends Rules {
     });
   }
 
-  private static <T> void check(
-      Subject<T> subject,
-      LiveOutput<T> live,
-      Oracle.Expected expected,
-      DType dtype,
-      String source) {
-    Tolerance.of(dtype, largest(expected.output), expected.condition)
-        .assertClose(
-            "output with statistics from " + source,
-            expected.output,
-            subject.backend.toHost(live.output()),
-            "Statistics made from arrays are those that the reference batch gives.");
+  private static <T> HostTensor output(Subject<T> subject, LiveOutput<T> live) {
+    HostTensor output = subject.backend.toHost(live.output());
     subject.release(live);
+    return output;
   }
 }

@@ -12,6 +12,7 @@ import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
+import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Scope;
 import java.util.Arrays;
 import java.util.List;
@@ -68,7 +69,7 @@ abstract class ForwardRules extends Rules {
     for (GoldenCase golden : GoldenCase.of(variant)) {
       double condition = golden.expected().condition;
       for (DType dtype : goldenTypes()) {
-        Subject.Outcome outcome = subject().run(golden.input(), dtype);
+        Subject.Outcome outcome = subject().outcome(golden.input(), dtype);
         golden.check("y", outcome.output(), dtype, condition, SCOPE_AND_WEIGHT);
       }
     }
@@ -101,7 +102,7 @@ abstract class ForwardRules extends Rules {
       for (GoldenCase golden : GoldenCase.of(variant)) {
         double condition = golden.expected().condition;
         for (DType dtype : goldenTypes()) {
-          Subject.Outcome outcome = subject().run(golden.input(), dtype);
+          Subject.Outcome outcome = subject().outcome(golden.input(), dtype);
           golden.check("ref_y", outcome.referenceOutput(), dtype, condition, hint);
         }
       }
@@ -113,17 +114,69 @@ abstract class ForwardRules extends Rules {
     }
   }
 
-  /** An epsilon as large as the variance: outside the root it would show at once. */
+  /** Epsilons around the variance: outside the root they would show at once. */
   @ParameterizedTest
   @ValueSource(doubles = {4, 0.5, 1e-3})
   @Checks(Rule.EPSILON)
   final void epsilonIsInsideTheRoot(double epsilon) {
-    String hint = "s = sqrt(v + epsilon), not sqrt(v) + epsilon and not max(v, epsilon).";
     for (Variant variant : Variant.values()) {
-      VbnConfig config = VbnConfig.of(3).withVariant(variant).withEpsilon(epsilon);
-      Case c = new Samples(23).of(config, new long[] {4, 3, 5}, new long[] {6, 3, 5});
-      Agreement.of(subject(), c, DType.FLOAT32).output(hint).referenceOutput(hint);
+      VbnConfig config = VbnConfig.of(3).withVariant(variant).withScale(false).withCenter(false);
+      Case without = new Samples(23)
+          .of(config.withEpsilon(1e-12), new long[] {4, 3, 5}, new long[] {6, 3, 5})
+          .roundedTo(DType.FLOAT32);
+      Case with = without.withConfig(config.withEpsilon(epsilon));
+      Subject.Outcome before = subject().run(without, DType.FLOAT32);
+      Subject.Outcome after = subject().run(with, DType.FLOAT32);
+      double condition = Oracle.expect(without).condition;
+      String where = " of " + with.describe();
+      checkGrowth(where, without.x(), before.output(), after.output(), epsilon, condition);
+      checkGrowth(
+          where + ", reference pass",
+          without.reference(),
+          before.referenceOutput(),
+          after.referenceOutput(),
+          epsilon,
+          condition);
     }
+  }
+
+  /** The s of an output is how much closer than in x two elements of a group lie in y. */
+  private static void checkGrowth(
+      String where,
+      HostTensor x,
+      HostTensor without,
+      HostTensor with,
+      double epsilon,
+      double condition) {
+    double[] squares = squaresOfS(x, with);
+    double[] growth = squaresOfS(x, without);
+    Arrays.setAll(growth, i -> squares[i] - growth[i]);
+    double[] expected = new double[growth.length];
+    Arrays.fill(expected, epsilon);
+    // Either output has an error, which counts twice in a square.
+    Tolerance.of(DType.FLOAT32, 4 * largest(squares), condition)
+        .assertClose(
+            "growth of s^2 with epsilon" + where,
+            expected,
+            growth,
+            "s = sqrt(v + epsilon), not sqrt(v) + epsilon and not max(v, epsilon).");
+  }
+
+  /** By the farthest two positions of each example and feature. */
+  private static double[] squaresOfS(HostTensor x, HostTensor y) {
+    int positions = (int) x.shape()[2];
+    double[] squares = new double[x.size() / positions];
+    for (int i = 0; i < squares.length; i++) {
+      int least = i * positions;
+      int most = least;
+      for (int j = i * positions; j < (i + 1) * positions; j++) {
+        least = x.get(j) < x.get(least) ? j : least;
+        most = x.get(j) > x.get(most) ? j : most;
+      }
+      double s = (x.get(most) - x.get(least)) / (y.get(most) - y.get(least));
+      squares[i] = s * s;
+    }
+    return squares;
   }
 
   @ParameterizedTest
@@ -140,7 +193,7 @@ abstract class ForwardRules extends Rules {
       if (golden.has("mean")) {
         double condition = golden.expected().condition;
         for (DType dtype : goldenTypes()) {
-          Subject.Outcome outcome = subject().run(golden.input(), dtype);
+          Subject.Outcome outcome = subject().outcome(golden.input(), dtype);
           golden.check("mean", outcome.mixedMean(), dtype, condition, hint);
           golden.check("mean_square", outcome.mixedMeanSquare(), dtype, condition, hint);
         }
@@ -154,17 +207,49 @@ abstract class ForwardRules extends Rules {
   final void gammaMultipliesAndBetaIsAdded(Variant variant) {
     VbnConfig config = VbnConfig.of(3).withVariant(variant);
     Case full = new Samples(25).of(config, new long[] {3, 3, 4}, new long[] {4, 3, 4});
-    for (boolean scale : new boolean[] {true, false}) {
-      for (boolean center : new boolean[] {true, false}) {
-        String hint = "y = gamma*xh + beta; gamma is 1 and beta 0 where null.";
-        for (DType dtype : dtypes()) {
-          Agreement.of(
-                  subject(), full.withConfig(config.withScale(scale).withCenter(center)), dtype)
-              .output(hint)
-              .referenceOutput(hint);
-        }
+    Case bare = full.withConfig(config.withScale(false).withCenter(false));
+    for (DType dtype : dtypes()) {
+      Subject.Outcome normalised = subject().outcome(bare, dtype);
+      for (Case c : List.of(
+          full,
+          full.withConfig(config.withCenter(false)),
+          full.withConfig(config.withScale(false)))) {
+        Subject.Outcome outcome = subject().outcome(c, dtype);
+        double condition = Oracle.expect(c, dtype).condition;
+        String where = " of " + c.describe() + ", in " + dtype;
+        checkAffine("output" + where, c, normalised.output(), outcome.output(), dtype, condition);
+        checkAffine(
+            "reference output" + where,
+            c,
+            normalised.referenceOutput(),
+            outcome.referenceOutput(),
+            dtype,
+            condition);
       }
     }
+  }
+
+  private static void checkAffine(
+      String what, Case c, HostTensor xh, HostTensor actual, DType dtype, double condition) {
+    Case rounded = c.roundedTo(dtype);
+    Geometry geometry = Geometry.of(xh.shape(), c.config().featureAxis());
+    double[] expected = new double[xh.size()];
+    double magnitude = 0;
+    for (int i = 0; i < expected.length; i++) {
+      int feature = (int) (i / geometry.after() % geometry.features());
+      double product =
+          xh.get(i) * (rounded.gamma() == null ? 1 : rounded.gamma().get(feature));
+      double beta = rounded.beta() == null ? 0 : rounded.beta().get(feature);
+      expected[i] = product + beta;
+      magnitude = Math.max(magnitude, Math.abs(product) + Math.abs(beta));
+    }
+    // Twice, for xh is a result as well.
+    Tolerance.of(dtype, 2 * magnitude, condition)
+        .assertClose(
+            what,
+            expected,
+            actual,
+            "y = gamma*xh + beta; gamma is 1 and beta 0 where null, which gave xh.");
   }
 
   @ParameterizedTest
@@ -196,11 +281,11 @@ abstract class ForwardRules extends Rules {
   /** The reference pass over the concatenation is batch norm, and its last rows the live batch. */
   private void checkLiveRowsOfBatchNorm(Case c) {
     Case together = c.withReference(Layouts.concatenate(c.reference(), c.x()));
-    double[] all = Oracle.expect(together).referenceOutput;
+    double[] all = subject().run(together, DType.FLOAT32).referenceOutput().toDoubles();
     double[] expected = Arrays.copyOfRange(all, c.reference().size(), all.length);
     Tolerance.of(DType.FLOAT32, largest(expected), Oracle.expect(c).condition)
         .assertClose(
-            "live output",
+            "live output of " + c.describe(),
             expected,
             subject().output(c, DType.FLOAT32),
             "It equals the live rows of batch norm over reference and live batch.");

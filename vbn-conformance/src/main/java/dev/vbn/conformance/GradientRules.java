@@ -103,7 +103,7 @@ abstract class GradientRules extends Rules {
       for (DType dtype : dtypes()) {
         if (dtype.precision() >= 24) { // golden inputs are values of 32 bits
           checkGolden.accept(
-              golden, new GoldenRun(subject().run(golden.input(), dtype), scales, dtype));
+              golden, new GoldenRun(subject().outcome(golden.input(), dtype), scales, dtype));
         }
       }
     }

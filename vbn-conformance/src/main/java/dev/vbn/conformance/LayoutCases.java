@@ -12,7 +12,7 @@ import java.util.stream.Stream;
 /** The cases that outputs, statistics and gradients are compared on, drawn once for all rules. */
 final class LayoutCases {
   /** Up to this many elements a case is also run without gamma and beta. */
-  private static final int BARE_SIZE = 1000;
+  static final int BARE_SIZE = 1000;
 
   private static final Map<Variant, List<Case>> CASES = new EnumMap<>(Variant.class);
 

@@ -16,12 +16,18 @@ import dev.vbn.spi.Moments;
 import dev.vbn.spi.VbnBackend;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.BiFunction;
 import org.jspecify.annotations.Nullable;
 
 /** An open backend, driven through the layer with host tensors in and out. */
 final class Subject<T> implements AutoCloseable {
   final VbnBackend<T> backend;
+
+  private final Map<Input, Outcome> outcomes = new ConcurrentHashMap<>();
+
+  private record Input(Case c, DType dtype) {}
 
   Subject(VbnBackend<T> backend) {
     this.backend = backend;
@@ -64,7 +70,15 @@ final class Subject<T> implements AutoCloseable {
     }
   }
 
-  /** Everything that the layer computes of a case. */
+  /**
+   * Everything that the layer computes of a case rounded to {@code dtype}: computed once, however
+   * many rules look at it.
+   */
+  Outcome outcome(Case c, DType dtype) {
+    return outcomes.computeIfAbsent(new Input(c, dtype), first -> run(c.roundedTo(dtype), dtype));
+  }
+
+  /** Everything that the layer computes of a case, anew. */
   Outcome run(Case c, DType dtype) {
     T x = tensor(c.x(), dtype);
     T reference = tensor(c.reference(), dtype);

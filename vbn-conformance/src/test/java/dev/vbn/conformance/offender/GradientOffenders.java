@@ -36,7 +36,7 @@ final class GradientOffenders {
                     return super.inputGradient(dy, xh, g, s, w == 0 ? 0 : 1, n, a, b);
                   }
                 })
-            .alsoFailing(Rule.SLOPES, Rule.OFFSET, Rule.CONSTANTS, Rule.ANY_SHAPE, Rule.SIZE),
+            .alsoFailing(Rule.SLOPES, Rule.CONSTANTS, Rule.ANY_SHAPE),
         breaking(
                 Rule.INPUT_GRADIENT,
                 "n of the batch where a group is one example",
@@ -63,13 +63,7 @@ final class GradientOffenders {
                     return g;
                   }
                 })
-            .alsoFailing(
-                Rule.COMPANIONS,
-                Rule.SLOPES,
-                Rule.OFFSET,
-                Rule.CONSTANTS,
-                Rule.ANY_SHAPE,
-                Rule.SIZE),
+            .alsoFailing(Rule.COMPANIONS, Rule.SLOPES, Rule.CONSTANTS, Rule.ANY_SHAPE, Rule.SIZE),
         breaking(
                 Rule.INPUT_GRADIENT,
                 "upstream gradients narrowed to 32 bits",
@@ -121,33 +115,32 @@ final class GradientOffenders {
                 Rule.ANY_SHAPE,
                 Rule.SIZE),
         breaking(
-                Rule.GAMMA_GRADIENT,
-                "dgamma summed over the wrong axis where two are equally long",
-                "along the feature axis",
-                () -> new Altered() {
-                  @Override
-                  Gradients<Strided> altered(
-                      Gradients<Strided> g,
-                      Strided x,
-                      Strided dy,
-                      Normalization how,
-                      @Nullable Moments<Strided> r,
-                      @Nullable Strided gamma) {
-                    Geometry geometry = how.geometry();
-                    if (geometry.after() != geometry.features() || geometry.features() == 1) {
-                      return g;
-                    }
-                    Normalization flipped = new Normalization(
-                        new Geometry(geometry.batch(), geometry.features(), geometry.after(), 1),
-                        how.scope(),
-                        how.weight(),
-                        how.epsilon(),
-                        how.referenceGradient());
-                    Gradients<Strided> other = plain(x, dy, flipped, r, gamma);
-                    return new Gradients<>(g.input(), other.gamma(), g.beta(), g.reference());
-                  }
-                })
-            .alsoFailing(Rule.SIZE),
+            Rule.GAMMA_GRADIENT,
+            "dgamma summed over the wrong axis where two are equally long",
+            "along the feature axis",
+            () -> new Altered() {
+              @Override
+              Gradients<Strided> altered(
+                  Gradients<Strided> g,
+                  Strided x,
+                  Strided dy,
+                  Normalization how,
+                  @Nullable Moments<Strided> r,
+                  @Nullable Strided gamma) {
+                Geometry geometry = how.geometry();
+                if (geometry.after() != geometry.features() || geometry.features() == 1) {
+                  return g;
+                }
+                Normalization flipped = new Normalization(
+                    new Geometry(geometry.batch(), geometry.features(), geometry.after(), 1),
+                    how.scope(),
+                    how.weight(),
+                    how.epsilon(),
+                    how.referenceGradient());
+                Gradients<Strided> other = plain(x, dy, flipped, r, gamma);
+                return new Gradients<>(g.input(), other.gamma(), g.beta(), g.reference());
+              }
+            }),
         breaking(Rule.BETA_GRADIENT, "dbeta as a mean", "dbeta = sum(dy)", () -> new Altered() {
               @Override
               Gradients<Strided> altered(
@@ -181,13 +174,7 @@ final class GradientOffenders {
                     return Strided.zeros(r.dtype(), r.shape());
                   }
                 })
-            .alsoFailing(
-                Rule.SLOPES,
-                Rule.OFFSET,
-                Rule.NOT_A_NUMBER,
-                Rule.INFINITY,
-                Rule.ANY_SHAPE,
-                Rule.SIZE),
+            .alsoFailing(Rule.SLOPES, Rule.NOT_A_NUMBER, Rule.INFINITY, Rule.ANY_SHAPE),
         breaking(
                 Rule.REFERENCE_GRADIENT,
                 "the distance of the means forgotten in dmr",
@@ -198,7 +185,7 @@ final class GradientOffenders {
                     return (1 - w) * dm;
                   }
                 })
-            .alsoFailing(Rule.SLOPES, Rule.OFFSET, Rule.ANY_SHAPE, Rule.SIZE),
+            .alsoFailing(Rule.SLOPES, Rule.ANY_SHAPE),
         breaking(
             Rule.REFERENCE_GRADIENT,
             "a chunk's gradient divided by the chunk's elements",
@@ -308,12 +295,7 @@ final class GradientOffenders {
                   }
                 })
             .alsoFailing(
-                Rule.INPUT_GRADIENT,
-                Rule.REFERENCE_PASS_GRADIENT,
-                Rule.OFFSET,
-                Rule.CONSTANTS,
-                Rule.ANY_SHAPE,
-                Rule.SIZE),
+                Rule.INPUT_GRADIENT, Rule.REFERENCE_PASS_GRADIENT, Rule.CONSTANTS, Rule.ANY_SHAPE),
         breaking(Rule.GRADIENT_FORM, "dgamma as a row", "shape of the dgamma", () -> new Altered() {
           @Override
           Gradients<Strided> altered(

@@ -69,7 +69,6 @@ final class NumericsOffenders {
                 Rule.POOLED,
                 Rule.REFERENCE_ONLY,
                 Rule.MIXED_STATISTICS,
-                Rule.SCALE_AND_CENTER,
                 Rule.INPUT_GRADIENT,
                 Rule.GAMMA_GRADIENT,
                 Rule.REFERENCE_GRADIENT,
@@ -77,8 +76,7 @@ final class NumericsOffenders {
                 Rule.SLOPES,
                 Rule.LARGEST,
                 Rule.SMALLEST,
-                Rule.ANY_SHAPE,
-                Rule.PLAIN_STATISTICS),
+                Rule.ANY_SHAPE),
         breaking(
                 Rule.CONSTANTS,
                 "no epsilon where the variance is 0",

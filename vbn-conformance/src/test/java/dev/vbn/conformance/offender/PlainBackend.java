@@ -87,18 +87,21 @@ class PlainBackend implements VbnBackend<Strided> {
     return new double[] {mean, sum(squares) / x.length};
   }
 
-  /** By Kahan's method: in 64 bits the running sum of a long row is too coarse. */
+  /** In blocks, pairwise: in 64 bits one running sum of a long row is too coarse. */
   double sum(double[] terms) {
-    double sum = 0;
-    double excess = 0;
-    for (double term : terms) {
-      double t = term - excess;
-      double next = sum + t;
-      // Of an infinite sum there is no rounding to carry on.
-      excess = Double.isInfinite(next) ? 0 : next - sum - t;
-      sum = next;
+    return sum(terms, 0, terms.length);
+  }
+
+  private static double sum(double[] terms, int from, int to) {
+    if (to - from <= 64) {
+      double sum = 0;
+      for (int i = from; i < to; i++) {
+        sum += terms[i];
+      }
+      return sum;
     }
-    return sum;
+    int middle = (from + to) >>> 1;
+    return sum(terms, from, middle) + sum(terms, middle, to);
   }
 
   /** Statistics that normalise a group; d is the distance of the means. */

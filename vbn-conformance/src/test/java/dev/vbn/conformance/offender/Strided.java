@@ -7,25 +7,35 @@ import java.util.Arrays;
 /**
  * Tensor of the plain backend: values already rounded to {@code dtype}, and where in {@code data}
  * they are.
+ *
+ * @param size number of elements, counted once: every element is asked for it
+ * @param dense whether they are all of {@code data}, in row-major order
  */
-record Strided(DType dtype, long[] shape, double[] data, int offset, int[] strides) {
+record Strided(
+    DType dtype, long[] shape, double[] data, int offset, int[] strides, int size, boolean dense) {
+
+  Strided(DType dtype, long[] shape, double[] data, int offset, int[] strides) {
+    this(dtype, shape, data, offset, strides, size(shape));
+  }
+
+  private Strided(DType dtype, long[] shape, double[] data, int offset, int[] strides, int size) {
+    this(dtype, shape, data, offset, strides, size, offset == 0 && data.length == size);
+  }
 
   /** A new tensor of zeros, dense and row-major. */
   static Strided zeros(DType dtype, long... shape) {
     int[] strides = new int[shape.length];
-    int size = 1;
+    int stride = 1;
     for (int i = shape.length - 1; i >= 0; i--) {
-      strides[i] = size;
-      size *= (int) shape[i];
+      strides[i] = stride;
+      stride *= (int) shape[i];
     }
-    return new Strided(dtype, shape.clone(), new double[size], 0, strides);
+    return new Strided(dtype, shape.clone(), new double[stride], 0, strides);
   }
 
   static Strided of(HostTensor host, DType dtype) {
     Strided tensor = zeros(dtype, host.shape());
-    for (int i = 0; i < host.size(); i++) {
-      tensor.set(i, host.get(i));
-    }
+    System.arraycopy(host.to(dtype).toDoubles(), 0, tensor.data, 0, tensor.size);
     return tensor;
   }
 
@@ -41,7 +51,7 @@ record Strided(DType dtype, long[] shape, double[] data, int offset, int[] strid
     return new Strided(dense.dtype, dense.shape, data, 3, strides);
   }
 
-  int size() {
+  private static int size(long[] shape) {
     int size = 1;
     for (long length : shape) {
       size *= (int) length;
@@ -59,7 +69,7 @@ record Strided(DType dtype, long[] shape, double[] data, int offset, int[] strid
   }
 
   private int place(int index) {
-    if (offset == 0 && data.length == size()) {
+    if (dense) {
       return index;
     }
     int place = offset;
@@ -73,9 +83,12 @@ record Strided(DType dtype, long[] shape, double[] data, int offset, int[] strid
   }
 
   HostTensor toHost() {
-    double[] values = new double[size()];
-    for (int i = 0; i < values.length; i++) {
-      values[i] = get(i);
+    double[] values = data;
+    if (!dense) {
+      values = new double[size];
+      for (int i = 0; i < size; i++) {
+        values[i] = get(i);
+      }
     }
     return HostTensor.of(values, shape).to(dtype.hostType());
   }
