@@ -13,8 +13,9 @@ import org.nd4j.linalg.ops.transforms.Transforms;
 
 /**
  * The same form as {@link LibtorchOpByOp} in operations of ND4J, and its gradients in the fewest
- * passes that such operations allow: a graph would make more. Also with the same concessions: {@code
- * x.mul(x)} in place of the slow {@code pow(2)}, and every intermediate array is closed at once.
+ * passes that such operations allow: a graph would make more. Every intermediate array is closed at
+ * once. Squares are a {@code pow(x, 2)}, as the form has them; ND4J takes longer for one than for
+ * {@code x.mul(x)}, with which the whole is up to twice as fast.
  */
 final class Nd4jOpByOp implements Contender {
   static final String NAME = "nd4j, op by op";
@@ -89,7 +90,7 @@ final class Nd4jOpByOp implements Contender {
     }
 
     private static INDArray meanSquare(INDArray x) {
-      try (INDArray squares = x.mul(x)) {
+      try (INDArray squares = Transforms.pow(x, 2)) {
         return mean(squares);
       }
     }
