@@ -23,7 +23,7 @@ import org.nd4j.linalg.factory.Nd4j;
  * that kept 26 MB would show; {@code -Dvbn.nd4j.calls=10000} makes the table of the documentation.
  */
 class MemoryTest {
-  private static final int CALLS = Integer.getInteger("vbn.nd4j.calls", 200);
+  private static final int CALLS = Integer.getInteger("vbn.nd4j.calls", 100);
 
   @Test
   void residentMemoryStaysAsItWasAfterTheFirstTenth() {
