@@ -93,10 +93,9 @@ class VbnGraphTest {
       INDArray gamma = normal(backend, 1, 3).castTo(DataType.FLOAT);
       INDArray beta = normal(backend, 2, 3).castTo(DataType.FLOAT);
       INDArray batch = normal(backend, 3, 4, 3, 3).add(1000).castTo(DataType.FLOAT);
-      VirtualBatchNorm<INDArray> layer =
-          VirtualBatchNorm.of(backend, VbnConfig.of(3), gamma, beta);
-      ReferenceStatistics<INDArray> statistics = layer.referenceStatistics(
-          normal(backend, 5, 6, 3, 3).add(1000).castTo(DataType.FLOAT));
+      VirtualBatchNorm<INDArray> layer = VirtualBatchNorm.of(backend, VbnConfig.of(3), gamma, beta);
+      ReferenceStatistics<INDArray> statistics =
+          layer.referenceStatistics(normal(backend, 5, 6, 3, 3).add(1000).castTo(DataType.FLOAT));
       INDArray mean = statistics.moments().mean();
       INDArray variance = statistics.moments().variance();
       long examples = statistics.examples();
@@ -114,8 +113,7 @@ class VbnGraphTest {
       INDArray output = graph.outputSingle(Map.of("x", batch), y.name());
 
       assertEquals(DataType.FLOAT, output.dataType());
-      assertArrayEquals(
-          doubles(layer.forward(batch, statistics).output()), doubles(output), 1e-6);
+      assertArrayEquals(doubles(layer.forward(batch, statistics).output()), doubles(output), 1e-6);
     }
   }
 
