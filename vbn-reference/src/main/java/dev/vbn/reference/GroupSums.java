@@ -2,90 +2,155 @@ package dev.vbn.reference;
 
 import java.util.Arrays;
 
-/**
- * Sums over one group of each feature of a tile: what statistics and gradients are made of. The
- * lanes of a feature are combined in one order, whichever thread does it.
- */
+/** Sums over elements of each feature of a tile: what statistics and gradients are made of. */
 final class GroupSums {
-  private final Tile tile;
-  private final LaneSums strips;
-  private final LaneSums rests;
-  private final double[] count;
-  private final double[] mean;
+  final double[] mean;
   private final double[] squares;
   private final double[] upstream;
   private final double[] upstreamDeviation;
 
-  /** Sums for groups of {@code rows} rows. */
-  GroupSums(Tile tile, int rows, boolean withUpstream) {
-    this.tile = tile;
-    strips = new LaneSums(tile.lanes(rows), withUpstream);
-    rests = new LaneSums(tile.restLanes(rows), withUpstream);
-    count = new double[tile.features];
-    mean = new double[tile.features];
-    squares = new double[tile.features];
-    upstream = new double[tile.features];
-    upstreamDeviation = new double[tile.features];
+  /** Elements of each feature. */
+  private double count;
+
+  private int features;
+
+  /** What is being added: the same sums over other elements. */
+  private final double[] addedMean;
+
+  private final double[] addedSquares;
+  private final double[] addedUpstream;
+  private final double[] addedDeviation;
+
+  GroupSums(int features) {
+    this.features = features;
+    mean = new double[features];
+    squares = new double[features];
+    upstream = new double[features];
+    upstreamDeviation = new double[features];
+    addedMean = new double[features];
+    addedSquares = new double[features];
+    addedUpstream = new double[features];
+    addedDeviation = new double[features];
   }
 
-  /** Sums over the group that starts with {@code firstRow}, in place of those of the last one. */
-  void take(Strips elements, int firstRow, int rows) {
-    strips.clear();
-    rests.clear();
-    tile.forEachStrip(firstRow, rows, at -> strips.add(elements, at));
-    tile.forEachRest(firstRow, rows, at -> rests.add(elements, at));
-    Arrays.fill(count, 0);
-    Arrays.fill(mean, 0);
-    Arrays.fill(squares, 0);
-    Arrays.fill(upstream, 0);
-    Arrays.fill(upstreamDeviation, 0);
-    merge(strips);
-    if (rests.lanes > 0) {
-      merge(rests);
+  void clear(int features) {
+    this.features = features;
+    count = 0;
+    Arrays.fill(mean, 0, features, 0);
+    Arrays.fill(squares, 0, features, 0);
+    Arrays.fill(upstream, 0, features, 0);
+    Arrays.fill(upstreamDeviation, 0, features, 0);
+  }
+
+  void add(GroupSums other) {
+    add(other.count, 0, other.mean, other.squares, other.upstream, other.upstreamDeviation);
+  }
+
+  /** Adds lanes, run by run; a strip of several rows has several runs of a feature. */
+  void add(LaneSums sums, Tile tile) {
+    int run = tile.run(sums.lanes());
+    if (run == 1) {
+      for (int from = 0; from < sums.lanes(); from += features) {
+        add(sums.count(), from, sums.mean, sums.squares, sums.upstream, sums.upstreamDeviation);
+      }
+      return;
+    }
+    for (int from = 0; from < sums.lanes(); from += features * run) {
+      for (int i = 0; i < features; i++) {
+        addRun(i, sums, from + i * run, run);
+      }
+      addAdded(sums.count() * run);
     }
   }
 
-  private void merge(LaneSums sums) {
+  private void addRun(int feature, LaneSums sums, int from, int run) {
     double n = sums.count();
-    tile.forEachRun(sums.lanes, (feature, from, to) -> {
-      // All lanes have as many elements, so that their mean is the mean of their means.
-      double first = sums.mean[from];
-      double sum = 0;
-      for (int i = from; i < to; i++) {
-        sum += sums.mean[i] - first;
+    // All lanes have as many elements, so that their mean is the mean of their means.
+    double first = sums.mean[from];
+    double sum = 0;
+    for (int i = from + 1; i < from + run; i++) {
+      sum += sums.mean[i] - first;
+    }
+    double runMean = first + sum / run;
+    double runSquares = 0;
+    for (int i = from; i < from + run; i++) {
+      double d = sums.mean[i] - runMean;
+      runSquares += sums.squares[i] + n * d * d;
+    }
+    addedMean[feature] = runMean;
+    addedSquares[feature] = runSquares;
+    if (sums.withUpstream()) {
+      double runUpstream = 0;
+      double runDeviation = 0;
+      for (int i = from; i < from + run; i++) {
+        runUpstream += sums.upstream[i];
+        runDeviation += sums.upstreamDeviation[i] + sums.upstream[i] * (sums.mean[i] - runMean);
       }
-      double runMean = first + sum / (to - from);
-      double runSquares = 0;
-      for (int i = from; i < to; i++) {
-        double d = sums.mean[i] - runMean;
-        runSquares += sums.squares[i] + n * d * d;
-      }
-      double before = mean[feature];
-      double total = count[feature] + n * (to - from);
-      double share = n * (to - from) / total;
-      double d = runMean - before;
-      mean[feature] = before + share * d;
-      squares[feature] += runSquares + share * count[feature] * d * d;
-      count[feature] = total;
-      if (sums.upstream.length > 0) {
-        double deviation = upstream[feature] * (before - mean[feature]);
-        for (int i = from; i < to; i++) {
-          deviation +=
-              sums.upstreamDeviation[i] + sums.upstream[i] * (sums.mean[i] - mean[feature]);
-          upstream[feature] += sums.upstream[i];
-        }
-        upstreamDeviation[feature] += deviation;
-      }
-    });
+      addedUpstream[feature] = runUpstream;
+      addedDeviation[feature] = runDeviation;
+    }
   }
 
-  double mean(int feature) {
-    return mean[feature];
+  /**
+   * Adds {@code n} elements of a tile's only feature.
+   *
+   * @param shift what deviations d of the input are taken from
+   * @param sum of d
+   * @param squareSum of d*d
+   * @param upstreamSum of dy
+   * @param deviationSum of dy*d
+   */
+  void add(
+      double n,
+      double shift,
+      double sum,
+      double squareSum,
+      double upstreamSum,
+      double deviationSum) {
+    double d = sum / n;
+    addedMean[0] = shift + d;
+    addedSquares[0] = Math.max(squareSum - sum * d, 0);
+    addedUpstream[0] = upstreamSum;
+    addedDeviation[0] = deviationSum - upstreamSum * d;
+    addAdded(n);
+  }
+
+  private void addAdded(double n) {
+    add(n, 0, addedMean, addedSquares, addedUpstream, addedDeviation);
+  }
+
+  /** Adds elements whose sums begin at index {@code from}. */
+  private void add(
+      double n,
+      int from,
+      double[] otherMean,
+      double[] otherSquares,
+      double[] otherUpstream,
+      double[] otherDeviation) {
+    double total = count + n;
+    double share = n / total;
+    double weight = share * count;
+    for (int i = 0; i < features; i++) {
+      double before = mean[i];
+      double d = otherMean[from + i] - before;
+      double after = before + share * d;
+      squares[i] += otherSquares[from + i] + weight * d * d;
+      upstreamDeviation[i] += upstream[i] * (before - after)
+          + otherDeviation[from + i]
+          + otherUpstream[from + i] * (otherMean[from + i] - after);
+      upstream[i] += otherUpstream[from + i];
+      mean[i] = after;
+    }
+    count = total;
+  }
+
+  boolean isEmpty() {
+    return count == 0;
   }
 
   /** Biased. */
   double variance(int feature) {
-    return squares[feature] / count[feature];
+    return squares[feature] / count;
   }
 
   /** {@code sum(dy)}. */

@@ -5,15 +5,14 @@ import java.util.Arrays;
 /**
  * Mean and squared deviations of the input in each lane, and sums of the upstream gradient.
  *
- * <p>Deviations are taken from a shift, first an element of the lane and then the mean so far, and
- * folded into the results every so often by the formula of Chan, Golub and LeVeque (1983), so that
- * neither an offset of the input nor the number of strips costs accuracy.
+ * <p>Deviations are taken from a shift, first an estimate of the lane's mean and then the mean so
+ * far, and folded into the results every so often by the formula of Chan, Golub and LeVeque (1983),
+ * so that neither an offset of the input nor the number of strips costs accuracy.
  */
 final class LaneSums {
-  /** Strips between foldings: seldom enough to cost nothing, often enough to keep the shift good. */
-  private static final int FOLD = 64;
+  /** Strips between foldings: seldom enough to cost little, often enough to keep the shift good. */
+  static final int FOLD = 64;
 
-  final int lanes;
   final double[] mean;
   final double[] squares;
   final double[] upstream;
@@ -21,82 +20,121 @@ final class LaneSums {
   /** {@code sum(dy*(x - mean))}. */
   final double[] upstreamDeviation;
 
-  private final double[] shift;
-  private final double[] sum;
-  private final double[] squareSum;
-  private final double[] upstreamSum;
-  private final double[] deviationSum;
+  /** What deviations d are taken from until the next folding. */
+  final double[] shift;
+
+  /** Sums since the last folding: d, d*d, dy, dy*d. */
+  final double[] sum;
+
+  final double[] squareSum;
+  final double[] upstreamSum;
+  final double[] deviationSum;
+
+  private int lanes;
+  private boolean withUpstream;
   private double count;
   private int pending;
 
-  LaneSums(int lanes, boolean withUpstream) {
-    int upstreamLanes = withUpstream ? lanes : 0;
-    this.lanes = lanes;
+  LaneSums(int lanes) {
     mean = new double[lanes];
     squares = new double[lanes];
-    upstream = new double[upstreamLanes];
-    upstreamDeviation = new double[upstreamLanes];
+    upstream = new double[lanes];
+    upstreamDeviation = new double[lanes];
     shift = new double[lanes];
     sum = new double[lanes];
     squareSum = new double[lanes];
-    upstreamSum = new double[upstreamLanes];
-    deviationSum = new double[upstreamLanes];
+    upstreamSum = new double[lanes];
+    deviationSum = new double[lanes];
   }
 
-  /** Forgets everything, for the next group. */
-  void clear() {
+  /** Forgets everything. */
+  void clear(int lanes, boolean withUpstream) {
+    this.lanes = lanes;
+    this.withUpstream = withUpstream;
     count = 0;
-    Arrays.fill(mean, 0);
-    Arrays.fill(squares, 0);
-    Arrays.fill(upstream, 0);
-    Arrays.fill(upstreamDeviation, 0);
+    pending = 0;
+    Arrays.fill(mean, 0, lanes, 0);
+    Arrays.fill(squares, 0, lanes, 0);
+    Arrays.fill(sum, 0, lanes, 0);
+    Arrays.fill(squareSum, 0, lanes, 0);
+    if (withUpstream) {
+      Arrays.fill(upstream, 0, lanes, 0);
+      Arrays.fill(upstreamDeviation, 0, lanes, 0);
+      Arrays.fill(upstreamSum, 0, lanes, 0);
+      Arrays.fill(deviationSum, 0, lanes, 0);
+    }
   }
 
-  void add(Strips strips, int at) {
+  int lanes() {
+    return lanes;
+  }
+
+  boolean withUpstream() {
+    return withUpstream;
+  }
+
+  /** Elements folded in each lane. */
+  double count() {
+    return count;
+  }
+
+  void add(Kernel kernel, int at) {
     if (count == 0 && pending == 0) {
-      strips.read(at, lanes, shift);
+      kernel.read(at, lanes, shift);
     }
-    if (upstream.length == 0) {
-      strips.sum(at, lanes, shift, sum, squareSum);
-    } else {
-      strips.sumWithUpstream(at, lanes, shift, sum, squareSum, upstreamSum, deviationSum);
-    }
+    kernel.sumStrip(at, this);
     if (++pending == FOLD) {
       fold();
     }
   }
 
-  /** Elements in each lane; completes the sums. */
-  double count() {
+  /** Folds what is pending. */
+  void complete() {
     if (pending > 0) {
       fold();
     }
-    return count;
+  }
+
+  /** Folds sums over {@code strips} strips. */
+  void fold(int strips) {
+    pending = strips;
+    fold();
   }
 
   private void fold() {
     double n = pending;
     double total = count + n;
     double share = n / total;
+    double weight = share * count;
+    double each = 1 / n;
+    if (withUpstream) {
+      foldUpstream(share, each);
+    }
     for (int i = 0; i < lanes; i++) {
       double before = mean[i];
-      double d = shift[i] + sum[i] / n - before;
+      double d = shift[i] + sum[i] * each - before;
       // Of the first elements there is no mean before: then the share is 1 and the weight 0.
       mean[i] = before + share * d;
-      squares[i] += Math.max(squareSum[i] - sum[i] * (sum[i] / n), 0) + share * count * d * d;
+      squares[i] += Math.max(squareSum[i] - sum[i] * (sum[i] * each), 0) + weight * d * d;
+    }
+    for (int i = 0; i < lanes; i++) {
+      shift[i] = mean[i];
       sum[i] = 0;
       squareSum[i] = 0;
-      if (upstream.length > 0) {
-        upstreamDeviation[i] += upstream[i] * (before - mean[i])
-            + deviationSum[i]
-            + upstreamSum[i] * (shift[i] - mean[i]);
-        upstream[i] += upstreamSum[i];
-        deviationSum[i] = 0;
-        upstreamSum[i] = 0;
-      }
-      shift[i] = mean[i];
     }
     count = total;
     pending = 0;
+  }
+
+  private void foldUpstream(double share, double each) {
+    for (int i = 0; i < lanes; i++) {
+      double before = mean[i];
+      double after = before + share * (shift[i] + sum[i] * each - before);
+      upstreamDeviation[i] +=
+          upstream[i] * (before - after) + deviationSum[i] + upstreamSum[i] * (shift[i] - after);
+      upstream[i] += upstreamSum[i];
+    }
+    Arrays.fill(upstreamSum, 0, lanes, 0);
+    Arrays.fill(deviationSum, 0, lanes, 0);
   }
 }

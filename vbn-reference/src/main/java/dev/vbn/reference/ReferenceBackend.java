@@ -12,17 +12,31 @@ import dev.vbn.spi.Normalized;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.spi.VbnBackend;
+import java.util.Arrays;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The kernels in plain Java, in 64-bit arithmetic, tile by tile: statistics read a tile once, and
- * its output reads and writes it once more, while it is in cache. Large batches spread their tiles
- * over the common pool; each tile is computed by one thread in one order, so that the result does
- * not depend on their number.
+ * Tile by tile: statistics read a tile once, and its output reads and writes it once more, while it
+ * is in cache. Large batches are spread over threads; each chunk is computed by one thread in one
+ * order, so that the result does not depend on their number.
  */
 final class ReferenceBackend implements VbnBackend<HostTensor> {
+  private static final Set<Capability> CAPABILITIES =
+      Set.of(Capability.FLOAT64, Capability.CALLER_SUPPLIED_OUTPUT);
+
+  /** Batches of fewer elements are the calling thread's alone: a hand-over has its price. */
+  private static final long PARALLEL_SIZE = 1 << 15;
+
+  private final Kernels kernels;
+  private final Workers workers;
+  private final ThreadLocal<Workspace> workspaces = ThreadLocal.withInitial(Workspace::new);
   private volatile boolean closed;
+
+  ReferenceBackend(Kernels kernels, Workers workers) {
+    this.kernels = kernels;
+    this.workers = workers;
+  }
 
   @Override
   public Class<HostTensor> tensorType() {
@@ -31,7 +45,7 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
 
   @Override
   public Set<Capability> capabilities() {
-    return Set.of(Capability.FLOAT64, Capability.CALLER_SUPPLIED_OUTPUT);
+    return CAPABILITIES;
   }
 
   @Override
@@ -70,17 +84,13 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
   @Override
   public Moments<HostTensor> statistics(HostTensor x, Geometry geometry) {
     requireOpen();
-    Strips elements = Strips.of(x, null, null);
-    int rows = (int) (geometry.batch() * geometry.before());
     int features = (int) geometry.features();
     double[] mean = new double[features];
     double[] variance = new double[features];
-    Tile.forEach(geometry, tile -> {
-      GroupSums sums = new GroupSums(tile, rows, false);
-      sums.take(elements, 0, rows);
+    pass(geometry, 1, kernels.of(x, null, null), null, (tile, group, workspace) -> {
       for (int i = 0; i < tile.features; i++) {
-        mean[tile.firstFeature + i] = sums.mean(i);
-        variance[tile.firstFeature + i] = sums.variance(i);
+        mean[tile.firstFeature + i] = workspace.group.mean[i];
+        variance[tile.firstFeature + i] = workspace.group.variance(i);
       }
     });
     return new Moments<>(HostTensor.of(mean, features), HostTensor.of(variance, features));
@@ -96,29 +106,25 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       @Nullable HostTensor output) {
     requireOpen();
     HostTensor result = output != null ? output : HostTensor.zeros(x.dtype(), x.shape());
-    Strips elements = Strips.of(x, null, result);
+    Kernel kernel = kernels.of(x, null, result);
     int features = (int) how.geometry().features();
     int groups = groups(how);
-    int rows = rowsOfGroup(how);
     double[] mean = new double[groups * features];
     double[] variance = new double[groups * features];
-    Tile.forEach(how.geometry(), tile -> {
-      GroupSums sums = new GroupSums(tile, rows, false);
-      Affine affine = new Affine(tile, rows);
-      for (int group = 0; group < groups; group++) {
-        if (how.scope() != Scope.NONE) {
-          sums.take(elements, group * rows, rows);
-        }
-        for (int i = 0; i < tile.features; i++) {
-          int feature = tile.firstFeature + i;
-          Mixture mixture = mix(how, reference, feature, sums.mean(i), sums.variance(i));
-          mean[group * features + feature] = mixture.mean();
-          variance[group * features + feature] = mixture.variance();
-          affine.center[i] = mixture.mean();
-          affine.factor[i] = scale(gamma, feature) / mixture.deviation();
-          affine.offset[i] = beta == null ? 0 : beta.get(feature);
-        }
-        affine.normalize(elements, group * rows, rows);
+    Kernel summed = how.scope() == Scope.NONE ? null : kernel;
+    pass(how.geometry(), groups, summed, kernel, (tile, group, workspace) -> {
+      Mixture mixture = workspace.mixture;
+      mixture.mix(workspace.group, tile, reference, how);
+      int at = group * features + tile.firstFeature;
+      System.arraycopy(mixture.mean, 0, mean, at, tile.features);
+      System.arraycopy(mixture.variance, 0, variance, at, tile.features);
+      Lines lines = workspace.lines;
+      read(gamma, 1, tile, lines.factor);
+      read(beta, 0, tile, lines.offset);
+      for (int i = 0; i < tile.features; i++) {
+        lines.center[i] = mixture.mean[i];
+        lines.factor[i] /= mixture.deviation[i];
+        lines.slope[i] = 0;
       }
     });
     long[] shape =
@@ -127,24 +133,19 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
         result, new Moments<>(HostTensor.of(mean, shape), HostTensor.of(variance, shape)));
   }
 
-  private static Mixture mix(
-      Normalization how,
-      @Nullable Moments<HostTensor> reference,
-      int feature,
-      double liveMean,
-      double liveVariance) {
-    return reference == null
-        ? Mixture.of(liveMean, liveVariance, how.epsilon())
-        : Mixture.of(
-            reference.mean().get(feature),
-            reference.variance().get(feature),
-            liveMean,
-            liveVariance,
-            how);
-  }
-
-  private static double scale(@Nullable HostTensor gamma, int feature) {
-    return gamma == null ? 1 : gamma.get(feature);
+  /** The values of a tile's features, or {@code absent} for all. */
+  private static void read(
+      @Nullable HostTensor parameter, double absent, Tile tile, double[] into) {
+    if (parameter == null) {
+      Arrays.fill(into, 0, tile.features, absent);
+    } else if (parameter.dtype() == DType.FLOAT64) {
+      System.arraycopy(parameter.doubles(), tile.firstFeature, into, 0, tile.features);
+    } else {
+      float[] floats = parameter.floats();
+      for (int i = 0; i < tile.features; i++) {
+        into[i] = floats[tile.firstFeature + i];
+      }
+    }
   }
 
   @Override
@@ -156,53 +157,55 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       @Nullable HostTensor gamma) {
     requireOpen();
     HostTensor dx = HostTensor.zeros(x.dtype(), x.shape());
-    Strips elements = Strips.of(x, upstream, dx);
     int features = (int) how.geometry().features();
     int groups = groups(how);
-    int rows = rowsOfGroup(how);
     double n = how.geometry().elementsPerFeature() / (double) groups;
     double w = how.weight();
-    double[] dgamma = new double[features];
-    double[] dbeta = new double[features];
-    double[] dMean = new double[features];
-    double[] dVariance = new double[features];
-    Tile.forEach(how.geometry(), tile -> {
-      GroupSums sums = new GroupSums(tile, rows, true);
-      Affine affine = new Affine(tile, rows);
-      for (int group = 0; group < groups; group++) {
-        sums.take(elements, group * rows, rows);
-        for (int i = 0; i < tile.features; i++) {
-          int feature = tile.firstFeature + i;
-          Mixture mixture = mix(how, reference, feature, sums.mean(i), sums.variance(i));
-          double s = mixture.deviation();
-          double factor = scale(gamma, feature) / s;
-          double a = sums.upstream(i);
-          double b = sums.upstreamAround(i, mixture.mean()) / s;
-          double dm = -factor * a;
-          double dv = -factor / (2 * s) * b;
-          dbeta[feature] += a;
-          dgamma[feature] += b;
-          dMean[feature] += (1 - w) * dm - 2 * w * (1 - w) * mixture.difference() * dv;
-          dVariance[feature] += (1 - w) * dv;
-          affine.center[i] = mixture.mean();
-          affine.factor[i] = factor;
-          affine.slope[i] = factor * w / n * b / s;
-          affine.offset[i] = factor * w / n * a;
-        }
-        if (w == 0) {
-          affine.scaleUpstream(elements, group * rows, rows);
-        } else {
-          affine.differentiate(elements, group * rows, rows);
-        }
+    double[] dgamma = new double[groups * features];
+    double[] dbeta = new double[groups * features];
+    double[] dMean = new double[groups * features];
+    double[] dVariance = new double[groups * features];
+    Kernel summed = kernels.of(x, upstream, dx);
+    // Without live statistics dx = factor*dy, whatever x: NaN in it must not show.
+    Kernel written = w == 0 ? kernels.of(upstream, null, dx) : summed;
+    pass(how.geometry(), groups, summed, written, (tile, group, workspace) -> {
+      Mixture mixture = workspace.mixture;
+      mixture.mix(workspace.group, tile, reference, how);
+      Lines lines = workspace.lines;
+      read(gamma, 1, tile, lines.factor);
+      for (int i = 0; i < tile.features; i++) {
+        double s = mixture.deviation[i];
+        double factor = lines.factor[i] / s;
+        double a = workspace.group.upstream(i);
+        double b = workspace.group.upstreamAround(i, mixture.mean[i]) / s;
+        double dv = -factor / (2 * s) * b;
+        int at = group * features + tile.firstFeature + i;
+        dbeta[at] = a;
+        dgamma[at] = b;
+        dMean[at] = (1 - w) * -factor * a - 2 * w * (1 - w) * mixture.difference[i] * dv;
+        dVariance[at] = (1 - w) * dv;
+        lines.center[i] = w == 0 ? 0 : mixture.mean[i];
+        lines.factor[i] = factor;
+        lines.slope[i] = factor * w / n * b / s;
+        lines.offset[i] = w == 0 ? 0 : factor * w / n * a;
       }
     });
     return new Gradients<>(
         dx,
-        HostTensor.of(dgamma, features).to(x.dtype().parameterType()),
-        HostTensor.of(dbeta, features).to(x.dtype().parameterType()),
+        total(dgamma, features).to(x.dtype().parameterType()),
+        total(dbeta, features).to(x.dtype().parameterType()),
         reference == null || how.referenceGradient() == ReferenceGradient.DETACHED
             ? null
-            : new Moments<>(HostTensor.of(dMean, features), HostTensor.of(dVariance, features)));
+            : new Moments<>(total(dMean, features), total(dVariance, features)));
+  }
+
+  /** Sums over the groups, in their order. */
+  private static HostTensor total(double[] ofGroups, int features) {
+    double[] total = Arrays.copyOf(ofGroups, features);
+    for (int i = features; i < ofGroups.length; i++) {
+      total[i % features] += ofGroups[i];
+    }
+    return HostTensor.of(total, features);
   }
 
   @Override
@@ -214,27 +217,123 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       long elements) {
     requireOpen();
     HostTensor dr = HostTensor.zeros(r.dtype(), r.shape());
-    Strips strips = Strips.of(r, null, dr);
-    int rows = (int) (geometry.batch() * geometry.before());
-    Tile.forEach(geometry, tile -> {
-      Affine affine = new Affine(tile, rows);
+    pass(geometry, 1, null, kernels.of(r, null, dr), (tile, group, workspace) -> {
+      Lines lines = workspace.lines;
+      read(statistics.mean(), 0, tile, lines.center);
+      read(gradient.variance(), 0, tile, lines.factor);
+      read(gradient.mean(), 0, tile, lines.offset);
       for (int i = 0; i < tile.features; i++) {
-        int feature = tile.firstFeature + i;
-        affine.center[i] = statistics.mean().get(feature);
-        affine.factor[i] = 2 * gradient.variance().get(feature) / elements;
-        affine.offset[i] = gradient.mean().get(feature) / elements;
+        lines.factor[i] *= 2.0 / elements;
+        lines.slope[i] = 0;
+        lines.offset[i] /= elements;
       }
-      affine.normalize(strips, 0, rows);
     });
     return dr;
   }
 
-  private static int groups(Normalization how) {
-    return how.scope() == Scope.EXAMPLE ? (int) how.geometry().batch() : 1;
+  /** Between the sums over a group and its output: sets the lines that the output lies on. */
+  private interface LinesOfGroup {
+    void set(Tile tile, int group, Workspace workspace);
   }
 
-  private static int rowsOfGroup(Normalization how) {
-    return (int) (how.geometry().batch() * how.geometry().before()) / groups(how);
+  /**
+   * One pass that sums each group of a tile, and one that writes its output while it is in cache.
+   *
+   * <p>Threads take whole groups where these are as many as threads, and share the chunks of each
+   * where they are fewer. Chunks are cut by the shape alone and their sums are added in one order,
+   * so that the number of threads does not change a bit.
+   *
+   * @param summed null where nothing is to be summed
+   * @param written null where there is no output
+   */
+  private void pass(
+      Geometry geometry,
+      int groups,
+      @Nullable Kernel summed,
+      @Nullable Kernel written,
+      LinesOfGroup linesOfGroup) {
+    int rows = (int) (geometry.batch() * geometry.before() / groups);
+    int size = (int) (geometry.size() / groups);
+    Tile[] tiles = workspaces.get().tiles(geometry, rows);
+    int tasks = groups * tiles.length;
+    boolean alone = geometry.size() < PARALLEL_SIZE || workers.parallelism == 1;
+    if (alone || tasks < workers.parallelism) {
+      for (int i = 0; i < tasks; i++) {
+        Tile tile = tiles[i / groups];
+        if (alone) {
+          group(tile, i % groups, size, summed, written, linesOfGroup);
+        } else {
+          groupByChunks(tile, i % groups, size, summed, written, linesOfGroup);
+        }
+      }
+    } else {
+      workers.forEach(
+          tasks, i -> group(tiles[i / groups], i % groups, size, summed, written, linesOfGroup));
+    }
+  }
+
+  private void group(
+      Tile tile,
+      int group,
+      int size,
+      @Nullable Kernel summed,
+      @Nullable Kernel written,
+      LinesOfGroup linesOfGroup) {
+    Workspace workspace = workspaces.get();
+    int at = group * size;
+    int chunks = tile.chunks();
+    if (summed != null) {
+      workspace.group.clear(tile.features);
+      if (chunks == 1) {
+        summed.sum(tile.chunk(0).moved(at), tile, workspace, workspace.group);
+      }
+      for (int chunk = 0; chunks > 1 && chunk < chunks; chunk++) {
+        workspace.chunk.clear(tile.features);
+        summed.sum(tile.chunk(chunk).moved(at), tile, workspace, workspace.chunk);
+        workspace.group.add(workspace.chunk);
+      }
+    }
+    linesOfGroup.set(tile, group, workspace);
+    if (written != null) {
+      // Backwards: of a group larger than the cache, the end is still there.
+      for (int chunk = chunks - 1; chunk >= 0; chunk--) {
+        written.write(tile.chunk(chunk).moved(at), tile, workspace.lines, workspace);
+      }
+    }
+  }
+
+  private void groupByChunks(
+      Tile tile,
+      int group,
+      int size,
+      @Nullable Kernel summed,
+      @Nullable Kernel written,
+      LinesOfGroup linesOfGroup) {
+    Workspace workspace = workspaces.get();
+    int at = group * size;
+    int chunks = tile.chunks();
+    if (summed != null) {
+      GroupSums[] sums = new GroupSums[chunks];
+      workers.forEach(chunks, chunk -> {
+        sums[chunk] = new GroupSums(tile.features);
+        summed.sum(tile.chunk(chunk).moved(at), tile, workspaces.get(), sums[chunk]);
+      });
+      workspace.group.clear(tile.features);
+      for (GroupSums chunk : sums) {
+        workspace.group.add(chunk);
+      }
+    }
+    linesOfGroup.set(tile, group, workspace);
+    if (written != null) {
+      workers.forEach(
+          chunks,
+          chunk -> written.write(
+              tile.chunk(chunks - 1 - chunk).moved(at), tile, workspace.lines, workspaces.get()));
+    }
+  }
+
+  private static int groups(Normalization how) {
+    return how.scope() == Scope.EXAMPLE ? (int) how.geometry().batch() : 1;
   }
 
   private void requireOpen() {

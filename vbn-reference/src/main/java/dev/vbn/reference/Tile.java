@@ -1,126 +1,131 @@
 package dev.vbn.reference;
 
 import dev.vbn.spi.Geometry;
-import java.util.Arrays;
-import java.util.function.Consumer;
-import java.util.stream.IntStream;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Features that are computed together, and the strips of neighbouring elements that they are read
- * in.
+ * Features that are computed together, and where their elements of one group lie.
  *
- * <p>A batch is a matrix of {@code batch*before} rows of {@code features*after} elements. Where a
- * feature's run in a row is long, a tile is one feature and its runs are cut into strips. Where runs
- * are short (channels-last, short signals), a tile is as many features as fill a strip: one by one,
- * their elements would be strewn over the memory. Either way a lane, a place in the strip, always
- * belongs to the same feature.
+ * <p>A batch is a matrix of {@code batch*before} rows of {@code features*after} elements; a group is
+ * a number of neighbouring rows. There are two orders to go through it:
+ *
+ * <ul>
+ *   <li>Long runs: a tile is one feature, and goes from run to run. Nothing but its sums is kept,
+ *       and both passes over it find it in cache.
+ *   <li>Short runs and channels-last: a tile is as many features as fill a strip. One by one, their
+ *       elements would be strewn over the memory: a cache line of 64 bytes would be fetched for 4.
+ *       Sums and parameters are kept for each lane, a place in the strip.
+ * </ul>
  */
 final class Tile {
-  /** Lanes of a strip: their parameters and sums stay in the first-level cache. */
-  private static final int LANES = 256;
+  /** Lanes of a strip at most: their parameters and sums stay near the first-level cache. */
+  static final int LANES = 1024;
 
-  /** Below this many elements, handing work to other threads costs more than it saves. */
-  private static final long PARALLEL_SIZE = 1 << 15;
+  /** Neighbouring elements of one feature that make a tile of their own. */
+  private static final int LONG_RUN = 64;
+
+  /** Rows that a strip of several rows must still leave: few strips vectorise badly. */
+  private static final int JOINED_ROWS = 64;
+
+  /** Elements of a chunk, which one thread sums: enough for a hand-over, and 1 MiB of 32 bits. */
+  private static final int CHUNK = 1 << 18;
 
   final int firstFeature;
   final int features;
-  private final int rowLength;
-  private final int run;
-  private final int span;
 
-  private Tile(Geometry geometry, int firstFeature, int features) {
+  /** Neighbouring lanes that are the same feature's; all of them where runs are long. */
+  private final int run;
+
+  private final Block strips;
+  private final @Nullable Block rest;
+
+  private Tile(int firstFeature, int features, int run, Block strips, @Nullable Block rest) {
     this.firstFeature = firstFeature;
     this.features = features;
-    run = (int) geometry.after();
-    rowLength = (int) geometry.features() * run;
-    span = features * run;
+    this.run = run;
+    this.strips = strips;
+    this.rest = rest;
   }
 
-  /** Runs {@code work} on every tile of a batch, in parallel where that is worth while. */
-  static void forEach(Geometry geometry, Consumer<Tile> work) {
+  /** The tiles of a batch, for groups of {@code rows} rows. */
+  static Tile[] of(Geometry geometry, int rows) {
     int features = (int) geometry.features();
-    int width = (int) Math.max(1, LANES / geometry.after());
-    IntStream tiles = IntStream.range(0, (features + width - 1) / width);
-    if (geometry.size() >= PARALLEL_SIZE) {
-      tiles = tiles.parallel();
-    }
-    tiles.forEach(tile -> {
-      int first = tile * width;
-      work.accept(new Tile(geometry, first, Math.min(width, features - first)));
-    });
-  }
-
-  /** Lanes of a full strip over {@code rows} rows. */
-  int lanes(int rows) {
-    int most = features == 1 ? LANES : LANES / span * span;
-    return Math.min(most, segment(rows));
-  }
-
-  /** Lanes of the strip that is left at the end of a segment; 0 if none is. */
-  int restLanes(int rows) {
-    return segment(rows) % lanes(rows);
-  }
-
-  /** Elements without a gap: a tile that is as wide as the batch goes on in the next row. */
-  private int segment(int rows) {
-    return span == rowLength ? rows * span : span;
-  }
-
-  private int segments(int rows) {
-    return span == rowLength ? 1 : rows;
-  }
-
-  /** Does something with the strip that starts at an index. */
-  interface StripAction {
-    void accept(int at);
-  }
-
-  /** Visits the full strips of {@code rows} rows. */
-  void forEachStrip(int firstRow, int rows, StripAction action) {
-    int lanes = lanes(rows);
-    int full = segment(rows) - restLanes(rows);
-    for (int i = 0; i < segments(rows); i++) {
-      int start = start(firstRow + i);
-      for (int done = 0; done < full; done += lanes) {
-        action.accept(start + done);
-      }
-    }
-  }
-
-  /** Visits the strips that are left. */
-  void forEachRest(int firstRow, int rows, StripAction action) {
-    int rest = restLanes(rows);
-    if (rest > 0) {
-      int full = segment(rows) - rest;
-      for (int i = 0; i < segments(rows); i++) {
-        action.accept(start(firstRow + i) + full);
-      }
-    }
-  }
-
-  private int start(int row) {
-    return row * rowLength + firstFeature * run;
-  }
-
-  /** Does something with neighbouring lanes of one feature. */
-  interface LanesOfFeature {
-    void accept(int feature, int from, int to);
-  }
-
-  /** Visits the lanes of a strip, run by run; {@code feature} counts within the tile. */
-  void forEachRun(int lanes, LanesOfFeature action) {
+    int run = (int) geometry.after();
     if (features == 1) {
-      action.accept(0, 0, lanes);
-      return;
+      return new Tile[] {longRuns(0, 1, 0, rows * run)};
     }
-    for (int from = 0, feature = 0; from < lanes; from += run) {
-      action.accept(feature, from, from + run);
-      feature = feature + 1 == features ? 0 : feature + 1;
+    List<Tile> tiles = new ArrayList<>();
+    int width = run >= LONG_RUN ? 1 : LANES / run;
+    for (int first = 0; first < features; first += width) {
+      tiles.add(
+          run >= LONG_RUN
+              ? longRuns(first, rows, features * run, run)
+              : shortRuns(first, Math.min(width, features - first), rows, features * run, run));
     }
+    return tiles.toArray(new Tile[0]);
   }
 
-  /** Gives every lane its feature's value. */
-  void spread(double[] values, double[] lanes) {
-    forEachRun(lanes.length, (feature, from, to) -> Arrays.fill(lanes, from, to, values[feature]));
+  private static Tile longRuns(int feature, int rows, int rowLength, int run) {
+    return new Tile(feature, 1, run, new Block(feature * run, rows, rowLength, run), null);
+  }
+
+  /** Where the features are whole rows, a strip may be several of them. */
+  private static Tile shortRuns(int first, int features, int rows, int rowLength, int run) {
+    int span = features * run;
+    int joined = span == rowLength ? Math.max(1, Math.min(LANES / span, rows / JOINED_ROWS)) : 1;
+    Block strips = new Block(first * run, rows / joined, joined * rowLength, joined * span);
+    int rest = rows % joined;
+    return new Tile(
+        first,
+        features,
+        run,
+        strips,
+        rest == 0 ? null : new Block((rows - rest) * rowLength, 1, 0, rest * span));
+  }
+
+  /** Whether the tile is one feature, all of whose lanes are alike. */
+  boolean longRuns() {
+    return features == 1;
+  }
+
+  /** Neighbouring lanes, of a strip of {@code lanes}, that are the same feature's. */
+  int run(int lanes) {
+    return features == 1 ? lanes : run;
+  }
+
+  /** Chunks that are summed by themselves, in whatever order. */
+  int chunks() {
+    return chunksOfStrips() + (rest == null ? 0 : 1);
+  }
+
+  private int chunksOfStrips() {
+    return cuts() * ceil(strips.rows(), rowsOfChunk());
+  }
+
+  private int cuts() {
+    return ceil(strips.length(), CHUNK);
+  }
+
+  private int rowsOfChunk() {
+    return Math.max(1, CHUNK / strips.length());
+  }
+
+  Block chunk(int index) {
+    if (rest != null && index == chunksOfStrips()) {
+      return rest;
+    }
+    int row = index / cuts() * rowsOfChunk();
+    int cut = index % cuts() * CHUNK;
+    return new Block(
+        strips.at() + row * strips.stride() + cut,
+        Math.min(rowsOfChunk(), strips.rows() - row),
+        strips.stride(),
+        Math.min(CHUNK, strips.length() - cut));
+  }
+
+  private static int ceil(int a, int b) {
+    return (a + b - 1) / b;
   }
 }

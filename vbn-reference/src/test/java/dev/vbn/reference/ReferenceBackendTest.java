@@ -3,7 +3,9 @@ package dev.vbn.reference;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.sun.management.ThreadMXBean;
 import dev.vbn.DType;
 import dev.vbn.Gradients;
 import dev.vbn.HostTensor;
@@ -13,15 +15,33 @@ import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
 import dev.vbn.spi.Scope;
+import java.lang.management.ManagementFactory;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
-import java.util.concurrent.ForkJoinPool;
+import java.util.concurrent.Executor;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.RejectedExecutionException;
 import org.junit.jupiter.api.Test;
 
 class ReferenceBackendTest {
-  private final ReferenceBackend backend = new ReferenceBackend();
+  private final ReferenceBackend backend = backend(Runnable::run, 1);
 
-  /** A parallel stream started in a pool stays in it, and uses as many threads as it has. */
+  private static ReferenceBackend backend(Executor executor, int parallelism) {
+    return (ReferenceBackend) new ReferenceProvider(executor, parallelism).open();
+  }
+
+  /** The build runs every test with each kernel, and says which. */
+  @Test
+  void theKernelAskedForIsInUse() {
+    String wanted = System.getProperty(Kernels.PROPERTY);
+    assertNotNull(wanted, "expected the build to set " + Kernels.PROPERTY);
+    assertTrue(
+        Kernels.chosen().description().startsWith(wanted.equals("simd") ? "SIMD" : wanted),
+        Kernels.chosen()::description);
+  }
+
   @Test
   void theNumberOfThreadsDoesNotChangeABit() {
     HostTensor x = normal(1, 32, 24, 1031);
@@ -44,20 +64,70 @@ class ReferenceBackendTest {
     }
   }
 
+  /** One that refuses every task, and one that never comes to run any. */
+  @Test
+  void anExecutorThatDoesNotWorkDoesNotChangeABit() {
+    HostTensor x = normal(1, 32, 24, 1031);
+    HostTensor upstream = normal(2, 32, 24, 1031);
+    Normalization how = new Normalization(
+        Geometry.of(x.shape(), 1), Scope.BATCH, 0.125, 1e-5, ReferenceGradient.ATTACHED);
+    Moments<HostTensor> reference =
+        new Moments<>(HostTensor.of(new double[24], 24), HostTensor.of(ones(24), 24));
+    Result one = inPool(1, x, upstream, how, reference);
+    Executor refusing = task -> {
+      throw new RejectedExecutionException("full");
+    };
+    for (Executor executor : List.of(refusing, task -> {})) {
+      try (ReferenceBackend backend = backend(executor, 4)) {
+        assertArrayEquals(
+            one.live.output().floats(),
+            backend.forward(x, how, reference, null, null, null).output().floats());
+        assertArrayEquals(
+            one.gradients.input().floats(),
+            backend.backward(x, upstream, how, reference, null).input().floats());
+      }
+    }
+  }
+
+  /**
+   * No copy of the batch, which is 32 KiB, and no buffer. With the scalar kernel, since vectors are
+   * objects until C2 has compiled their methods.
+   */
+  @Test
+  void aCallIntoASuppliedOutputAllocatesLittle() {
+    int features = 8;
+    HostTensor x = normal(1, 64, features, 16);
+    HostTensor output = HostTensor.zeros(DType.FLOAT32, x.shape());
+    Normalization how = new Normalization(
+        Geometry.of(x.shape(), 1), Scope.BATCH, 0.125, 1e-5, ReferenceGradient.ATTACHED);
+    Moments<HostTensor> reference = new Moments<>(
+        HostTensor.of(new double[features], features), HostTensor.of(ones(features), features));
+    ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+    try (ReferenceBackend scalar =
+        new ReferenceBackend(Kernels.choose("scalar"), new Workers(Runnable::run, 1))) {
+      scalar.forward(x, how, reference, null, null, output);
+      long before = threads.getCurrentThreadAllocatedBytes();
+      for (int i = 0; i < 100; i++) {
+        scalar.forward(x, how, reference, null, null, output);
+      }
+      long perCall = (threads.getCurrentThreadAllocatedBytes() - before) / 100;
+      assertTrue(perCall < 2048, () -> perCall + " bytes a call");
+    }
+  }
+
   private record Result(Normalized<HostTensor> live, Gradients<HostTensor> gradients) {}
 
-  private Result inPool(
+  private static Result inPool(
       int threads,
       HostTensor x,
       HostTensor upstream,
       Normalization how,
       Moments<HostTensor> reference) {
-    ForkJoinPool pool = new ForkJoinPool(threads);
-    try {
-      return pool.submit(() -> new Result(
-              backend.forward(x, how, reference, null, null, null),
-              backend.backward(x, upstream, how, reference, null)))
-          .join();
+    ExecutorService pool = Executors.newFixedThreadPool(threads);
+    try (ReferenceBackend backend = backend(pool, threads)) {
+      return new Result(
+          backend.forward(x, how, reference, null, null, null),
+          backend.backward(x, upstream, how, reference, null));
     } finally {
       pool.shutdown();
     }

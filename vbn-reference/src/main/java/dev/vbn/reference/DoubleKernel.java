@@ -1,0 +1,191 @@
+package dev.vbn.reference;
+
+import static java.util.Objects.requireNonNull;
+
+import org.jspecify.annotations.Nullable;
+
+/** Arrays of 64 bits. */
+final class DoubleKernel extends Kernel {
+  private final double[] x;
+  private final double @Nullable [] upstream;
+  private final double @Nullable [] output;
+
+  DoubleKernel(double[] x, double @Nullable [] upstream, double @Nullable [] output) {
+    this.x = x;
+    this.upstream = upstream;
+    this.output = output;
+  }
+
+  @Override
+  boolean withUpstream() {
+    return upstream != null;
+  }
+
+  @Override
+  void read(int at, int lanes, double[] into) {
+    System.arraycopy(x, at, into, 0, lanes);
+  }
+
+  @Override
+  void sumStrip(int at, LaneSums sums) {
+    if (upstream == null) {
+      sum(x, at, sums.lanes(), sums.shift, sums.sum, sums.squareSum);
+    } else {
+      sumWithUpstream(
+          x,
+          upstream,
+          at,
+          sums.lanes(),
+          sums.shift,
+          sums.sum,
+          sums.squareSum,
+          sums.upstreamSum,
+          sums.deviationSum);
+    }
+  }
+
+  private static void sum(
+      double[] x, int at, int lanes, double[] shift, double[] sum, double[] squareSum) {
+    for (int i = 0; i < lanes; i++) {
+      double d = x[at + i] - shift[i];
+      sum[i] += d;
+      squareSum[i] += d * d;
+    }
+  }
+
+  private static void sumWithUpstream(
+      double[] x,
+      double[] upstream,
+      int at,
+      int lanes,
+      double[] shift,
+      double[] sum,
+      double[] squareSum,
+      double[] upstreamSum,
+      double[] deviationSum) {
+    for (int i = 0; i < lanes; i++) {
+      double d = x[at + i] - shift[i];
+      double dy = upstream[at + i];
+      sum[i] += d;
+      squareSum[i] += d * d;
+      upstreamSum[i] += dy;
+      deviationSum[i] += dy * d;
+    }
+  }
+
+  @Override
+  void normalizeRuns(Block block, Lines lines) {
+    double[] out = requireNonNull(output);
+    for (int row = 0; row < block.rows(); row++) {
+      normalizeRun(
+          x,
+          out,
+          block.at() + row * block.stride(),
+          block.length(),
+          lines.center[0],
+          lines.factor[0],
+          lines.offset[0]);
+    }
+  }
+
+  private static void normalizeRun(
+      double[] x, double[] out, int at, int length, double center, double factor, double offset) {
+    for (int i = at; i < at + length; i++) {
+      out[i] = factor * (x[i] - center) + offset;
+    }
+  }
+
+  @Override
+  void normalizeStrips(Block block, Lines lines, Workspace workspace) {
+    double[] out = requireNonNull(output);
+    for (int row = 0; row < block.rows(); row++) {
+      normalizeStrip(
+          x,
+          out,
+          block.at() + row * block.stride(),
+          block.length(),
+          lines.center,
+          lines.factor,
+          lines.offset);
+    }
+  }
+
+  private static void normalizeStrip(
+      double[] x,
+      double[] out,
+      int at,
+      int lanes,
+      double[] center,
+      double[] factor,
+      double[] offset) {
+    for (int i = 0; i < lanes; i++) {
+      out[at + i] = factor[i] * (x[at + i] - center[i]) + offset[i];
+    }
+  }
+
+  @Override
+  void differentiateRuns(Block block, Lines lines) {
+    double[] dy = requireNonNull(upstream);
+    double[] out = requireNonNull(output);
+    for (int row = 0; row < block.rows(); row++) {
+      differentiateRun(
+          x,
+          dy,
+          out,
+          block.at() + row * block.stride(),
+          block.length(),
+          lines.center[0],
+          lines.factor[0],
+          lines.slope[0],
+          lines.offset[0]);
+    }
+  }
+
+  private static void differentiateRun(
+      double[] x,
+      double[] upstream,
+      double[] out,
+      int at,
+      int length,
+      double center,
+      double factor,
+      double slope,
+      double offset) {
+    for (int i = at; i < at + length; i++) {
+      out[i] = factor * upstream[i] - (slope * (x[i] - center) + offset);
+    }
+  }
+
+  @Override
+  void differentiateStrips(Block block, Lines lines, Workspace workspace) {
+    double[] dy = requireNonNull(upstream);
+    double[] out = requireNonNull(output);
+    for (int row = 0; row < block.rows(); row++) {
+      differentiateStrip(
+          x,
+          dy,
+          out,
+          block.at() + row * block.stride(),
+          block.length(),
+          lines.center,
+          lines.factor,
+          lines.slope,
+          lines.offset);
+    }
+  }
+
+  private static void differentiateStrip(
+      double[] x,
+      double[] upstream,
+      double[] out,
+      int at,
+      int lanes,
+      double[] center,
+      double[] factor,
+      double[] slope,
+      double[] offset) {
+    for (int i = 0; i < lanes; i++) {
+      out[at + i] = factor[i] * upstream[at + i] - (slope[i] * (x[at + i] - center[i]) + offset[i]);
+    }
+  }
+}

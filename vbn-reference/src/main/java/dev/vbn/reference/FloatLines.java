@@ -1,0 +1,75 @@
+package dev.vbn.reference;
+
+/**
+ * {@link Lines} of lanes in 32 bits. What rounding cuts off a center goes into the offset, so that a
+ * mean far from 0 costs no accuracy.
+ */
+final class FloatLines {
+  /** Beyond these 32 bits would overflow, or lose digits to underflow. */
+  private static final double LARGE = 0x1p100;
+
+  private static final double SMALL = 0x1p-100;
+
+  final float[] center;
+  final float[] factor;
+  final float[] slope;
+  final float[] offset;
+
+  FloatLines(int lanes) {
+    center = new float[lanes];
+    factor = new float[lanes];
+    slope = new float[lanes];
+    offset = new float[lanes];
+  }
+
+  /** Takes lines without slopes, and says whether all of them fit. */
+  boolean take(Lines lines, int lanes) {
+    boolean fit = true;
+    for (int i = 0; i < lanes; i++) {
+      center[i] = center(lines, i);
+      factor[i] = (float) lines.factor[i];
+      offset[i] = offset(lines, i);
+      fit &= fits(lines, i);
+    }
+    return fit;
+  }
+
+  /** Takes lines with slopes, and says whether all of them fit. */
+  boolean takeSlopes(Lines lines, int lanes) {
+    boolean fit = true;
+    for (int i = 0; i < lanes; i++) {
+      center[i] = center(lines, i);
+      factor[i] = (float) lines.factor[i];
+      slope[i] = (float) lines.slope[i];
+      offset[i] = slopeOffset(lines, i);
+      fit &= fits(lines, i);
+    }
+    return fit;
+  }
+
+  static boolean fits(Lines lines, int i) {
+    return Math.abs(lines.center[i]) < LARGE
+        && Math.abs(lines.offset[i]) < LARGE
+        && inRange(lines.factor[i])
+        && inRange(lines.slope[i]);
+  }
+
+  private static boolean inRange(double value) {
+    double size = Math.abs(value);
+    return size == 0 || (size > SMALL && size < LARGE);
+  }
+
+  static float center(Lines lines, int i) {
+    return (float) lines.center[i];
+  }
+
+  /** The offset of a line {@code factor*(x - center) + offset}. */
+  static float offset(Lines lines, int i) {
+    return (float) (lines.offset[i] - lines.factor[i] * (lines.center[i] - center(lines, i)));
+  }
+
+  /** The offset of a line {@code slope*(x - center) + offset}. */
+  static float slopeOffset(Lines lines, int i) {
+    return (float) (lines.offset[i] - lines.slope[i] * (lines.center[i] - center(lines, i)));
+  }
+}

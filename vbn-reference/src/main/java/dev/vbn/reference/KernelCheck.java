@@ -1,0 +1,84 @@
+package dev.vbn.reference;
+
+import dev.vbn.spi.Geometry;
+
+/**
+ * Compares kernels with the scalar one, so that an incubator that has changed costs speed and not a
+ * result.
+ */
+final class KernelCheck {
+  /** Rounding in 32 bits, of values up to a few dozen. */
+  private static final double TOLERANCE = 1e-5;
+
+  /** Long and short runs, neither of them a multiple of a vector's length. */
+  private static final Geometry[] GEOMETRIES = {
+    new Geometry(9, 1, 2, 173), new Geometry(131, 1, 19, 3)
+  };
+
+  private KernelCheck() {}
+
+  /** Fails if a kernel computes something else than the scalar one. */
+  static void check(Kernels.OfFloats kernels) {
+    for (Geometry geometry : GEOMETRIES) {
+      int size = (int) geometry.size();
+      float[] x = new float[size];
+      float[] dy = new float[size];
+      for (int i = 0; i < size; i++) {
+        x[i] = i * 37 % 101 / 16f;
+        dy[i] = i * 53 % 89 / 8f;
+      }
+      for (Tile tile : Tile.of(geometry, (int) geometry.batch())) {
+        for (float[] upstream : new float[][] {null, dy}) {
+          float[] expected = new float[size];
+          float[] actual = new float[size];
+          Workspace workspace = new Workspace();
+          compare(
+              sums(new FloatKernel(x, upstream, expected), tile, workspace),
+              sums(kernels.of(x, upstream, actual), tile, workspace));
+          for (int i = 0; i < size; i++) {
+            compare(expected[i], actual[i]);
+          }
+        }
+      }
+    }
+  }
+
+  /** Sums, and writes. */
+  private static double[] sums(Kernel kernel, Tile tile, Workspace workspace) {
+    GroupSums sums = new GroupSums(tile.features);
+    sums.clear(tile.features);
+    for (int i = 0; i < tile.chunks(); i++) {
+      kernel.sum(tile.chunk(i), tile, workspace, sums);
+    }
+    double[] all = new double[4 * tile.features];
+    for (int i = 0; i < tile.features; i++) {
+      all[4 * i] = sums.mean[i];
+      all[4 * i + 1] = sums.variance(i);
+      if (kernel.withUpstream()) {
+        all[4 * i + 2] = sums.upstream(i);
+        all[4 * i + 3] = sums.upstreamAround(i, 0);
+      }
+      Lines lines = workspace.lines;
+      lines.center[i] = i / 3.0;
+      lines.factor[i] = 1 + i / 7.0;
+      lines.slope[i] = 2 - i / 11.0;
+      lines.offset[i] = i / 13.0;
+    }
+    for (int i = 0; i < tile.chunks(); i++) {
+      kernel.write(tile.chunk(i), tile, workspace.lines, workspace);
+    }
+    return all;
+  }
+
+  private static void compare(double[] expected, double[] actual) {
+    for (int i = 0; i < expected.length; i++) {
+      compare(expected[i], actual[i]);
+    }
+  }
+
+  private static void compare(double expected, double actual) {
+    if (!(Math.abs(expected - actual) <= TOLERANCE * (1 + Math.abs(expected)))) {
+      throw new IllegalStateException("a result is " + actual + "; expected " + expected);
+    }
+  }
+}

@@ -1,0 +1,132 @@
+package dev.vbn.reference;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.vbn.DType;
+import dev.vbn.HostTensor;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class KernelsTest {
+  private static final String MODULE = "jdk.incubator.vector";
+
+  private static boolean incubator() {
+    return ModuleLayer.boot().findModule(MODULE).isPresent();
+  }
+
+  @Test
+  void scalarIsAlwaysThere() {
+    Kernels kernels = Kernels.choose("scalar");
+    assertTrue(kernels.available());
+    assertEquals("scalar kernel", kernels.description());
+    assertEquals(FloatKernel.class, classOf(kernels));
+  }
+
+  private static Class<?> classOf(Kernels kernels) {
+    return kernels.of(HostTensor.zeros(DType.FLOAT32, 2, 3), null, null).getClass();
+  }
+
+  @Test
+  void withoutAWishItIsSimdWhereTheModuleIs() {
+    Kernels kernels = Kernels.choose("");
+    assertTrue(kernels.available());
+    assertEquals(incubator() ? "SimdKernel" : "FloatKernel", classOf(kernels).getSimpleName());
+    assertEquals(
+        incubator()
+            ? "SIMD kernel"
+            : "scalar kernel (for SIMD start java with --add-modules " + MODULE + ")",
+        kernels.description());
+  }
+
+  @Test
+  void simdAskedForIsNeverReplaced() {
+    Kernels kernels = Kernels.choose("simd");
+    assertEquals(incubator(), kernels.available());
+    if (incubator()) {
+      assertEquals("SimdKernel", classOf(kernels).getSimpleName());
+    } else {
+      assertEquals("for SIMD start java with --add-modules " + MODULE, kernels.description());
+      assertThrows(IllegalStateException.class, () -> classOf(kernels));
+    }
+  }
+
+  @Test
+  void anUnknownNameMakesTheBackendUnavailable() {
+    Kernels kernels = Kernels.choose("avx");
+    assertFalse(kernels.available());
+    assertEquals("vbn.reference.kernel is 'avx'; expected scalar or simd", kernels.description());
+    assertThrows(IllegalStateException.class, () -> classOf(kernels));
+  }
+
+  /** Spoils what {@link FloatKernel} computes: what it reads to sum, or what it has written. */
+  private static final class Wrong extends FloatKernel {
+    private final String what;
+
+    Wrong(String what, float[] x, float @Nullable [] upstream, float @Nullable [] output) {
+      super(x, upstream, output);
+      this.what = what;
+    }
+
+    @Override
+    void sum(Block block, Tile tile, Workspace workspace, GroupSums into) {
+      int rows = what.equals("a row not summed") ? block.rows() - 1 : block.rows();
+      super.sum(new Block(block.at(), rows, block.stride(), block.length()), tile, workspace, into);
+    }
+
+    @Override
+    void normalizeRuns(Block block, Lines lines) {
+      super.normalizeRuns(block, lines);
+      spoil("an output in a long run", block);
+    }
+
+    @Override
+    void normalizeStrips(Block block, Lines lines, Workspace workspace) {
+      super.normalizeStrips(block, lines, workspace);
+      spoil("an output in a strip", block);
+    }
+
+    @Override
+    void differentiateRuns(Block block, Lines lines) {
+      super.differentiateRuns(block, lines);
+      spoil("a gradient in a long run", block);
+    }
+
+    @Override
+    void differentiateStrips(Block block, Lines lines, Workspace workspace) {
+      super.differentiateStrips(block, lines, workspace);
+      spoil("a gradient in a strip", block);
+    }
+
+    private void spoil(String wrong, Block block) {
+      float[] written = output;
+      if (wrong.equals(what) && written != null) {
+        written[block.at() + block.length() - 1] += 1;
+      }
+    }
+  }
+
+  @Test
+  void aKernelThatComputesTheSameIsRight() {
+    KernelCheck.check(FloatKernel::new);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "a row not summed",
+        "an output in a long run",
+        "an output in a strip",
+        "a gradient in a long run",
+        "a gradient in a strip"
+      })
+  void aKernelThatComputesSomethingElseIsFound(String what) {
+    assertThrows(
+        IllegalStateException.class,
+        () -> KernelCheck.check((x, upstream, output) -> new Wrong(what, x, upstream, output)));
+  }
+}
