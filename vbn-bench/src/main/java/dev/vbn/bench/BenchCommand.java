@@ -32,8 +32,8 @@ import picocli.CommandLine.Spec;
     name = "bench",
     description = {
       "Measures how fast the backends are, beside a copy of the same bytes, beside virtual batch"
-          + " normalization written op by op on libtorch, and beside libtorch's batch norm: in one"
-          + " run, all with the same number of threads, first one and then more.",
+          + " normalization written op by op on libtorch and on ND4J, and beside libtorch's batch"
+          + " norm: in one run, all with the same number of threads, first one and then more.",
       "It takes some twelve minutes, with --quick two. Let nothing else run meanwhile."
     })
 @SuppressWarnings("NullAway.Init") // picocli sets them

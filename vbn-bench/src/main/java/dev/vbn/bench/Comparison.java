@@ -34,8 +34,8 @@ record Comparison(Series series, Shape shape, Variant variant, Pass pass) implem
     return 256L * 1024 * 1024 + (pass == Pass.FORWARD ? 7 : 12) * shape.bytes();
   }
 
-  /** The same outside of the heap, where libtorch's arrays are. */
+  /** The same outside of the heap, where the arrays of libtorch and ND4J are. */
   long nativeBytes() {
-    return 512L * 1024 * 1024 + (pass == Pass.FORWARD ? 6 : 12) * shape.bytes();
+    return 512L * 1024 * 1024 + (pass == Pass.FORWARD ? 11 : 18) * shape.bytes();
   }
 }

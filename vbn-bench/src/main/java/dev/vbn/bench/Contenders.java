@@ -32,6 +32,7 @@ final class Contenders {
     }
     contenders.add(new LibtorchBatchNorm());
     contenders.add(new LibtorchOpByOp());
+    contenders.add(new Nd4jOpByOp());
     return contenders;
   }
 }

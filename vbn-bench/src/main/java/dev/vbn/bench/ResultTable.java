@@ -27,7 +27,7 @@ record ResultTable(String title, List<String> headings, List<List<String>> rows)
         tables.add(timesCopy(report, pass, threads));
       }
     }
-    for (Pass pass : List.of(Pass.FORWARD, Pass.STEP)) {
+    for (Pass pass : Pass.values()) {
       for (String peer : report.contenders(Series.SHAPES, pass)) {
         if (isPeer(report, peer)) {
           report.threads().forEach(threads -> tables.add(faster(report, pass, threads, peer)));

@@ -34,7 +34,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  * batch norm knows no reference batch and gives those of the textbook's formulas instead.
  */
 class ContendersTest {
-  private static final List<String> BACKENDS = List.of("reference", "djl");
+  private static final List<String> BACKENDS = List.of("reference", "djl", "nd4j");
 
   /** Those of 32 bits lose some digits in a mean of squares. */
   private static final double TOLERANCE = 2e-5;
@@ -81,6 +81,13 @@ class ContendersTest {
             "libtorch, batch norm, forward and backward",
             "libtorch, op by op, forward",
             "libtorch, op by op, forward and backward",
+            "nd4j, backward",
+            "nd4j, forward",
+            "nd4j, forward and backward",
+            "nd4j, op by op, backward",
+            "nd4j, op by op, forward",
+            "nd4j, op by op, forward and backward",
+            "nd4j, output given, forward",
             "reference, backward",
             "reference, forward",
             "reference, forward and backward",

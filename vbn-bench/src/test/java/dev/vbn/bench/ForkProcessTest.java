@@ -33,7 +33,8 @@ class ForkProcessTest {
               "reference",
               "reference, output given",
               "libtorch, batch norm",
-              "libtorch, op by op"),
+              "libtorch, op by op",
+              "nd4j, op by op"),
           measured);
       for (Measurement measurement : forks.measurements()) {
         assertEquals(comparison, measurement.comparison());

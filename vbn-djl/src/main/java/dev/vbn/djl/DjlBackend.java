@@ -26,16 +26,15 @@ import org.jspecify.annotations.Nullable;
  * #statistics} and {@link #forward} have the gradients that {@link #backward} computes.
  */
 final class DjlBackend implements VbnBackend<NDArray> {
+  /** Not BFLOAT16: DJL has the name, but on PyTorch using it aborts the JVM, and MXNet lacks it. */
+  private static final Set<Capability> CAPABILITIES =
+      Set.of(Capability.FLOAT64, Capability.FLOAT16);
+
   private final NDManager manager;
-  private final Set<Capability> capabilities;
   private volatile boolean closed;
 
   DjlBackend(Engine engine) {
     manager = engine.newBaseManager();
-    // No engine gets BFLOAT16: DJL has the name, and on PyTorch using it aborts the JVM.
-    capabilities = Workspace.PYTORCH.equals(engine.getEngineName())
-        ? Set.of(Capability.FLOAT64, Capability.FLOAT16)
-        : Set.of(Capability.FLOAT64);
   }
 
   @Override
@@ -45,7 +44,7 @@ final class DjlBackend implements VbnBackend<NDArray> {
 
   @Override
   public Set<Capability> capabilities() {
-    return capabilities;
+    return CAPABILITIES;
   }
 
   @Override
@@ -64,7 +63,7 @@ final class DjlBackend implements VbnBackend<NDArray> {
       case BFLOAT16 -> DType.BFLOAT16;
       default ->
         throw new IllegalArgumentException(
-            "array is " + tensor.getDataType() + "; expected FLOAT32 or " + capabilities);
+            "array is " + tensor.getDataType() + "; expected FLOAT32 or " + CAPABILITIES);
     };
   }
 
@@ -91,11 +90,11 @@ final class DjlBackend implements VbnBackend<NDArray> {
   }
 
   private void requireCapability(Capability capability) {
-    if (!capabilities.contains(capability)) {
+    if (!CAPABILITIES.contains(capability)) {
       throw new UnsupportedCapabilityException(
           capability,
           capability + " was asked for; expected FLOAT32 or what engine "
-              + manager.getEngine().getEngineName() + " has: " + capabilities);
+              + manager.getEngine().getEngineName() + " has: " + CAPABILITIES);
     }
   }
 

@@ -19,7 +19,7 @@ class DjlMxNetConformanceTest extends VbnConformance {
 
   @Override
   protected Set<Capability> capabilities() {
-    return Set.of(Capability.FLOAT64);
+    return Set.of(Capability.FLOAT64, Capability.FLOAT16);
   }
 
   @Override

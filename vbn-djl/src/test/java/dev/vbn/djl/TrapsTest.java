@@ -162,20 +162,6 @@ class TrapsTest {
     assertTrue(e.getMessage().contains("int32"), e::getMessage);
   }
 
-  /** PyTorch sums such a view in another order; what it shows is read all the same. */
-  @Test
-  void everySecondElementIsReadAsSuch() {
-    NDArray x = batch(4, 3, 7);
-    NDArray view = Views.everySecond(x);
-    VirtualBatchNorm<NDArray> layer = plain(Variant.LIVE_BATCH);
-    try (ReferenceStatistics<NDArray> statistics = layer.referenceStatistics(x)) {
-      assertArrayEquals(
-          EngineHere.doubles(layer.forward(x, statistics).output()),
-          EngineHere.doubles(layer.forward(view, statistics).output()),
-          1e-6);
-    }
-  }
-
   /** Both engines in one JVM make MXNet the default: a named one must be the one that opens. */
   @Test
   void theNamedEngineIsOpened() {

@@ -20,11 +20,15 @@ class ReadmeTest {
   private static final Path ROOT = Path.of("..");
   private static final Path EXAMPLES = Path.of("src/main/java");
   private static final Path THIRD_PARTY = Path.of("third-party-backend");
+  // ND4J's natives are large, and no example here needs them.
+  private static final Path ND4J_TESTS = ROOT.resolve("vbn-nd4j/src/test/java");
   private static final Pattern LINK = Pattern.compile("\\]\\(([^):#]+)(#[^)]*)?\\)");
 
   @Test
   void everyCodeBlockStandsInAnExample() throws IOException {
-    String java = sources(EXAMPLES, ".java") + sources(THIRD_PARTY.resolve("src"), ".java");
+    String java = sources(EXAMPLES, ".java")
+        + sources(THIRD_PARTY.resolve("src"), ".java")
+        + sources(ND4J_TESTS, ".java");
     assertBlocksStandIn(java, "java");
     assertBlocksStandIn(
         withoutIndentation(Files.readString(THIRD_PARTY.resolve("pom.xml"))), "xml");

@@ -23,6 +23,8 @@ import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.memory.MemoryWorkspace;
 import org.nd4j.linalg.api.ndarray.INDArray;
@@ -61,10 +63,11 @@ class TrapsTest {
     return backend.fromHost(HostTensor.of(values, shape), DType.FLOAT32);
   }
 
-  /** {@code mean()} of floats adds up in 32 bits: of 2^26 ones it is 0.5. */
-  @Test
-  void theMeanOfManyOnesIsOne() {
-    INDArray ones = Nd4j.ones(DataType.FLOAT, 1, 1, 1 << 26);
+  /** {@code mean()} adds up in the array's own width: of 2^26 floats that are 1 it is 0.5. */
+  @ParameterizedTest
+  @CsvSource({"FLOAT,67108864", "HALF,131072", "BFLOAT16,131072"})
+  void theMeanOfManyOnesIsOne(DataType type, long count) {
+    INDArray ones = Nd4j.ones(type, 1, 1, count);
     try (ReferenceStatistics<INDArray> statistics =
         plain(1, Variant.BATCH).referenceStatistics(ones)) {
       assertEquals(1, statistics.mean()[0]);
@@ -142,6 +145,46 @@ class TrapsTest {
         assertArrayEquals(expected, doubles(layer.forward(x, statistics, output).output()));
       }
     }
+  }
+
+  /**
+   * A vector of one value per feature broadcasts along the last axis, and of two types the first
+   * operand's is the result's: here both axes are as long, and statistics have 64 bits.
+   */
+  @Test
+  void valuesOfAFeatureMeetThatFeatureWhereTheLastAxisIsAsLong() {
+    INDArray gamma = Nd4j.createFromArray(1f, 10f, 100f);
+    INDArray beta = Nd4j.createFromArray(-1f, 0f, 1f);
+    VbnConfig config = VbnConfig.of(3).withVariant(Variant.REFERENCE_ONLY);
+    VirtualBatchNorm<INDArray> layer = VirtualBatchNorm.of(backend, config, gamma, beta);
+    INDArray x = batch(5, 2, 3, 3);
+    try (ReferenceStatistics<INDArray> statistics = layer.referenceStatistics(batch(6, 4, 3, 3))) {
+      LiveOutput<INDArray> live = layer.forward(x, statistics);
+      assertEquals(DataType.FLOAT, live.output().dataType());
+      assertEquals(DataType.DOUBLE, live.statistics().moments().mean().dataType());
+      for (long example = 0; example < 2; example++) {
+        for (int feature = 0; feature < 3; feature++) {
+          double deviation = Math.sqrt(statistics.variance()[feature] + config.epsilon());
+          for (long position = 0; position < 3; position++) {
+            double normalized =
+                (x.getDouble(example, feature, position) - statistics.mean()[feature]) / deviation;
+            double expected = gamma.getDouble(feature) * normalized + beta.getDouble(feature);
+            double actual = live.output().getDouble(example, feature, position);
+            assertEquals(expected, actual, 1e-6 * gamma.getDouble(feature));
+          }
+        }
+      }
+    }
+  }
+
+  /** Operations on empty arrays throw whatever comes first; here it is said what is wrong. */
+  @Test
+  void emptyArraysAreRefused() {
+    INDArray x = Nd4j.create(DataType.FLOAT, 0, 3);
+    IllegalArgumentException e = assertThrows(
+        IllegalArgumentException.class, () -> plain(3, Variant.BATCH).reference(x));
+    assertTrue(e.getMessage().contains("[0, 3]"), e::getMessage);
+    assertArrayEquals(new long[] {0, 3}, backend.toHost(x).shape());
   }
 
   @Test

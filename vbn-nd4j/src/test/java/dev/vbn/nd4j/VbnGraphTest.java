@@ -1,6 +1,7 @@
 package dev.vbn.nd4j;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.vbn.DType;
@@ -16,10 +17,12 @@ import dev.vbn.spi.Moments;
 import dev.vbn.spi.VbnBackend;
 import java.util.Map;
 import java.util.Random;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.nd4j.autodiff.samediff.SDVariable;
 import org.nd4j.autodiff.samediff.SameDiff;
+import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 
 /** Automatic differentiation of the graph against the explicit gradients, which the kit holds. */
@@ -75,6 +78,42 @@ class VbnGraphTest {
           doubles(expected.reference().mean()), doubles(actual.get("mean")), 1e-11, "dmr");
       assertArrayEquals(
           doubles(expected.reference().variance()), doubles(actual.get("variance")), 1e-11, "dvr");
+    }
+  }
+
+  /**
+   * The code of docs/ND4J.md on floats far from zero: ND4J's own means of them err, its types are not
+   * promoted, and a bare vector lies along the last axis.
+   */
+  @Test
+  void floatsFarFromZeroKeepTheirDeviationsInTheGraph() {
+    Availability availability = new Nd4jProvider().probe();
+    assumeTrue(availability.available(), availability::description);
+    try (VbnBackend<INDArray> backend = new Nd4jProvider().open()) {
+      INDArray gamma = normal(backend, 1, 3).castTo(DataType.FLOAT);
+      INDArray beta = normal(backend, 2, 3).castTo(DataType.FLOAT);
+      INDArray batch = normal(backend, 3, 4, 3, 3).add(1000).castTo(DataType.FLOAT);
+      VirtualBatchNorm<INDArray> layer = VirtualBatchNorm.of(backend, VbnConfig.of(3), gamma, beta);
+      ReferenceStatistics<INDArray> statistics =
+          layer.referenceStatistics(normal(backend, 5, 6, 3, 3).add(1000).castTo(DataType.FLOAT));
+      INDArray mean = statistics.moments().mean();
+      INDArray variance = statistics.moments().variance();
+      long examples = statistics.examples();
+      long elements = statistics.elements();
+
+      SameDiff graph = SameDiff.create();
+      SDVariable y = VbnGraph.normalize(
+          graph.placeHolder("x", DataType.FLOAT, 4, 3, 3),
+          new Moments<>(graph.constant(mean), graph.constant(variance)),
+          examples,
+          elements,
+          graph.var("gamma", gamma),
+          graph.var("beta", beta),
+          VbnConfig.of(3));
+      INDArray output = graph.outputSingle(Map.of("x", batch), y.name());
+
+      assertEquals(DataType.FLOAT, output.dataType());
+      assertArrayEquals(doubles(layer.forward(batch, statistics).output()), doubles(output), 1e-6);
     }
   }
 

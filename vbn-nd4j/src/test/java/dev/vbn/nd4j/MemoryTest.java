@@ -1,0 +1,64 @@
+package dev.vbn.nd4j;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.vbn.DType;
+import dev.vbn.Gradients;
+import dev.vbn.LiveOutput;
+import dev.vbn.ReferenceStatistics;
+import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.Availability;
+import dev.vbn.spi.Moments;
+import dev.vbn.spi.VbnBackend;
+import java.util.List;
+import org.bytedeco.javacpp.Pointer;
+import org.junit.jupiter.api.Test;
+import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.linalg.factory.Nd4j;
+
+/**
+ * Released results give their memory back at once, not when a garbage collection comes by. A call
+ * that kept its 26 MB would show; {@code -Dvbn.nd4j.calls=10000} makes the table of the documentation.
+ */
+class MemoryTest {
+  private static final int CALLS = Integer.getInteger("vbn.nd4j.calls", 100);
+
+  /** A young JVM has yet to fill its heap; 100 calls that keep their results take 2.6 GB. */
+  private static final long GROWTH_OF_A_YOUNG_JVM = CALLS < 1000 ? 1L << 30 : 0;
+
+  @Test
+  void residentMemoryStaysWithinATenth() {
+    Availability availability = new Nd4jProvider().probe();
+    assumeTrue(availability.available(), availability::description);
+    try (VbnBackend<INDArray> backend = new Nd4jProvider().open();
+        INDArray x = Nd4j.rand(DataType.FLOAT, 100, 64, 1024);
+        VirtualBatchNorm<INDArray> layer =
+            VirtualBatchNorm.initialized(backend, VbnConfig.of(64), DType.FLOAT32, 1);
+        ReferenceStatistics<INDArray> statistics = layer.referenceStatistics(x)) {
+      long early = 0;
+      for (int call = 1; call <= CALLS; call++) {
+        List<INDArray> results;
+        if (call % 2 == 0) {
+          LiveOutput<INDArray> live = layer.forward(x, statistics);
+          Moments<INDArray> mixed = live.statistics().moments();
+          results = List.of(live.output(), mixed.mean(), mixed.variance());
+        } else {
+          Gradients<INDArray> gradients = layer.backward(x, statistics, x);
+          results = List.of(gradients.input(), gradients.gamma(), gradients.beta());
+        }
+        results.forEach(backend::release);
+        if (call % (CALLS / 10) == 0) {
+          long resident = Pointer.physicalBytes();
+          System.out.printf("%d calls: %d MB resident%n", call, resident >> 20);
+          early = early == 0 ? resident : early;
+          assertTrue(
+              Math.abs(resident - early) <= early / 10 + GROWTH_OF_A_YOUNG_JVM,
+              resident + " bytes are resident after " + call + " calls; expected some " + early);
+        }
+      }
+    }
+  }
+}
