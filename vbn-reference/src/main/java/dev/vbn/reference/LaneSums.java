@@ -52,14 +52,21 @@ final class LaneSums {
     this.lanes = lanes;
     this.withUpstream = withUpstream;
     count = 0;
-    pending = 0;
     Arrays.fill(mean, 0, lanes, 0);
     Arrays.fill(squares, 0, lanes, 0);
-    Arrays.fill(sum, 0, lanes, 0);
-    Arrays.fill(squareSum, 0, lanes, 0);
     if (withUpstream) {
       Arrays.fill(upstream, 0, lanes, 0);
       Arrays.fill(upstreamDeviation, 0, lanes, 0);
+    }
+    clearPending();
+  }
+
+  /** Forgets what has not been folded. */
+  void clearPending() {
+    pending = 0;
+    Arrays.fill(sum, 0, lanes, 0);
+    Arrays.fill(squareSum, 0, lanes, 0);
+    if (withUpstream) {
       Arrays.fill(upstreamSum, 0, lanes, 0);
       Arrays.fill(deviationSum, 0, lanes, 0);
     }
@@ -117,13 +124,9 @@ final class LaneSums {
       mean[i] = before + share * d;
       squares[i] += Math.max(squareSum[i] - sum[i] * (sum[i] * each), 0) + weight * d * d;
     }
-    for (int i = 0; i < lanes; i++) {
-      shift[i] = mean[i];
-      sum[i] = 0;
-      squareSum[i] = 0;
-    }
+    System.arraycopy(mean, 0, shift, 0, lanes);
     count = total;
-    pending = 0;
+    clearPending();
   }
 
   private void foldUpstream(double share, double each) {
@@ -134,7 +137,5 @@ final class LaneSums {
           upstream[i] * (before - after) + deviationSum[i] + upstreamSum[i] * (shift[i] - after);
       upstream[i] += upstreamSum[i];
     }
-    Arrays.fill(upstreamSum, 0, lanes, 0);
-    Arrays.fill(deviationSum, 0, lanes, 0);
   }
 }

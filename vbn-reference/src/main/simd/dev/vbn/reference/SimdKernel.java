@@ -22,17 +22,19 @@ final class SimdKernel extends FloatKernel {
   /** Elements in lanes for which vectors are not worth while: (8, 64) took a third longer. */
   private static final int FEW = 4096;
 
-  /** Elements of one feature whose sums are held in 32 bits: 32 additions of 8 vectors of 8. */
+  /** Elements of one feature that share a shift, and whose sums are held in 32 bits. */
   private static final int HELD = 2048;
 
-  /** Strips whose sums are held in 32 bits: as many additions, four strips at a time. */
+  /** Strips that share a shift, and those of them whose sums are held in 32 bits. */
   private static final int HELD_STRIPS = 128;
+
+  private static final int STRIPS = 32;
 
   /** Elements that the first shift is the mean of. */
   private static final int ESTIMATE = 64;
 
   /** Strips that it is the mean of, where every lane has a shift. */
-  private static final int ESTIMATE_STRIPS = 8;
+  private static final int ESTIMATE_STRIPS = 16;
 
   /** Squares outside this range have overflowed, or lost digits to underflow. */
   private static final float SMALL = 0x1p-80f;
@@ -86,25 +88,40 @@ final class SimdKernel extends FloatKernel {
   }
 
   private void hold(Block block, Tile tile, Workspace workspace, GroupSums into) {
-    float[] lanes = workspace.strip;
-    float shift = into.isEmpty() ? estimate(block, lanes) : (float) into.mean[0];
+    float shift = into.isEmpty() ? estimate(block, workspace.strip) : (float) into.mean[0];
     double[] held = workspace.held;
     int n = block.elements();
-    if (upstream == null) {
-      sumRuns(x, block, shift, lanes, held);
-    } else {
-      sumRunsWithUpstream(x, upstream, block, shift, lanes, held);
+    sumRuns(block, shift, workspace);
+    if (isFar(held[0], held[1], n)) {
+      shift += (float) (held[0] / n);
+      sumRuns(block, shift, workspace);
     }
-    if (trusted(held[0], held[1], n) && (upstream == null || inRange(held[3]))) {
+    if (isTrusted(held[0], held[1], n) && (upstream == null || inRange(held[3]))) {
       into.add(n, shift, held[0], held[1], held[2], held[3]);
     } else {
       super.sum(block, tile, workspace, into);
     }
   }
 
-  /** Not where most of the squares is the distance of the shift from the mean. */
-  private static boolean trusted(double sum, double squares, int n) {
-    return inRange(squares) && sum * sum <= 0.75 * squares * n;
+  private void sumRuns(Block block, float shift, Workspace workspace) {
+    if (upstream == null) {
+      sumRuns(x, block, shift, workspace.strip, workspace.held);
+    } else {
+      sumRunsWithUpstream(x, upstream, block, shift, workspace.strip, workspace.held);
+    }
+  }
+
+  /**
+   * Whether more than half of the squares is the distance of the shift from the mean: then
+   * their rounding shows in the variance. Rows that follow each other are often alike, and the first
+   * are far from the mean of all.
+   */
+  private static boolean isFar(double sum, double squares, int n) {
+    return sum * sum > 0.5 * squares * n;
+  }
+
+  private static boolean isTrusted(double sum, double squares, int n) {
+    return inRange(squares) && !isFar(sum, squares, n);
   }
 
   private static boolean inRange(double sum) {
@@ -135,35 +152,41 @@ final class SimdKernel extends FloatKernel {
     return total;
   }
 
-  /** Eight vectors at once: a tree of additions replaces a chain. */
+  /** Four vectors at once: a tree of additions replaces a chain. Eight did not fit the registers. */
   private static void sumRuns(float[] x, Block block, float shift, float[] lanes, double[] held) {
     FloatVector s = FloatVector.broadcast(SPECIES, shift);
     FloatVector sum = FloatVector.zero(SPECIES);
     FloatVector squares = FloatVector.zero(SPECIES);
-    float restSum = 0;
-    float restSquares = 0;
+    FloatVector sumLost = FloatVector.zero(SPECIES);
+    FloatVector squaresLost = FloatVector.zero(SPECIES);
+    double restSum = 0;
+    double restSquares = 0;
     for (int row = 0; row < block.rows(); row++) {
       int i = block.at() + row * block.stride();
       int end = i + block.length();
-      for (; i <= end - 8 * STEP; i += 8 * STEP) {
+      for (; i <= end - 4 * STEP; i += 4 * STEP) {
         FloatVector d0 = FloatVector.fromArray(SPECIES, x, i).sub(s);
         FloatVector d1 = FloatVector.fromArray(SPECIES, x, i + STEP).sub(s);
         FloatVector d2 = FloatVector.fromArray(SPECIES, x, i + 2 * STEP).sub(s);
         FloatVector d3 = FloatVector.fromArray(SPECIES, x, i + 3 * STEP).sub(s);
-        FloatVector d4 = FloatVector.fromArray(SPECIES, x, i + 4 * STEP).sub(s);
-        FloatVector d5 = FloatVector.fromArray(SPECIES, x, i + 5 * STEP).sub(s);
-        FloatVector d6 = FloatVector.fromArray(SPECIES, x, i + 6 * STEP).sub(s);
-        FloatVector d7 = FloatVector.fromArray(SPECIES, x, i + 7 * STEP).sub(s);
-        sum = sum.add(d0.add(d1).add(d2.add(d3)).add(d4.add(d5).add(d6.add(d7))));
-        squares = squares.add(d0.mul(d0)
-            .add(d1.mul(d1))
-            .add(d2.mul(d2).add(d3.mul(d3)))
-            .add(d4.mul(d4).add(d5.mul(d5)).add(d6.mul(d6).add(d7.mul(d7)))));
+        FloatVector s4 = d0.add(d1).add(d2.add(d3));
+        FloatVector q4 = d0.mul(d0).add(d1.mul(d1)).add(d2.mul(d2).add(d3.mul(d3)));
+        FloatVector nextSum = sum.add(s4);
+        FloatVector nextSquares = squares.add(q4);
+        sumLost = sumLost.add(lost(sum, s4, nextSum));
+        squaresLost = squaresLost.add(lost(squares, q4, nextSquares));
+        sum = nextSum;
+        squares = nextSquares;
       }
       for (; i <= end - STEP; i += STEP) {
         FloatVector d = FloatVector.fromArray(SPECIES, x, i).sub(s);
-        sum = sum.add(d);
-        squares = squares.add(d.mul(d));
+        FloatVector q = d.mul(d);
+        FloatVector nextSum = sum.add(d);
+        FloatVector nextSquares = squares.add(q);
+        sumLost = sumLost.add(lost(sum, d, nextSum));
+        squaresLost = squaresLost.add(lost(squares, q, nextSquares));
+        sum = nextSum;
+        squares = nextSquares;
       }
       for (; i < end; i++) {
         float d = x[i] - shift;
@@ -171,8 +194,17 @@ final class SimdKernel extends FloatKernel {
         restSquares += d * d;
       }
     }
-    held[0] = total(sum, lanes) + restSum;
-    held[1] = total(squares, lanes) + restSquares;
+    held[0] = total(sum, lanes) + total(sumLost, lanes) + restSum;
+    held[1] = total(squares, lanes) + total(squaresLost, lanes) + restSquares;
+  }
+
+  /**
+   * What {@code sum = a + b} has rounded off (Knuth): one large square must not swallow hundreds of
+   * small ones.
+   */
+  private static FloatVector lost(FloatVector a, FloatVector b, FloatVector sum) {
+    FloatVector part = sum.sub(a);
+    return a.sub(sum.sub(part)).add(b.sub(part));
   }
 
   private static void sumRunsWithUpstream(
@@ -180,12 +212,14 @@ final class SimdKernel extends FloatKernel {
     FloatVector s = FloatVector.broadcast(SPECIES, shift);
     FloatVector sum = FloatVector.zero(SPECIES);
     FloatVector squares = FloatVector.zero(SPECIES);
+    FloatVector sumLost = FloatVector.zero(SPECIES);
+    FloatVector squaresLost = FloatVector.zero(SPECIES);
     FloatVector upstream = FloatVector.zero(SPECIES);
     FloatVector deviation = FloatVector.zero(SPECIES);
-    float restSum = 0;
-    float restSquares = 0;
-    float restUpstream = 0;
-    float restDeviation = 0;
+    double restSum = 0;
+    double restSquares = 0;
+    double restUpstream = 0;
+    double restDeviation = 0;
     for (int row = 0; row < block.rows(); row++) {
       int i = block.at() + row * block.stride();
       int end = i + block.length();
@@ -206,8 +240,13 @@ final class SimdKernel extends FloatKernel {
       for (; i <= end - STEP; i += STEP) {
         FloatVector d = FloatVector.fromArray(SPECIES, x, i).sub(s);
         FloatVector g = FloatVector.fromArray(SPECIES, dy, i);
-        sum = sum.add(d);
-        squares = squares.add(d.mul(d));
+        FloatVector q = d.mul(d);
+        FloatVector nextSum = sum.add(d);
+        FloatVector nextSquares = squares.add(q);
+        sumLost = sumLost.add(lost(sum, d, nextSum));
+        squaresLost = squaresLost.add(lost(squares, q, nextSquares));
+        sum = nextSum;
+        squares = nextSquares;
         upstream = upstream.add(g);
         deviation = deviation.add(d.mul(g));
       }
@@ -219,8 +258,8 @@ final class SimdKernel extends FloatKernel {
         restDeviation += d * dy[i];
       }
     }
-    held[0] = total(sum, lanes) + restSum;
-    held[1] = total(squares, lanes) + restSquares;
+    held[0] = total(sum, lanes) + total(sumLost, lanes) + restSum;
+    held[1] = total(squares, lanes) + total(squaresLost, lanes) + restSquares;
     held[2] = total(upstream, lanes) + restUpstream;
     held[3] = total(deviation, lanes) + restDeviation;
   }
@@ -242,26 +281,46 @@ final class SimdKernel extends FloatKernel {
       } else {
         narrow(sums.mean, floats.shift, lanes);
       }
-      floats.clear(lanes);
-      sumStrips(x, held, floats);
-      if (upstream != null) {
-        sumStripsWithUpstream(x, upstream, held, floats);
+      hold(held, floats, sums);
+      if (!areTrusted(held, sums)) {
+        moveFarShifts(held, floats, sums);
+        hold(held, floats, sums);
       }
-      for (int i = 0; i < lanes; i++) {
-        sums.shift[i] = floats.shift[i];
-        sums.sum[i] = floats.sum[i];
-        sums.squareSum[i] = floats.squares[i];
-      }
-      if (upstream != null) {
-        for (int i = 0; i < lanes; i++) {
-          sums.upstreamSum[i] = floats.upstream[i];
-          sums.deviationSum[i] = floats.deviation[i];
-        }
-      }
-      redo(held, floats, workspace, sums);
+      redo(held, workspace, sums);
       sums.fold(held.rows());
     }
     into.add(sums, tile);
+  }
+
+  /** Sums over strips, a few at a time in 32 bits: one large square must not swallow many small. */
+  private void hold(Block block, FloatLanes floats, LaneSums sums) {
+    int lanes = block.length();
+    for (int i = 0; i < lanes; i++) {
+      sums.shift[i] = floats.shift[i];
+    }
+    sums.clearPending();
+    for (int row = 0; row < block.rows(); row += STRIPS) {
+      Block few = new Block(
+          block.at() + row * block.stride(),
+          Math.min(STRIPS, block.rows() - row),
+          block.stride(),
+          lanes);
+      floats.clear(lanes);
+      sumStrips(x, few, floats);
+      add(floats.sum, sums.sum, lanes);
+      add(floats.squares, sums.squareSum, lanes);
+      if (upstream != null) {
+        sumStripsWithUpstream(x, upstream, few, floats);
+        add(floats.upstream, sums.upstreamSum, lanes);
+        add(floats.deviation, sums.deviationSum, lanes);
+      }
+    }
+  }
+
+  private static void add(float[] from, double[] to, int count) {
+    for (int i = 0; i < count; i++) {
+      to[i] += from[i];
+    }
   }
 
   private void estimate(Block block, FloatLanes floats) {
@@ -279,16 +338,31 @@ final class SimdKernel extends FloatKernel {
     }
   }
 
-  private void redo(Block block, FloatLanes floats, Workspace workspace, LaneSums sums) {
-    if (block.rows() == 1) {
-      // The shift is the element itself.
-      return;
-    }
-    boolean all = true;
+  /** Moves the shifts that are far from their mean to it. */
+  private static void moveFarShifts(Block block, FloatLanes floats, LaneSums sums) {
+    int n = block.rows();
     for (int i = 0; i < block.length(); i++) {
-      all &= trusted(floats, i, block.rows());
+      if (isFar(sums.sum[i], sums.squareSum[i], n)) {
+        floats.shift[i] += (float) (sums.sum[i] / n);
+      }
     }
-    if (all) {
+  }
+
+  private boolean areTrusted(Block block, LaneSums sums) {
+    // The shift of a single strip is the strip itself.
+    if (block.rows() == 1) {
+      return true;
+    }
+    for (int i = 0; i < block.length(); i++) {
+      if (!isTrusted(sums, i, block.rows())) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private void redo(Block block, Workspace workspace, LaneSums sums) {
+    if (areTrusted(block, sums)) {
       return;
     }
     LaneSums wide = workspace.wide;
@@ -298,7 +372,7 @@ final class SimdKernel extends FloatKernel {
       sumStrip(block.at() + row * block.stride(), wide);
     }
     for (int i = 0; i < block.length(); i++) {
-      if (!trusted(floats, i, block.rows())) {
+      if (!isTrusted(sums, i, block.rows())) {
         sums.sum[i] = wide.sum[i];
         sums.squareSum[i] = wide.squareSum[i];
         sums.upstreamSum[i] = wide.upstreamSum[i];
@@ -307,9 +381,9 @@ final class SimdKernel extends FloatKernel {
     }
   }
 
-  private boolean trusted(FloatLanes floats, int lane, int n) {
-    return trusted(floats.sum[lane], floats.squares[lane], n)
-        && (upstream == null || inRange(floats.deviation[lane]));
+  private boolean isTrusted(LaneSums sums, int lane, int n) {
+    return isTrusted(sums.sum[lane], sums.squareSum[lane], n)
+        && (upstream == null || inRange(sums.deviationSum[lane]));
   }
 
   /** Four strips at once: lanes are read and written once for the four. */

@@ -161,6 +161,39 @@ class ReferenceBackendTest {
     assertEquals(0.25, moments.variance().get(0), 0);
   }
 
+  /** Log-normal: a few elements are a hundred times the deviation, and must not swallow the others. */
+  @Test
+  void rareLargeElementsLeaveTheVarianceExact() {
+    int features = 300;
+    int run = 119;
+    int batch = 20;
+    HostTensor x = normal(7, batch, features, run);
+    float[] values = x.floats();
+    for (int i = 0; i < values.length; i++) {
+      values[i] = (float) Math.exp(3 * values[i]);
+    }
+    double[] variance =
+        backend.statistics(x, Geometry.of(x.shape(), 1)).variance().doubles();
+    for (int feature = 0; feature < features; feature++) {
+      double mean = moment(values, features, run, feature, 0, 1);
+      double expected = moment(values, features, run, feature, mean, 2);
+      assertEquals(expected, variance[feature], 5e-7 * expected, "feature " + feature);
+    }
+  }
+
+  private static double moment(
+      float[] values, int features, int run, int feature, double center, int power) {
+    double sum = 0;
+    int count = 0;
+    for (int row = 0; row < values.length; row += features * run) {
+      for (int i = 0; i < run; i++) {
+        sum += Math.pow(values[row + feature * run + i] - center, power);
+        count++;
+      }
+    }
+    return sum / count;
+  }
+
   private Moments<HostTensor> statistics(float[] row) {
     long[] shape = {1, 1, row.length};
     return backend.statistics(HostTensor.of(row, shape), Geometry.of(shape, 1));
