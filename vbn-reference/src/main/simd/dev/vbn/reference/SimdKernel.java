@@ -41,11 +41,6 @@ final class SimdKernel extends FloatKernel {
 
   private static final float LARGE = 0x1p120f;
 
-  /** The same for the parameters of a line. */
-  private static final double SMALL_LINE = 0x1p-100;
-
-  private static final double LARGE_LINE = 0x1p100;
-
   /** Made by name. */
   static final class Factory implements Kernels.OfFloats {
     @Override
@@ -112,9 +107,9 @@ final class SimdKernel extends FloatKernel {
   }
 
   /**
-   * Whether more than half of the squares is the distance of the shift from the mean: then
-   * their rounding shows in the variance. Rows that follow each other are often alike, and the first
-   * are far from the mean of all.
+   * Whether more than half of the squares is the distance of the shift from the mean: then their
+   * rounding shows in the variance. Rows that follow each other are often alike, and the first are
+   * far from the mean of all.
    */
   private static boolean isFar(double sum, double squares, int n) {
     return sum * sum > 0.5 * squares * n;
@@ -228,8 +223,14 @@ final class SimdKernel extends FloatKernel {
         FloatVector d1 = FloatVector.fromArray(SPECIES, x, i + STEP).sub(s);
         FloatVector d2 = FloatVector.fromArray(SPECIES, x, i + 2 * STEP).sub(s);
         FloatVector d3 = FloatVector.fromArray(SPECIES, x, i + 3 * STEP).sub(s);
-        sum = sum.add(d0.add(d1).add(d2.add(d3)));
-        squares = squares.add(d0.mul(d0).add(d1.mul(d1)).add(d2.mul(d2).add(d3.mul(d3))));
+        FloatVector s4 = d0.add(d1).add(d2.add(d3));
+        FloatVector q4 = d0.mul(d0).add(d1.mul(d1)).add(d2.mul(d2).add(d3.mul(d3)));
+        FloatVector nextSum = sum.add(s4);
+        FloatVector nextSquares = squares.add(q4);
+        sumLost = sumLost.add(lost(sum, s4, nextSum));
+        squaresLost = squaresLost.add(lost(squares, q4, nextSquares));
+        sum = nextSum;
+        squares = nextSquares;
         FloatVector g0 = FloatVector.fromArray(SPECIES, dy, i);
         FloatVector g1 = FloatVector.fromArray(SPECIES, dy, i + STEP);
         FloatVector g2 = FloatVector.fromArray(SPECIES, dy, i + 2 * STEP);
