@@ -85,18 +85,23 @@ class FloatKernel extends Kernel {
     float[] out = requireNonNull(output);
     float center = FloatLines.center(lines, 0);
     float factor = (float) lines.factor[0];
-    float offset = FloatLines.offset(lines, 0);
+    float offset = FloatLines.offset(lines, 0, false);
     boolean fits = FloatLines.fits(lines, 0);
     for (int row = 0; row < block.rows(); row++) {
       int at = block.at() + row * block.stride();
       if (fits) {
-        normalizeRun(x, out, at, block.length(), center, factor, offset);
+        normalizeRun(out, at, block.length(), center, factor, offset);
       } else {
         for (int i = at; i < at + block.length(); i++) {
           out[i] = (float) (lines.factor[0] * (x[i] - lines.center[0]) + lines.offset[0]);
         }
       }
     }
+  }
+
+  /** One run, where 32 bits do. */
+  void normalizeRun(float[] out, int at, int length, float center, float factor, float offset) {
+    normalizeRun(x, out, at, length, center, factor, offset);
   }
 
   private static void normalizeRun(
@@ -141,7 +146,7 @@ class FloatKernel extends Kernel {
     float center = FloatLines.center(lines, 0);
     float factor = (float) lines.factor[0];
     float slope = (float) lines.slope[0];
-    float offset = FloatLines.slopeOffset(lines, 0);
+    float offset = FloatLines.offset(lines, 0, true);
     boolean fits = FloatLines.fits(lines, 0);
     for (int row = 0; row < block.rows(); row++) {
       int at = block.at() + row * block.stride();

@@ -18,10 +18,14 @@ final class FloatLanes {
     deviation = new float[lanes];
   }
 
-  /** All but the shift. */
+  /** The sums of d and d*d. */
   void clear(int lanes) {
     Arrays.fill(sum, 0, lanes, 0);
     Arrays.fill(squares, 0, lanes, 0);
+  }
+
+  /** The sums of dy and dy*d. */
+  void clearUpstream(int lanes) {
     Arrays.fill(upstream, 0, lanes, 0);
     Arrays.fill(deviation, 0, lanes, 0);
   }

@@ -22,26 +22,18 @@ final class FloatLines {
     offset = new float[lanes];
   }
 
-  /** Takes lines without slopes, and says whether all of them fit. */
-  boolean take(Lines lines, int lanes) {
-    boolean fit = true;
-    for (int i = 0; i < lanes; i++) {
-      center[i] = center(lines, i);
-      factor[i] = (float) lines.factor[i];
-      offset[i] = offset(lines, i);
-      fit &= fits(lines, i);
-    }
-    return fit;
-  }
-
-  /** Takes lines with slopes, and says whether all of them fit. */
-  boolean takeSlopes(Lines lines, int lanes) {
+  /**
+   * Takes lines, and says whether all of them fit.
+   *
+   * @param derivative whether they are those of a gradient, with slopes
+   */
+  boolean take(Lines lines, int lanes, boolean derivative) {
     boolean fit = true;
     for (int i = 0; i < lanes; i++) {
       center[i] = center(lines, i);
       factor[i] = (float) lines.factor[i];
       slope[i] = (float) lines.slope[i];
-      offset[i] = slopeOffset(lines, i);
+      offset[i] = offset(lines, i, derivative);
       fit &= fits(lines, i);
     }
     return fit;
@@ -63,13 +55,9 @@ final class FloatLines {
     return (float) lines.center[i];
   }
 
-  /** The offset of a line {@code factor*(x - center) + offset}. */
-  static float offset(Lines lines, int i) {
-    return (float) (lines.offset[i] - lines.factor[i] * (lines.center[i] - center(lines, i)));
-  }
-
-  /** The offset of a line {@code slope*(x - center) + offset}. */
-  static float slopeOffset(Lines lines, int i) {
-    return (float) (lines.offset[i] - lines.slope[i] * (lines.center[i] - center(lines, i)));
+  /** Of a line of x: {@code slope*(x - center) + offset}, or with the factor for slope. */
+  static float offset(Lines lines, int i, boolean derivative) {
+    double slope = derivative ? lines.slope[i] : lines.factor[i];
+    return (float) (lines.offset[i] - slope * (lines.center[i] - center(lines, i)));
   }
 }

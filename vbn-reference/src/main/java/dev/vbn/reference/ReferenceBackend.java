@@ -286,11 +286,12 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       workspace.group.clear(tile.features);
       if (chunks == 1) {
         summed.sum(tile.chunk(0).moved(at), tile, workspace, workspace.group);
-      }
-      for (int chunk = 0; chunks > 1 && chunk < chunks; chunk++) {
-        workspace.chunk.clear(tile.features);
-        summed.sum(tile.chunk(chunk).moved(at), tile, workspace, workspace.chunk);
-        workspace.group.add(workspace.chunk);
+      } else {
+        for (int chunk = 0; chunk < chunks; chunk++) {
+          workspace.chunk.clear(tile.features);
+          summed.sum(tile.chunk(chunk).moved(at), tile, workspace, workspace.chunk);
+          workspace.group.add(workspace.chunk);
+        }
       }
     }
     linesOfGroup.set(tile, group, workspace);
