@@ -25,13 +25,11 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 /** Ownership, devices, streams and threads, on an emulated machine of two devices. */
 @EnabledForJreRange(min = JRE.JAVA_22)
-class CudaTensorTest {
-  private Emulator.Controls emulator;
+class CudaTensorTest extends OnEmulator {
   private CudaBackend backend;
 
   @BeforeEach
   void open() {
-    emulator = Emulator.controls();
     emulator.devices(2);
     backend = CudaProvider.open(0);
   }
@@ -41,7 +39,6 @@ class CudaTensorTest {
     if (backend != null) {
       backend.close();
       assertEquals(0, emulator.live(), "left after the backend was closed");
-      emulator.reset();
     }
   }
 

@@ -14,8 +14,6 @@ import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledForJreRange;
 import org.junit.jupiter.api.condition.JRE;
@@ -25,7 +23,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Each call of the driver fails in turn: it is reported as what it is, and nothing is left allocated. */
 @EnabledForJreRange(min = JRE.JAVA_22)
-class DriverFaultTest {
+class DriverFaultTest extends OnEmulator {
   private static final int NOT_PERMITTED = 800; // a failure that no call here has a case for
 
   /** What {@link Work} needs with pools, but for what only runs short of memory. */
@@ -72,20 +70,6 @@ class DriverFaultTest {
       "cuStreamDestroy_v2",
       "cuEventDestroy_v2",
       "cuMemPoolDestroy");
-
-  private Emulator.Controls emulator;
-
-  @BeforeEach
-  void startFresh() {
-    emulator = Emulator.controls();
-  }
-
-  @AfterEach
-  void leaveFresh() {
-    if (emulator != null) {
-      emulator.reset();
-    }
-  }
 
   @Test
   void nothingIsLeftWhereNothingFails() {

@@ -8,8 +8,6 @@ import dev.vbn.LiveOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.condition.EnabledForJreRange;
 import org.junit.jupiter.api.condition.JRE;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -21,23 +19,9 @@ import org.junit.jupiter.params.provider.CsvSource;
  * have from 24000 to 32768 bytes.
  */
 @EnabledForJreRange(min = JRE.JAVA_22)
-class LaunchesTest {
+class LaunchesTest extends OnEmulator {
   private static final long FORWARD = 3; // of a range: sums, mixture, output
   private static final long BACKWARD = 3; // of a range; one more adds up groups
-
-  private Emulator.Controls emulator;
-
-  @BeforeEach
-  void startFresh() {
-    emulator = Emulator.controls();
-  }
-
-  @AfterEach
-  void leaveFresh() {
-    if (emulator != null) {
-      emulator.reset();
-    }
-  }
 
   /** Of the four features of a batch, read in a pass: once forward, with the gradient backward. */
   @ParameterizedTest

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.DType;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.condition.EnabledForJreRange;
 import org.junit.jupiter.api.condition.JRE;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -13,22 +12,12 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** A device with too little memory left. */
 @EnabledForJreRange(min = JRE.JAVA_22)
-class OutOfMemoryTest {
+class OutOfMemoryTest extends OnEmulator {
   private static final long MEMORY = 1 << 20;
 
-  private Emulator.Controls emulator;
-
   private void deviceWithPools(boolean pools) {
-    emulator = Emulator.controls();
     emulator.pools(pools);
     emulator.memory(MEMORY);
-  }
-
-  @AfterEach
-  void leaveFresh() {
-    if (emulator != null) {
-      emulator.reset();
-    }
   }
 
   @ParameterizedTest
