@@ -6,31 +6,38 @@
 // and feature.
 //
 // Forward is three launches, without the host in between: sums of units (parts of groups), groups mixed with the
-// reference into three coefficients, and the output from those. Backward is the same with more sums, and a fourth
+// reference into a line each, and the output from those. Backward is the same with more sums, and a fourth
 // launch that adds up the groups of a feature. Sums are merged in one order, whatever the order of the threads, so
 // that every run gives the same bits.
 //
-// All arithmetic is in 64 bits: the input's conversion is exact, so neither an offset of a million deviations nor
-// the largest floats need a case of their own. On a device for computing this hides behind the memory.
+// Elements of 32 bits and less are worked on in 32 bits, with sums carried into 64 every few elements; what is merged
+// and mixed is in 64 bits. Where 32 bits do not do, as for the largest floats, the same is done once more in 64.
 //
 // One source for nvcc and for a C++ compiler with an emulating header: no CUDA headers, static shared memory, fma
 // where it is meant, no fast intrinsics, no floating-point atomics.
 
 typedef unsigned short Bits16;
 
-// ---- Element types: how they are stored, and converted to and from 64 bits, rounding to nearest even.
+// ---- Element types: how they are stored, the arithmetic that is enough for them, and conversions from and to it,
+// rounding to nearest even.
 
 struct Float32 {
   typedef float Stored;
-  static __device__ __forceinline__ double load(Stored v) { return (double) v; }
+  typedef float Value;
+  static __device__ __forceinline__ Value load(Stored v) { return v; }
+  static __device__ __forceinline__ Stored store(float v) { return v; }
   static __device__ __forceinline__ Stored store(double v) { return (float) v; }
 };
 
 struct Float64 {
   typedef double Stored;
-  static __device__ __forceinline__ double load(Stored v) { return v; }
+  typedef double Value;
+  static __device__ __forceinline__ Value load(Stored v) { return v; }
   static __device__ __forceinline__ Stored store(double v) { return v; }
 };
+
+static __device__ __forceinline__ float multiplyAdd(float a, float b, float c) { return fmaf(a, b, c); }
+static __device__ __forceinline__ double multiplyAdd(double a, double b, double c) { return fma(a, b, c); }
 
 static __device__ __forceinline__ unsigned bitsOf(float v) {
   union { float value; unsigned bits; } u;
@@ -66,9 +73,11 @@ static __device__ __forceinline__ float roundToOdd(double v) {
 
 struct BFloat16 {
   typedef Bits16 Stored;
-  static __device__ __forceinline__ double load(Stored v) { return (double) floatOf((unsigned) v << 16); }
-  static __device__ __forceinline__ Stored store(double v) {
-    unsigned bits = bitsOf(roundToOdd(v));
+  typedef float Value;
+  static __device__ __forceinline__ Value load(Stored v) { return floatOf((unsigned) v << 16); }
+  static __device__ __forceinline__ Stored store(double v) { return store(roundToOdd(v)); }
+  static __device__ __forceinline__ Stored store(float v) {
+    unsigned bits = bitsOf(v);
     if ((bits & 0x7fffffffu) > 0x7f800000u) {
       return (Stored) (bits >> 16 | 0x40u); // NaN stays NaN
     }
@@ -78,20 +87,17 @@ struct BFloat16 {
 
 struct Float16 {
   typedef Bits16 Stored;
-  static __device__ __forceinline__ double load(Stored v) {
+  typedef float Value;
+  static __device__ __forceinline__ Value load(Stored v) {
     unsigned sign = (unsigned) (v & 0x8000u) << 16;
-    unsigned magnitude = v & 0x7fffu;
-    if (magnitude >= 0x7c00u) {
-      return (double) floatOf(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
-    }
-    if (magnitude < 0x400u) {
-      double value = (double) magnitude * 5.9604644775390625e-8; // 2^-24
-      return sign ? -value : value;
-    }
-    return (double) floatOf(sign | ((magnitude << 13) + 0x38000000u));
+    unsigned shifted = (unsigned) (v & 0x7fffu) << 13;
+    // Exponents differ by 112; what is subnormal as a float too becomes normal when multiplied.
+    unsigned magnitude = shifted < 0xf800000u ? bitsOf(floatOf(shifted) * 0x1p112f) : shifted | 0x7f800000u;
+    return floatOf(sign | magnitude);
   }
-  static __device__ __forceinline__ Stored store(double v) {
-    unsigned bits = bitsOf(roundToOdd(v));
+  static __device__ __forceinline__ Stored store(double v) { return store(roundToOdd(v)); }
+  static __device__ __forceinline__ Stored store(float v) {
+    unsigned bits = bitsOf(v);
     unsigned sign = bits >> 16 & 0x8000u;
     unsigned magnitude = bits & 0x7fffffffu;
     if (magnitude > 0x7f800000u) {
@@ -155,23 +161,157 @@ static __device__ __forceinline__ Sums merge(Sums a, Sums b) {
 
 static const int THREADS = 256;
 
+// What a thread adds up, around a shift, which is to be near the mean: its distance costs the squares digits. HELD
+// elements at a time are added up in A, then carried into 64 bits, lest one large square swallow many small ones.
+template <class A>
+struct ShiftedSums {
+  static const int HELD = 8;
+  A shift;
+  int count;
+  A held[4];
+  double sum;               // sum(x - shift)
+  double squares;           // sum((x - shift)^2)
+  double upstream;          // sum(dy)
+  double upstreamDeviation; // sum(dy*(x - shift))
+  bool moved;               // some x is not the shift
+  bool pulled;              // some dy is not 0
+
+  explicit __device__ __forceinline__ ShiftedSums(A around)
+      : shift(around), count(0), held(), sum(0), squares(0), upstream(0), upstreamDeviation(0), moved(false),
+        pulled(false) {}
+
+  __device__ __forceinline__ void add(A x) {
+    A d = x - shift;
+    held[0] += d;
+    held[1] = multiplyAdd(d, d, held[1]);
+    moved |= d != 0;
+  }
+
+  __device__ __forceinline__ void addUpstream(A x, A dy) {
+    held[2] += dy;
+    held[3] = multiplyAdd(dy, x - shift, held[3]);
+    pulled |= dy != 0;
+  }
+
+  __device__ __forceinline__ void carry() {
+    sum += held[0];
+    squares += held[1];
+    upstream += held[2];
+    upstreamDeviation += held[3];
+    held[0] = held[1] = held[2] = held[3] = 0;
+  }
+
+  // Whether the squares are mostly the distance of the shift from the mean: their rounding then shows in the variance.
+  __device__ __forceinline__ bool isFar() const { return sum * sum > 0.75 * squares * count; }
+
+  // Whether nothing has overflowed, or lost digits to underflow.
+  __device__ __forceinline__ bool isInRange() const {
+    return (!moved || inRange(squares)) && (!pulled || fabs(upstream) < 0x1p120)
+        && (!moved || !pulled || inRange(upstreamDeviation));
+  }
+
+  static __device__ __forceinline__ bool inRange(double v) { return fabs(v) > 0x1p-80 && fabs(v) < 0x1p120; }
+};
+
+// A thread's share of a unit: the packs of V elements at `member`, `member + team` and so on of each of its items.
+template <class E, int V, bool WITH_UPSTREAM>
+struct Share {
+  const typename E::Stored* x;
+  const typename E::Stored* upstream;
+  long long row; // of the first item
+  int place;     // of the first item in its row: which segment of the run
+  long long items;
+  int c, features, after, segment, segments, member, team;
+
+  __device__ __forceinline__ long long start(long long row, int place) const {
+    return (row * features + c) * after + (long long) place * segment;
+  }
+
+  __device__ __forceinline__ int length(int place) const {
+    int rest = after - place * segment;
+    return rest < segment ? rest : segment;
+  }
+
+  // Adds up the share, or about as many elements of it as are wanted.
+  template <class A>
+  __device__ __forceinline__ void addTo(ShiftedSums<A>& sums, int wanted) const {
+    typedef Pack<E, V> P;
+    long long row = this->row;
+    int place = this->place;
+    for (long long item = 0; item < items && sums.count < wanted; item++) {
+      const P* packs = (const P*) (x + start(row, place));
+      const P* upstreamPacks = (const P*) (upstream + (WITH_UPSTREAM ? start(row, place) : 0));
+      int count = length(place) / V;
+      for (int i = member; i < count && sums.count < wanted; i += team) {
+        if (sizeof(A) == sizeof(typename E::Value)) {
+          P pack = packs[i];
+          P dy = pack;
+          if (WITH_UPSTREAM) {
+            dy = upstreamPacks[i];
+          }
+          for (int k = 0; k < V; k++) {
+            sums.add(E::load(pack.at[k]));
+            if (WITH_UPSTREAM) {
+              sums.addUpstream(E::load(pack.at[k]), E::load(dy.at[k]));
+            }
+          }
+        } else {
+#pragma unroll 1
+          for (int k = 0; k < V; k++) { // seldom: registers matter more
+            sums.add(E::load(packs[i].at[k]));
+            if (WITH_UPSTREAM) {
+              sums.addUpstream(E::load(packs[i].at[k]), E::load(upstreamPacks[i].at[k]));
+            }
+          }
+        }
+        sums.count += V;
+        if (sums.count % ShiftedSums<A>::HELD == 0) {
+          sums.carry();
+        }
+      }
+      if (++place == segments) {
+        place = 0;
+        row++;
+      }
+    }
+    if (sums.count % ShiftedSums<A>::HELD != 0) {
+      sums.carry();
+    }
+  }
+};
+
+// {sum, squares, upstream, upstreamDeviation} around another shift.
+template <class A>
+static __device__ __forceinline__ void moveTo(double shift, const ShiftedSums<A>& sums, double* moved) {
+  double n = sums.count;
+  double d = (double) sums.shift - shift;
+  moved[0] = fma(n, d, sums.sum);
+  moved[1] = fma(d, fma(n, d, 2 * sums.sum), sums.squares);
+  moved[2] = sums.upstream;
+  moved[3] = fma(sums.upstream, d, sums.upstreamDeviation);
+}
+
 // Sums of units. A unit is `itemsPerUnit` items of one group; an item is at most `segment` neighbouring elements of
 // one run, of which a run has `segments`. A team of `team` threads (a power of two) walks the items of a unit, so
 // that a warp reads neighbouring elements: along a run where runs are long, across features where they are short.
 // Units count features fastest, then units of a group, then groups: unit = (group*unitsPerGroup + u)*features + c.
-// Deviations are taken from the unit's first element.
+//
+// In 32 bits a thread first takes a few elements for their mean, then all of them around that. Should it be far from
+// the mean of all, as the first rows of a picture may be, it starts again around the latter. What 32 bits cannot do
+// at all is added up in 64: there any element will do for a shift, being within sqrt(n) deviations of the mean.
 template <class E, int V, bool WITH_UPSTREAM>
 static __device__ __forceinline__ void sumUnits(
     const typename E::Stored* x, const typename E::Stored* upstream, double* sums,
     long long groupRows, int firstFeature, int featureCount, int features, int after, int segment, int segments,
     long long itemsPerUnit, int unitsPerGroup, long long units, int team, double (*shared)[THREADS]) {
-  typedef Pack<E, V> P;
+  typedef typename E::Value A;
+  const int ALL = 0x7fffffff;
   int teams = THREADS / team;
   int member = threadIdx.x & (team - 1);
   long long unit = (long long) blockIdx.x * teams + threadIdx.x / team;
-  double s = 0, q = 0, a = 0, b = 0, shift = 0;
-  double count = 0;
   bool real = unit < units;
+  double own[4] = {0, 0, 0, 0};
+  double count = 0, first = 0;
   int c = 0;
   long long part = 0;
   if (real) {
@@ -182,46 +322,36 @@ static __device__ __forceinline__ void sumUnits(
     long long item = (part - group * unitsPerGroup) * itemsPerUnit;
     long long end = item + itemsPerUnit < items ? item + itemsPerUnit : items;
     long long row = item / segments;
-    int place = (int) (item - row * segments);
-    bool first = true;
-    for (; item < end; item++) {
-      int from = place * segment;
-      int length = after - from < segment ? after - from : segment;
-      long long start = ((group * groupRows + row) * features + c) * after + from;
-      const P* packs = (const P*) (x + start);
-      const P* upstreamPacks = (const P*) (upstream + start);
-      if (first) {
-        shift = E::load(x[start]);
-        first = false;
+    long long shortItems = end / segments - row; // the last of each row
+    count = (double) ((end - item) * segment - shortItems * ((long long) segments * segment - after));
+    Share<E, V, WITH_UPSTREAM> share = {
+        x, upstream, group * groupRows + row, (int) (item - row * segments), end - item, c, features, after, segment,
+        segments, member, team};
+    A near = E::load(x[share.start(share.row, share.place)]);
+    first = near;
+    bool trusted = false;
+#pragma unroll 1 // one copy of the code
+    for (int pass = 0; sizeof(A) == sizeof(float) && pass < 3; pass++) {
+      ShiftedSums<A> narrow(near);
+      share.addTo(narrow, pass == 0 ? ShiftedSums<A>::HELD : ALL);
+      if (pass > 0 && !narrow.isFar()) {
+        trusted = narrow.isInRange();
+        moveTo(first, narrow, own);
+        break;
       }
-      for (int i = member; i < length / V; i += team) {
-        P pack = packs[i];
-        P dy = pack;
-        if (WITH_UPSTREAM) {
-          dy = upstreamPacks[i];
-        }
-        for (int k = 0; k < V; k++) {
-          double d = E::load(pack.at[k]) - shift;
-          s += d;
-          q = fma(d, d, q);
-          if (WITH_UPSTREAM) {
-            double g = E::load(dy.at[k]);
-            a += g;
-            b = fma(g, d, b);
-          }
-        }
-      }
-      count += length;
-      if (++place == segments) {
-        place = 0;
-        row++;
+      if (narrow.count > 0) {
+        near += (A) narrow.sum / narrow.count;
       }
     }
+    if (!trusted) {
+      ShiftedSums<double> wide(first);
+      share.addTo(wide, ALL);
+      moveTo(first, wide, own);
+    }
   }
-  shared[0][threadIdx.x] = s;
-  shared[1][threadIdx.x] = q;
-  shared[2][threadIdx.x] = a;
-  shared[3][threadIdx.x] = b;
+  for (int k = 0; k < 4; k++) {
+    shared[k][threadIdx.x] = own[k];
+  }
   __syncthreads();
   for (int step = team / 2; step > 0; step /= 2) {
     if (member < step) {
@@ -232,12 +362,12 @@ static __device__ __forceinline__ void sumUnits(
     __syncthreads();
   }
   if (real && member == 0) {
-    s = shared[0][threadIdx.x];
-    q = shared[1][threadIdx.x];
+    double s = shared[0][threadIdx.x];
+    double q = shared[1][threadIdx.x];
     double squares = q - s * (s / count);
     double* to = sums + (part * features + c) * 5;
     to[0] = count;
-    to[1] = shift + s / count;
+    to[1] = first + s / count;
     to[2] = squares < 0 ? 0 : squares; // NaN stays
     to[3] = WITH_UPSTREAM ? shared[2][threadIdx.x] : 0;
     to[4] = WITH_UPSTREAM ? shared[3][threadIdx.x] - shared[2][threadIdx.x] * (s / count) : 0;
@@ -306,12 +436,48 @@ static __device__ __forceinline__ Mixture mix(
   return r;
 }
 
-// Statistics and the coefficients {center, factor, offset} of y = factor*(x - center) + offset, per group. Without
-// sums (null) there is nothing live: weight 0. Only statistics are asked for where `coefficients` is null.
+// A group's line(x) = slope*(x - center) + offset. Forward is y = line(x), backward dx = factor*dy - line(x).
+template <class A>
+struct Line {
+  A center;
+  A slope;
+  A offset;
+  A factor;
+};
+
+// In both arithmetics. What rounding cuts off the center is in the narrow line's offset, so that a mean far from 0
+// costs no digits; where 32 bits have not the range, its center is NaN.
+struct Lines {
+  Line<double> wide;
+  Line<float> narrow;
+};
+
+static __device__ __forceinline__ bool isSmall(double v) { return fabs(v) < 0x1p100; }
+static __device__ __forceinline__ bool fits(double v) { return v == 0 || (fabs(v) > 0x1p-100 && isSmall(v)); }
+
+static __device__ __forceinline__ Lines linesOf(double center, double slope, double offset, double factor) {
+  Lines r;
+  r.wide.center = center;
+  r.wide.slope = slope;
+  r.wide.offset = offset;
+  r.wide.factor = factor;
+  r.narrow.center = (float) center;
+  r.narrow.slope = (float) slope;
+  r.narrow.offset = (float) fma(-slope, center - (double) r.narrow.center, offset);
+  r.narrow.factor = (float) factor;
+  bool fit = isSmall(center) && fits(slope) && isSmall(r.narrow.offset) && fits(factor);
+  if (!fit) {
+    r.narrow.center = floatOf(0x7fc00000u);
+  }
+  return r;
+}
+
+// Statistics, and the line of each group. Without sums (null) there is nothing live: weight 0. Only statistics are
+// asked for where `lines` is null.
 template <class P>
 static __device__ __forceinline__ void mixForward(
     const double* sums, const double* referenceMean, const double* referenceVariance, const P* gamma, const P* beta,
-    double* mean, double* variance, double* coefficients, double w, double epsilon, long long groups,
+    double* mean, double* variance, Lines* lines, double w, double epsilon, long long groups,
     int firstFeature, int featureCount, int features, int unitsPerGroup, int team, Sums* shared) {
   int member = threadIdx.x & (team - 1);
   long long index = (long long) blockIdx.x * (THREADS / team) + threadIdx.x / team;
@@ -324,20 +490,18 @@ static __device__ __forceinline__ void mixForward(
     long long at = group * features + c;
     mean[at] = mixture.mean;
     variance[at] = mixture.variance;
-    if (coefficients != nullptr) {
-      coefficients[at * 4] = mixture.mean;
-      coefficients[at * 4 + 1] = (gamma == nullptr ? 1 : (double) gamma[c]) / mixture.deviation;
-      coefficients[at * 4 + 2] = beta == nullptr ? 0 : (double) beta[c];
+    if (lines != nullptr) {
+      double slope = (gamma == nullptr ? 1 : (double) gamma[c]) / mixture.deviation;
+      lines[at] = linesOf(mixture.mean, slope, beta == nullptr ? 0 : (double) beta[c], 1);
     }
   }
 }
 
-// The coefficients {center, factor, slope, offset} of dx = factor*dy - slope*(x - center) - offset, and what each
-// group adds to {dgamma, dbeta, dmr, dvr}. `elements` are those of a group.
+// The line of each group, and what it adds to {dgamma, dbeta, dmr, dvr}. `elements` are those of a group.
 template <class P>
 static __device__ __forceinline__ void mixBackward(
     const double* sums, const double* referenceMean, const double* referenceVariance, const P* gamma,
-    double* coefficients, double* gradients, double w, double epsilon, long long groups, int firstFeature,
+    Lines* lines, double* gradients, double w, double epsilon, long long groups, int firstFeature,
     int featureCount, int features, int unitsPerGroup, double elements, int team, Sums* shared) {
   int member = threadIdx.x & (team - 1);
   long long index = (long long) blockIdx.x * (THREADS / team) + threadIdx.x / team;
@@ -353,11 +517,10 @@ static __device__ __forceinline__ void mixBackward(
     double b = (live.upstreamDeviation + a * (live.mean - mixture.mean)) / s;
     double dm = -factor * a;
     double dv = -factor / (2 * s) * b;
+    // Without a weight x has no part in its gradient, nor NaN in it: 0 * NaN is NaN.
+    double share = factor * w / elements;
+    lines[group * features + c] = linesOf(mixture.mean, w == 0 ? 0 : share * b / s, w == 0 ? 0 : share * a, factor);
     long long at = (group * features + c) * 4;
-    coefficients[at] = mixture.mean;
-    coefficients[at + 1] = factor;
-    coefficients[at + 2] = factor * w / elements * b / s;
-    coefficients[at + 3] = factor * w / elements * a;
     gradients[at] = b;
     gradients[at + 1] = a;
     gradients[at + 2] = (1 - w) * dm - 2 * w * (1 - w) * mixture.difference * dv;
@@ -391,18 +554,18 @@ static __device__ __forceinline__ void sumGroups(
 struct Normalize {
   static const bool INPUT = true;
   static const bool UPSTREAM = false;
-  static const int COEFFICIENTS = 3;
-  static __device__ __forceinline__ double of(double x, double, const double* k) {
-    return fma(k[1], x - k[0], k[2]);
+  template <class A>
+  static __device__ __forceinline__ A of(A x, A, const Line<A>& k) {
+    return multiplyAdd(k.slope, x - k.center, k.offset);
   }
 };
 
 struct Differentiate {
   static const bool INPUT = true;
   static const bool UPSTREAM = true;
-  static const int COEFFICIENTS = 4;
-  static __device__ __forceinline__ double of(double x, double dy, const double* k) {
-    return fma(k[1], dy, -fma(k[2], x - k[0], k[3]));
+  template <class A>
+  static __device__ __forceinline__ A of(A x, A dy, const Line<A>& k) {
+    return multiplyAdd(k.factor, dy, -multiplyAdd(k.slope, x - k.center, k.offset));
   }
 };
 
@@ -410,19 +573,33 @@ struct Differentiate {
 struct Scale {
   static const bool INPUT = false;
   static const bool UPSTREAM = true;
-  static const int COEFFICIENTS = 2;
-  static __device__ __forceinline__ double of(double, double dy, const double* k) { return k[1] * dy; }
+  template <class A>
+  static __device__ __forceinline__ A of(A, A dy, const Line<A>& k) {
+    return k.factor * dy;
+  }
 };
 
-// Places of a row belong to threads for good, so that each reads its feature's coefficients once for a whole group, and
+template <class F, class E, class A>
+static __device__ __forceinline__ typename E::Stored each(
+    typename E::Stored x, typename E::Stored dy, const Line<A>& line) {
+  A value = F::INPUT ? (A) E::load(x) : 0;
+  A gradient = F::UPSTREAM ? (A) E::load(dy) : 0;
+  return E::store(F::of(value, gradient, line));
+}
+
+static __device__ __forceinline__ void choose(const Lines& from, Line<float>& line) { line = from.narrow; }
+static __device__ __forceinline__ void choose(const Lines& from, Line<double>& line) { line = from.wide; }
+
+// Places of a row belong to threads for good, so that each reads its feature's line once for a whole group, and
 // a warp reads and writes neighbours whatever the length of a run. `width` threads (a power of two) cover V places
 // each; the other threads of a block take other rows. A block has `rowsPerBlock` rows. V divides `after`.
 template <class E, int V, class F>
 static __device__ __forceinline__ void eachElement(
     const typename E::Stored* x, const typename E::Stored* upstream, typename E::Stored* output,
-    const double* coefficients, long long rows, long long groupRows, long long rowsPerBlock,
+    const Lines* lines, long long rows, long long groupRows, long long rowsPerBlock,
     int firstFeature, int featureCount, int features, int after, int width) {
   typedef Pack<E, V> P;
+  typedef typename E::Value A;
   long long lane = ((long long) blockIdx.x * width + (threadIdx.x & (width - 1))) * V;
   if (lane >= (long long) featureCount * after) {
     return;
@@ -435,37 +612,41 @@ static __device__ __forceinline__ void eachElement(
   long long end = (blockIdx.y + 1) * rowsPerBlock < rows ? (blockIdx.y + 1) * rowsPerBlock : rows;
   long long group = groupRows == rows ? 0 : row / groupRows;
   long long groupEnd = (group + 1) * groupRows;
-  double k[4] = {0, 0, 0, 0};
-  bool load = true;
+  Line<A> line = {};
+  const Lines* from = nullptr;
   for (; row < end; row += step) {
+    bool next = from == nullptr;
     while (row >= groupEnd) {
       groupEnd += groupRows;
       group++;
-      load = true;
+      next = true;
     }
-    if (load) {
-      const double* from = coefficients + (group * features + c) * 4;
-      for (int i = 0; i < F::COEFFICIENTS; i++) {
-        k[i] = from[i];
-      }
-      load = false;
+    if (next) {
+      from = &lines[group * features + c];
+      choose(*from, line);
     }
     long long start = row * features * after + (long long) firstFeature * after + lane;
-    P pack;
-    P dy;
-    if (F::INPUT) {
-      pack = *(const P*) (x + start);
+    if (sizeof(A) == sizeof(double) || line.center == line.center) {
+      P pack;
+      P dy;
+      if (F::INPUT) {
+        pack = *(const P*) (x + start);
+      }
+      if (F::UPSTREAM) {
+        dy = *(const P*) (upstream + start);
+      }
+      P result;
+      for (int i = 0; i < V; i++) {
+        result.at[i] = each<F, E>(pack.at[i], dy.at[i], line);
+      }
+      *(P*) (output + start) = result;
+    } else {
+      typename E::Stored none = 0;
+#pragma unroll 1
+      for (long long i = start; i < start + V; i++) { // seldom: registers matter more
+        output[i] = each<F, E>(F::INPUT ? x[i] : none, F::UPSTREAM ? upstream[i] : none, from->wide);
+      }
     }
-    if (F::UPSTREAM) {
-      dy = *(const P*) (upstream + start);
-    }
-    P result;
-    for (int i = 0; i < V; i++) {
-      double value = F::INPUT ? E::load(pack.at[i]) : 0;
-      double gradient = F::UPSTREAM ? E::load(dy.at[i]) : 0;
-      result.at[i] = E::store(F::of(value, gradient, k));
-    }
-    *(P*) (output + start) = result;
   }
 }
 
@@ -495,33 +676,33 @@ static __device__ __forceinline__ void eachElement(
     } \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_normalize_##NAME( \
-      const E::Stored* x, E::Stored* output, const double* coefficients, long long rows, long long groupRows, \
+      const E::Stored* x, E::Stored* output, const Lines* lines, long long rows, long long groupRows, \
       long long rowsPerBlock, int firstFeature, int featureCount, int features, int after, int width, int vector) { \
     if (vector) { \
-      eachElement<E, VECTOR, Normalize>(x, nullptr, output, coefficients, rows, groupRows, rowsPerBlock, \
+      eachElement<E, VECTOR, Normalize>(x, nullptr, output, lines, rows, groupRows, rowsPerBlock, \
           firstFeature, featureCount, features, after, width); \
     } else { \
-      eachElement<E, 1, Normalize>(x, nullptr, output, coefficients, rows, groupRows, rowsPerBlock, \
+      eachElement<E, 1, Normalize>(x, nullptr, output, lines, rows, groupRows, rowsPerBlock, \
           firstFeature, featureCount, features, after, width); \
     } \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_differentiate_##NAME( \
-      const E::Stored* x, const E::Stored* upstream, E::Stored* output, const double* coefficients, long long rows, \
+      const E::Stored* x, const E::Stored* upstream, E::Stored* output, const Lines* lines, long long rows, \
       long long groupRows, long long rowsPerBlock, int firstFeature, int featureCount, int features, int after, \
       int width, int vector) { \
     if (x == nullptr) { \
       if (vector) { \
-        eachElement<E, VECTOR, Scale>(x, upstream, output, coefficients, rows, groupRows, rowsPerBlock, \
+        eachElement<E, VECTOR, Scale>(x, upstream, output, lines, rows, groupRows, rowsPerBlock, \
             firstFeature, featureCount, features, after, width); \
       } else { \
-        eachElement<E, 1, Scale>(x, upstream, output, coefficients, rows, groupRows, rowsPerBlock, \
+        eachElement<E, 1, Scale>(x, upstream, output, lines, rows, groupRows, rowsPerBlock, \
             firstFeature, featureCount, features, after, width); \
       } \
     } else if (vector) { \
-      eachElement<E, VECTOR, Differentiate>(x, upstream, output, coefficients, rows, groupRows, rowsPerBlock, \
+      eachElement<E, VECTOR, Differentiate>(x, upstream, output, lines, rows, groupRows, rowsPerBlock, \
           firstFeature, featureCount, features, after, width); \
     } else { \
-      eachElement<E, 1, Differentiate>(x, upstream, output, coefficients, rows, groupRows, rowsPerBlock, \
+      eachElement<E, 1, Differentiate>(x, upstream, output, lines, rows, groupRows, rowsPerBlock, \
           firstFeature, featureCount, features, after, width); \
     } \
   }
@@ -535,18 +716,18 @@ ENTRIES(bfloat16, BFloat16, 8)
 #define PARAMETER_ENTRIES(NAME, P) \
   extern "C" __global__ void __launch_bounds__(256) vbn_mix_forward_##NAME( \
       const double* sums, const double* referenceMean, const double* referenceVariance, const P* gamma, const P* beta, \
-      double* mean, double* variance, double* coefficients, double weight, double epsilon, long long groups, \
+      double* mean, double* variance, Lines* lines, double weight, double epsilon, long long groups, \
       int firstFeature, int featureCount, int features, int unitsPerGroup, int team) { \
     __shared__ Sums shared[THREADS]; \
-    mixForward<P>(sums, referenceMean, referenceVariance, gamma, beta, mean, variance, coefficients, weight, epsilon, \
+    mixForward<P>(sums, referenceMean, referenceVariance, gamma, beta, mean, variance, lines, weight, epsilon, \
         groups, firstFeature, featureCount, features, unitsPerGroup, team, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_mix_backward_##NAME( \
       const double* sums, const double* referenceMean, const double* referenceVariance, const P* gamma, \
-      double* coefficients, double* gradients, double weight, double epsilon, long long groups, int firstFeature, \
+      Lines* lines, double* gradients, double weight, double epsilon, long long groups, int firstFeature, \
       int featureCount, int features, int unitsPerGroup, double elements, int team) { \
     __shared__ Sums shared[THREADS]; \
-    mixBackward<P>(sums, referenceMean, referenceVariance, gamma, coefficients, gradients, weight, epsilon, groups, \
+    mixBackward<P>(sums, referenceMean, referenceVariance, gamma, lines, gradients, weight, epsilon, groups, \
         firstFeature, featureCount, features, unitsPerGroup, elements, team, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_sum_groups_##NAME( \
@@ -557,15 +738,13 @@ ENTRIES(bfloat16, BFloat16, 8)
 PARAMETER_ENTRIES(float32, float)
 PARAMETER_ENTRIES(float64, double)
 
-// Coefficients with which vbn_normalize carries the gradients of the reference statistics on to the reference batch:
+// Lines with which vbn_normalize carries the gradients of the reference statistics on to the reference batch:
 // dr = 2*dvr/elements * (r - mr) + dmr/elements. `elements` are those of a feature in the whole reference batch.
-extern "C" __global__ void __launch_bounds__(256) vbn_reference_coefficients(
-    const double* referenceMean, const double* dMean, const double* dVariance, double* coefficients, double elements,
+extern "C" __global__ void __launch_bounds__(256) vbn_reference_lines(
+    const double* referenceMean, const double* dMean, const double* dVariance, Lines* lines, double elements,
     int features) {
   int c = blockIdx.x * THREADS + threadIdx.x;
   if (c < features) {
-    coefficients[c * 4LL] = referenceMean[c];
-    coefficients[c * 4LL + 1] = 2 * dVariance[c] / elements;
-    coefficients[c * 4LL + 2] = dMean[c] / elements;
+    lines[c] = linesOf(referenceMean[c], 2 * dVariance[c] / elements, dMean[c] / elements, 1);
   }
 }

@@ -22,7 +22,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/source"
 cp "$source" "$work/source/vbn.cu"
 # Like nvcc with -fmad=false: a product is rounded before it is added, unless fma says otherwise.
-options=(-std=c++17 -O2 -fPIC -fvisibility=hidden -ffp-contract=off -Wall -Wextra -Werror "$@")
+options=(-std=c++17 -O2 -fPIC -fvisibility=hidden -ffp-contract=off -Wall -Wextra -Wno-unknown-pragmas -Werror "$@")
 g++ "${options[@]}" -I"$work/source" -c "$here/kernels.cpp" -o "$work/kernels.o" &
 g++ "${options[@]}" -c "$here/device.cpp" -o "$work/device.o"
 g++ "${options[@]}" -c "$here/driver.cpp" -o "$work/driver.o"

@@ -18,7 +18,7 @@ final class BatchKernels {
   private static final int THREADS = 256; // of a block, in every kernel
   private static final int SEGMENT = 8192;
   private static final int SUMS = 5; // of a unit
-  private static final int COEFFICIENTS = 4; // of a group
+  private static final int LINE_BYTES = 48; // of a group, in both arithmetics
   private static final int GRADIENTS = 4; // of a group
 
   /**
@@ -26,9 +26,6 @@ final class BatchKernels {
    * few enough for two rounds of blocks on the largest devices from 32 MB on.
    */
   private static final int PACKS_PER_THREAD = 8;
-
-  /** Threads that keep every device busy. */
-  private static final int ENOUGH_THREADS = 1 << 19;
 
   private static final int ENOUGH_UNITS = 1 << 20;
   private static final int ENOUGH_BLOCKS = 8192;
@@ -99,7 +96,7 @@ final class BatchKernels {
     long items = groupRows * segments;
     long wanted = Math.ceilDiv(items * run, (long) team * pack * PACKS_PER_THREAD);
     int together = scope == Scope.EXAMPLE ? features : featuresAtOnce;
-    long busy = Math.max(1, ENOUGH_THREADS / ((long) together * team));
+    long busy = Math.max(1, kernels.enoughThreads() / ((long) together * team));
     itemsPerUnit = Math.ceilDiv(items, Math.min(Math.max(wanted, 1), Math.min(busy, ENOUGH_UNITS)));
     unitsPerGroup = Math.toIntExact(Math.ceilDiv(items, itemsPerUnit));
   }
@@ -149,8 +146,8 @@ final class BatchKernels {
     return groups * unitsPerGroup * features * SUMS * Double.BYTES;
   }
 
-  long coefficientsBytes() {
-    return groups * features * COEFFICIENTS * Double.BYTES;
+  long linesBytes() {
+    return groups * features * LINE_BYTES;
   }
 
   long gradientsBytes() {
@@ -184,7 +181,7 @@ final class BatchKernels {
 
   /**
    * @param sums 0 where nothing live is mixed in
-   * @param coefficients 0 where only statistics are asked for
+   * @param lines 0 where only statistics are asked for
    */
   void mixForward(
       Range range,
@@ -195,7 +192,7 @@ final class BatchKernels {
       long beta,
       long mean,
       long variance,
-      long coefficients,
+      long lines,
       double weight,
       double epsilon) {
     int units = sums == 0 ? 0 : unitsPerGroup;
@@ -212,7 +209,7 @@ final class BatchKernels {
         beta,
         mean,
         variance,
-        coefficients,
+        lines,
         Double.doubleToRawLongBits(weight),
         Double.doubleToRawLongBits(epsilon),
         groups,
@@ -233,7 +230,7 @@ final class BatchKernels {
       long referenceMean,
       long referenceVariance,
       long gamma,
-      long coefficients,
+      long lines,
       long gradients,
       double weight,
       double epsilon) {
@@ -247,7 +244,7 @@ final class BatchKernels {
         referenceMean,
         referenceVariance,
         gamma,
-        coefficients,
+        lines,
         gradients,
         Double.doubleToRawLongBits(weight),
         Double.doubleToRawLongBits(epsilon),
@@ -260,16 +257,16 @@ final class BatchKernels {
         mixTeam);
   }
 
-  void normalize(Range range, long x, long output, long coefficients) {
-    eachElement("vbn_normalize_", range, coefficients, x, output);
+  void normalize(Range range, long x, long output, long lines) {
+    eachElement("vbn_normalize_", range, lines, x, output);
   }
 
   /** @param x 0 where the weight is */
-  void differentiate(Range range, long x, long upstream, long output, long coefficients) {
-    eachElement("vbn_differentiate_", range, coefficients, x, upstream, output);
+  void differentiate(Range range, long x, long upstream, long output, long lines) {
+    eachElement("vbn_differentiate_", range, lines, x, upstream, output);
   }
 
-  private void eachElement(String kernel, Range range, long coefficients, long... tensors) {
+  private void eachElement(String kernel, Range range, long lines, long... tensors) {
     long places = (long) range.count * after / pack;
     int width = Math.min(THREADS, powerOfTwo(places));
     long gridX = Math.ceilDiv(places, width);
@@ -278,7 +275,7 @@ final class BatchKernels {
     long rowsPerBlock = Math.max(step, Math.ceilDiv(Math.ceilDiv(rows, wantedY), step) * step);
     long[] arguments = Arrays.copyOf(tensors, tensors.length + 10);
     long[] numbers = {
-      coefficients,
+      lines,
       rows,
       groupRows,
       rowsPerBlock,
@@ -310,17 +307,16 @@ final class BatchKernels {
   }
 
   /** @param elements of one feature in the whole reference batch */
-  void referenceCoefficients(
-      long mean, long dMean, long dVariance, long coefficients, long elements) {
+  void referenceLines(long mean, long dMean, long dVariance, long lines, long elements) {
     kernels.launch(
-        "vbn_reference_coefficients",
+        "vbn_reference_lines",
         Math.ceilDiv(features, THREADS),
         1,
         THREADS,
         mean,
         dMean,
         dVariance,
-        coefficients,
+        lines,
         Double.doubleToRawLongBits((double) elements),
         features);
   }

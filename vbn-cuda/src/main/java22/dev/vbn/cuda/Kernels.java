@@ -14,10 +14,15 @@ import java.util.Map;
 /** The kernels, compiled by the driver for one device, and launched into one stream. */
 final class Kernels {
   private static final int MOST_ARGUMENTS = 32;
+  private static final int MULTIPROCESSORS = 16; // CUdevice_attribute
+
+  /** Two rounds of what fits a multiprocessor at most. */
+  private static final int ENOUGH_FOR_A_MULTIPROCESSOR = 2 * 2048;
 
   private final CudaDriver driver;
   private final long module;
   private final long stream;
+  private final int enoughThreads;
   private final Map<String, Long> functions = new HashMap<>();
 
   /** A slot for each argument, and the addresses of the slots; freed with this object. */
@@ -25,10 +30,11 @@ final class Kernels {
 
   private final MemorySegment addresses;
 
-  private Kernels(CudaDriver driver, long module, long stream) {
+  private Kernels(CudaDriver driver, long module, long stream, int enoughThreads) {
     this.driver = driver;
     this.module = module;
     this.stream = stream;
+    this.enoughThreads = enoughThreads;
     Arena arena = Arena.ofAuto();
     slots = arena.allocate(JAVA_LONG, MOST_ARGUMENTS);
     addresses = arena.allocate(ADDRESS, MOST_ARGUMENTS);
@@ -37,8 +43,14 @@ final class Kernels {
     }
   }
 
-  static Kernels load(CudaDriver driver, long stream) {
-    return new Kernels(driver, driver.loadModule(ptx()), stream);
+  static Kernels load(CudaDriver driver, int device, long stream) {
+    int enoughThreads = ENOUGH_FOR_A_MULTIPROCESSOR * driver.attribute(device, MULTIPROCESSORS);
+    return new Kernels(driver, driver.loadModule(ptx()), stream, enoughThreads);
+  }
+
+  /** Threads that keep the device busy. */
+  int enoughThreads() {
+    return enoughThreads;
   }
 
   private static byte[] ptx() {

@@ -113,7 +113,7 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
     }
     DeviceMemory memory = DeviceMemory.of(driver, device, ordinal, stream);
     resources.push(memory::close);
-    Kernels kernels = Kernels.load(driver, stream);
+    Kernels kernels = Kernels.load(driver, device, stream);
     resources.push(kernels::close);
     Staging staging = new Staging(driver, stream);
     resources.push(staging::close);
@@ -331,8 +331,8 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
           : call.moments(geometry.features());
       BatchKernels batch = batch(x, geometry, scope, from, to);
       boolean live = scope != Scope.NONE;
-      long coefficients = call.scratch(batch.coefficientsBytes() + (live ? batch.sumsBytes() : 0));
-      long sums = live ? coefficients + batch.coefficientsBytes() : 0;
+      long lines = call.scratch(batch.linesBytes() + (live ? batch.sumsBytes() : 0));
+      long sums = live ? lines + batch.linesBytes() : 0;
       batch.forEachRange(range -> {
         if (live) {
           batch.sums(range, from, 0, sums);
@@ -346,10 +346,10 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
             offset,
             at(moments.mean()),
             at(moments.variance()),
-            coefficients,
+            lines,
             how.weight(),
             how.epsilon());
-        batch.normalize(range, from, to, coefficients);
+        batch.normalize(range, from, to, lines);
       });
       return call.done(new Normalized<>(result, moments));
     }
@@ -384,10 +384,9 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
               : null;
       BatchKernels batch = new BatchKernels(
           kernels, rangeBytes, x.dtype(), geometry, how.scope(), new long[] {from, dy}, at(dx));
-      long sums =
-          call.scratch(batch.sumsBytes() + batch.coefficientsBytes() + batch.gradientsBytes());
-      long coefficients = sums + batch.sumsBytes();
-      long gradients = coefficients + batch.coefficientsBytes();
+      long sums = call.scratch(batch.sumsBytes() + batch.linesBytes() + batch.gradientsBytes());
+      long lines = sums + batch.sumsBytes();
+      long gradients = lines + batch.linesBytes();
       // Without a weight x has no part in its gradient: 0 * NaN is NaN.
       long live = how.weight() == 0 ? 0 : from;
       batch.forEachRange(range -> {
@@ -398,11 +397,11 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
             referenceMean,
             referenceVariance,
             scale,
-            coefficients,
+            lines,
             gradients,
             how.weight(),
             how.epsilon());
-        batch.differentiate(range, live, dy, at(dx), coefficients);
+        batch.differentiate(range, live, dy, at(dx), lines);
       });
       batch.sumGroups(
           gradients,
@@ -428,9 +427,9 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
       long dVariance = call.pointer(gradient.variance());
       CudaTensor dr = call.tensor(r.dtype(), r.shape());
       BatchKernels batch = batch(r, geometry, Scope.NONE, from, at(dr));
-      long coefficients = call.scratch(batch.coefficientsBytes());
-      batch.referenceCoefficients(mean, dMean, dVariance, coefficients, elements);
-      batch.forEachRange(range -> batch.normalize(range, from, at(dr), coefficients));
+      long lines = call.scratch(batch.linesBytes());
+      batch.referenceLines(mean, dMean, dVariance, lines, elements);
+      batch.forEachRange(range -> batch.normalize(range, from, at(dr), lines));
       return call.done(dr);
     }
   }

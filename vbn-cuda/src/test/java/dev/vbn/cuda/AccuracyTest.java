@@ -28,12 +28,14 @@ class AccuracyTest extends OnEmulator {
   /** Of the rounding of 32 bits; half of what the kit allows. */
   private static final double UNITS = 8 * 0x1p-24;
 
-  private static final DType[] DTYPES = {
-    DType.FLOAT32, DType.FLOAT16, DType.BFLOAT16, DType.FLOAT64
+  private static final DType[] DTYPES = {DType.FLOAT32, DType.FLOAT16, DType.BFLOAT16, DType.FLOAT64
   };
 
   /** Examples, features and positions: several units of a group, no vectors, and short runs. */
   private static final int[][] SHAPES = {{2, 2, 8192}, {3, 1, 2111}, {4099, 3, 1}};
+
+  /** A thread for each feature. */
+  private static final int[] MANY_FOR_A_THREAD = {128, 8192, 1};
 
   /** Values of a feature. */
   enum Data {
@@ -88,6 +90,13 @@ class AccuracyTest extends OnEmulator {
         return (i < 1000 ? 0 : 30) + random.nextGaussian();
       }
     },
+    /** Of each thread, where there are many for each. */
+    EQUAL_BEHIND_EIGHT_OUTLIERS {
+      @Override
+      double at(int i, int n, double largest, Random random) {
+        return i < 8 ? 0 : 1.000366;
+      }
+    },
     RISING {
       @Override
       double at(int i, int n, double largest, Random random) {
@@ -127,6 +136,7 @@ class AccuracyTest extends OnEmulator {
         }
       }
     }
+    cases.add(Arguments.of(Data.EQUAL_BEHIND_EIGHT_OUTLIERS, DType.FLOAT32, MANY_FOR_A_THREAD));
     return cases;
   }
 

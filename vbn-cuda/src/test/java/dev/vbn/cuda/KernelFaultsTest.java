@@ -78,7 +78,7 @@ class KernelFaultsTest {
   private static final List<Fault> FAULTS = List.of(
       new Fault(
           "no barrier before the sums of a team are added up",
-          "shared[3][threadIdx.x] = b;\n  ",
+          "shared[k][threadIdx.x] = own[k];\n  }\n  ",
           "__syncthreads();",
           ";",
           Found.RESULTS),
@@ -103,11 +103,11 @@ class KernelFaultsTest {
       new Fault(
           "threads that return before a barrier",
           "",
-          "shared[0][threadIdx.x] = s;",
-          "if (!real) { return; } shared[0][threadIdx.x] = s;",
+          "shared[k][threadIdx.x] = own[k];",
+          "if (!real) { return; } shared[k][threadIdx.x] = own[k];",
           Found.STOPPED),
       new Fault(
-          "one element too many is read", "", "i < length / V", "i <= length / V", Found.RESULTS),
+          "one element too many is read", "i = member; ", "i < count", "i <= count", Found.RESULTS),
       new Fault(
           "elements beside the output are written",
           "",
@@ -116,9 +116,9 @@ class KernelFaultsTest {
           Found.RESULTS),
       new Fault(
           "shared memory that is not always written",
-          "",
-          "shared[1][threadIdx.x] = q;",
-          "if (q != 0) { shared[1][threadIdx.x] = q; }",
+          "moveTo(first, wide, own);\n    }\n  }\n  for (int k = 0; ",
+          "k < 4",
+          "k < (own[1] != 0 ? 4 : 1)",
           Found.RESULTS),
       new Fault(
           "a block that reads what another block writes",
@@ -130,17 +130,31 @@ class KernelFaultsTest {
           "only the first unit of a group counts", "", "u < unitsPerGroup", "u < 1", Found.RESULTS),
       new Fault(
           "every group normalised as the first",
-          "",
-          "coefficients + (group * features + c) * 4",
-          "coefficients + c * 4",
+          "from = &",
+          "lines[group * features + c]",
+          "lines[c]",
           Found.RESULTS),
       new Fault(
           "the last row of a block left out", "", "row < end", "row + 1 < end", Found.RESULTS),
       new Fault(
           "squares not centred",
           "",
-          "q = fma(d, d, q);",
-          "q = fma(d + shift, d + shift, q);",
+          "held[1] = multiplyAdd(d, d, held[1]);",
+          "held[1] = multiplyAdd(x, x, held[1]);",
+          Found.RESULTS),
+      new Fault(
+          "squares that overflow 32 bits",
+          "trusted = ",
+          "narrow.isInRange()",
+          "true",
+          Found.RESULTS),
+      new Fault(
+          "the line of a group in 32 bits, which overflow", "if (", "!fit", "false", Found.RESULTS),
+      new Fault(
+          "a mean rounded to 32 bits",
+          "r.narrow.offset = (float) ",
+          "fma(-slope, center - (double) r.narrow.center, offset)",
+          "offset",
           Found.RESULTS),
       new Fault(
           "live statistics that leak in at weight 0",
@@ -271,18 +285,51 @@ class KernelFaultsTest {
         addResults(backend, variant, results, 700, 3, 1); // short runs, many rows
       }
       addResults(backend, Variant.REFERENCE_ONLY, results, 4, 3, 33); // weight 0
+      for (Values values : Values.values()) {
+        addResults(backend, Variant.BATCH, values, results, 2, 2, 8192);
+      }
     }
     return results;
   }
 
+  /** What 32 bits find hard. */
+  enum Values {
+    ORDINARY {
+      @Override
+      double at(int i, double z) {
+        return 3 + z;
+      }
+    },
+    FAR_FROM_0 {
+      @Override
+      double at(int i, double z) {
+        return 0x1p20 + z;
+      }
+    },
+    LARGE {
+      @Override
+      double at(int i, double z) {
+        return 1e37 * z;
+      }
+    };
+
+    /** @param z normally distributed */
+    abstract double at(int i, double z);
+  }
+
   private static void addResults(
       CudaBackend backend, Variant variant, List<double[]> results, int... shape) {
+    addResults(backend, variant, Values.ORDINARY, results, shape);
+  }
+
+  private static void addResults(
+      CudaBackend backend, Variant variant, Values values, List<double[]> results, int... shape) {
     VbnConfig config =
         VbnConfig.of(shape[1]).withVariant(variant).withScale(false).withCenter(false);
     try (VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config, null, null);
-        CudaTensor reference = random(backend, 1, shape);
-        CudaTensor x = random(backend, 2, shape);
-        CudaTensor upstream = random(backend, 3, shape);
+        CudaTensor reference = random(backend, 1, values, shape);
+        CudaTensor x = random(backend, 2, values, shape);
+        CudaTensor upstream = random(backend, 3, Values.ORDINARY, shape);
         ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(reference)) {
       LiveOutput<CudaTensor> live = layer.forward(x, statistics);
       Gradients<CudaTensor> gradients = layer.backward(x, statistics, upstream);
@@ -299,11 +346,11 @@ class KernelFaultsTest {
     }
   }
 
-  private static CudaTensor random(CudaBackend backend, long seed, int... shape) {
+  private static CudaTensor random(CudaBackend backend, long seed, Values kind, int... shape) {
     Random random = new Random(seed);
     float[] values = new float[shape[0] * shape[1] * shape[2]];
     for (int i = 0; i < values.length; i++) {
-      values[i] = (float) (3 + random.nextGaussian());
+      values[i] = (float) kind.at(i, random.nextGaussian());
     }
     return backend.fromHost(HostTensor.of(values, shape[0], shape[1], shape[2]), DType.FLOAT32);
   }

@@ -64,7 +64,7 @@ class PtxTest {
       expected.put("vbn_mix_backward_" + type, "888888888444484");
       expected.put("vbn_sum_groups_" + type, "8888884");
     }
-    expected.put("vbn_reference_coefficients", "888884");
+    expected.put("vbn_reference_lines", "888884");
 
     Map<String, String> actual = new TreeMap<>();
     Matcher entries = Pattern.compile("\\.visible \\.entry (\\w+)\\(([^)]*)\\)").matcher(ptx());
