@@ -73,6 +73,8 @@ const Text TEXTS[] = {
 const int MOST_DEVICES = 8;
 const size_t RED_ZONE = 4096;
 const unsigned char POISON = 0xFF;
+// NaN of every type, as the poison, but told from it: poison that was copied shows.
+const unsigned char FENCE[] = {0xFE, 0xFF};
 
 // ---- What tests have asked for
 
@@ -170,7 +172,13 @@ void* allocate(size_t bytes, Context* context) {
   if (base == nullptr) {
     return nullptr;
   }
-  memset(base, POISON, total);
+  memset(base + RED_ZONE, POISON, bytes);
+  for (size_t i = 0; i < total; i++) {
+    if (i == RED_ZONE) {
+      i += bytes;
+    }
+    base[i] = static_cast<char>(FENCE[i % 2]);
+  }
   allocations[reinterpret_cast<uintptr_t>(base + RED_ZONE)] = Allocation{bytes, context, base, total};
   if (context != nullptr) {
     context->used += static_cast<long long>(bytes);
@@ -194,7 +202,7 @@ std::string damage() {
       if (i == RED_ZONE) {
         i += allocation.size;
       }
-      if (static_cast<unsigned char>(allocation.base[i]) != POISON) {
+      if (static_cast<unsigned char>(allocation.base[i]) != FENCE[i % 2]) {
         return std::to_string(
                    i < RED_ZONE ? RED_ZONE - i : i - RED_ZONE - allocation.size + 1)
             + (i < RED_ZONE ? " bytes before" : " bytes behind") + " an allocation of "

@@ -113,7 +113,13 @@ class KernelFaultsTest {
           "",
           "lane >= (long long) featureCount * after",
           "lane > (long long) featureCount * after",
-          Found.RESULTS),
+          Found.STOPPED),
+      new Fault(
+          "poison, as unset memory holds it, is copied behind an allocation",
+          "",
+          "mean[at] = mixture.mean;",
+          "mean[at] = mixture.mean; *(unsigned long long*) (mean + groups * features) = ~0ull;",
+          Found.STOPPED),
       new Fault(
           "shared memory that is not always written",
           "moveTo(first, wide, own);\n    }\n  }\n  for (int k = 0; ",
