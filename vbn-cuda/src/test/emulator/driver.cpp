@@ -39,7 +39,9 @@ enum : Status {
   ILLEGAL_ADDRESS = 700,
   LAUNCH_FAILED = 719,
   NOT_PERMITTED = 800,
-  NOT_SUPPORTED = 801
+  NOT_SUPPORTED = 801,
+  CAPTURE_UNSUPPORTED = 900,
+  CAPTURE_INVALIDATED = 901
 };
 
 struct Text {
@@ -68,6 +70,12 @@ const Text TEXTS[] = {
     {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
     {NOT_PERMITTED, "CUDA_ERROR_NOT_PERMITTED", "operation not permitted"},
     {NOT_SUPPORTED, "CUDA_ERROR_NOT_SUPPORTED", "operation not supported"},
+    {CAPTURE_UNSUPPORTED,
+     "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",
+     "operation not permitted when stream is capturing"},
+    {CAPTURE_INVALIDATED,
+     "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED",
+     "operation failed due to a previous error during capture"},
 };
 
 const int MOST_DEVICES = 8;
@@ -106,13 +114,36 @@ struct Context {
   std::unique_ptr<Stream> defaultStream;
 };
 
+struct Allocation {
+  size_t size;
+  Context* context; // null for pinned memory of the host
+  char* base;
+  size_t total;
+};
+
+// Work that a stream has captured, and memory that it is given and gives back each time it is done.
+struct Graph {
+  Context* context;
+  std::vector<std::function<Status()>> work;
+  std::map<uintptr_t, Allocation> memory;
+
+  ~Graph();
+};
+
 struct Stream {
   Context* context;
   std::deque<std::function<Status()>> work;
+  std::shared_ptr<Graph> capture; // null unless it captures
+  bool invalidated = false;       // the capture, by a call that is not allowed in one
+};
+
+struct Executable {
+  std::shared_ptr<Graph> graph;
 };
 
 struct Event {
   Stream* stream = nullptr;
+  bool captured = false; // its last record
   bool complete = false;
   double milliseconds = 0;
 };
@@ -129,13 +160,6 @@ struct Pool {
   Context* context;
 };
 
-struct Allocation {
-  size_t size;
-  Context* context; // null for pinned memory of the host
-  char* base;
-  size_t total;
-};
-
 Context contexts[MOST_DEVICES];
 thread_local Context* current;
 std::set<Stream*> streams;
@@ -143,6 +167,8 @@ std::set<Event*> events;
 std::set<Module*> modules;
 std::set<Function*> functions;
 std::set<Pool*> pools;
+std::map<Graph*, std::shared_ptr<Graph>> graphs;
+std::set<Executable*> executables;
 std::map<uintptr_t, Allocation> allocations;
 
 Status fault(Status status, const std::string& words) {
@@ -152,46 +178,93 @@ Status fault(Status status, const std::string& words) {
 
 // ---- Memory
 
-const Allocation* allocationAt(uintptr_t address, size_t bytes) {
-  auto next = allocations.upper_bound(address);
-  if (next == allocations.begin()) {
+const Allocation* allocationIn(
+    const std::map<uintptr_t, Allocation>& known, uintptr_t address, size_t bytes) {
+  auto next = known.upper_bound(address);
+  if (next == known.begin()) {
     return nullptr;
   }
   --next;
   return address + bytes <= next->first + next->second.size ? &next->second : nullptr;
 }
 
+const Allocation* allocationAt(uintptr_t address, size_t bytes) {
+  return allocationIn(allocations, address, bytes);
+}
+
 bool onDevice(Address address, size_t bytes) {
   const Allocation* allocation = allocationAt(address, bytes);
+  for (auto entry = streams.begin(); allocation == nullptr && entry != streams.end(); ++entry) {
+    if ((*entry)->capture != nullptr) { // its memory is there when the work is done
+      allocation = allocationIn((*entry)->capture->memory, address, bytes);
+    }
+  }
   return allocation != nullptr && allocation->context == current;
 }
 
-void* allocate(size_t bytes, Context* context) {
-  size_t total = (bytes + 255) / 256 * 256 + 2 * RED_ZONE;
-  char* base = static_cast<char*>(aligned_alloc(256, total));
-  if (base == nullptr) {
-    return nullptr;
-  }
-  memset(base + RED_ZONE, POISON, bytes);
-  for (size_t i = 0; i < total; i++) {
+// As new memory is: poisoned and fenced.
+void makeFresh(const Allocation& allocation) {
+  memset(allocation.base + RED_ZONE, POISON, allocation.size);
+  for (size_t i = 0; i < allocation.total; i++) {
     if (i == RED_ZONE) {
-      i += bytes;
+      i += allocation.size;
     }
-    base[i] = static_cast<char>(FENCE[i % 2]);
+    allocation.base[i] = static_cast<char>(FENCE[i % 2]);
   }
-  allocations[reinterpret_cast<uintptr_t>(base + RED_ZONE)] = Allocation{bytes, context, base, total};
-  if (context != nullptr) {
-    context->used += static_cast<long long>(bytes);
-  }
-  return base + RED_ZONE;
 }
 
-void release(std::map<uintptr_t, Allocation>::iterator at) {
+// Memory that nobody knows of yet; its base is null where there is none.
+Allocation reserve(size_t bytes, Context* context) {
+  size_t total = (bytes + 255) / 256 * 256 + 2 * RED_ZONE;
+  Allocation allocation = {bytes, context, static_cast<char*>(aligned_alloc(256, total)), total};
+  if (allocation.base != nullptr) {
+    makeFresh(allocation);
+  }
+  return allocation;
+}
+
+uintptr_t addressOf(const Allocation& allocation) {
+  return reinterpret_cast<uintptr_t>(allocation.base + RED_ZONE);
+}
+
+void add(const Allocation& allocation) {
+  allocations[addressOf(allocation)] = allocation;
+  if (allocation.context != nullptr) {
+    allocation.context->used += static_cast<long long>(allocation.size);
+  }
+}
+
+void remove(std::map<uintptr_t, Allocation>::iterator at) {
   if (at->second.context != nullptr) {
     at->second.context->used -= static_cast<long long>(at->second.size);
   }
-  free(at->second.base);
   allocations.erase(at);
+}
+
+void* allocate(size_t bytes, Context* context) {
+  Allocation allocation = reserve(bytes, context);
+  if (allocation.base == nullptr) {
+    return nullptr;
+  }
+  add(allocation);
+  return allocation.base + RED_ZONE;
+}
+
+void release(std::map<uintptr_t, Allocation>::iterator at) {
+  char* base = at->second.base;
+  remove(at);
+  free(base);
+}
+
+// Its memory is its own, also where the work has not given it back.
+Graph::~Graph() {
+  for (const auto& entry : memory) {
+    auto at = allocations.find(entry.first);
+    if (at != allocations.end()) {
+      remove(at);
+    }
+    free(entry.second.base);
+  }
 }
 
 // What was written outside of every allocation; empty if nothing was.
@@ -250,8 +323,27 @@ Status enqueue(Stream* given, std::function<Status()> work) {
   if (stream->context != current) {
     return INVALID_HANDLE;
   }
-  stream->work.push_back(std::move(work));
+  if (stream->invalidated) {
+    return CAPTURE_INVALIDATED;
+  }
+  if (stream->capture != nullptr) {
+    stream->capture->work.push_back(std::move(work));
+  } else {
+    stream->work.push_back(std::move(work));
+  }
   return SUCCESS;
+}
+
+// What waits, or allocates at once, ends every capture, in whatever thread it is called.
+Status endCaptures() {
+  Status status = SUCCESS;
+  for (Stream* stream : streams) {
+    if (stream->capture != nullptr) {
+      stream->invalidated = true;
+      status = CAPTURE_UNSUPPORTED;
+    }
+  }
+  return status;
 }
 
 double now() {
@@ -307,8 +399,16 @@ Status enterContext(const char* name) {
 #define ENTER_CONTEXT \
   LOCK; \
   RETURN_UNLESS_SUCCESS(enterContext(__func__))
+#define ENTER_CONTEXT_OUTSIDE_CAPTURES \
+  ENTER_CONTEXT; \
+  RETURN_UNLESS_SUCCESS(endCaptures())
 
 void forgetEverything() {
+  for (Executable* executable : executables) {
+    delete executable;
+  }
+  executables.clear();
+  graphs.clear();
   while (!allocations.empty()) {
     release(allocations.begin());
   }
@@ -430,7 +530,7 @@ EXPORT Status cuDevicePrimaryCtxRetain(Context** context, int device) {
   if (primary.retained++ == 0) {
     primary.device = device;
     primary.sticky = SUCCESS;
-    primary.defaultStream.reset(new Stream{&primary, {}});
+    primary.defaultStream.reset(new Stream{&primary, {}, nullptr, false});
   }
   *context = &primary;
   return SUCCESS;
@@ -474,7 +574,7 @@ EXPORT Status cuMemGetInfo_v2(size_t* available, size_t* total) {
 }
 
 EXPORT Status cuMemAlloc_v2(Address* address, size_t bytes) {
-  ENTER_CONTEXT;
+  ENTER_CONTEXT_OUTSIDE_CAPTURES;
   if (bytes == 0) {
     return INVALID_VALUE;
   }
@@ -484,7 +584,7 @@ EXPORT Status cuMemAlloc_v2(Address* address, size_t bytes) {
 }
 
 EXPORT Status cuMemFree_v2(Address address) {
-  ENTER_CONTEXT;
+  ENTER_CONTEXT_OUTSIDE_CAPTURES;
   auto at = allocations.find(address);
   if (at == allocations.end() || at->second.context != current) {
     return INVALID_VALUE;
@@ -495,7 +595,7 @@ EXPORT Status cuMemFree_v2(Address address) {
 }
 
 EXPORT Status cuMemHostAlloc(void** memory, size_t bytes, unsigned) {
-  ENTER_CONTEXT;
+  ENTER_CONTEXT_OUTSIDE_CAPTURES;
   if (bytes == 0) {
     return INVALID_VALUE;
   }
@@ -504,7 +604,7 @@ EXPORT Status cuMemHostAlloc(void** memory, size_t bytes, unsigned) {
 }
 
 EXPORT Status cuMemFreeHost(void* memory) {
-  ENTER_CONTEXT;
+  ENTER_CONTEXT_OUTSIDE_CAPTURES;
   auto at = allocations.find(reinterpret_cast<uintptr_t>(memory));
   if (at == allocations.end() || at->second.context != nullptr) {
     return INVALID_VALUE;
@@ -515,7 +615,7 @@ EXPORT Status cuMemFreeHost(void* memory) {
 }
 
 EXPORT Status cuMemPoolCreate(Pool** pool, const int* properties) {
-  ENTER_CONTEXT;
+  ENTER_CONTEXT_OUTSIDE_CAPTURES;
   if (!controls.pools) {
     return NOT_SUPPORTED;
   }
@@ -529,7 +629,7 @@ EXPORT Status cuMemPoolCreate(Pool** pool, const int* properties) {
 }
 
 EXPORT Status cuMemPoolDestroy(Pool* pool) {
-  ENTER_CONTEXT;
+  ENTER_CONTEXT_OUTSIDE_CAPTURES;
   if (pools.erase(pool) == 0) {
     return INVALID_HANDLE;
   }
@@ -546,7 +646,7 @@ EXPORT Status cuMemPoolSetAttribute(Pool* pool, int attribute, const void* value
 }
 
 EXPORT Status cuMemPoolTrimTo(Pool* pool, size_t) {
-  ENTER_CONTEXT;
+  ENTER_CONTEXT_OUTSIDE_CAPTURES;
   return pools.count(pool) == 0 ? INVALID_HANDLE : SUCCESS;
 }
 
@@ -558,6 +658,20 @@ EXPORT Status cuMemAllocFromPoolAsync(Address* address, size_t bytes, Pool* pool
   if (pools.count(pool) == 0 || pool->context != current || !known(stream)) {
     return INVALID_HANDLE;
   }
+  Graph* graph = streamOf(stream)->capture.get();
+  if (graph != nullptr) {
+    Allocation own = reserve(bytes, current);
+    *address = addressOf(own);
+    graph->memory[addressOf(own)] = own;
+    return enqueue(stream, [own]() -> Status {
+      if (allocations.count(addressOf(own)) != 0) {
+        return fault(INVALID_VALUE, "a graph was launched again that had not given back its memory");
+      }
+      makeFresh(own);
+      add(own);
+      return SUCCESS;
+    });
+  }
   void* memory = allocateOnDevice(bytes);
   *address = reinterpret_cast<Address>(memory);
   return memory == nullptr ? OUT_OF_MEMORY : SUCCESS;
@@ -565,6 +679,20 @@ EXPORT Status cuMemAllocFromPoolAsync(Address* address, size_t bytes, Pool* pool
 
 EXPORT Status cuMemFreeAsync(Address address, Stream* stream) {
   ENTER_CONTEXT;
+  if (!known(stream)) {
+    return INVALID_HANDLE;
+  }
+  Graph* graph = streamOf(stream)->capture.get();
+  if (graph != nullptr) { // which may free what it has allocated, and nothing else
+    return graph->memory.count(address) == 0 ? INVALID_VALUE : enqueue(stream, [address]() -> Status {
+      auto found = allocations.find(address);
+      if (found == allocations.end()) {
+        return fault(ILLEGAL_ADDRESS, "memory of a graph was freed twice");
+      }
+      remove(found);
+      return SUCCESS;
+    });
+  }
   auto at = allocations.find(address);
   if (at == allocations.end() || at->second.context != current) {
     return INVALID_VALUE;
@@ -642,13 +770,13 @@ EXPORT Status cuMemcpyDtoDAsync_v2(Address to, Address from, size_t bytes, Strea
 
 EXPORT Status cuStreamCreate(Stream** stream, unsigned) {
   ENTER_CONTEXT;
-  *stream = new Stream{current, {}};
+  *stream = new Stream{current, {}, nullptr, false};
   streams.insert(*stream);
   return SUCCESS;
 }
 
 EXPORT Status cuStreamDestroy_v2(Stream* stream) {
-  ENTER_CONTEXT;
+  ENTER_CONTEXT_OUTSIDE_CAPTURES;
   if (streams.count(stream) == 0) {
     return INVALID_HANDLE;
   }
@@ -660,7 +788,91 @@ EXPORT Status cuStreamDestroy_v2(Stream* stream) {
 
 EXPORT Status cuStreamSynchronize(Stream* stream) {
   ENTER_CONTEXT;
-  return known(stream) ? finish(streamOf(stream)) : INVALID_HANDLE;
+  if (!known(stream)) {
+    return INVALID_HANDLE;
+  }
+  if (streamOf(stream)->capture != nullptr) {
+    return endCaptures();
+  }
+  return finish(streamOf(stream));
+}
+
+// Of every thread's calls, as CU_STREAM_CAPTURE_MODE_GLOBAL has it; the other modes forbid less.
+EXPORT Status cuStreamBeginCapture_v2(Stream* stream, int mode) {
+  ENTER_CONTEXT;
+  if (!known(stream) || mode != 0) {
+    return INVALID_VALUE;
+  }
+  if (stream == nullptr) {
+    return CAPTURE_UNSUPPORTED; // the default stream
+  }
+  if (stream->capture != nullptr) {
+    return INVALID_VALUE;
+  }
+  stream->capture.reset(new Graph{current, {}, {}});
+  return SUCCESS;
+}
+
+EXPORT Status cuStreamIsCapturing(Stream* stream, int* status) {
+  ENTER_CONTEXT;
+  if (!known(stream)) {
+    return INVALID_HANDLE;
+  }
+  *status = streamOf(stream)->invalidated ? 2 : streamOf(stream)->capture != nullptr ? 1 : 0;
+  return SUCCESS;
+}
+
+EXPORT Status cuStreamEndCapture(Stream* stream, Graph** graph) {
+  ENTER_CONTEXT;
+  *graph = nullptr;
+  if (stream == nullptr || !known(stream) || stream->capture == nullptr) {
+    return INVALID_VALUE;
+  }
+  std::shared_ptr<Graph> captured = std::move(stream->capture);
+  stream->capture.reset();
+  if (stream->invalidated) {
+    stream->invalidated = false;
+    return CAPTURE_INVALIDATED;
+  }
+  *graph = captured.get();
+  graphs[captured.get()] = captured;
+  return SUCCESS;
+}
+
+EXPORT Status cuGraphInstantiateWithFlags(Executable** executable, Graph* graph, unsigned long long flags) {
+  ENTER_CONTEXT;
+  if (graphs.count(graph) == 0 || flags != 0) {
+    return INVALID_VALUE;
+  }
+  *executable = new Executable{graphs[graph]};
+  executables.insert(*executable);
+  return SUCCESS;
+}
+
+EXPORT Status cuGraphLaunch(Executable* executable, Stream* stream) {
+  ENTER_CONTEXT;
+  if (executables.count(executable) == 0) {
+    return INVALID_HANDLE;
+  }
+  for (const std::function<Status()>& work : executable->graph->work) {
+    RETURN_UNLESS_SUCCESS(enqueue(stream, work));
+  }
+  return SUCCESS;
+}
+
+EXPORT Status cuGraphDestroy(Graph* graph) {
+  ENTER_CONTEXT;
+  return graphs.erase(graph) == 0 ? INVALID_VALUE : SUCCESS;
+}
+
+EXPORT Status cuGraphExecDestroy(Executable* executable) {
+  ENTER_CONTEXT;
+  if (executables.erase(executable) == 0) {
+    return INVALID_HANDLE;
+  }
+  Status status = finishAll(current); // it may be waiting in a stream
+  delete executable;
+  return status;
 }
 
 EXPORT Status cuStreamGetCtx(Stream* stream, Context** context) {
@@ -696,6 +908,7 @@ EXPORT Status cuEventRecord(Event* event, Stream* stream) {
     return INVALID_HANDLE;
   }
   event->stream = streamOf(stream);
+  event->captured = event->stream->capture != nullptr;
   event->complete = false;
   return enqueue(stream, [event]() -> Status {
     event->milliseconds = now();
@@ -708,6 +921,9 @@ EXPORT Status cuEventSynchronize(Event* event) {
   ENTER_CONTEXT;
   if (events.count(event) == 0) {
     return INVALID_HANDLE;
+  }
+  if (event->captured) {
+    return endCaptures();
   }
   return event->stream == nullptr || event->complete ? SUCCESS : finish(event->stream);
 }
@@ -756,7 +972,7 @@ std::string differs(const emulated::Kernel& kernel, const std::vector<unsigned>&
 
 EXPORT Status cuModuleLoadDataEx(
     Module** module, const void* image, unsigned options, const int* keys, void* const* values) {
-  ENTER_CONTEXT;
+  ENTER_CONTEXT_OUTSIDE_CAPTURES;
   char* log = nullptr;
   size_t logBytes = 0;
   for (unsigned i = 0; i < options; i++) {
@@ -815,7 +1031,7 @@ EXPORT Status cuModuleLoadDataEx(
 }
 
 EXPORT Status cuModuleUnload(Module* module) {
-  ENTER_CONTEXT;
+  ENTER_CONTEXT_OUTSIDE_CAPTURES;
   if (modules.erase(module) == 0) {
     return INVALID_HANDLE;
   }
@@ -993,5 +1209,6 @@ EXPORT long long vbn_emulator_live() {
     live += context.retained;
   }
   return live + static_cast<long long>(
-                    allocations.size() + streams.size() + events.size() + modules.size() + pools.size());
+                    allocations.size() + streams.size() + events.size() + modules.size() + pools.size()
+                    + graphs.size() + executables.size());
 }

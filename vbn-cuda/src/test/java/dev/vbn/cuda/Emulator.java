@@ -46,6 +46,23 @@ final class Emulator {
     long live();
   }
 
+  /**
+   * Another user of the emulated driver in this process, as the CUDA runtime inside a framework is:
+   * it calls functions by their names, each argument in 64 bits as registers pass it.
+   */
+  interface Client {
+    /** The status that a function returns. */
+    int call(String function, long... arguments);
+
+    /** What a function, which has to succeed, writes to where its first parameter points. */
+    long get(String function, long... arguments);
+
+    /** Writes to memory of the host that the driver has allocated. */
+    void put(long address, float... values);
+
+    float[] floats(long address, int count);
+  }
+
   private static final String LIBRARY = "libcuda.so.1";
   private static final Path SOURCE = Path.of("src/main/cuda/vbn.cu");
   private static final Path DIRECTORY = Path.of(System.getProperty("vbn.test.emulator"));
@@ -84,15 +101,23 @@ final class Emulator {
   }
 
   private static Controls controls(Path library) {
+    Controls controls = make("dev.vbn.cuda.EmulatorControls", Controls.class, library);
+    controls.reset();
+    return controls;
+  }
+
+  static Client client() {
+    return make("dev.vbn.cuda.EmulatorClient", Client.class, library());
+  }
+
+  private static <T> T make(String name, Class<T> type, Path library) {
     try {
-      Controls controls = Class.forName("dev.vbn.cuda.EmulatorControls")
-          .asSubclass(Controls.class)
+      return Class.forName(name)
+          .asSubclass(type)
           .getDeclaredConstructor(Path.class)
           .newInstance(library);
-      controls.reset();
-      return controls;
     } catch (ReflectiveOperationException e) {
-      throw new LinkageError("the emulator's controls cannot be reached", e);
+      throw new LinkageError("what calls the emulator cannot be reached", e);
     }
   }
 

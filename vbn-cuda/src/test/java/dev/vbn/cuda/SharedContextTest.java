@@ -1,0 +1,120 @@
+package dev.vbn.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import dev.vbn.DType;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Proxy;
+import java.util.concurrent.CompletableFuture;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledForJreRange;
+import org.junit.jupiter.api.condition.JRE;
+
+/** The backend beside another user of the device's primary context: neither disturbs the other. */
+@EnabledForJreRange(min = JRE.JAVA_22)
+class SharedContextTest extends OnEmulator {
+  private static final int OTHERS = 4; // of the other user: the context, a stream, memory, pinned
+
+  private OtherUser other;
+  private final float[] values = new float[OtherUser.SIZE];
+
+  @BeforeEach
+  void join() {
+    other = new OtherUser();
+    for (int i = 0; i < values.length; i++) {
+      values[i] = i * i % 37;
+    }
+    other.write(other.memory, values);
+    assertEquals(OTHERS, emulator.live());
+  }
+
+  @AfterEach
+  void leave() {
+    if (other != null) {
+      other.succeed("cuCtxSetCurrent", 0); // as new threads have it
+    }
+  }
+
+  /** The backend, but each call is followed by a look at the thread's context. */
+  private CudaBackend watched(CudaBackend backend) {
+    return (CudaBackend) Proxy.newProxyInstance(
+        CudaBackend.class.getClassLoader(),
+        new Class<?>[] {CudaBackend.class},
+        (proxy, method, arguments) -> {
+          long before = other.currentContext();
+          try {
+            return method.invoke(backend, arguments);
+          } catch (InvocationTargetException e) {
+            throw e.getCause();
+          } finally {
+            assertEquals(before, other.currentContext(), () -> "context after " + method.getName());
+          }
+        });
+  }
+
+  @Test
+  void eachCallLeavesAThreadsContext() {
+    long second = other.driver.get("cuDevicePrimaryCtxRetain", 1);
+    try (CudaBackend backend = watched(CudaProvider.open(0))) {
+      assertEquals(other.context, other.currentContext(), "after opening");
+      for (long context : new long[] {other.context, second, 0}) {
+        inANewThread(() -> {
+          other.succeed("cuCtxSetCurrent", context);
+          Work.on(backend);
+          assertEquals(context, other.currentContext());
+        });
+      }
+      Work.on(backend);
+    }
+    assertEquals(other.context, other.currentContext(), "after closing");
+    other.succeed("cuDevicePrimaryCtxRelease_v2", 1);
+    assertEquals(OTHERS, emulator.live(), "left after the backend was closed");
+  }
+
+  @Test
+  void theOthersMemoryAndStreamOutliveTheBackend() {
+    try (CudaBackend backend = CudaProvider.open(0)) {
+      CudaTensor x = backend.wrap(other.memory, DType.FLOAT32, OtherUser.SIZE);
+      double[] seen = backend.toHost(x).toDoubles();
+      for (int i = 0; i < values.length; i++) {
+        assertEquals(values[i], seen[i]);
+      }
+      inANewThread(() -> Work.on(backend));
+      assertArrayEquals(values, other.read(other.memory), "beside the backend");
+    }
+    assertArrayEquals(values, other.read(other.memory), "after the backend was closed");
+    long more = other.newMemory();
+    other.write(more, 1, 2, 3);
+    other.succeed("cuMemFree_v2", more);
+    other.leave();
+    assertEquals(0, emulator.live(), "left by both");
+  }
+
+  /** Nothing is lost that the other has put into its stream before. */
+  @Test
+  void theOthersWorkIsDoneWhenItWaitsForIt() {
+    long copy = other.newMemory();
+    long bytes = (long) OtherUser.SIZE * Float.BYTES;
+    other.succeed("cuMemcpyDtoDAsync_v2", copy, other.memory, bytes, other.stream);
+    Work.openDoAndClose();
+    assertArrayEquals(values, other.read(copy));
+    other.succeed("cuMemFree_v2", copy);
+  }
+
+  @Test
+  void theBackendOutlivesTheOther() {
+    try (CudaBackend backend = CudaProvider.open(0)) {
+      other.leave();
+      Work.on(backend);
+      inANewThread(() -> Work.on(backend));
+    }
+    assertEquals(0, emulator.live(), "left by both");
+  }
+
+  private static void inANewThread(Runnable work) {
+    CompletableFuture.runAsync(work, task -> new Thread(task).start()).join();
+  }
+}
