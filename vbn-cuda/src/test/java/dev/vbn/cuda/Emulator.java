@@ -54,7 +54,10 @@ final class Emulator {
     /** The status that a function returns. */
     int call(String function, long... arguments);
 
-    /** What a function, which has to succeed, writes to where its first parameter points. */
+    /** Where the answer is to go, for {@link #get}. */
+    long ANSWER = Long.MIN_VALUE;
+
+    /** The answer of a function, which has to succeed; it goes where one of the arguments says. */
     long get(String function, long... arguments);
 
     /** Writes to memory of the host that the driver has allocated. */

@@ -1,5 +1,6 @@
 package dev.vbn.cuda;
 
+import static dev.vbn.cuda.Emulator.Client.ANSWER;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 /**
@@ -18,11 +19,11 @@ final class OtherUser {
 
   OtherUser() {
     succeed("cuInit", 0);
-    context = driver.get("cuDevicePrimaryCtxRetain", 0);
+    context = driver.get("cuDevicePrimaryCtxRetain", ANSWER, 0);
     succeed("cuCtxSetCurrent", context);
-    stream = driver.get("cuStreamCreate", 0);
-    memory = driver.get("cuMemAlloc_v2", BYTES);
-    pinned = driver.get("cuMemHostAlloc", BYTES, 0);
+    stream = driver.get("cuStreamCreate", ANSWER, 0);
+    memory = driver.get("cuMemAlloc_v2", ANSWER, BYTES);
+    pinned = driver.get("cuMemHostAlloc", ANSWER, BYTES, 0);
   }
 
   void succeed(String function, long... arguments) {
@@ -30,11 +31,11 @@ final class OtherUser {
   }
 
   long newMemory() {
-    return driver.get("cuMemAlloc_v2", BYTES);
+    return driver.get("cuMemAlloc_v2", ANSWER, BYTES);
   }
 
   long currentContext() {
-    return driver.get("cuCtxGetCurrent");
+    return driver.get("cuCtxGetCurrent", ANSWER);
   }
 
   /** Waits until they are there. */

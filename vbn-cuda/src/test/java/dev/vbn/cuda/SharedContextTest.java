@@ -1,5 +1,6 @@
 package dev.vbn.cuda;
 
+import static dev.vbn.cuda.Emulator.Client.ANSWER;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
@@ -57,7 +58,7 @@ class SharedContextTest extends OnEmulator {
 
   @Test
   void eachCallLeavesAThreadsContext() {
-    long second = other.driver.get("cuDevicePrimaryCtxRetain", 1);
+    long second = other.driver.get("cuDevicePrimaryCtxRetain", ANSWER, 1);
     try (CudaBackend backend = watched(CudaProvider.open(0))) {
       assertEquals(other.context, other.currentContext(), "after opening");
       for (long context : new long[] {other.context, second, 0}) {

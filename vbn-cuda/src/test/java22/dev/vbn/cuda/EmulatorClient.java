@@ -39,9 +39,9 @@ final class EmulatorClient implements Emulator.Client {
   public long get(String function, long... arguments) {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment answer = arena.allocate(JAVA_LONG);
-      long[] all = new long[arguments.length + 1];
-      all[0] = answer.address();
-      System.arraycopy(arguments, 0, all, 1, arguments.length);
+      long[] all = Arrays.stream(arguments)
+          .map(argument -> argument == ANSWER ? answer.address() : argument)
+          .toArray();
       int status = call(function, all);
       if (status != 0) {
         throw new AssertionError(function + " returned " + status);
