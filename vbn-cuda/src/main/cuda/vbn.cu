@@ -18,6 +18,9 @@
 
 typedef unsigned short Bits16;
 
+static __device__ __forceinline__ float multiplyAdd(float a, float b, float c) { return fmaf(a, b, c); }
+static __device__ __forceinline__ double multiplyAdd(double a, double b, double c) { return fma(a, b, c); }
+
 // ---- Element types: how they are stored, the arithmetic that is enough for them, and conversions from and to it,
 // rounding to nearest even.
 
@@ -35,9 +38,6 @@ struct Float64 {
   static __device__ __forceinline__ Value load(Stored v) { return v; }
   static __device__ __forceinline__ Stored store(double v) { return v; }
 };
-
-static __device__ __forceinline__ float multiplyAdd(float a, float b, float c) { return fmaf(a, b, c); }
-static __device__ __forceinline__ double multiplyAdd(double a, double b, double c) { return fma(a, b, c); }
 
 static __device__ __forceinline__ unsigned bitsOf(float v) {
   union { float value; unsigned bits; } u;
@@ -110,16 +110,8 @@ struct Float16 {
       unsigned shifted = magnitude - 0x38000000u;
       return (Stored) (sign | (shifted + 0xfffu + (shifted >> 13 & 1u)) >> 13);
     }
-    if (magnitude < 0x33000000u) { // below half of the smallest
-      return (Stored) sign;
-    }
-    unsigned significand = (magnitude & 0x7fffffu) | 0x800000u;
-    unsigned shift = 126u - (magnitude >> 23);
-    unsigned half = 1u << (shift - 1);
-    unsigned rounded = significand >> shift;
-    unsigned rest = significand & ((half << 1) - 1);
-    rounded += rest > half || (rest == half && (rounded & 1u)) ? 1u : 0u;
-    return (Stored) (sign | rounded);
+    // The last bit of 0.5 and what is added to it is that of the smallest: the addition rounds.
+    return (Stored) (sign | (bitsOf(floatOf(magnitude) + 0.5f) - 0x3f000000u));
   }
 };
 
