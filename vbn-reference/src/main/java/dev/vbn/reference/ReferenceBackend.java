@@ -154,9 +154,10 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       HostTensor upstream,
       Normalization how,
       @Nullable Moments<HostTensor> reference,
-      @Nullable HostTensor gamma) {
+      @Nullable HostTensor gamma,
+      @Nullable HostTensor dx) {
     requireOpen();
-    HostTensor dx = HostTensor.zeros(x.dtype(), x.shape());
+    HostTensor result = dx != null ? dx : HostTensor.zeros(x.dtype(), x.shape());
     int features = (int) how.geometry().features();
     int groups = groups(how);
     double n = how.geometry().elementsPerFeature() / (double) groups;
@@ -165,9 +166,9 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
     double[] dbeta = new double[groups * features];
     double[] dMean = new double[groups * features];
     double[] dVariance = new double[groups * features];
-    Kernel summed = kernels.of(x, upstream, dx);
+    Kernel summed = kernels.of(x, upstream, result);
     // Without live statistics dx = factor*dy, whatever x: NaN in it must not show.
-    Kernel written = w == 0 ? kernels.of(upstream, null, dx) : summed;
+    Kernel written = w == 0 ? kernels.of(upstream, null, result) : summed;
     pass(how.geometry(), groups, summed, written, (tile, group, workspace) -> {
       Mixture mixture = workspace.mixture;
       mixture.mix(workspace.group, tile, reference, how);
@@ -191,7 +192,7 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       }
     });
     return new Gradients<>(
-        dx,
+        result,
         total(dgamma, features).to(x.dtype().parameterType()),
         total(dbeta, features).to(x.dtype().parameterType()),
         reference == null || how.referenceGradient() == ReferenceGradient.DETACHED

@@ -582,9 +582,13 @@ final class SimdKernel extends FloatKernel {
     boolean fit = workspace.floatLines.take(lines, lanes, true);
     for (int row = 0; row < block.rows(); row++) {
       int at = block.at() + row * block.stride();
-      differentiate(x, dy, out, at, lanes, workspace.floatLines);
-      if (!fit) {
-        differentiateWide(dy, out, at, lanes, lines);
+      if (fit) {
+        differentiate(x, dy, out, at, lanes, workspace.floatLines);
+      } else {
+        // First, since the output may be x or the upstream gradient.
+        differentiateWide(dy, workspace.strip, at, lanes, lines);
+        differentiate(x, dy, out, at, lanes, workspace.floatLines);
+        copyWide(workspace.strip, out, at, lanes, lines);
       }
     }
   }
@@ -611,11 +615,19 @@ final class SimdKernel extends FloatKernel {
     }
   }
 
-  private void differentiateWide(float[] dy, float[] out, int at, int lanes, Lines lines) {
+  private void differentiateWide(float[] dy, float[] strip, int at, int lanes, Lines lines) {
     for (int i = 0; i < lanes; i++) {
       if (!FloatLines.fits(lines, i)) {
-        out[at + i] = (float) (lines.factor[i] * dy[at + i]
+        strip[i] = (float) (lines.factor[i] * dy[at + i]
             - (lines.slope[i] * (x[at + i] - lines.center[i]) + lines.offset[i]));
+      }
+    }
+  }
+
+  private static void copyWide(float[] strip, float[] out, int at, int lanes, Lines lines) {
+    for (int i = 0; i < lanes; i++) {
+      if (!FloatLines.fits(lines, i)) {
+        out[at + i] = strip[i];
       }
     }
   }
