@@ -18,7 +18,8 @@ final class Contenders {
    */
   static List<Contender> of(List<String> backends, int threads) {
     List<Contender> contenders = new ArrayList<>();
-    contenders.add(new CopyContender(threads));
+    contenders.add(CopyContender.of(threads));
+    contenders.add(CopyContender.intoNewArray(threads));
     VbnBackends found = BackendOption.find();
     List<BackendCandidate> chosen = backends.isEmpty()
         ? found.list()

@@ -4,6 +4,8 @@ import static java.util.Objects.requireNonNull;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNotSame;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.HostTensor;
@@ -186,10 +188,23 @@ class ContendersTest {
     Workload workload = Workload.of(
         new Comparison(Comparison.Series.SHAPES, large, Variant.LIVE_BATCH, Pass.FORWARD));
     for (int threads : List.of(1, 3)) {
-      try (Prepared copy =
-          new CopyContender(threads).prepare(workload, Pass.FORWARD).orElseThrow()) {
-        assertArrayEquals(workload.x().floats(), copy.results().get(0).floats());
+      for (Contender contender :
+          List.of(CopyContender.of(threads), CopyContender.intoNewArray(threads))) {
+        try (Prepared copy = contender.prepare(workload, Pass.FORWARD).orElseThrow()) {
+          assertArrayEquals(workload.x().floats(), copy.results().get(0).floats());
+        }
       }
     }
+  }
+
+  @Test
+  void aCopyIntoANewArrayIsNewInEveryCall() {
+    Workload workload = Workload.of(new Comparison(
+        Comparison.Series.SHAPES, Shape.of(2, 3, 4), Variant.LIVE_BATCH, Pass.FORWARD));
+    Prepared given = CopyContender.of(1).prepare(workload, Pass.FORWARD).orElseThrow();
+    assertSame(given.run(), given.run());
+    Prepared fresh =
+        CopyContender.intoNewArray(1).prepare(workload, Pass.FORWARD).orElseThrow();
+    assertNotSame(fresh.run(), fresh.run());
   }
 }

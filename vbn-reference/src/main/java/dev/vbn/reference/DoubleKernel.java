@@ -96,7 +96,8 @@ final class DoubleKernel extends Kernel {
   }
 
   @Override
-  void normalizeStrips(Block block, Lines lines, Workspace workspace) {
+  void normalizeStrips(Block block, Tile tile, Lines lines, Workspace workspace) {
+    Lines ofLanes = lines.spread(tile, block.length(), workspace.ofLanes);
     double[] out = requireNonNull(output);
     for (int row = 0; row < block.rows(); row++) {
       normalizeStrip(
@@ -104,9 +105,9 @@ final class DoubleKernel extends Kernel {
           out,
           block.at() + row * block.stride(),
           block.length(),
-          lines.center,
-          lines.factor,
-          lines.offset);
+          ofLanes.center,
+          ofLanes.factor,
+          ofLanes.offset);
     }
   }
 
@@ -157,7 +158,8 @@ final class DoubleKernel extends Kernel {
   }
 
   @Override
-  void differentiateStrips(Block block, Lines lines, Workspace workspace) {
+  void differentiateStrips(Block block, Tile tile, Lines lines, Workspace workspace) {
+    Lines ofLanes = lines.spread(tile, block.length(), workspace.ofLanes);
     double[] dy = requireNonNull(upstream);
     double[] out = requireNonNull(output);
     for (int row = 0; row < block.rows(); row++) {
@@ -167,10 +169,10 @@ final class DoubleKernel extends Kernel {
           out,
           block.at() + row * block.stride(),
           block.length(),
-          lines.center,
-          lines.factor,
-          lines.slope,
-          lines.offset);
+          ofLanes.center,
+          ofLanes.factor,
+          ofLanes.slope,
+          ofLanes.offset);
     }
   }
 

@@ -112,7 +112,8 @@ class FloatKernel extends Kernel {
   }
 
   @Override
-  void normalizeStrips(Block block, Lines lines, Workspace workspace) {
+  void normalizeStrips(Block block, Tile tile, Lines lines, Workspace workspace) {
+    Lines ofLanes = lines.spread(tile, block.length(), workspace.ofLanes);
     float[] out = requireNonNull(output);
     for (int row = 0; row < block.rows(); row++) {
       normalizeStrip(
@@ -120,9 +121,9 @@ class FloatKernel extends Kernel {
           out,
           block.at() + row * block.stride(),
           block.length(),
-          lines.center,
-          lines.factor,
-          lines.offset);
+          ofLanes.center,
+          ofLanes.factor,
+          ofLanes.offset);
     }
   }
 
@@ -177,7 +178,8 @@ class FloatKernel extends Kernel {
   }
 
   @Override
-  void differentiateStrips(Block block, Lines lines, Workspace workspace) {
+  void differentiateStrips(Block block, Tile tile, Lines lines, Workspace workspace) {
+    Lines ofLanes = lines.spread(tile, block.length(), workspace.ofLanes);
     float[] dy = requireNonNull(upstream);
     float[] out = requireNonNull(output);
     for (int row = 0; row < block.rows(); row++) {
@@ -187,10 +189,10 @@ class FloatKernel extends Kernel {
           out,
           block.at() + row * block.stride(),
           block.length(),
-          lines.center,
-          lines.factor,
-          lines.slope,
-          lines.offset);
+          ofLanes.center,
+          ofLanes.factor,
+          ofLanes.slope,
+          ofLanes.offset);
     }
   }
 

@@ -23,18 +23,26 @@ final class FloatLines {
   }
 
   /**
-   * Takes lines, and says whether all of them fit.
+   * Takes the lines of a tile's features for each of its lanes, and says whether all of them fit.
    *
    * @param derivative whether they are those of a gradient, with slopes
    */
-  boolean take(Lines lines, int lanes, boolean derivative) {
+  boolean take(Lines lines, Tile tile, int lanes, boolean derivative) {
     boolean fit = true;
-    for (int i = 0; i < lanes; i++) {
-      center[i] = center(lines, i);
-      factor[i] = (float) lines.factor[i];
-      slope[i] = (float) lines.slope[i];
-      offset[i] = offset(lines, i, derivative);
-      fit &= fits(lines, i);
+    int run = tile.run(lanes);
+    for (int from = 0, feature = 0; from < lanes; from += run) {
+      float c = center(lines, feature);
+      float f = (float) lines.factor[feature];
+      float k = (float) lines.slope[feature];
+      float o = offset(lines, feature, derivative);
+      for (int i = from; i < from + run; i++) {
+        center[i] = c;
+        factor[i] = f;
+        slope[i] = k;
+        offset[i] = o;
+      }
+      fit &= fits(lines, feature);
+      feature = feature + 1 == tile.features ? 0 : feature + 1;
     }
     return fit;
   }

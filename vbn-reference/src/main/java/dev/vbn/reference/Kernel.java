@@ -53,11 +53,18 @@ abstract class Kernel {
     }
   }
 
+  /** {@link #write} of a block, and {@link #sum} of the block that lies like it in the next tile. */
+  void writeAndSum(
+      Block block, Tile tile, Lines lines, Block next, Workspace workspace, GroupSums into) {
+    write(block, tile, lines, workspace);
+    sum(next, tile, workspace, into);
+  }
+
   private void normalize(Block block, Tile tile, Lines lines, Workspace workspace) {
     if (tile.longRuns()) {
       normalizeRuns(block, lines);
     } else {
-      normalizeStrips(block, lines.spread(tile, block.length(), workspace.ofLanes), workspace);
+      normalizeStrips(block, tile, lines, workspace);
     }
   }
 
@@ -65,7 +72,7 @@ abstract class Kernel {
     if (tile.longRuns()) {
       differentiateRuns(block, lines);
     } else {
-      differentiateStrips(block, lines.spread(tile, block.length(), workspace.ofLanes), workspace);
+      differentiateStrips(block, tile, lines, workspace);
     }
   }
 
@@ -78,12 +85,12 @@ abstract class Kernel {
   /** Writes {@code factor*(x - center) + offset}, on the line at index 0. */
   abstract void normalizeRuns(Block block, Lines lines);
 
-  /** The same, with a line for each lane. */
-  abstract void normalizeStrips(Block block, Lines lines, Workspace workspace);
+  /** The same, with a line for each feature. */
+  abstract void normalizeStrips(Block block, Tile tile, Lines lines, Workspace workspace);
 
   /** Writes {@code factor*dy - (slope*(x - center) + offset)}, on the line at index 0. */
   abstract void differentiateRuns(Block block, Lines lines);
 
-  /** The same, with a line for each lane. */
-  abstract void differentiateStrips(Block block, Lines lines, Workspace workspace);
+  /** The same, with a line for each feature. */
+  abstract void differentiateStrips(Block block, Tile tile, Lines lines, Workspace workspace);
 }

@@ -1,6 +1,7 @@
 package dev.vbn.reference;
 
 import dev.vbn.spi.Geometry;
+import java.util.Arrays;
 
 /**
  * Compares kernels with the scalar one, so that an incubator that has changed costs speed and not a
@@ -32,42 +33,70 @@ final class KernelCheck {
           float[] expected = new float[size];
           float[] actual = new float[size];
           Workspace workspace = new Workspace();
-          compare(
-              sums(new FloatKernel(x, upstream, expected), tile, workspace),
-              sums(kernels.of(x, upstream, actual), tile, workspace));
-          for (int i = 0; i < size; i++) {
-            compare(expected[i], actual[i]);
-          }
+          Kernel scalar = new FloatKernel(x, upstream, expected);
+          Kernel other = kernels.of(x, upstream, actual);
+          compare(sum(scalar, tile, workspace), sum(other, tile, workspace));
+          lines(tile, workspace.lines);
+          write(scalar, tile, workspace);
+          write(other, tile, workspace);
+          compare(expected, actual);
+          Arrays.fill(actual, 0);
+          compare(writeAndSum(scalar, tile, workspace), writeAndSum(other, tile, workspace));
+          compare(expected, actual);
         }
       }
     }
   }
 
-  /** Sums, and writes. */
-  private static double[] sums(Kernel kernel, Tile tile, Workspace workspace) {
+  private static double[] sum(Kernel kernel, Tile tile, Workspace workspace) {
     GroupSums sums = new GroupSums(tile.features);
-    sums.clear(tile.features);
     for (int i = 0; i < tile.chunks(); i++) {
       kernel.sum(tile.chunk(i), tile, workspace, sums);
     }
-    double[] all = new double[4 * tile.features];
+    return results(sums, kernel.withUpstream(), tile);
+  }
+
+  private static void lines(Tile tile, Lines lines) {
     for (int i = 0; i < tile.features; i++) {
-      all[4 * i] = sums.mean[i];
-      all[4 * i + 1] = sums.variance(i);
-      if (kernel.withUpstream()) {
-        all[4 * i + 2] = sums.upstream(i);
-        all[4 * i + 3] = sums.upstreamAround(i, 0);
-      }
-      Lines lines = workspace.lines;
       lines.center[i] = i / 3.0;
       lines.factor[i] = 1 + i / 7.0;
       lines.slope[i] = 2 - i / 11.0;
       lines.offset[i] = i / 13.0;
     }
+  }
+
+  private static void write(Kernel kernel, Tile tile, Workspace workspace) {
     for (int i = 0; i < tile.chunks(); i++) {
       kernel.write(tile.chunk(i), tile, workspace.lines, workspace);
     }
-    return all;
+  }
+
+  private static double[] writeAndSum(Kernel kernel, Tile tile, Workspace workspace) {
+    GroupSums sums = new GroupSums(tile.features);
+    for (int i = 0; i < tile.chunks(); i++) {
+      Block block = tile.chunk(i);
+      kernel.writeAndSum(block, tile, workspace.lines, block, workspace, sums);
+    }
+    return results(sums, kernel.withUpstream(), tile);
+  }
+
+  private static double[] results(GroupSums sums, boolean withUpstream, Tile tile) {
+    double[] results = new double[4 * tile.features];
+    for (int i = 0; i < tile.features; i++) {
+      results[4 * i] = sums.mean[i];
+      results[4 * i + 1] = sums.variance(i);
+      if (withUpstream) {
+        results[4 * i + 2] = sums.upstream(i);
+        results[4 * i + 3] = sums.upstreamAround(i, 0);
+      }
+    }
+    return results;
+  }
+
+  private static void compare(float[] expected, float[] actual) {
+    for (int i = 0; i < expected.length; i++) {
+      compare(expected[i], actual[i]);
+    }
   }
 
   private static void compare(double[] expected, double[] actual) {

@@ -77,7 +77,7 @@ final class Kernels {
   private static Kernels without(
       @Nullable OfFloats fallback, String why, @Nullable Throwable failure) {
     Logger logger = System.getLogger("dev.vbn.reference");
-    logger.log(failure == null ? Level.DEBUG : Level.WARNING, "no SIMD kernel: " + why, failure);
+    logger.log(failure == null ? Level.INFO : Level.WARNING, "no SIMD kernel: " + why, failure);
     return new Kernels(fallback, fallback == null ? why : "scalar kernel (" + why + ")", failure);
   }
 

@@ -13,6 +13,7 @@ import dev.vbn.spi.Scope;
 import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.spi.VbnBackend;
 import java.util.Arrays;
+import java.util.Objects;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -26,7 +27,10 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       Set.of(Capability.FLOAT64, Capability.CALLER_SUPPLIED_OUTPUT);
 
   /** Batches of fewer elements are the calling thread's alone: a hand-over has its price. */
-  private static final long PARALLEL_SIZE = 1 << 15;
+  private static final long PARALLEL_SIZE = 1 << 18;
+
+  /** Parts of the work for each thread: one that was held up leaves some to the others. */
+  private static final int CHAINS = 4;
 
   private final Kernels kernels;
   private final Workers workers;
@@ -257,49 +261,99 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
     int size = (int) (geometry.size() / groups);
     Tile[] tiles = workspaces.get().tiles(geometry, rows);
     int tasks = groups * tiles.length;
-    boolean alone = geometry.size() < PARALLEL_SIZE || workers.parallelism == 1;
-    if (alone || tasks < workers.parallelism) {
+    if (geometry.size() < PARALLEL_SIZE || workers.parallelism == 1) {
+      chain(tiles, groups, size, 0, tasks, summed, written, linesOfGroup);
+    } else if (tasks < workers.parallelism) {
       for (int i = 0; i < tasks; i++) {
-        Tile tile = tiles[i / groups];
-        if (alone) {
-          group(tile, i % groups, size, summed, written, linesOfGroup);
-        } else {
-          groupByChunks(tile, i % groups, size, summed, written, linesOfGroup);
-        }
+        groupByChunks(tiles[i / groups], i % groups, size, summed, written, linesOfGroup);
       }
     } else {
+      int chains = Math.min(tasks, CHAINS * workers.parallelism);
       workers.forEach(
-          tasks, i -> group(tiles[i / groups], i % groups, size, summed, written, linesOfGroup));
+          chains,
+          i -> chain(
+              tiles,
+              groups,
+              size,
+              (int) ((long) tasks * i / chains),
+              (int) ((long) tasks * (i + 1) / chains),
+              summed,
+              written,
+              linesOfGroup));
     }
   }
 
-  private void group(
-      Tile tile,
-      int group,
+  /** One thread's groups, one after the other. */
+  private void chain(
+      Tile[] tiles,
+      int groups,
       int size,
+      int from,
+      int to,
       @Nullable Kernel summed,
       @Nullable Kernel written,
       LinesOfGroup linesOfGroup) {
     Workspace workspace = workspaces.get();
-    int at = group * size;
-    int chunks = tile.chunks();
-    if (summed != null) {
-      workspace.group.clear(tile.features);
-      if (chunks == 1) {
-        summed.sum(tile.chunk(0).moved(at), tile, workspace, workspace.group);
-      } else {
-        for (int chunk = 0; chunk < chunks; chunk++) {
-          workspace.chunk.clear(tile.features);
-          summed.sum(tile.chunk(chunk).moved(at), tile, workspace, workspace.chunk);
-          workspace.group.add(workspace.chunk);
-        }
+    Kernel together = Objects.equals(summed, written) ? summed : null;
+    for (int i = from; i < to; i++) {
+      Tile tile = tiles[i / groups];
+      int at = i % groups * size;
+      if (summed != null && (i == from || together == null)) {
+        sum(summed, tile, at, workspace);
+      }
+      linesOfGroup.set(tile, i % groups, workspace);
+      if (together != null && i + 1 < to) {
+        writeAndSum(
+            together, tile, at, tiles[(i + 1) / groups], (i + 1) % groups * size, workspace);
+      } else if (written != null) {
+        write(written, tile, at, workspace);
       }
     }
-    linesOfGroup.set(tile, group, workspace);
-    if (written != null) {
-      // Backwards: of a group larger than the cache, the end is still there.
-      for (int chunk = chunks - 1; chunk >= 0; chunk--) {
-        written.write(tile.chunk(chunk).moved(at), tile, workspace.lines, workspace);
+  }
+
+  private static void sum(Kernel kernel, Tile tile, int at, Workspace workspace) {
+    workspace.group.clear(tile.features);
+    int chunks = tile.chunks();
+    if (chunks == 1) {
+      kernel.sum(tile.chunk(0).moved(at), tile, workspace, workspace.group);
+      return;
+    }
+    for (int chunk = 0; chunk < chunks; chunk++) {
+      workspace.chunk.clear(tile.features);
+      kernel.sum(tile.chunk(chunk).moved(at), tile, workspace, workspace.chunk);
+      workspace.group.add(workspace.chunk);
+    }
+  }
+
+  private static void write(Kernel kernel, Tile tile, int at, Workspace workspace) {
+    // Backwards: of a group larger than the cache, the end is still there.
+    for (int chunk = tile.chunks() - 1; chunk >= 0; chunk--) {
+      kernel.write(tile.chunk(chunk).moved(at), tile, workspace.lines, workspace);
+    }
+  }
+
+  private static void writeAndSum(
+      Kernel kernel, Tile tile, int at, Tile next, int nextAt, Workspace workspace) {
+    if (!tile.longRuns()) {
+      write(kernel, tile, at, workspace);
+      sum(kernel, next, nextAt, workspace);
+      return;
+    }
+    // All tiles of long runs have the same chunks.
+    workspace.group.clear(next.features);
+    int chunks = tile.chunks();
+    for (int chunk = 0; chunk < chunks; chunk++) {
+      GroupSums sums = chunks == 1 ? workspace.group : workspace.chunk;
+      sums.clear(next.features);
+      kernel.writeAndSum(
+          tile.chunk(chunk).moved(at),
+          tile,
+          workspace.lines,
+          next.chunk(chunk).moved(nextAt),
+          workspace,
+          sums);
+      if (chunks > 1) {
+        workspace.group.add(sums);
       }
     }
   }

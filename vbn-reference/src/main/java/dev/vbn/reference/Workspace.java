@@ -28,7 +28,7 @@ final class Workspace {
 
   final FloatLines floatLines = new FloatLines(LANES);
   final double[] held = new double[4];
-  final float[] strip = new float[Tile.LANES];
+  final float[] vectors = new float[Tile.LANES];
   final LaneSums wide = new LaneSums(LANES);
 
   private @Nullable Geometry geometry;

@@ -2,7 +2,11 @@ package dev.vbn.reference;
 
 import static java.util.Objects.requireNonNull;
 
+import java.util.Arrays;
+import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
 import org.jspecify.annotations.Nullable;
 
@@ -19,11 +23,26 @@ final class SimdKernel extends FloatKernel {
   private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
   private static final int STEP = SPECIES.length();
 
+  private static final VectorSpecies<Double> DOUBLES = DoubleVector.SPECIES_PREFERRED;
+
   /** Elements in lanes for which vectors are not worth while: (8, 64) took a third longer. */
   private static final int FEW = 4096;
 
   /** Elements of one feature that share a shift, and whose sums are held in 32 bits. */
   private static final int HELD = 2048;
+
+  /** Elements that are summed without a care for what additions round off. */
+  private static final int PIECE = 256;
+
+  // Where sums are held: those of d, d*d, dy and dy*d, and what has been rounded off the first two.
+  private static final int SUM = 0;
+
+  private static final int SQUARES = STEP;
+  private static final int SUM_LOST = 2 * STEP;
+  private static final int SQUARES_LOST = 3 * STEP;
+  private static final int UPSTREAM = 4 * STEP;
+  private static final int DEVIATION = 5 * STEP;
+  private static final int VECTORS = 6;
 
   /** Strips that share a shift, and those of them whose sums are held in 32 bits. */
   private static final int HELD_STRIPS = 128;
@@ -35,6 +54,9 @@ final class SimdKernel extends FloatKernel {
 
   /** Strips that it is the mean of, where every lane has a shift. */
   private static final int ESTIMATE_STRIPS = 16;
+
+  /** How much of the squares may be the distance of the shift from the mean. */
+  private static final double FAR = 0.5;
 
   /** Squares outside this range have overflowed, or lost digits to underflow. */
   private static final float SMALL = 0x1p-80f;
@@ -65,45 +87,122 @@ final class SimdKernel extends FloatKernel {
   }
 
   private void sumRuns(Block block, Tile tile, Workspace workspace, GroupSums into) {
-    int length = Math.min(block.length(), HELD);
-    int rows = HELD / length;
-    for (int row = 0; row < block.rows(); row += rows) {
-      for (int from = 0; from < block.length(); from += length) {
-        hold(
-            new Block(
-                block.at() + row * block.stride() + from,
-                Math.min(rows, block.rows() - row),
-                block.stride(),
-                Math.min(length, block.length() - from)),
-            tile,
-            workspace,
-            into);
-      }
+    for (int i = 0; i < holds(block); i++) {
+      Block held = hold(block, i);
+      float shift = shift(held, workspace, into);
+      sumRuns(held, shift, workspace);
+      add(held, shift, tile, workspace, into);
     }
   }
 
-  private void hold(Block block, Tile tile, Workspace workspace, GroupSums into) {
-    float shift = into.isEmpty() ? estimate(block, workspace.strip) : (float) into.mean[0];
+  /**
+   * The output of one feature is written while the next one is summed: a loop that waits for memory
+   * to write to has time to fetch, and large batches took a quarter less time.
+   */
+  @Override
+  void writeAndSum(
+      Block block, Tile tile, Lines lines, Block next, Workspace workspace, GroupSums into) {
+    if (!tile.longRuns() || !FloatLines.fits(lines, 0)) {
+      super.writeAndSum(block, tile, lines, next, workspace, into);
+      return;
+    }
+    for (int i = 0; i < holds(block); i++) {
+      Block held = hold(next, i);
+      float shift = shift(held, workspace, into);
+      writeAndSumRuns(hold(block, i), lines, held, shift, workspace);
+      add(held, shift, tile, workspace, into);
+    }
+  }
+
+  /** Parts of a block that share a shift. */
+  private static int holds(Block block) {
+    return ceil(block.rows(), heldRows(block)) * ceil(block.length(), HELD);
+  }
+
+  private static Block hold(Block block, int index) {
+    int cuts = ceil(block.length(), HELD);
+    int rows = heldRows(block);
+    int row = index / cuts * rows;
+    int from = index % cuts * HELD;
+    return new Block(
+        block.at() + row * block.stride() + from,
+        Math.min(rows, block.rows() - row),
+        block.stride(),
+        Math.min(HELD, block.length() - from));
+  }
+
+  private static int heldRows(Block block) {
+    return Math.max(1, HELD / block.length());
+  }
+
+  private static int ceil(int a, int b) {
+    return (a + b - 1) / b;
+  }
+
+  private float shift(Block block, Workspace workspace, GroupSums soFar) {
+    return soFar.isEmpty() ? estimate(block, workspace.vectors) : (float) soFar.mean[0];
+  }
+
+  /** Adds what is held, after summing again what 32 bits around {@code shift} cannot tell. */
+  private void add(Block block, float shift, Tile tile, Workspace workspace, GroupSums into) {
     double[] held = workspace.held;
     int n = block.elements();
-    sumRuns(block, shift, workspace);
+    float near = shift;
     if (isFar(held[0], held[1], n)) {
-      shift += (float) (held[0] / n);
-      sumRuns(block, shift, workspace);
+      near += (float) (held[0] / n);
+      sumRuns(block, near, workspace);
     }
     if (isTrusted(held[0], held[1], n) && (upstream == null || inRange(held[3]))) {
-      into.add(n, shift, held[0], held[1], held[2], held[3]);
+      into.add(n, near, held[0], held[1], held[2], held[3]);
     } else {
       super.sum(block, tile, workspace, into);
     }
   }
 
   private void sumRuns(Block block, float shift, Workspace workspace) {
-    if (upstream == null) {
-      sumRuns(x, block, shift, workspace.strip, workspace.held);
-    } else {
-      sumRunsWithUpstream(x, upstream, block, shift, workspace.strip, workspace.held);
+    float[] vectors = workspace.vectors;
+    double[] held = workspace.held;
+    clear(vectors, held);
+    for (int row = 0; row < block.rows(); row++) {
+      int at = block.at() + row * block.stride();
+      int end = at + block.length();
+      for (; at < end; at += PIECE) {
+        int to = Math.min(at + PIECE, end);
+        if (upstream == null) {
+          sum(x, at, to, shift, vectors, held);
+        } else {
+          sumWithUpstream(x, upstream, at, to, shift, vectors, held);
+        }
+      }
     }
+    total(vectors, held);
+  }
+
+  private void writeAndSumRuns(
+      Block block, Lines lines, Block next, float shift, Workspace workspace) {
+    float[] out = requireNonNull(output);
+    float[] vectors = workspace.vectors;
+    double[] held = workspace.held;
+    float center = FloatLines.center(lines, 0);
+    float factor = (float) lines.factor[0];
+    float slope = (float) lines.slope[0];
+    float offset = FloatLines.offset(lines, 0, upstream != null);
+    int ahead = next.at() - block.at();
+    clear(vectors, held);
+    for (int row = 0; row < block.rows(); row++) {
+      int at = block.at() + row * block.stride();
+      int end = at + block.length();
+      for (; at < end; at += PIECE) {
+        int to = Math.min(at + PIECE, end);
+        if (upstream == null) {
+          normalizeAndSum(x, out, at, to, center, factor, offset, ahead, shift, vectors, held);
+        } else {
+          differentiateAndSum(
+              x, upstream, out, at, to, center, factor, slope, offset, ahead, shift, vectors, held);
+        }
+      }
+    }
+    total(vectors, held);
   }
 
   /**
@@ -112,7 +211,7 @@ final class SimdKernel extends FloatKernel {
    * far from the mean of all.
    */
   private static boolean isFar(double sum, double squares, int n) {
-    return sum * sum > 0.5 * squares * n;
+    return sum * sum > squares * (FAR * n);
   }
 
   private static boolean isTrusted(double sum, double squares, int n) {
@@ -130,140 +229,195 @@ final class SimdKernel extends FloatKernel {
     for (; i <= n - STEP; i += STEP) {
       sum = sum.add(FloatVector.fromArray(SPECIES, x, block.at() + i));
     }
-    double total = total(sum, lanes);
+    sum.intoArray(lanes, 0);
+    double total = total(lanes, 0);
     for (; i < n; i++) {
       total += x[block.at() + i];
     }
     return (float) (total / n);
   }
 
+  private static void clear(float[] vectors, double[] held) {
+    Arrays.fill(vectors, 0, VECTORS * STEP, 0);
+    Arrays.fill(held, 0);
+  }
+
+  /** Adds to what is held of the elements that filled no vector. */
+  private static void total(float[] vectors, double[] held) {
+    held[0] += total(vectors, SUM) + total(vectors, SUM_LOST);
+    held[1] += total(vectors, SQUARES) + total(vectors, SQUARES_LOST);
+    held[2] += total(vectors, UPSTREAM);
+    held[3] += total(vectors, DEVIATION);
+  }
+
   /** Not {@code reduceLanes}, whose order, and so the last bit, depends on the compiler. */
-  private static double total(FloatVector vector, float[] lanes) {
-    vector.intoArray(lanes, 0);
+  private static double total(float[] vectors, int from) {
     double total = 0;
     for (int i = 0; i < STEP; i++) {
-      total += lanes[i];
+      total += vectors[from + i];
     }
     return total;
   }
 
-  /** Four vectors at once: a tree of additions replaces a chain. Eight did not fit the registers. */
-  private static void sumRuns(float[] x, Block block, float shift, float[] lanes, double[] held) {
+  /**
+   * Two vectors at once, as in the loops that write meanwhile: all of them have to give the same
+   * bits. Eight did not fit the registers.
+   */
+  private static void sum(
+      float[] x, int from, int to, float shift, float[] vectors, double[] held) {
     FloatVector s = FloatVector.broadcast(SPECIES, shift);
     FloatVector sum = FloatVector.zero(SPECIES);
     FloatVector squares = FloatVector.zero(SPECIES);
-    FloatVector sumLost = FloatVector.zero(SPECIES);
-    FloatVector squaresLost = FloatVector.zero(SPECIES);
-    double restSum = 0;
-    double restSquares = 0;
-    for (int row = 0; row < block.rows(); row++) {
-      int i = block.at() + row * block.stride();
-      int end = i + block.length();
-      for (; i <= end - 4 * STEP; i += 4 * STEP) {
-        FloatVector d0 = FloatVector.fromArray(SPECIES, x, i).sub(s);
-        FloatVector d1 = FloatVector.fromArray(SPECIES, x, i + STEP).sub(s);
-        FloatVector d2 = FloatVector.fromArray(SPECIES, x, i + 2 * STEP).sub(s);
-        FloatVector d3 = FloatVector.fromArray(SPECIES, x, i + 3 * STEP).sub(s);
-        FloatVector s4 = d0.add(d1).add(d2.add(d3));
-        FloatVector q4 = d0.mul(d0).add(d1.mul(d1)).add(d2.mul(d2).add(d3.mul(d3)));
-        FloatVector nextSum = sum.add(s4);
-        FloatVector nextSquares = squares.add(q4);
-        sumLost = sumLost.add(lost(sum, s4, nextSum));
-        squaresLost = squaresLost.add(lost(squares, q4, nextSquares));
-        sum = nextSum;
-        squares = nextSquares;
-      }
-      for (; i <= end - STEP; i += STEP) {
-        FloatVector d = FloatVector.fromArray(SPECIES, x, i).sub(s);
-        FloatVector q = d.mul(d);
-        FloatVector nextSum = sum.add(d);
-        FloatVector nextSquares = squares.add(q);
-        sumLost = sumLost.add(lost(sum, d, nextSum));
-        squaresLost = squaresLost.add(lost(squares, q, nextSquares));
-        sum = nextSum;
-        squares = nextSquares;
-      }
-      for (; i < end; i++) {
-        float d = x[i] - shift;
-        restSum += d;
-        restSquares += d * d;
-      }
+    int i = from;
+    for (; i <= to - 2 * STEP; i += 2 * STEP) {
+      FloatVector d0 = FloatVector.fromArray(SPECIES, x, i).sub(s);
+      FloatVector d1 = FloatVector.fromArray(SPECIES, x, i + STEP).sub(s);
+      sum = sum.add(d0.add(d1));
+      squares = squares.add(d0.mul(d0).add(d1.mul(d1)));
     }
-    held[0] = total(sum, lanes) + total(sumLost, lanes) + restSum;
-    held[1] = total(squares, lanes) + total(squaresLost, lanes) + restSquares;
+    carry(sum, SUM, SUM_LOST, vectors);
+    carry(squares, SQUARES, SQUARES_LOST, vectors);
+    for (; i < to; i++) {
+      float d = x[i] - shift;
+      held[0] += d;
+      held[1] += d * d;
+    }
   }
 
   /**
-   * What {@code sum = a + b} has rounded off (Knuth): one large square must not swallow hundreds of
-   * small ones.
+   * In one loop, though the sums of x are the same: apart, backward took a fifth longer. One vector at
+   * once: of two, the loop that writes meanwhile took a sixth longer, in cache.
    */
-  private static FloatVector lost(FloatVector a, FloatVector b, FloatVector sum) {
-    FloatVector part = sum.sub(a);
-    return a.sub(sum.sub(part)).add(b.sub(part));
-  }
-
-  /** In one loop, though the sums of x are the same: apart, backward took a fifth longer. */
-  private static void sumRunsWithUpstream(
-      float[] x, float[] dy, Block block, float shift, float[] lanes, double[] held) {
+  private static void sumWithUpstream(
+      float[] x, float[] dy, int from, int to, float shift, float[] vectors, double[] held) {
     FloatVector s = FloatVector.broadcast(SPECIES, shift);
     FloatVector sum = FloatVector.zero(SPECIES);
     FloatVector squares = FloatVector.zero(SPECIES);
-    FloatVector sumLost = FloatVector.zero(SPECIES);
-    FloatVector squaresLost = FloatVector.zero(SPECIES);
     FloatVector upstream = FloatVector.zero(SPECIES);
     FloatVector deviation = FloatVector.zero(SPECIES);
-    double restSum = 0;
-    double restSquares = 0;
-    double restUpstream = 0;
-    double restDeviation = 0;
-    for (int row = 0; row < block.rows(); row++) {
-      int i = block.at() + row * block.stride();
-      int end = i + block.length();
-      for (; i <= end - 4 * STEP; i += 4 * STEP) {
-        FloatVector d0 = FloatVector.fromArray(SPECIES, x, i).sub(s);
-        FloatVector d1 = FloatVector.fromArray(SPECIES, x, i + STEP).sub(s);
-        FloatVector d2 = FloatVector.fromArray(SPECIES, x, i + 2 * STEP).sub(s);
-        FloatVector d3 = FloatVector.fromArray(SPECIES, x, i + 3 * STEP).sub(s);
-        FloatVector s4 = d0.add(d1).add(d2.add(d3));
-        FloatVector q4 = d0.mul(d0).add(d1.mul(d1)).add(d2.mul(d2).add(d3.mul(d3)));
-        FloatVector nextSum = sum.add(s4);
-        FloatVector nextSquares = squares.add(q4);
-        sumLost = sumLost.add(lost(sum, s4, nextSum));
-        squaresLost = squaresLost.add(lost(squares, q4, nextSquares));
-        sum = nextSum;
-        squares = nextSquares;
-        FloatVector g0 = FloatVector.fromArray(SPECIES, dy, i);
-        FloatVector g1 = FloatVector.fromArray(SPECIES, dy, i + STEP);
-        FloatVector g2 = FloatVector.fromArray(SPECIES, dy, i + 2 * STEP);
-        FloatVector g3 = FloatVector.fromArray(SPECIES, dy, i + 3 * STEP);
-        upstream = upstream.add(g0.add(g1).add(g2.add(g3)));
-        deviation = deviation.add(d0.mul(g0).add(d1.mul(g1)).add(d2.mul(g2).add(d3.mul(g3))));
-      }
-      for (; i <= end - STEP; i += STEP) {
-        FloatVector d = FloatVector.fromArray(SPECIES, x, i).sub(s);
-        FloatVector g = FloatVector.fromArray(SPECIES, dy, i);
-        FloatVector q = d.mul(d);
-        FloatVector nextSum = sum.add(d);
-        FloatVector nextSquares = squares.add(q);
-        sumLost = sumLost.add(lost(sum, d, nextSum));
-        squaresLost = squaresLost.add(lost(squares, q, nextSquares));
-        sum = nextSum;
-        squares = nextSquares;
-        upstream = upstream.add(g);
-        deviation = deviation.add(d.mul(g));
-      }
-      for (; i < end; i++) {
-        float d = x[i] - shift;
-        restSum += d;
-        restSquares += d * d;
-        restUpstream += dy[i];
-        restDeviation += d * dy[i];
-      }
+    int i = from;
+    for (; i <= to - STEP; i += STEP) {
+      FloatVector d = FloatVector.fromArray(SPECIES, x, i).sub(s);
+      FloatVector g = FloatVector.fromArray(SPECIES, dy, i);
+      sum = sum.add(d);
+      squares = squares.add(d.mul(d));
+      upstream = upstream.add(g);
+      deviation = deviation.add(d.mul(g));
     }
-    held[0] = total(sum, lanes) + total(sumLost, lanes) + restSum;
-    held[1] = total(squares, lanes) + total(squaresLost, lanes) + restSquares;
-    held[2] = total(upstream, lanes) + restUpstream;
-    held[3] = total(deviation, lanes) + restDeviation;
+    carry(sum, SUM, SUM_LOST, vectors);
+    carry(squares, SQUARES, SQUARES_LOST, vectors);
+    add(upstream, UPSTREAM, vectors);
+    add(deviation, DEVIATION, vectors);
+    for (; i < to; i++) {
+      float d = x[i] - shift;
+      held[0] += d;
+      held[1] += d * d;
+      held[2] += dy[i];
+      held[3] += d * dy[i];
+    }
+  }
+
+  /** Sums what lies {@code ahead} of the elements that are normalised. */
+  private static void normalizeAndSum(
+      float[] x,
+      float[] out,
+      int from,
+      int to,
+      float center,
+      float factor,
+      float offset,
+      int ahead,
+      float shift,
+      float[] vectors,
+      double[] held) {
+    FloatVector c = FloatVector.broadcast(SPECIES, center);
+    FloatVector f = FloatVector.broadcast(SPECIES, factor);
+    FloatVector o = FloatVector.broadcast(SPECIES, offset);
+    FloatVector s = FloatVector.broadcast(SPECIES, shift);
+    FloatVector sum = FloatVector.zero(SPECIES);
+    FloatVector squares = FloatVector.zero(SPECIES);
+    int i = from;
+    for (; i <= to - 2 * STEP; i += 2 * STEP) {
+      FloatVector d0 = FloatVector.fromArray(SPECIES, x, i + ahead).sub(s);
+      FloatVector d1 = FloatVector.fromArray(SPECIES, x, i + ahead + STEP).sub(s);
+      sum = sum.add(d0.add(d1));
+      squares = squares.add(d0.mul(d0).add(d1.mul(d1)));
+      FloatVector.fromArray(SPECIES, x, i).sub(c).mul(f).add(o).intoArray(out, i);
+      FloatVector.fromArray(SPECIES, x, i + STEP).sub(c).mul(f).add(o).intoArray(out, i + STEP);
+    }
+    carry(sum, SUM, SUM_LOST, vectors);
+    carry(squares, SQUARES, SQUARES_LOST, vectors);
+    for (; i < to; i++) {
+      float d = x[i + ahead] - shift;
+      held[0] += d;
+      held[1] += d * d;
+      out[i] = factor * (x[i] - center) + offset;
+    }
+  }
+
+  private static void differentiateAndSum(
+      float[] x,
+      float[] dy,
+      float[] out,
+      int from,
+      int to,
+      float center,
+      float factor,
+      float slope,
+      float offset,
+      int ahead,
+      float shift,
+      float[] vectors,
+      double[] held) {
+    FloatVector c = FloatVector.broadcast(SPECIES, center);
+    FloatVector f = FloatVector.broadcast(SPECIES, factor);
+    FloatVector k = FloatVector.broadcast(SPECIES, slope);
+    FloatVector o = FloatVector.broadcast(SPECIES, offset);
+    FloatVector s = FloatVector.broadcast(SPECIES, shift);
+    FloatVector sum = FloatVector.zero(SPECIES);
+    FloatVector squares = FloatVector.zero(SPECIES);
+    FloatVector upstream = FloatVector.zero(SPECIES);
+    FloatVector deviation = FloatVector.zero(SPECIES);
+    int i = from;
+    for (; i <= to - STEP; i += STEP) {
+      FloatVector d = FloatVector.fromArray(SPECIES, x, i + ahead).sub(s);
+      FloatVector g = FloatVector.fromArray(SPECIES, dy, i + ahead);
+      sum = sum.add(d);
+      squares = squares.add(d.mul(d));
+      upstream = upstream.add(g);
+      deviation = deviation.add(d.mul(g));
+      FloatVector line = FloatVector.fromArray(SPECIES, x, i).sub(c).mul(k).add(o);
+      FloatVector.fromArray(SPECIES, dy, i).mul(f).sub(line).intoArray(out, i);
+    }
+    carry(sum, SUM, SUM_LOST, vectors);
+    carry(squares, SQUARES, SQUARES_LOST, vectors);
+    add(upstream, UPSTREAM, vectors);
+    add(deviation, DEVIATION, vectors);
+    for (; i < to; i++) {
+      float d = x[i + ahead] - shift;
+      float g = dy[i + ahead];
+      held[0] += d;
+      held[1] += d * d;
+      held[2] += g;
+      held[3] += d * g;
+      out[i] = factor * dy[i] - (slope * (x[i] - center) + offset);
+    }
+  }
+
+  /**
+   * Adds to a sum, and what that rounds off to what is lost (Knuth): one large square must not
+   * swallow hundreds of small ones.
+   */
+  private static void carry(FloatVector added, int sum, int lost, float[] vectors) {
+    FloatVector before = FloatVector.fromArray(SPECIES, vectors, sum);
+    FloatVector after = before.add(added);
+    FloatVector part = after.sub(before);
+    add(before.sub(after.sub(part)).add(added.sub(part)), lost, vectors);
+    after.intoArray(vectors, sum);
+  }
+
+  private static void add(FloatVector added, int to, float[] vectors) {
+    FloatVector.fromArray(SPECIES, vectors, to).add(added).intoArray(vectors, to);
   }
 
   private void sumLanes(Block block, Tile tile, Workspace workspace, GroupSums into) {
@@ -359,7 +513,27 @@ final class SimdKernel extends FloatKernel {
     if (block.rows() == 1) {
       return true;
     }
-    for (int i = 0; i < block.length(); i++) {
+    int step = DOUBLES.length();
+    int i = 0;
+    for (; i <= block.length() - step; i += step) {
+      DoubleVector sum = DoubleVector.fromArray(DOUBLES, sums.sum, i);
+      DoubleVector squares = DoubleVector.fromArray(DOUBLES, sums.squareSum, i);
+      VectorMask<Double> trusted = squares
+          .compare(VectorOperators.LT, LARGE)
+          .and(squares.compare(VectorOperators.GT, SMALL))
+          .and(sum.mul(sum).compare(VectorOperators.LE, squares.mul(FAR * block.rows())));
+      if (upstream != null) {
+        DoubleVector deviation =
+            DoubleVector.fromArray(DOUBLES, sums.deviationSum, i).abs();
+        trusted = trusted
+            .and(deviation.compare(VectorOperators.LT, LARGE))
+            .and(deviation.compare(VectorOperators.GT, SMALL));
+      }
+      if (!trusted.allTrue()) {
+        return false;
+      }
+    }
+    for (; i < block.length(); i++) {
       if (!isTrusted(sums, i, block.rows())) {
         return false;
       }
@@ -523,24 +697,45 @@ final class SimdKernel extends FloatKernel {
   }
 
   @Override
-  void normalizeStrips(Block block, Lines lines, Workspace workspace) {
+  void normalizeStrips(Block block, Tile tile, Lines lines, Workspace workspace) {
     if (block.elements() < FEW) {
-      super.normalizeStrips(block, lines, workspace);
+      super.normalizeStrips(block, tile, lines, workspace);
       return;
     }
     float[] out = requireNonNull(output);
     int lanes = block.length();
-    boolean fit = workspace.floatLines.take(lines, lanes, false);
-    for (int row = 0; row < block.rows(); row++) {
+    FloatLines floats = workspace.floatLines;
+    if (!floats.take(lines, tile, lanes, false)) {
+      normalizeWide(block, floats, lines.spread(tile, lanes, workspace.ofLanes));
+      return;
+    }
+    int row = 0;
+    for (; row + 2 <= block.rows(); row += 2) {
       int at = block.at() + row * block.stride();
-      if (fit) {
-        normalize(x, out, at, lanes, workspace.floatLines);
-      } else {
-        // The output may be the input.
-        System.arraycopy(x, at, workspace.strip, 0, lanes);
-        normalize(x, out, at, lanes, workspace.floatLines);
-        normalizeWide(workspace.strip, at, lanes, lines);
-      }
+      normalizeTwo(x, out, at, at + block.stride(), lanes, floats);
+    }
+    for (; row < block.rows(); row++) {
+      normalize(x, out, block.at() + row * block.stride(), lanes, floats);
+    }
+  }
+
+  /** Two strips: a line is read once for both. Four were no faster. */
+  private static void normalizeTwo(
+      float[] x, float[] out, int a, int b, int count, FloatLines lines) {
+    float[] center = lines.center;
+    float[] factor = lines.factor;
+    float[] offset = lines.offset;
+    int i = 0;
+    for (; i <= count - STEP; i += STEP) {
+      FloatVector c = FloatVector.fromArray(SPECIES, center, i);
+      FloatVector f = FloatVector.fromArray(SPECIES, factor, i);
+      FloatVector o = FloatVector.fromArray(SPECIES, offset, i);
+      FloatVector.fromArray(SPECIES, x, a + i).sub(c).mul(f).add(o).intoArray(out, a + i);
+      FloatVector.fromArray(SPECIES, x, b + i).sub(c).mul(f).add(o).intoArray(out, b + i);
+    }
+    for (; i < count; i++) {
+      out[a + i] = factor[i] * (x[a + i] - center[i]) + offset[i];
+      out[b + i] = factor[i] * (x[b + i] - center[i]) + offset[i];
     }
   }
 
@@ -561,35 +756,36 @@ final class SimdKernel extends FloatKernel {
     }
   }
 
-  private void normalizeWide(float[] strip, int at, int lanes, Lines lines) {
+  /** Where some lines do not fit: what one feature holds changes no bit of another. */
+  private void normalizeWide(Block block, FloatLines floats, Lines lines) {
     float[] out = requireNonNull(output);
-    for (int i = 0; i < lanes; i++) {
-      if (!FloatLines.fits(lines, i)) {
-        out[at + i] = (float) (lines.factor[i] * (strip[i] - lines.center[i]) + lines.offset[i]);
+    for (int row = 0; row < block.rows(); row++) {
+      int at = block.at() + row * block.stride();
+      for (int i = 0; i < block.length(); i++) {
+        float value = x[at + i];
+        out[at + i] = FloatLines.fits(lines, i)
+            ? floats.factor[i] * (value - floats.center[i]) + floats.offset[i]
+            : (float) (lines.factor[i] * (value - lines.center[i]) + lines.offset[i]);
       }
     }
   }
 
   @Override
-  void differentiateStrips(Block block, Lines lines, Workspace workspace) {
+  void differentiateStrips(Block block, Tile tile, Lines lines, Workspace workspace) {
     if (block.elements() < FEW) {
-      super.differentiateStrips(block, lines, workspace);
+      super.differentiateStrips(block, tile, lines, workspace);
+      return;
+    }
+    int lanes = block.length();
+    FloatLines floats = workspace.floatLines;
+    if (!floats.take(lines, tile, lanes, true)) {
+      differentiateWide(block, floats, lines.spread(tile, lanes, workspace.ofLanes));
       return;
     }
     float[] dy = requireNonNull(upstream);
     float[] out = requireNonNull(output);
-    int lanes = block.length();
-    boolean fit = workspace.floatLines.take(lines, lanes, true);
     for (int row = 0; row < block.rows(); row++) {
-      int at = block.at() + row * block.stride();
-      if (fit) {
-        differentiate(x, dy, out, at, lanes, workspace.floatLines);
-      } else {
-        // First, since the output may be x or the upstream gradient.
-        differentiateWide(dy, workspace.strip, at, lanes, lines);
-        differentiate(x, dy, out, at, lanes, workspace.floatLines);
-        copyWide(workspace.strip, out, at, lanes, lines);
-      }
+      differentiate(x, dy, out, block.at() + row * block.stride(), lanes, floats);
     }
   }
 
@@ -615,19 +811,19 @@ final class SimdKernel extends FloatKernel {
     }
   }
 
-  private void differentiateWide(float[] dy, float[] strip, int at, int lanes, Lines lines) {
-    for (int i = 0; i < lanes; i++) {
-      if (!FloatLines.fits(lines, i)) {
-        strip[i] = (float) (lines.factor[i] * dy[at + i]
-            - (lines.slope[i] * (x[at + i] - lines.center[i]) + lines.offset[i]));
-      }
-    }
-  }
-
-  private static void copyWide(float[] strip, float[] out, int at, int lanes, Lines lines) {
-    for (int i = 0; i < lanes; i++) {
-      if (!FloatLines.fits(lines, i)) {
-        out[at + i] = strip[i];
+  private void differentiateWide(Block block, FloatLines floats, Lines lines) {
+    float[] dy = requireNonNull(upstream);
+    float[] out = requireNonNull(output);
+    for (int row = 0; row < block.rows(); row++) {
+      int at = block.at() + row * block.stride();
+      for (int i = 0; i < block.length(); i++) {
+        float value = x[at + i];
+        float gradient = dy[at + i];
+        out[at + i] = FloatLines.fits(lines, i)
+            ? floats.factor[i] * gradient
+                - (floats.slope[i] * (value - floats.center[i]) + floats.offset[i])
+            : (float) (lines.factor[i] * gradient
+                - (lines.slope[i] * (value - lines.center[i]) + lines.offset[i]));
       }
     }
   }

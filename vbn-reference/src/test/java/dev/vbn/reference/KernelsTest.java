@@ -85,8 +85,8 @@ class KernelsTest {
     }
 
     @Override
-    void normalizeStrips(Block block, Lines lines, Workspace workspace) {
-      super.normalizeStrips(block, lines, workspace);
+    void normalizeStrips(Block block, Tile tile, Lines lines, Workspace workspace) {
+      super.normalizeStrips(block, tile, lines, workspace);
       spoil("an output in a strip", block);
     }
 
@@ -97,9 +97,20 @@ class KernelsTest {
     }
 
     @Override
-    void differentiateStrips(Block block, Lines lines, Workspace workspace) {
-      super.differentiateStrips(block, lines, workspace);
+    void differentiateStrips(Block block, Tile tile, Lines lines, Workspace workspace) {
+      super.differentiateStrips(block, tile, lines, workspace);
       spoil("a gradient in a strip", block);
+    }
+
+    @Override
+    void writeAndSum(
+        Block block, Tile tile, Lines lines, Block next, Workspace workspace, GroupSums into) {
+      super.writeAndSum(block, tile, lines, next, workspace, into);
+      if (what.equals("a row summed twice while another is written")) {
+        Block row = new Block(next.at(), 1, next.stride(), next.length());
+        super.sum(row, tile, workspace, into);
+      }
+      spoil("an output while another tile is summed", block);
     }
 
     private void spoil(String wrong, Block block) {
@@ -119,6 +130,8 @@ class KernelsTest {
   @ValueSource(
       strings = {
         "a row not summed",
+        "a row summed twice while another is written",
+        "an output while another tile is summed",
         "an output in a long run",
         "an output in a strip",
         "a gradient in a long run",

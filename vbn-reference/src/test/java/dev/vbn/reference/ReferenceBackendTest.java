@@ -115,16 +115,20 @@ class ReferenceBackendTest {
     }
   }
 
-  /** The first feature is so large that its lines do not fit 32 bits: SIMD computes it twice. */
+  /**
+   * With so large a feature that its lines do not fit 32 bits, in batches so large that threads share
+   * them: of two features their chunks, of more or of examples whole groups.
+   */
   @Test
   void dxOverAnInputHasTheBitsOfANewOne() {
     ExecutorService pool = Executors.newFixedThreadPool(3);
     try (ReferenceBackend parallel = backend(pool, 3)) {
       for (ReferenceBackend backend : List.of(this.backend, parallel)) {
         for (DType dtype : new DType[] {DType.FLOAT32, DType.FLOAT64}) {
-          assertDxOverInputs(backend, dtype, 1, 32, 3, 1031);
-          assertDxOverInputs(backend, dtype, -1, 32, 1031, 3);
-          assertDxOverInputs(backend, dtype, -1, 400, 129);
+          assertDxOverInputs(backend, dtype, 1, 144, 2, 1031);
+          assertDxOverInputs(backend, dtype, 1, 32, 9, 1031);
+          assertDxOverInputs(backend, dtype, -1, 144, 1031, 2);
+          assertDxOverInputs(backend, dtype, -1, 2100, 129);
         }
       }
     } finally {

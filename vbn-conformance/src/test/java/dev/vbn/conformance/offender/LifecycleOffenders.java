@@ -31,7 +31,7 @@ final class LifecycleOffenders {
         breaking(
                 Rule.INPUTS_UNCHANGED,
                 "the input centered in place",
-                "Kernels change nothing but a supplied output",
+                "Kernels change nothing but a tensor supplied for a result",
                 () -> new Forward() {
                   @Override
                   Normalized<Strided> altered(Normalized<Strided> right, Call call) {
