@@ -30,7 +30,7 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
   private static final long PARALLEL_SIZE = 1 << 18;
 
   /** Parts of the work for each thread: one that was held up leaves some to the others. */
-  private static final int CHAINS = 4;
+  private static final int CHAINS = 2;
 
   private final Kernels kernels;
   private final Workers workers;
