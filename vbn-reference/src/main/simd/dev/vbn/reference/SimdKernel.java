@@ -416,8 +416,8 @@ final class SimdKernel extends FloatKernel {
     after.intoArray(vectors, sum);
   }
 
-  private static void add(FloatVector added, int to, float[] vectors) {
-    FloatVector.fromArray(SPECIES, vectors, to).add(added).intoArray(vectors, to);
+  private static void add(FloatVector added, int at, float[] sums) {
+    FloatVector.fromArray(SPECIES, sums, at).add(added).intoArray(sums, at);
   }
 
   private void sumLanes(Block block, Tile tile, Workspace workspace, GroupSums into) {
@@ -462,15 +462,16 @@ final class SimdKernel extends FloatKernel {
           block.stride(),
           lanes);
       floats.clear(lanes);
-      sumStrips(x, few, floats);
-      add(floats.sum, sums.sum, lanes);
-      add(floats.squares, sums.squareSum, lanes);
-      if (upstream != null) {
+      if (upstream == null) {
+        sumStrips(x, few, floats);
+      } else {
         floats.clearUpstream(lanes);
-        sumUpstreamStrips(x, upstream, few, floats);
+        sumStripsWithUpstream(x, upstream, few, floats);
         add(floats.upstream, sums.upstreamSum, lanes);
         add(floats.deviation, sums.deviationSum, lanes);
       }
+      add(floats.sum, sums.sum, lanes);
+      add(floats.squares, sums.squareSum, lanes);
     }
   }
 
@@ -590,10 +591,8 @@ final class SimdKernel extends FloatKernel {
       FloatVector v1 = FloatVector.fromArray(SPECIES, x, b + i).sub(s);
       FloatVector v2 = FloatVector.fromArray(SPECIES, x, c + i).sub(s);
       FloatVector v3 = FloatVector.fromArray(SPECIES, x, d + i).sub(s);
-      FloatVector.fromArray(SPECIES, sum, i).add(v0.add(v1).add(v2.add(v3))).intoArray(sum, i);
-      FloatVector.fromArray(SPECIES, squares, i)
-          .add(v0.mul(v0).add(v1.mul(v1)).add(v2.mul(v2).add(v3.mul(v3))))
-          .intoArray(squares, i);
+      add(v0.add(v1).add(v2.add(v3)), i, sum);
+      add(v0.mul(v0).add(v1.mul(v1)).add(v2.mul(v2).add(v3.mul(v3))), i, squares);
     }
     for (; i < count; i++) {
       float s = shift[i];
@@ -614,8 +613,8 @@ final class SimdKernel extends FloatKernel {
     for (; i <= count - STEP; i += STEP) {
       FloatVector v =
           FloatVector.fromArray(SPECIES, x, at + i).sub(FloatVector.fromArray(SPECIES, shift, i));
-      FloatVector.fromArray(SPECIES, sum, i).add(v).intoArray(sum, i);
-      FloatVector.fromArray(SPECIES, squares, i).add(v.mul(v)).intoArray(squares, i);
+      add(v, i, sum);
+      add(v.mul(v), i, squares);
     }
     for (; i < count; i++) {
       float v = x[at + i] - shift[i];
@@ -624,56 +623,70 @@ final class SimdKernel extends FloatKernel {
     }
   }
 
-  private static void sumUpstreamStrips(float[] x, float[] dy, Block block, FloatLanes lanes) {
+  private static void sumStripsWithUpstream(float[] x, float[] dy, Block block, FloatLanes lanes) {
     int row = 0;
     int stride = block.stride();
     for (; row + 2 <= block.rows(); row += 2) {
-      addTwoUpstream(x, dy, block.at() + row * stride, stride, block.length(), lanes);
+      int at = block.at() + row * stride;
+      addTwoWithUpstream(x, dy, at, at + stride, block.length(), lanes);
     }
     for (; row < block.rows(); row++) {
-      addUpstream(x, dy, block.at() + row * stride, block.length(), lanes);
+      addWithUpstream(x, dy, block.at() + row * stride, block.length(), lanes);
     }
   }
 
   /** Not four strips: where they are 4 KiB apart, eight lines would fight for one cache set. */
-  private static void addTwoUpstream(
-      float[] x, float[] dy, int at, int stride, int count, FloatLanes lanes) {
+  private static void addTwoWithUpstream(
+      float[] x, float[] dy, int a, int b, int count, FloatLanes lanes) {
     float[] shift = lanes.shift;
-    float[] sum = lanes.upstream;
+    float[] sum = lanes.sum;
+    float[] squares = lanes.squares;
+    float[] upstream = lanes.upstream;
     float[] deviation = lanes.deviation;
-    int b = at + stride;
     int i = 0;
     for (; i <= count - STEP; i += STEP) {
       FloatVector s = FloatVector.fromArray(SPECIES, shift, i);
-      FloatVector g0 = FloatVector.fromArray(SPECIES, dy, at + i);
+      FloatVector d0 = FloatVector.fromArray(SPECIES, x, a + i).sub(s);
+      FloatVector d1 = FloatVector.fromArray(SPECIES, x, b + i).sub(s);
+      FloatVector g0 = FloatVector.fromArray(SPECIES, dy, a + i);
       FloatVector g1 = FloatVector.fromArray(SPECIES, dy, b + i);
-      FloatVector.fromArray(SPECIES, sum, i).add(g0.add(g1)).intoArray(sum, i);
-      FloatVector p0 = FloatVector.fromArray(SPECIES, x, at + i).sub(s).mul(g0);
-      FloatVector p1 = FloatVector.fromArray(SPECIES, x, b + i).sub(s).mul(g1);
-      FloatVector.fromArray(SPECIES, deviation, i).add(p0.add(p1)).intoArray(deviation, i);
+      add(d0.add(d1), i, sum);
+      add(d0.mul(d0).add(d1.mul(d1)), i, squares);
+      add(g0.add(g1), i, upstream);
+      add(d0.mul(g0).add(d1.mul(g1)), i, deviation);
     }
     for (; i < count; i++) {
-      float s = shift[i];
-      sum[i] += dy[at + i] + dy[b + i];
-      deviation[i] += dy[at + i] * (x[at + i] - s) + dy[b + i] * (x[b + i] - s);
+      float d0 = x[a + i] - shift[i];
+      float d1 = x[b + i] - shift[i];
+      sum[i] += d0 + d1;
+      squares[i] += d0 * d0 + d1 * d1;
+      upstream[i] += dy[a + i] + dy[b + i];
+      deviation[i] += d0 * dy[a + i] + d1 * dy[b + i];
     }
   }
 
-  private static void addUpstream(float[] x, float[] dy, int at, int count, FloatLanes lanes) {
+  private static void addWithUpstream(float[] x, float[] dy, int at, int count, FloatLanes lanes) {
     float[] shift = lanes.shift;
-    float[] sum = lanes.upstream;
+    float[] sum = lanes.sum;
+    float[] squares = lanes.squares;
+    float[] upstream = lanes.upstream;
     float[] deviation = lanes.deviation;
     int i = 0;
     for (; i <= count - STEP; i += STEP) {
-      FloatVector g = FloatVector.fromArray(SPECIES, dy, at + i);
-      FloatVector v =
+      FloatVector d =
           FloatVector.fromArray(SPECIES, x, at + i).sub(FloatVector.fromArray(SPECIES, shift, i));
-      FloatVector.fromArray(SPECIES, sum, i).add(g).intoArray(sum, i);
-      FloatVector.fromArray(SPECIES, deviation, i).add(v.mul(g)).intoArray(deviation, i);
+      FloatVector g = FloatVector.fromArray(SPECIES, dy, at + i);
+      add(d, i, sum);
+      add(d.mul(d), i, squares);
+      add(g, i, upstream);
+      add(d.mul(g), i, deviation);
     }
     for (; i < count; i++) {
-      sum[i] += dy[at + i];
-      deviation[i] += dy[at + i] * (x[at + i] - shift[i]);
+      float d = x[at + i] - shift[i];
+      sum[i] += d;
+      squares[i] += d * d;
+      upstream[i] += dy[at + i];
+      deviation[i] += d * dy[at + i];
     }
   }
 
