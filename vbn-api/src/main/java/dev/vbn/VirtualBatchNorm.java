@@ -167,9 +167,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    */
   public LiveOutput<T> forward(T x, ReferenceStatistics<T> reference, T output) {
     Geometry geometry = requireBatch("x", x);
-    requireNonNull(output, "output is null; expected a tensor to write to");
-    requireCapability(backend, Capability.CALLER_SUPPLIED_OUTPUT, "an output was given");
-    requireLike("output", output, x);
+    requireOutput("output", output, x);
     return forwardChecked(x, geometry, reference, output);
   }
 
@@ -190,10 +188,28 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    * @param upstream gradient with respect to the output, of the shape and type of {@code x}
    */
   public Gradients<T> backward(T x, ReferenceStatistics<T> reference, T upstream) {
+    return backwardChecked(x, requireBatch("x", x), reference, upstream, null);
+  }
+
+  /**
+   * Gradients of {@link #forward}, that of the input in a given tensor.
+   *
+   * @param dx takes the gradient with respect to {@code x}: of its shape and type, or {@code
+   *     upstream} or {@code x} itself
+   * @throws UnsupportedCapabilityException also if the backend lacks {@link
+   *     Capability#CALLER_SUPPLIED_OUTPUT}
+   */
+  public Gradients<T> backward(T x, ReferenceStatistics<T> reference, T upstream, T dx) {
     Geometry geometry = requireBatch("x", x);
+    requireOutput("dx", dx, x);
+    return backwardChecked(x, geometry, reference, upstream, dx);
+  }
+
+  private Gradients<T> backwardChecked(
+      T x, Geometry geometry, ReferenceStatistics<T> reference, T upstream, @Nullable T dx) {
     Normalization normalization = live(x, geometry, reference);
     requireLike("upstream", upstream, x);
-    return backend.backward(x, upstream, normalization, reference.moments(), gamma);
+    return backend.backward(x, upstream, normalization, reference.moments(), gamma, dx);
   }
 
   /**
@@ -217,8 +233,9 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
             new Normalization(
                 geometry, Scope.NONE, 0, config.epsilon(), ReferenceGradient.DETACHED),
             reference.moments(),
-            gamma);
-      case ATTACHED -> backend.backward(x, upstream, referencePass(geometry), null, gamma);
+            gamma,
+            null);
+      case ATTACHED -> backend.backward(x, upstream, referencePass(geometry), null, gamma, null);
     };
   }
 
@@ -387,6 +404,14 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
           "reference batch has " + elements + " elements per feature; expected "
               + (whole ? "the " : "at most ") + reference.elements() + " of its statistics");
     }
+  }
+
+  /** A tensor of the caller's, to be written to. */
+  private void requireOutput(String name, T tensor, T x) {
+    requireNonNull(tensor, name + " is null; expected a tensor to write to");
+    requireCapability(
+        backend, Capability.CALLER_SUPPLIED_OUTPUT, "a tensor for " + name + " was given");
+    requireLike(name, tensor, x);
   }
 
   private void requireLike(String name, T tensor, T x) {

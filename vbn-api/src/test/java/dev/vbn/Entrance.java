@@ -42,6 +42,12 @@ enum Entrance {
       layer.backward(x, others.reference(), others.like());
     }
   },
+  BACKWARD_INTO("x") {
+    @Override
+    void give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
+      layer.backward(x, others.reference(), others.like(), others.like());
+    }
+  },
   REFERENCE_BACKWARD("reference batch") {
     @Override
     void give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {

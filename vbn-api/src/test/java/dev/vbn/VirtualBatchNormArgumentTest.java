@@ -134,6 +134,8 @@ final class VirtualBatchNormArgumentTest {
     for (VbnConfig config : List.of(ATTACHED, DETACHED)) {
       assertLikeRefused("upstream", upstream -> layer(config).backward(x, reference, upstream));
       assertLikeRefused(
+          "upstream", upstream -> layer(config).backward(x, reference, upstream, like));
+      assertLikeRefused(
           "upstream", upstream -> layer(config).referenceBackward(x, reference, upstream));
     }
   }
@@ -146,6 +148,16 @@ final class VirtualBatchNormArgumentTest {
         "output is null",
         "expected");
     assertNotLikeRefused("output", output -> layer(DETACHED).forward(x, reference, output));
+  }
+
+  @Test
+  void aWrongTensorForDx() {
+    assertRefused(
+        NullPointerException.class,
+        () -> layer(DETACHED).backward(x, reference, like, null),
+        "dx is null",
+        "expected");
+    assertNotLikeRefused("dx", dx -> layer(DETACHED).backward(x, reference, like, dx));
   }
 
   /** Takes a tensor that has to be like x. */
@@ -188,14 +200,19 @@ final class VirtualBatchNormArgumentTest {
     var plain = VirtualBatchNorm.of(poor, DETACHED.withScale(false).withCenter(false), null, null);
 
     for (HostTensor output : List.of(like, x)) {
-      var refusal = assertRefused(
-          UnsupportedCapabilityException.class,
-          () -> plain.forward(x, reference, output),
-          "an output was given",
-          "FLOAT64");
-      assertEquals(Capability.CALLER_SUPPLIED_OUTPUT, refusal.capability());
+      assertOutputRefused("output", () -> plain.forward(x, reference, output));
+      assertOutputRefused("dx", () -> plain.backward(x, reference, like, output));
     }
     assertEquals(List.of(), poor.calls());
+  }
+
+  private static void assertOutputRefused(String name, Executable call) {
+    var refusal = assertRefused(
+        UnsupportedCapabilityException.class,
+        call,
+        "a tensor for " + name + " was given",
+        "FLOAT64");
+    assertEquals(Capability.CALLER_SUPPLIED_OUTPUT, refusal.capability());
   }
 
   @Test

@@ -11,6 +11,7 @@ import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Scope;
 import dev.vbn.testing.RecordingBackend;
 import dev.vbn.testing.Shapes;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -82,7 +83,8 @@ final class VirtualBatchNormKernelCallTest {
             upstream,
             new Normalization(LIVE, scope, weight, EPSILON, ReferenceGradient.DETACHED),
             reference.moments(),
-            gamma),
+            gamma,
+            null),
         onlyCall());
   }
 
@@ -115,7 +117,8 @@ final class VirtualBatchNormKernelCallTest {
             new Normalization(
                 new Geometry(1, 1, 3, 9), Scope.NONE, 0, EPSILON, ReferenceGradient.DETACHED),
             reference.moments(),
-            gamma),
+            gamma,
+            null),
         onlyCall());
   }
 
@@ -133,7 +136,8 @@ final class VirtualBatchNormKernelCallTest {
             new Normalization(
                 new Geometry(1, 1, 3, 9), Scope.BATCH, 1, EPSILON, ReferenceGradient.ATTACHED),
             null,
-            gamma),
+            gamma,
+            null),
         onlyCall());
   }
 
@@ -213,6 +217,24 @@ final class VirtualBatchNormKernelCallTest {
   void theInputItselfMayBeTheOutput() {
     assertSame(x, layer(CONFIG).forward(x, reference, x).output());
     assertSame(x, ((RecordingBackend.Forward) onlyCall()).output());
+  }
+
+  @Test
+  void aTensorGivenForDxIsPassedOnAndGivenBack() {
+    HostTensor dx = HostTensor.zeros(DType.FLOAT32, 3, 3, 5);
+    var gradients = layer(CONFIG).backward(x, reference, upstream, dx);
+
+    assertSame(dx, ((RecordingBackend.Backward) onlyCall()).dx());
+    assertSame(dx, gradients.input());
+  }
+
+  @Test
+  void theUpstreamGradientAndTheInputMayTakeDx() {
+    for (HostTensor dx : List.of(upstream, x)) {
+      assertSame(dx, layer(CONFIG).backward(x, reference, upstream, dx).input());
+    }
+    assertSame(upstream, ((RecordingBackend.Backward) backend.calls().get(0)).dx());
+    assertSame(x, ((RecordingBackend.Backward) backend.calls().get(1)).dx());
   }
 
   @Test

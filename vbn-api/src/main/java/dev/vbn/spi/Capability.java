@@ -13,6 +13,9 @@ public enum Capability {
   FLOAT16,
   /** Tensors of {@link DType#BFLOAT16}, with statistics of 32 bits or more. */
   BFLOAT16,
-  /** Writing the output of {@link VbnBackend#forward} into a given tensor, also the input itself. */
+  /**
+   * Writing the output of {@link VbnBackend#forward} and the dx of {@link VbnBackend#backward} into a
+   * given tensor, also into an input itself.
+   */
   CALLER_SUPPLIED_OUTPUT
 }

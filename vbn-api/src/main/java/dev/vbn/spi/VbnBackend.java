@@ -10,10 +10,10 @@ import org.jspecify.annotations.Nullable;
  * Computes virtual batch normalization on tensors of type {@code T}.
  *
  * <p>Users reach the kernels through {@link dev.vbn.VirtualBatchNorm}, which has checked every
- * argument before a kernel sees it. Kernels never change an argument other than a supplied output,
- * compute the same bits on every run, and are safe to call from many threads. A tensor returned
- * belongs to the caller. Every method but {@link #tensorType}, {@link #capabilities} and {@link
- * #close} throws {@link IllegalStateException} after {@link #close}.
+ * argument before a kernel sees it. Kernels never change an argument other than a tensor supplied
+ * for a result, compute the same bits on every run, and are safe to call from many threads. A
+ * tensor returned belongs to the caller. Every method but {@link #tensorType}, {@link
+ * #capabilities} and {@link #close} throws {@link IllegalStateException} after {@link #close}.
  *
  * @param <T> the tensor type of the underlying library
  */
@@ -100,6 +100,9 @@ public interface VbnBackend<T> extends AutoCloseable {
    * @param upstream dy, gradient with respect to the output, of the batch's shape and type
    * @param reference as in {@link #forward}
    * @param gamma as in {@link #forward}
+   * @param dx where to write dx, of the batch's shape and type, possibly {@code upstream} or {@code
+   *     x} itself; null for a new tensor, and always null without {@link
+   *     Capability#CALLER_SUPPLIED_OUTPUT}
    * @return dx, dgamma, dbeta and, if attached and not the reference pass, {@code (dmr, dvr)}; dgamma and dbeta of type {@link
    *     DType#parameterType()}, the latter of {@link #statisticsType}
    */
@@ -108,7 +111,8 @@ public interface VbnBackend<T> extends AutoCloseable {
       T upstream,
       Normalization normalization,
       @Nullable Moments<T> reference,
-      @Nullable T gamma);
+      @Nullable T gamma,
+      @Nullable T dx);
 
   /**
    * Carries the gradient of the reference statistics on to (a chunk of) the reference batch: {@code

@@ -46,7 +46,8 @@ public final class RecordingBackend implements VbnBackend<HostTensor> {
       HostTensor upstream,
       Normalization normalization,
       @Nullable Moments<HostTensor> reference,
-      @Nullable HostTensor gamma)
+      @Nullable HostTensor gamma,
+      @Nullable HostTensor dx)
       implements Call {}
 
   /** A call of {@link VbnBackend#referenceGradient}. */
@@ -182,12 +183,13 @@ public final class RecordingBackend implements VbnBackend<HostTensor> {
       HostTensor upstream,
       Normalization normalization,
       @Nullable Moments<HostTensor> reference,
-      @Nullable HostTensor gamma) {
-    calls.add(new Backward(x, upstream, normalization, reference, gamma));
+      @Nullable HostTensor gamma,
+      @Nullable HostTensor dx) {
+    calls.add(new Backward(x, upstream, normalization, reference, gamma, dx));
     long features = normalization.geometry().features();
     DType parameterType = dtype(x).parameterType();
     return new Gradients<>(
-        batch(dtype(x), x.shape()),
+        dx == null ? batch(dtype(x), x.shape()) : dx,
         HostTensor.zeros(parameterType, features),
         HostTensor.zeros(parameterType, features),
         normalization.referenceGradient() == ReferenceGradient.ATTACHED

@@ -31,7 +31,7 @@ final class BackendContender implements Contender {
     return new BackendContender(candidate, false);
   }
 
-  /** The caller's tensor takes the output, the same one in every call. */
+  /** Tensors of the caller's take the output and dx, the same ones in every call. */
   static BackendContender withOutputGiven(BackendCandidate candidate) {
     return new BackendContender(candidate, true);
   }
@@ -57,9 +57,7 @@ final class BackendContender implements Contender {
   }
 
   private <T> Optional<Prepared> prepare(VbnBackend<T> backend, Workload workload, Pass pass) {
-    if (outputGiven
-        && (pass != Pass.FORWARD
-            || !backend.capabilities().contains(Capability.CALLER_SUPPLIED_OUTPUT))) {
+    if (outputGiven && !backend.capabilities().contains(Capability.CALLER_SUPPLIED_OUTPUT)) {
       backend.close();
       return Optional.empty();
     }
@@ -74,6 +72,7 @@ final class BackendContender implements Contender {
     private final T beta;
     private final T upstream;
     private final @Nullable T output;
+    private final @Nullable T dx;
     private final VirtualBatchNorm<T> layer;
     private final ReferenceStatistics<T> statistics;
 
@@ -84,7 +83,12 @@ final class BackendContender implements Contender {
       gamma = backend.fromHost(workload.gamma(), DType.FLOAT32);
       beta = backend.fromHost(workload.beta(), DType.FLOAT32);
       upstream = pass == Pass.FORWARD ? x : backend.fromHost(workload.upstream(), DType.FLOAT32);
-      output = outputGiven ? backend.fromHost(workload.x(), DType.FLOAT32) : null;
+      output = outputGiven && pass != Pass.BACKWARD
+          ? backend.fromHost(workload.x(), DType.FLOAT32)
+          : null;
+      dx = outputGiven && pass != Pass.FORWARD
+          ? backend.fromHost(workload.x(), DType.FLOAT32)
+          : null;
       layer = VirtualBatchNorm.of(backend, workload.config(), gamma, beta);
       T reference = backend.fromHost(workload.reference(), DType.FLOAT32);
       statistics = layer.referenceStatistics(reference);
@@ -96,7 +100,7 @@ final class BackendContender implements Contender {
     public Object run() {
       List<T> results = compute();
       for (T result : results) {
-        if (result != output) {
+        if (result != output && result != dx) {
           backend.release(result);
         }
       }
@@ -112,13 +116,13 @@ final class BackendContender implements Contender {
           yield List.of(live.output(), moments.mean(), moments.variance());
         }
         case BACKWARD -> {
-          Gradients<T> gradients = layer.backward(x, statistics, upstream);
+          Gradients<T> gradients = backward();
           yield List.of(gradients.input(), gradients.gamma(), gradients.beta());
         }
         case STEP -> {
           LiveOutput<T> live = forward();
           Moments<T> moments = live.statistics().moments();
-          Gradients<T> gradients = layer.backward(x, statistics, upstream);
+          Gradients<T> gradients = backward();
           yield List.of(
               live.output(),
               gradients.input(),
@@ -132,6 +136,12 @@ final class BackendContender implements Contender {
 
     private LiveOutput<T> forward() {
       return output == null ? layer.forward(x, statistics) : layer.forward(x, statistics, output);
+    }
+
+    private Gradients<T> backward() {
+      return dx == null
+          ? layer.backward(x, statistics, upstream)
+          : layer.backward(x, statistics, upstream, dx);
     }
 
     @Override
@@ -150,6 +160,9 @@ final class BackendContender implements Contender {
       layer.close();
       if (output != null) {
         backend.release(output);
+      }
+      if (dx != null) {
+        backend.release(dx);
       }
       if (upstream != x) {
         backend.release(upstream);

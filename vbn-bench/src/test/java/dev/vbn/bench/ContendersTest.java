@@ -89,11 +89,15 @@ class ContendersTest {
             "nd4j, op by op, backward",
             "nd4j, op by op, forward",
             "nd4j, op by op, forward and backward",
+            "nd4j, output given, backward",
             "nd4j, output given, forward",
+            "nd4j, output given, forward and backward",
             "reference, backward",
             "reference, forward",
             "reference, forward and backward",
-            "reference, output given, forward"),
+            "reference, output given, backward",
+            "reference, output given, forward",
+            "reference, output given, forward and backward"),
         checked);
   }
 

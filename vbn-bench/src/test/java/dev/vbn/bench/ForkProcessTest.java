@@ -30,6 +30,7 @@ class ForkProcessTest {
       assertEquals(
           Set.of(
               "copy",
+              "copy, new array",
               "reference",
               "reference, output given",
               "libtorch, batch norm",

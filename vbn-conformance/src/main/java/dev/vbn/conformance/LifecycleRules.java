@@ -75,7 +75,7 @@ abstract class LifecycleRules extends Rules {
         layer.referenceBackward(
             reference, statistics, subject.tensor(c.reference(), DType.FLOAT32));
         layer.referenceGradient(reference, statistics, gradients);
-        String hint = "Kernels change nothing but a supplied output.";
+        String hint = "Kernels change nothing but a tensor supplied for a result.";
         assertSameBits("x", c.x(), subject.backend.toHost(x), hint);
         assertSameBits("upstream", c.upstream(), subject.backend.toHost(upstream), hint);
         assertSameBits("reference", c.reference(), subject.backend.toHost(reference), hint);
@@ -374,9 +374,7 @@ abstract class LifecycleRules extends Rules {
   @EnumSource(Variant.class)
   @Checks(Rule.SUPPLIED_OUTPUT)
   final void aSuppliedOutputTakesTheSameBits(Variant variant) {
-    if (!subject().has(Capability.CALLER_SUPPLIED_OUTPUT)) {
-      throw new DeclaredAbsent("CALLER_SUPPLIED_OUTPUT is declared absent; checked apart");
-    }
+    requireSuppliedOutput();
     VbnConfig config = VbnConfig.of(3).withVariant(variant);
     Case large = new Samples(80)
         .of(config, new long[] {5, 3, 1031}, new long[] {2, 3, 7})
@@ -385,6 +383,12 @@ abstract class LifecycleRules extends Rules {
       for (DType dtype : dtypes()) {
         checkSuppliedOutput(subject(), c, dtype);
       }
+    }
+  }
+
+  private void requireSuppliedOutput() {
+    if (!subject().has(Capability.CALLER_SUPPLIED_OUTPUT)) {
+      throw new DeclaredAbsent("CALLER_SUPPLIED_OUTPUT is declared absent; checked apart");
     }
   }
 
@@ -438,6 +442,118 @@ abstract class LifecycleRules extends Rules {
     });
   }
 
+  /** With features on the second axis and on the last: kernels often have a way for each. */
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.SUPPLIED_DX)
+  final void aTensorSuppliedForDxTakesTheSameBits(Variant variant) {
+    requireSuppliedOutput();
+    VbnConfig config =
+        VbnConfig.of(3).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED);
+    Samples samples = new Samples(81);
+    Case second = samples.of(config, new long[] {5, 3, 1031}, new long[] {2, 3, 7});
+    Case last =
+        samples.of(config.withFeatureAxis(-1), new long[] {5, 1031, 3}, new long[] {2, 7, 3});
+    for (DType dtype : dtypes()) {
+      checkSuppliedDx(subject(), sample(variant), dtype);
+      for (Case c : List.of(second, last)) {
+        Case large = dtype.precision() >= 24 ? withALargeFeature(c) : c;
+        checkSuppliedDx(subject(), large.roundedTo(dtype), dtype);
+      }
+    }
+  }
+
+  /** The first feature is so large that 32 bits may not do for it, and a kernel goes another way. */
+  private static Case withALargeFeature(Case c) {
+    double[] x = c.x().toDoubles();
+    for (int i = 0; i < x.length; i++) {
+      x[i] *= i / c.liveGeometry().after() % c.config().features() == 0 ? 0x1p110 : 1;
+    }
+    return c.withLive(HostTensor.of(x, c.x().shape()), c.upstream());
+  }
+
+  private static <T> void checkSuppliedDx(Subject<T> subject, Case c, DType dtype) {
+    subject.withLayer(c, dtype, (layer, reference) -> {
+      VbnBackend<T> backend = subject.backend;
+      T x = subject.tensor(c.x(), dtype);
+      T upstream = subject.tensor(c.upstream(), dtype);
+      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference)) {
+        HostTensor input = backend.toHost(x);
+        HostTensor dy = backend.toHost(upstream);
+        Gradients<T> fresh = layer.backward(x, statistics, upstream);
+        Gradients<T> again = layer.backward(fresh.input(), statistics, upstream);
+        HostTensor expectedAgain = backend.toHost(again.input());
+        T dx = subject.tensor(c.x(), dtype);
+        String hint = "Only dx is.";
+        checkGiven(
+            "supplied dx",
+            subject,
+            fresh,
+            dx,
+            layer.backward(x, statistics, upstream, dx),
+            "Every element is written.");
+        assertSameBits("x beside a supplied dx", input, backend.toHost(x), hint);
+        assertSameBits("upstream beside a supplied dx", dy, backend.toHost(upstream), hint);
+
+        String complete = "Sums are complete before the first element is overwritten, and each"
+            + " element is read before.";
+        T over = subject.tensor(c.upstream(), dtype);
+        checkGiven(
+            "dx over the upstream gradient",
+            subject,
+            fresh,
+            over,
+            layer.backward(x, statistics, over, over),
+            complete);
+        assertSameBits("x beside dx over the upstream gradient", input, backend.toHost(x), hint);
+
+        checkGiven(
+            "dx over x", subject, fresh, x, layer.backward(x, statistics, upstream, x), complete);
+        assertSameBits("upstream beside dx over x", dy, backend.toHost(upstream), hint);
+        releaseAllButDx(subject, layer.backward(x, statistics, upstream, x));
+        assertSameBits(
+            "dx over x, a second time",
+            expectedAgain,
+            backend.toHost(x),
+            "A tensor's elements change, and with them its statistics: keep none by identity.");
+        subject.release(fresh);
+        subject.release(again);
+        backend.release(dx);
+        backend.release(over);
+      } finally {
+        backend.release(x);
+        backend.release(upstream);
+      }
+      return true;
+    });
+  }
+
+  /** Fails unless {@code actual} has the bits of {@code fresh}, and {@code dx} is its dx. */
+  private static <T> void checkGiven(
+      String what, Subject<T> subject, Gradients<T> fresh, T dx, Gradients<T> actual, String hint) {
+    VbnBackend<T> backend = subject.backend;
+    Assertions.assertSame(
+        dx, actual.input(), "tensor returned as " + what + "; expected the supplied one");
+    assertSameBits(what, backend.toHost(fresh.input()), backend.toHost(dx), hint);
+    String same = "They are the same wherever dx goes.";
+    Moments<T> expected = requireNonNull(fresh.reference());
+    Moments<T> reached = requireNonNull(actual.reference());
+    Map<String, List<T>> others = Map.of(
+        "dgamma", List.of(fresh.gamma(), actual.gamma()),
+        "dbeta", List.of(fresh.beta(), actual.beta()),
+        "gradient of the reference mean", List.of(expected.mean(), reached.mean()),
+        "gradient of the reference variance", List.of(expected.variance(), reached.variance()));
+    others.forEach((name, pair) -> assertSameBits(
+        name + ", " + what, backend.toHost(pair.get(0)), backend.toHost(pair.get(1)), same));
+    releaseAllButDx(subject, actual);
+  }
+
+  private static <T> void releaseAllButDx(Subject<T> subject, Gradients<T> gradients) {
+    subject.backend.release(gradients.gamma());
+    subject.backend.release(gradients.beta());
+    subject.release(gradients.reference());
+  }
+
   @Test
   @Checks(Rule.CLOSED)
   final void aClosedBackendRefuses() {
@@ -461,7 +577,7 @@ abstract class LifecycleRules extends Rules {
     calls.put("toHost", () -> backend.toHost(x));
     calls.put("statistics", () -> backend.statistics(x, geometry));
     calls.put("forward", () -> backend.forward(x, pass, null, null, null, null));
-    calls.put("backward", () -> backend.backward(x, x, pass, null, null));
+    calls.put("backward", () -> backend.backward(x, x, pass, null, null, null));
     calls.put(
         "referenceGradient", () -> backend.referenceGradient(x, geometry, moments, moments, 2));
     calls.forEach((name, call) -> assertThrows(

@@ -41,11 +41,24 @@ abstract class RefusalRules extends Rules {
         refused(subject, layer, statistics, "rank is 6", 1, 3, 1, 1, 1, 1);
         refused(subject, layer, statistics, "2 features", 4, 2, 3);
         assertThrows(NullPointerException.class, () -> layer.reference(missing()));
-        T upstream = subject.tensor(HostTensor.zeros(DType.FLOAT32, 4, 3, 1), DType.FLOAT32);
-        IllegalArgumentException e = assertThrows(
-            IllegalArgumentException.class, () -> layer.backward(reference, statistics, upstream));
-        assertTrue(String.valueOf(e.getMessage()).contains("[4, 3, 1]"), e::getMessage);
-        subject.backend.release(upstream);
+        T other = subject.tensor(HostTensor.zeros(DType.FLOAT32, 4, 3, 1), DType.FLOAT32);
+        refusedBeside(
+            "upstream has shape [4, 3, 1]", () -> layer.backward(reference, statistics, other));
+        if (subject.has(Capability.CALLER_SUPPLIED_OUTPUT)) {
+          refusedBeside(
+              "output has shape [4, 3, 1]", () -> layer.forward(reference, statistics, other));
+          refusedBeside(
+              "dx has shape [4, 3, 1]",
+              () -> layer.backward(reference, statistics, reference, other));
+        }
+        subject.backend.release(other);
+        if (subject.has(Capability.CALLER_SUPPLIED_OUTPUT) && subject.has(Capability.FLOAT64)) {
+          T wide = subject.tensor(c.x(), DType.FLOAT64);
+          refusedBeside("output is FLOAT64", () -> layer.forward(reference, statistics, wide));
+          refusedBeside(
+              "dx is FLOAT64", () -> layer.backward(reference, statistics, reference, wide));
+          subject.backend.release(wide);
+        }
       }
       return true;
     });
@@ -63,18 +76,25 @@ abstract class RefusalRules extends Rules {
       String fragment,
       long... shape) {
     T x = subject.tensor(HostTensor.zeros(DType.FLOAT32, shape), DType.FLOAT32);
-    for (Executable call :
-        new Executable[] {() -> layer.reference(x), () -> layer.forward(x, statistics)}) {
-      IllegalArgumentException e = assertThrows(
-          IllegalArgumentException.class,
-          call,
-          "a batch of shape " + Arrays.toString(shape) + " was not refused with '" + fragment
-              + "': the layer goes by what shape() and dtype() say");
-      assertTrue(
-          String.valueOf(e.getMessage()).contains(fragment),
-          () -> "message is '" + e.getMessage() + "'; expected it to name " + fragment);
-    }
+    String what = "a batch of shape " + Arrays.toString(shape);
+    refused(what, fragment, () -> layer.reference(x));
+    refused(what, fragment, () -> layer.forward(x, statistics));
     subject.backend.release(x);
+  }
+
+  private static void refusedBeside(String fragment, Executable call) {
+    refused("a tensor unlike the batch", fragment, call);
+  }
+
+  private static void refused(String what, String fragment, Executable call) {
+    IllegalArgumentException e = assertThrows(
+        IllegalArgumentException.class,
+        call,
+        what + " was not refused with '" + fragment
+            + "': the layer goes by what shape() and dtype() say");
+    assertTrue(
+        String.valueOf(e.getMessage()).contains(fragment),
+        () -> "message is '" + e.getMessage() + "'; expected it to name " + fragment);
   }
 
   @ParameterizedTest
@@ -127,6 +147,10 @@ abstract class RefusalRules extends Rules {
             UnsupportedCapabilityException.class,
             () -> layer.forward(reference, statistics, output),
             "CALLER_SUPPLIED_OUTPUT is declared absent, and an output is not refused");
+        assertThrows(
+            UnsupportedCapabilityException.class,
+            () -> layer.backward(reference, statistics, reference, output),
+            "CALLER_SUPPLIED_OUTPUT is declared absent, and a tensor for dx is not refused");
       }
       Tolerance.assertSameBits(
           "refused output", marked, subject.backend.toHost(output), "A refusal changes nothing.");

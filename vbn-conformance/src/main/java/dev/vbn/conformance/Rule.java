@@ -101,10 +101,10 @@ public enum Rule {
   /** Rule 602. */
   ABSENT_TYPE(602, "A type declared absent is refused as documented, a declared one is there."),
   /** Rule 603. */
-  ABSENT_OUTPUT(603, "A supplied output, declared absent, is refused and left unchanged."),
+  ABSENT_OUTPUT(603, "A supplied output or dx, declared absent, is refused and left unchanged."),
 
   /** Rule 701. */
-  INPUTS_UNCHANGED(701, "No argument changes but a supplied output."),
+  INPUTS_UNCHANGED(701, "No argument changes but a supplied output or dx."),
   /** Rule 702. */
   OWN_OUTPUT(702, "Results are tensors of their own, which later calls leave alone."),
   /** Rule 703. */
@@ -117,6 +117,8 @@ public enum Rule {
   CLOSED(706, "A closed backend refuses, closing again is harmless, others go on."),
   /** Rule 707. */
   STRIDES(707, "Views, strides and offsets are read as the elements they show."),
+  /** Rule 708. */
+  SUPPLIED_DX(708, "A tensor supplied for dx, also x or dy itself, gets every element."),
 
   /** Rule 801. */
   ROUND_TRIP(801, "Values are rounded to nearest even on the way in, and keep their order."),

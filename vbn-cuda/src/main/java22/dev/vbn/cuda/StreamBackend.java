@@ -365,7 +365,8 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
       CudaTensor upstream,
       Normalization how,
       @Nullable Moments<CudaTensor> reference,
-      @Nullable CudaTensor gamma) {
+      @Nullable CudaTensor gamma,
+      @Nullable CudaTensor dx) {
     Geometry geometry = how.geometry();
     long features = geometry.features();
     try (Call call = new Call()) {
@@ -375,7 +376,8 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
       long referenceMean = reference == null ? 0 : call.pointer(reference.mean());
       long referenceVariance = reference == null ? 0 : call.pointer(reference.variance());
       DType parameters = x.dtype().parameterType();
-      CudaTensor dx = call.tensor(x.dtype(), x.shape());
+      CudaTensor result = dx == null ? call.tensor(x.dtype(), x.shape()) : dx;
+      long to = call.pointer(result);
       CudaTensor dgamma = call.tensor(parameters, features);
       CudaTensor dbeta = call.tensor(parameters, features);
       Moments<CudaTensor> toReference =
@@ -383,7 +385,7 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
               ? call.moments(features)
               : null;
       BatchKernels batch = new BatchKernels(
-          kernels, rangeBytes, x.dtype(), geometry, how.scope(), new long[] {from, dy}, at(dx));
+          kernels, rangeBytes, x.dtype(), geometry, how.scope(), new long[] {from, dy}, to);
       long sums = call.scratch(batch.sumsBytes() + batch.linesBytes() + batch.gradientsBytes());
       long lines = sums + batch.sumsBytes();
       long gradients = lines + batch.linesBytes();
@@ -401,7 +403,7 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
             gradients,
             how.weight(),
             how.epsilon());
-        batch.differentiate(range, live, dy, at(dx), lines);
+        batch.differentiate(range, live, dy, to, lines);
       });
       batch.sumGroups(
           gradients,
@@ -409,7 +411,7 @@ final class StreamBackend implements CudaBackend, CudaTensor.Owner {
           at(dbeta),
           toReference == null ? 0 : at(toReference.mean()),
           toReference == null ? 0 : at(toReference.variance()));
-      return call.done(new Gradients<>(dx, dgamma, dbeta, toReference));
+      return call.done(new Gradients<>(result, dgamma, dbeta, toReference));
     }
   }
 

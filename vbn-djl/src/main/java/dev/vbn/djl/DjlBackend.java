@@ -217,7 +217,8 @@ final class DjlBackend implements VbnBackend<NDArray> {
       NDArray upstream,
       Normalization how,
       @Nullable Moments<NDArray> reference,
-      @Nullable NDArray gamma) {
+      @Nullable NDArray gamma,
+      @Nullable NDArray output) {
     requireOpen();
     Layout layout = new Layout(how.geometry(), how.scope());
     double w = how.weight();

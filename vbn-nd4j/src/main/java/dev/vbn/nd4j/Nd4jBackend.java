@@ -191,7 +191,7 @@ final class Nd4jBackend implements VbnBackend<INDArray> {
     double[] mean = new double[groups * features];
     double[] variance = new double[groups * features];
     INDArray dense = dense(x);
-    INDArray result = output != null && isDense(output) ? output : empty(x.dataType(), x.shape());
+    INDArray result = denseResult(output, x);
     Elements input = Elements.of(dense);
     Elements out = Elements.of(result);
     Tile.forEach(how.geometry(), rowsOfGroup(how), tile -> {
@@ -216,15 +216,25 @@ final class Nd4jBackend implements VbnBackend<INDArray> {
       }
     });
     closeCopy(dense, x);
-    Reference.reachabilityFence(result);
-    if (output != null && result != output) {
-      output.assign(result);
-      result.close();
-      result = output;
-    }
     long[] shape =
         how.scope() == Scope.EXAMPLE ? new long[] {groups, features} : new long[] {features};
-    return new Normalized<>(result, moments(mean, variance, shape));
+    return new Normalized<>(delivered(result, output), moments(mean, variance, shape));
+  }
+
+  /** The given array if its elements lie row-major without gaps, or else a new one like {@code x}. */
+  private static INDArray denseResult(@Nullable INDArray given, INDArray x) {
+    return given != null && isDense(given) ? given : empty(x.dataType(), x.shape());
+  }
+
+  /** The result, once it is written, in the array that was given for it, if one was. */
+  private static INDArray delivered(INDArray result, @Nullable INDArray given) {
+    Reference.reachabilityFence(result);
+    if (given == null || given == result) {
+      return result;
+    }
+    given.assign(result);
+    result.close();
+    return given;
   }
 
   /** What each feature is given, on the host. */
@@ -264,7 +274,8 @@ final class Nd4jBackend implements VbnBackend<INDArray> {
       INDArray upstream,
       Normalization how,
       @Nullable Moments<INDArray> reference,
-      @Nullable INDArray gamma) {
+      @Nullable INDArray gamma,
+      @Nullable INDArray dx) {
     requireOpen();
     PerFeature parameters = PerFeature.of(reference, gamma, null);
     int features = (int) how.geometry().features();
@@ -277,10 +288,10 @@ final class Nd4jBackend implements VbnBackend<INDArray> {
     double[] dVariance = new double[features];
     INDArray denseX = dense(x);
     INDArray denseUpstream = dense(upstream);
-    INDArray dx = empty(x.dataType(), x.shape());
+    INDArray result = denseResult(dx, x);
     Elements input = Elements.of(denseX);
     Elements gradient = Elements.of(denseUpstream);
-    Elements out = Elements.of(dx);
+    Elements out = Elements.of(result);
     Tile.forEach(how.geometry(), rowsOfGroup(how), tile -> {
       Elements from = input.fork();
       Elements dy = gradient.fork();
@@ -316,10 +327,9 @@ final class Nd4jBackend implements VbnBackend<INDArray> {
     });
     closeCopy(denseX, x);
     closeCopy(denseUpstream, upstream);
-    Reference.reachabilityFence(dx);
     DType parameterType = dtype(x).parameterType();
     return new Gradients<>(
-        dx,
+        delivered(result, dx),
         filled(parameterType, dgamma, features),
         filled(parameterType, dbeta, features),
         reference == null || how.referenceGradient() == ReferenceGradient.DETACHED

@@ -143,6 +143,10 @@ class TrapsTest {
       try (ReferenceStatistics<INDArray> statistics = layer.referenceStatistics(x)) {
         double[] expected = doubles(layer.forward(x, statistics).output());
         assertArrayEquals(expected, doubles(layer.forward(x, statistics, output).output()));
+        double[] expectedDx = doubles(layer.backward(x, statistics, x).input());
+        assertArrayEquals(
+            expectedDx, doubles(layer.backward(x, statistics, x, output).input()));
+        assertArrayEquals(expectedDx, doubles(output));
       }
     }
   }

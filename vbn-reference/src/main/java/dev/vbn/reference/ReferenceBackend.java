@@ -13,33 +13,21 @@ import dev.vbn.spi.Scope;
 import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.spi.VbnBackend;
 import java.util.Arrays;
-import java.util.Objects;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
-/**
- * Tile by tile: statistics read a tile once, and its output reads and writes it once more, while it
- * is in cache. Large batches are spread over threads; each chunk is computed by one thread in one
- * order, so that the result does not depend on their number.
- */
+/** The backend on arrays: says what the {@link Passes} over a batch sum and write. */
 final class ReferenceBackend implements VbnBackend<HostTensor> {
   private static final Set<Capability> CAPABILITIES =
       Set.of(Capability.FLOAT64, Capability.CALLER_SUPPLIED_OUTPUT);
 
-  /** Batches of fewer elements are the calling thread's alone: a hand-over has its price. */
-  private static final long PARALLEL_SIZE = 1 << 18;
-
-  /** Parts of the work for each thread: one that was held up leaves some to the others. */
-  private static final int CHAINS = 2;
-
   private final Kernels kernels;
-  private final Workers workers;
-  private final ThreadLocal<Workspace> workspaces = ThreadLocal.withInitial(Workspace::new);
+  private final Passes passes;
   private volatile boolean closed;
 
   ReferenceBackend(Kernels kernels, Workers workers) {
     this.kernels = kernels;
-    this.workers = workers;
+    passes = new Passes(workers);
   }
 
   @Override
@@ -91,7 +79,7 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
     int features = (int) geometry.features();
     double[] mean = new double[features];
     double[] variance = new double[features];
-    pass(geometry, 1, kernels.of(x, null, null), null, (tile, group, workspace) -> {
+    passes.run(geometry, 1, kernels.of(x, null, null), null, (tile, group, workspace) -> {
       for (int i = 0; i < tile.features; i++) {
         mean[tile.firstFeature + i] = workspace.group.mean[i];
         variance[tile.firstFeature + i] = workspace.group.variance(i);
@@ -116,7 +104,7 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
     double[] mean = new double[groups * features];
     double[] variance = new double[groups * features];
     Kernel summed = how.scope() == Scope.NONE ? null : kernel;
-    pass(how.geometry(), groups, summed, kernel, (tile, group, workspace) -> {
+    passes.run(how.geometry(), groups, summed, kernel, (tile, group, workspace) -> {
       Mixture mixture = workspace.mixture;
       mixture.mix(workspace.group, tile, reference, how);
       int at = group * features + tile.firstFeature;
@@ -158,9 +146,10 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       HostTensor upstream,
       Normalization how,
       @Nullable Moments<HostTensor> reference,
-      @Nullable HostTensor gamma) {
+      @Nullable HostTensor gamma,
+      @Nullable HostTensor dx) {
     requireOpen();
-    HostTensor dx = HostTensor.zeros(x.dtype(), x.shape());
+    HostTensor result = dx != null ? dx : HostTensor.zeros(x.dtype(), x.shape());
     int features = (int) how.geometry().features();
     int groups = groups(how);
     double n = how.geometry().elementsPerFeature() / (double) groups;
@@ -169,10 +158,10 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
     double[] dbeta = new double[groups * features];
     double[] dMean = new double[groups * features];
     double[] dVariance = new double[groups * features];
-    Kernel summed = kernels.of(x, upstream, dx);
+    Kernel summed = kernels.of(x, upstream, result);
     // Without live statistics dx = factor*dy, whatever x: NaN in it must not show.
-    Kernel written = w == 0 ? kernels.of(upstream, null, dx) : summed;
-    pass(how.geometry(), groups, summed, written, (tile, group, workspace) -> {
+    Kernel written = w == 0 ? kernels.of(upstream, null, result) : summed;
+    passes.run(how.geometry(), groups, summed, written, (tile, group, workspace) -> {
       Mixture mixture = workspace.mixture;
       mixture.mix(workspace.group, tile, reference, how);
       Lines lines = workspace.lines;
@@ -195,7 +184,7 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       }
     });
     return new Gradients<>(
-        dx,
+        result,
         total(dgamma, features).to(x.dtype().parameterType()),
         total(dbeta, features).to(x.dtype().parameterType()),
         reference == null || how.referenceGradient() == ReferenceGradient.DETACHED
@@ -221,7 +210,7 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       long elements) {
     requireOpen();
     HostTensor dr = HostTensor.zeros(r.dtype(), r.shape());
-    pass(geometry, 1, null, kernels.of(r, null, dr), (tile, group, workspace) -> {
+    passes.run(geometry, 1, null, kernels.of(r, null, dr), (tile, group, workspace) -> {
       Lines lines = workspace.lines;
       read(statistics.mean(), 0, tile, lines.center);
       read(gradient.variance(), 0, tile, lines.factor);
@@ -233,158 +222,6 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       }
     });
     return dr;
-  }
-
-  /** Between the sums over a group and its output: sets the lines that the output lies on. */
-  private interface LinesOfGroup {
-    void set(Tile tile, int group, Workspace workspace);
-  }
-
-  /**
-   * One pass that sums each group of a tile, and one that writes its output while it is in cache.
-   *
-   * <p>Threads take whole groups where these are as many as threads, and share the chunks of each
-   * where they are fewer. Chunks are cut by the shape alone and their sums are added in one order,
-   * so that the number of threads does not change a bit.
-   *
-   * @param summed null where nothing is to be summed
-   * @param written null where there is no output
-   */
-  private void pass(
-      Geometry geometry,
-      int groups,
-      @Nullable Kernel summed,
-      @Nullable Kernel written,
-      LinesOfGroup linesOfGroup) {
-    int rows = (int) (geometry.batch() * geometry.before() / groups);
-    int size = (int) (geometry.size() / groups);
-    Tile[] tiles = workspaces.get().tiles(geometry, rows);
-    int tasks = groups * tiles.length;
-    if (geometry.size() < PARALLEL_SIZE || workers.parallelism == 1) {
-      chain(tiles, groups, size, 0, tasks, summed, written, linesOfGroup);
-    } else if (tasks < workers.parallelism) {
-      for (int i = 0; i < tasks; i++) {
-        groupByChunks(tiles[i / groups], i % groups, size, summed, written, linesOfGroup);
-      }
-    } else {
-      int chains = Math.min(tasks, CHAINS * workers.parallelism);
-      workers.forEach(
-          chains,
-          i -> chain(
-              tiles,
-              groups,
-              size,
-              (int) ((long) tasks * i / chains),
-              (int) ((long) tasks * (i + 1) / chains),
-              summed,
-              written,
-              linesOfGroup));
-    }
-  }
-
-  /** One thread's groups, one after the other. */
-  private void chain(
-      Tile[] tiles,
-      int groups,
-      int size,
-      int from,
-      int to,
-      @Nullable Kernel summed,
-      @Nullable Kernel written,
-      LinesOfGroup linesOfGroup) {
-    Workspace workspace = workspaces.get();
-    Kernel together = Objects.equals(summed, written) ? summed : null;
-    for (int i = from; i < to; i++) {
-      Tile tile = tiles[i / groups];
-      int at = i % groups * size;
-      if (summed != null && (i == from || together == null)) {
-        sum(summed, tile, at, workspace);
-      }
-      linesOfGroup.set(tile, i % groups, workspace);
-      if (together != null && i + 1 < to) {
-        writeAndSum(
-            together, tile, at, tiles[(i + 1) / groups], (i + 1) % groups * size, workspace);
-      } else if (written != null) {
-        write(written, tile, at, workspace);
-      }
-    }
-  }
-
-  private static void sum(Kernel kernel, Tile tile, int at, Workspace workspace) {
-    workspace.group.clear(tile.features);
-    int chunks = tile.chunks();
-    if (chunks == 1) {
-      kernel.sum(tile.chunk(0).moved(at), tile, workspace, workspace.group);
-      return;
-    }
-    for (int chunk = 0; chunk < chunks; chunk++) {
-      workspace.chunk.clear(tile.features);
-      kernel.sum(tile.chunk(chunk).moved(at), tile, workspace, workspace.chunk);
-      workspace.group.add(workspace.chunk);
-    }
-  }
-
-  private static void write(Kernel kernel, Tile tile, int at, Workspace workspace) {
-    // Backwards: of a group larger than the cache, the end is still there.
-    for (int chunk = tile.chunks() - 1; chunk >= 0; chunk--) {
-      kernel.write(tile.chunk(chunk).moved(at), tile, workspace.lines, workspace);
-    }
-  }
-
-  private static void writeAndSum(
-      Kernel kernel, Tile tile, int at, Tile next, int nextAt, Workspace workspace) {
-    if (!tile.longRuns()) {
-      write(kernel, tile, at, workspace);
-      sum(kernel, next, nextAt, workspace);
-      return;
-    }
-    // All tiles of long runs have the same chunks.
-    workspace.group.clear(next.features);
-    int chunks = tile.chunks();
-    for (int chunk = 0; chunk < chunks; chunk++) {
-      GroupSums sums = chunks == 1 ? workspace.group : workspace.chunk;
-      sums.clear(next.features);
-      kernel.writeAndSum(
-          tile.chunk(chunk).moved(at),
-          tile,
-          workspace.lines,
-          next.chunk(chunk).moved(nextAt),
-          workspace,
-          sums);
-      if (chunks > 1) {
-        workspace.group.add(sums);
-      }
-    }
-  }
-
-  private void groupByChunks(
-      Tile tile,
-      int group,
-      int size,
-      @Nullable Kernel summed,
-      @Nullable Kernel written,
-      LinesOfGroup linesOfGroup) {
-    Workspace workspace = workspaces.get();
-    int at = group * size;
-    int chunks = tile.chunks();
-    if (summed != null) {
-      GroupSums[] sums = new GroupSums[chunks];
-      workers.forEach(chunks, chunk -> {
-        sums[chunk] = new GroupSums(tile.features);
-        summed.sum(tile.chunk(chunk).moved(at), tile, workspaces.get(), sums[chunk]);
-      });
-      workspace.group.clear(tile.features);
-      for (GroupSums chunk : sums) {
-        workspace.group.add(chunk);
-      }
-    }
-    linesOfGroup.set(tile, group, workspace);
-    if (written != null) {
-      workers.forEach(
-          chunks,
-          chunk -> written.write(
-              tile.chunk(chunks - 1 - chunk).moved(at), tile, workspace.lines, workspaces.get()));
-    }
   }
 
   private static int groups(Normalization how) {

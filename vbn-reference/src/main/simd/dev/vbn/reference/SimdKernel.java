@@ -2,9 +2,7 @@ package dev.vbn.reference;
 
 import static java.util.Objects.requireNonNull;
 
-import java.util.Arrays;
 import jdk.incubator.vector.DoubleVector;
-import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
@@ -20,9 +18,6 @@ import org.jspecify.annotations.Nullable;
  * not do, as for the largest floats, the scalar kernel computes what the vectors cannot.
  */
 final class SimdKernel extends FloatKernel {
-  private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
-  private static final int STEP = SPECIES.length();
-
   private static final VectorSpecies<Double> DOUBLES = DoubleVector.SPECIES_PREFERRED;
 
   /** Elements in lanes for which vectors are not worth while: (8, 64) took a third longer. */
@@ -31,18 +26,8 @@ final class SimdKernel extends FloatKernel {
   /** Elements of one feature that share a shift, and whose sums are held in 32 bits. */
   private static final int HELD = 2048;
 
-  /** Elements that are summed without a care for what additions round off. */
+  /** Elements between two occasions at which what additions have rounded off is kept. */
   private static final int PIECE = 256;
-
-  // Where sums are held: those of d, d*d, dy and dy*d, and what has been rounded off the first two.
-  private static final int SUM = 0;
-
-  private static final int SQUARES = STEP;
-  private static final int SUM_LOST = 2 * STEP;
-  private static final int SQUARES_LOST = 3 * STEP;
-  private static final int UPSTREAM = 4 * STEP;
-  private static final int DEVIATION = 5 * STEP;
-  private static final int VECTORS = 6;
 
   /** Strips that share a shift, and those of them whose sums are held in 32 bits. */
   private static final int HELD_STRIPS = 128;
@@ -140,7 +125,9 @@ final class SimdKernel extends FloatKernel {
   }
 
   private float shift(Block block, Workspace workspace, GroupSums soFar) {
-    return soFar.isEmpty() ? estimate(block, workspace.vectors) : (float) soFar.mean[0];
+    return soFar.isEmpty()
+        ? SimdRuns.mean(x, block.at(), Math.min(ESTIMATE, block.length()), workspace.vectors)
+        : (float) soFar.mean[0];
   }
 
   /** Adds what is held, after summing again what 32 bits around {@code shift} cannot tell. */
@@ -162,20 +149,20 @@ final class SimdKernel extends FloatKernel {
   private void sumRuns(Block block, float shift, Workspace workspace) {
     float[] vectors = workspace.vectors;
     double[] held = workspace.held;
-    clear(vectors, held);
+    SimdRuns.clear(vectors, held);
     for (int row = 0; row < block.rows(); row++) {
       int at = block.at() + row * block.stride();
       int end = at + block.length();
       for (; at < end; at += PIECE) {
         int to = Math.min(at + PIECE, end);
         if (upstream == null) {
-          sum(x, at, to, shift, vectors, held);
+          SimdRuns.sum(x, at, to, shift, vectors, held);
         } else {
-          sumWithUpstream(x, upstream, at, to, shift, vectors, held);
+          SimdRuns.sumWithUpstream(x, upstream, at, to, shift, vectors, held);
         }
       }
     }
-    total(vectors, held);
+    SimdRuns.total(vectors, held);
   }
 
   private void writeAndSumRuns(
@@ -188,21 +175,22 @@ final class SimdKernel extends FloatKernel {
     float slope = (float) lines.slope[0];
     float offset = FloatLines.offset(lines, 0, upstream != null);
     int ahead = next.at() - block.at();
-    clear(vectors, held);
+    SimdRuns.clear(vectors, held);
     for (int row = 0; row < block.rows(); row++) {
       int at = block.at() + row * block.stride();
       int end = at + block.length();
       for (; at < end; at += PIECE) {
         int to = Math.min(at + PIECE, end);
         if (upstream == null) {
-          normalizeAndSum(x, out, at, to, center, factor, offset, ahead, shift, vectors, held);
+          SimdRuns.normalizeAndSum(
+              x, out, at, to, center, factor, offset, ahead, shift, vectors, held);
         } else {
-          differentiateAndSum(
+          SimdRuns.differentiateAndSum(
               x, upstream, out, at, to, center, factor, slope, offset, ahead, shift, vectors, held);
         }
       }
     }
-    total(vectors, held);
+    SimdRuns.total(vectors, held);
   }
 
   /**
@@ -220,204 +208,6 @@ final class SimdKernel extends FloatKernel {
 
   private static boolean inRange(double sum) {
     return Math.abs(sum) < LARGE && Math.abs(sum) > SMALL;
-  }
-
-  private float estimate(Block block, float[] lanes) {
-    int n = Math.min(ESTIMATE, block.length());
-    FloatVector sum = FloatVector.zero(SPECIES);
-    int i = 0;
-    for (; i <= n - STEP; i += STEP) {
-      sum = sum.add(FloatVector.fromArray(SPECIES, x, block.at() + i));
-    }
-    sum.intoArray(lanes, 0);
-    double total = total(lanes, 0);
-    for (; i < n; i++) {
-      total += x[block.at() + i];
-    }
-    return (float) (total / n);
-  }
-
-  private static void clear(float[] vectors, double[] held) {
-    Arrays.fill(vectors, 0, VECTORS * STEP, 0);
-    Arrays.fill(held, 0);
-  }
-
-  /** Adds to what is held of the elements that filled no vector. */
-  private static void total(float[] vectors, double[] held) {
-    held[0] += total(vectors, SUM) + total(vectors, SUM_LOST);
-    held[1] += total(vectors, SQUARES) + total(vectors, SQUARES_LOST);
-    held[2] += total(vectors, UPSTREAM);
-    held[3] += total(vectors, DEVIATION);
-  }
-
-  /** Not {@code reduceLanes}, whose order, and so the last bit, depends on the compiler. */
-  private static double total(float[] vectors, int from) {
-    double total = 0;
-    for (int i = 0; i < STEP; i++) {
-      total += vectors[from + i];
-    }
-    return total;
-  }
-
-  /**
-   * Two vectors at once, as in the loops that write meanwhile: all of them have to give the same
-   * bits. Eight did not fit the registers.
-   */
-  private static void sum(
-      float[] x, int from, int to, float shift, float[] vectors, double[] held) {
-    FloatVector s = FloatVector.broadcast(SPECIES, shift);
-    FloatVector sum = FloatVector.zero(SPECIES);
-    FloatVector squares = FloatVector.zero(SPECIES);
-    int i = from;
-    for (; i <= to - 2 * STEP; i += 2 * STEP) {
-      FloatVector d0 = FloatVector.fromArray(SPECIES, x, i).sub(s);
-      FloatVector d1 = FloatVector.fromArray(SPECIES, x, i + STEP).sub(s);
-      sum = sum.add(d0.add(d1));
-      squares = squares.add(d0.mul(d0).add(d1.mul(d1)));
-    }
-    carry(sum, SUM, SUM_LOST, vectors);
-    carry(squares, SQUARES, SQUARES_LOST, vectors);
-    for (; i < to; i++) {
-      float d = x[i] - shift;
-      held[0] += d;
-      held[1] += d * d;
-    }
-  }
-
-  /**
-   * In one loop, though the sums of x are the same: apart, backward took a fifth longer. One vector at
-   * once: of two, the loop that writes meanwhile took a sixth longer, in cache.
-   */
-  private static void sumWithUpstream(
-      float[] x, float[] dy, int from, int to, float shift, float[] vectors, double[] held) {
-    FloatVector s = FloatVector.broadcast(SPECIES, shift);
-    FloatVector sum = FloatVector.zero(SPECIES);
-    FloatVector squares = FloatVector.zero(SPECIES);
-    FloatVector upstream = FloatVector.zero(SPECIES);
-    FloatVector deviation = FloatVector.zero(SPECIES);
-    int i = from;
-    for (; i <= to - STEP; i += STEP) {
-      FloatVector d = FloatVector.fromArray(SPECIES, x, i).sub(s);
-      FloatVector g = FloatVector.fromArray(SPECIES, dy, i);
-      sum = sum.add(d);
-      squares = squares.add(d.mul(d));
-      upstream = upstream.add(g);
-      deviation = deviation.add(d.mul(g));
-    }
-    carry(sum, SUM, SUM_LOST, vectors);
-    carry(squares, SQUARES, SQUARES_LOST, vectors);
-    add(upstream, UPSTREAM, vectors);
-    add(deviation, DEVIATION, vectors);
-    for (; i < to; i++) {
-      float d = x[i] - shift;
-      held[0] += d;
-      held[1] += d * d;
-      held[2] += dy[i];
-      held[3] += d * dy[i];
-    }
-  }
-
-  /** Sums what lies {@code ahead} of the elements that are normalised. */
-  private static void normalizeAndSum(
-      float[] x,
-      float[] out,
-      int from,
-      int to,
-      float center,
-      float factor,
-      float offset,
-      int ahead,
-      float shift,
-      float[] vectors,
-      double[] held) {
-    FloatVector c = FloatVector.broadcast(SPECIES, center);
-    FloatVector f = FloatVector.broadcast(SPECIES, factor);
-    FloatVector o = FloatVector.broadcast(SPECIES, offset);
-    FloatVector s = FloatVector.broadcast(SPECIES, shift);
-    FloatVector sum = FloatVector.zero(SPECIES);
-    FloatVector squares = FloatVector.zero(SPECIES);
-    int i = from;
-    for (; i <= to - 2 * STEP; i += 2 * STEP) {
-      FloatVector d0 = FloatVector.fromArray(SPECIES, x, i + ahead).sub(s);
-      FloatVector d1 = FloatVector.fromArray(SPECIES, x, i + ahead + STEP).sub(s);
-      sum = sum.add(d0.add(d1));
-      squares = squares.add(d0.mul(d0).add(d1.mul(d1)));
-      FloatVector.fromArray(SPECIES, x, i).sub(c).mul(f).add(o).intoArray(out, i);
-      FloatVector.fromArray(SPECIES, x, i + STEP).sub(c).mul(f).add(o).intoArray(out, i + STEP);
-    }
-    carry(sum, SUM, SUM_LOST, vectors);
-    carry(squares, SQUARES, SQUARES_LOST, vectors);
-    for (; i < to; i++) {
-      float d = x[i + ahead] - shift;
-      held[0] += d;
-      held[1] += d * d;
-      out[i] = factor * (x[i] - center) + offset;
-    }
-  }
-
-  private static void differentiateAndSum(
-      float[] x,
-      float[] dy,
-      float[] out,
-      int from,
-      int to,
-      float center,
-      float factor,
-      float slope,
-      float offset,
-      int ahead,
-      float shift,
-      float[] vectors,
-      double[] held) {
-    FloatVector c = FloatVector.broadcast(SPECIES, center);
-    FloatVector f = FloatVector.broadcast(SPECIES, factor);
-    FloatVector k = FloatVector.broadcast(SPECIES, slope);
-    FloatVector o = FloatVector.broadcast(SPECIES, offset);
-    FloatVector s = FloatVector.broadcast(SPECIES, shift);
-    FloatVector sum = FloatVector.zero(SPECIES);
-    FloatVector squares = FloatVector.zero(SPECIES);
-    FloatVector upstream = FloatVector.zero(SPECIES);
-    FloatVector deviation = FloatVector.zero(SPECIES);
-    int i = from;
-    for (; i <= to - STEP; i += STEP) {
-      FloatVector d = FloatVector.fromArray(SPECIES, x, i + ahead).sub(s);
-      FloatVector g = FloatVector.fromArray(SPECIES, dy, i + ahead);
-      sum = sum.add(d);
-      squares = squares.add(d.mul(d));
-      upstream = upstream.add(g);
-      deviation = deviation.add(d.mul(g));
-      FloatVector line = FloatVector.fromArray(SPECIES, x, i).sub(c).mul(k).add(o);
-      FloatVector.fromArray(SPECIES, dy, i).mul(f).sub(line).intoArray(out, i);
-    }
-    carry(sum, SUM, SUM_LOST, vectors);
-    carry(squares, SQUARES, SQUARES_LOST, vectors);
-    add(upstream, UPSTREAM, vectors);
-    add(deviation, DEVIATION, vectors);
-    for (; i < to; i++) {
-      float d = x[i + ahead] - shift;
-      float g = dy[i + ahead];
-      held[0] += d;
-      held[1] += d * d;
-      held[2] += g;
-      held[3] += d * g;
-      out[i] = factor * dy[i] - (slope * (x[i] - center) + offset);
-    }
-  }
-
-  /**
-   * Adds to a sum, and what that rounds off to what is lost (Knuth): one large square must not
-   * swallow hundreds of small ones.
-   */
-  private static void carry(FloatVector added, int sum, int lost, float[] vectors) {
-    FloatVector before = FloatVector.fromArray(SPECIES, vectors, sum);
-    FloatVector after = before.add(added);
-    FloatVector part = after.sub(before);
-    add(before.sub(after.sub(part)).add(added.sub(part)), lost, vectors);
-    after.intoArray(vectors, sum);
-  }
-
-  private static void add(FloatVector added, int to, float[] vectors) {
-    FloatVector.fromArray(SPECIES, vectors, to).add(added).intoArray(vectors, to);
   }
 
   private void sumLanes(Block block, Tile tile, Workspace workspace, GroupSums into) {
@@ -462,15 +252,16 @@ final class SimdKernel extends FloatKernel {
           block.stride(),
           lanes);
       floats.clear(lanes);
-      sumStrips(x, few, floats);
-      add(floats.sum, sums.sum, lanes);
-      add(floats.squares, sums.squareSum, lanes);
-      if (upstream != null) {
+      if (upstream == null) {
+        SimdStrips.sum(x, few, floats);
+      } else {
         floats.clearUpstream(lanes);
-        sumUpstreamStrips(x, upstream, few, floats);
+        SimdStrips.sumWithUpstream(x, upstream, few, floats);
         add(floats.upstream, sums.upstreamSum, lanes);
         add(floats.deviation, sums.deviationSum, lanes);
       }
+      add(floats.sum, sums.sum, lanes);
+      add(floats.squares, sums.squareSum, lanes);
     }
   }
 
@@ -486,7 +277,7 @@ final class SimdKernel extends FloatKernel {
     System.arraycopy(x, block.at(), floats.shift, 0, lanes);
     if (rows > 1) {
       floats.clear(lanes);
-      sumStrips(x, new Block(block.at(), rows, block.stride(), lanes), floats);
+      SimdStrips.sum(x, new Block(block.at(), rows, block.stride(), lanes), floats);
       float share = 1f / rows;
       for (int i = 0; i < lanes; i++) {
         float shift = floats.shift[i] + floats.sum[i] * share;
@@ -564,136 +355,9 @@ final class SimdKernel extends FloatKernel {
         && (upstream == null || inRange(sums.deviationSum[lane]));
   }
 
-  /** Four strips at once: lanes are read and written once for the four. */
-  private static void sumStrips(float[] x, Block block, FloatLanes lanes) {
-    int row = 0;
-    int stride = block.stride();
-    for (; row + 4 <= block.rows(); row += 4) {
-      addFour(x, block.at() + row * stride, stride, block.length(), lanes);
-    }
-    for (; row < block.rows(); row++) {
-      add(x, block.at() + row * stride, block.length(), lanes);
-    }
-  }
-
-  private static void addFour(float[] x, int at, int stride, int count, FloatLanes lanes) {
-    float[] shift = lanes.shift;
-    float[] sum = lanes.sum;
-    float[] squares = lanes.squares;
-    int b = at + stride;
-    int c = b + stride;
-    int d = c + stride;
-    int i = 0;
-    for (; i <= count - STEP; i += STEP) {
-      FloatVector s = FloatVector.fromArray(SPECIES, shift, i);
-      FloatVector v0 = FloatVector.fromArray(SPECIES, x, at + i).sub(s);
-      FloatVector v1 = FloatVector.fromArray(SPECIES, x, b + i).sub(s);
-      FloatVector v2 = FloatVector.fromArray(SPECIES, x, c + i).sub(s);
-      FloatVector v3 = FloatVector.fromArray(SPECIES, x, d + i).sub(s);
-      FloatVector.fromArray(SPECIES, sum, i).add(v0.add(v1).add(v2.add(v3))).intoArray(sum, i);
-      FloatVector.fromArray(SPECIES, squares, i)
-          .add(v0.mul(v0).add(v1.mul(v1)).add(v2.mul(v2).add(v3.mul(v3))))
-          .intoArray(squares, i);
-    }
-    for (; i < count; i++) {
-      float s = shift[i];
-      float v0 = x[at + i] - s;
-      float v1 = x[b + i] - s;
-      float v2 = x[c + i] - s;
-      float v3 = x[d + i] - s;
-      sum[i] += (v0 + v1) + (v2 + v3);
-      squares[i] += (v0 * v0 + v1 * v1) + (v2 * v2 + v3 * v3);
-    }
-  }
-
-  private static void add(float[] x, int at, int count, FloatLanes lanes) {
-    float[] shift = lanes.shift;
-    float[] sum = lanes.sum;
-    float[] squares = lanes.squares;
-    int i = 0;
-    for (; i <= count - STEP; i += STEP) {
-      FloatVector v =
-          FloatVector.fromArray(SPECIES, x, at + i).sub(FloatVector.fromArray(SPECIES, shift, i));
-      FloatVector.fromArray(SPECIES, sum, i).add(v).intoArray(sum, i);
-      FloatVector.fromArray(SPECIES, squares, i).add(v.mul(v)).intoArray(squares, i);
-    }
-    for (; i < count; i++) {
-      float v = x[at + i] - shift[i];
-      sum[i] += v;
-      squares[i] += v * v;
-    }
-  }
-
-  private static void sumUpstreamStrips(float[] x, float[] dy, Block block, FloatLanes lanes) {
-    int row = 0;
-    int stride = block.stride();
-    for (; row + 2 <= block.rows(); row += 2) {
-      addTwoUpstream(x, dy, block.at() + row * stride, stride, block.length(), lanes);
-    }
-    for (; row < block.rows(); row++) {
-      addUpstream(x, dy, block.at() + row * stride, block.length(), lanes);
-    }
-  }
-
-  /** Not four strips: where they are 4 KiB apart, eight lines would fight for one cache set. */
-  private static void addTwoUpstream(
-      float[] x, float[] dy, int at, int stride, int count, FloatLanes lanes) {
-    float[] shift = lanes.shift;
-    float[] sum = lanes.upstream;
-    float[] deviation = lanes.deviation;
-    int b = at + stride;
-    int i = 0;
-    for (; i <= count - STEP; i += STEP) {
-      FloatVector s = FloatVector.fromArray(SPECIES, shift, i);
-      FloatVector g0 = FloatVector.fromArray(SPECIES, dy, at + i);
-      FloatVector g1 = FloatVector.fromArray(SPECIES, dy, b + i);
-      FloatVector.fromArray(SPECIES, sum, i).add(g0.add(g1)).intoArray(sum, i);
-      FloatVector p0 = FloatVector.fromArray(SPECIES, x, at + i).sub(s).mul(g0);
-      FloatVector p1 = FloatVector.fromArray(SPECIES, x, b + i).sub(s).mul(g1);
-      FloatVector.fromArray(SPECIES, deviation, i).add(p0.add(p1)).intoArray(deviation, i);
-    }
-    for (; i < count; i++) {
-      float s = shift[i];
-      sum[i] += dy[at + i] + dy[b + i];
-      deviation[i] += dy[at + i] * (x[at + i] - s) + dy[b + i] * (x[b + i] - s);
-    }
-  }
-
-  private static void addUpstream(float[] x, float[] dy, int at, int count, FloatLanes lanes) {
-    float[] shift = lanes.shift;
-    float[] sum = lanes.upstream;
-    float[] deviation = lanes.deviation;
-    int i = 0;
-    for (; i <= count - STEP; i += STEP) {
-      FloatVector g = FloatVector.fromArray(SPECIES, dy, at + i);
-      FloatVector v =
-          FloatVector.fromArray(SPECIES, x, at + i).sub(FloatVector.fromArray(SPECIES, shift, i));
-      FloatVector.fromArray(SPECIES, sum, i).add(g).intoArray(sum, i);
-      FloatVector.fromArray(SPECIES, deviation, i).add(v.mul(g)).intoArray(deviation, i);
-    }
-    for (; i < count; i++) {
-      sum[i] += dy[at + i];
-      deviation[i] += dy[at + i] * (x[at + i] - shift[i]);
-    }
-  }
-
   @Override
   void normalizeRun(float[] out, int at, int length, float center, float factor, float offset) {
-    normalize(x, out, at, at + length, center, factor, offset);
-  }
-
-  private static void normalize(
-      float[] x, float[] out, int from, int to, float center, float factor, float offset) {
-    FloatVector c = FloatVector.broadcast(SPECIES, center);
-    FloatVector f = FloatVector.broadcast(SPECIES, factor);
-    FloatVector o = FloatVector.broadcast(SPECIES, offset);
-    int i = from;
-    for (; i <= to - STEP; i += STEP) {
-      FloatVector.fromArray(SPECIES, x, i).sub(c).mul(f).add(o).intoArray(out, i);
-    }
-    for (; i < to; i++) {
-      out[i] = factor * (x[i] - center) + offset;
-    }
+    SimdRuns.normalize(x, out, at, at + length, center, factor, offset);
   }
 
   @Override
@@ -712,47 +376,10 @@ final class SimdKernel extends FloatKernel {
     int row = 0;
     for (; row + 2 <= block.rows(); row += 2) {
       int at = block.at() + row * block.stride();
-      normalizeTwo(x, out, at, at + block.stride(), lanes, floats);
+      SimdStrips.normalizeTwo(x, out, at, at + block.stride(), lanes, floats);
     }
     for (; row < block.rows(); row++) {
-      normalize(x, out, block.at() + row * block.stride(), lanes, floats);
-    }
-  }
-
-  /** Two strips: a line is read once for both. Four were no faster. */
-  private static void normalizeTwo(
-      float[] x, float[] out, int a, int b, int count, FloatLines lines) {
-    float[] center = lines.center;
-    float[] factor = lines.factor;
-    float[] offset = lines.offset;
-    int i = 0;
-    for (; i <= count - STEP; i += STEP) {
-      FloatVector c = FloatVector.fromArray(SPECIES, center, i);
-      FloatVector f = FloatVector.fromArray(SPECIES, factor, i);
-      FloatVector o = FloatVector.fromArray(SPECIES, offset, i);
-      FloatVector.fromArray(SPECIES, x, a + i).sub(c).mul(f).add(o).intoArray(out, a + i);
-      FloatVector.fromArray(SPECIES, x, b + i).sub(c).mul(f).add(o).intoArray(out, b + i);
-    }
-    for (; i < count; i++) {
-      out[a + i] = factor[i] * (x[a + i] - center[i]) + offset[i];
-      out[b + i] = factor[i] * (x[b + i] - center[i]) + offset[i];
-    }
-  }
-
-  private static void normalize(float[] x, float[] out, int at, int count, FloatLines lines) {
-    float[] center = lines.center;
-    float[] factor = lines.factor;
-    float[] offset = lines.offset;
-    int i = 0;
-    for (; i <= count - STEP; i += STEP) {
-      FloatVector.fromArray(SPECIES, x, at + i)
-          .sub(FloatVector.fromArray(SPECIES, center, i))
-          .mul(FloatVector.fromArray(SPECIES, factor, i))
-          .add(FloatVector.fromArray(SPECIES, offset, i))
-          .intoArray(out, at + i);
-    }
-    for (; i < count; i++) {
-      out[at + i] = factor[i] * (x[at + i] - center[i]) + offset[i];
+      SimdStrips.normalize(x, out, block.at() + row * block.stride(), lanes, floats);
     }
   }
 
@@ -785,29 +412,7 @@ final class SimdKernel extends FloatKernel {
     float[] dy = requireNonNull(upstream);
     float[] out = requireNonNull(output);
     for (int row = 0; row < block.rows(); row++) {
-      differentiate(x, dy, out, block.at() + row * block.stride(), lanes, floats);
-    }
-  }
-
-  private static void differentiate(
-      float[] x, float[] dy, float[] out, int at, int count, FloatLines lines) {
-    float[] center = lines.center;
-    float[] factor = lines.factor;
-    float[] slope = lines.slope;
-    float[] offset = lines.offset;
-    int i = 0;
-    for (; i <= count - STEP; i += STEP) {
-      FloatVector line = FloatVector.fromArray(SPECIES, x, at + i)
-          .sub(FloatVector.fromArray(SPECIES, center, i))
-          .mul(FloatVector.fromArray(SPECIES, slope, i))
-          .add(FloatVector.fromArray(SPECIES, offset, i));
-      FloatVector.fromArray(SPECIES, dy, at + i)
-          .mul(FloatVector.fromArray(SPECIES, factor, i))
-          .sub(line)
-          .intoArray(out, at + i);
-    }
-    for (; i < count; i++) {
-      out[at + i] = factor[i] * dy[at + i] - (slope[i] * (x[at + i] - center[i]) + offset[i]);
+      SimdStrips.differentiate(x, dy, out, block.at() + row * block.stride(), lanes, floats);
     }
   }
 

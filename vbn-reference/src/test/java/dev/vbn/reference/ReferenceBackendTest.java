@@ -84,7 +84,7 @@ class ReferenceBackendTest {
             backend.forward(x, how, reference, null, null, null).output().floats());
         assertArrayEquals(
             one.gradients.input().floats(),
-            backend.backward(x, upstream, how, reference, null).input().floats());
+            backend.backward(x, upstream, how, reference, null, null).input().floats());
       }
     }
   }
@@ -115,6 +115,53 @@ class ReferenceBackendTest {
     }
   }
 
+  /**
+   * With so large a feature that its lines do not fit 32 bits, in batches so large that threads share
+   * them: of two features their chunks, of more or of examples whole groups.
+   */
+  @Test
+  void dxOverAnInputHasTheBitsOfANewOne() {
+    ExecutorService pool = Executors.newFixedThreadPool(3);
+    try (ReferenceBackend parallel = backend(pool, 3)) {
+      for (ReferenceBackend backend : List.of(this.backend, parallel)) {
+        for (DType dtype : new DType[] {DType.FLOAT32, DType.FLOAT64}) {
+          assertDxOverInputs(backend, dtype, 1, 144, 2, 1031);
+          assertDxOverInputs(backend, dtype, 1, 32, 9, 1031);
+          assertDxOverInputs(backend, dtype, -1, 144, 1031, 2);
+          assertDxOverInputs(backend, dtype, -1, 2100, 129);
+        }
+      }
+    } finally {
+      pool.shutdown();
+    }
+  }
+
+  private static void assertDxOverInputs(
+      ReferenceBackend backend, DType dtype, int axis, long... shape) {
+    Geometry geometry = Geometry.of(shape, axis);
+    int features = (int) geometry.features();
+    HostTensor x = normal(1, shape);
+    float[] values = x.floats();
+    for (int i = 0; i < values.length; i++) {
+      values[i] *= i / geometry.after() % features == 0 ? 1e32f : 1;
+    }
+    HostTensor upstream = normal(2, shape);
+    Moments<HostTensor> reference = new Moments<>(
+        HostTensor.of(new double[features], features), HostTensor.of(ones(features), features));
+    for (Scope scope : Scope.values()) {
+      Normalization how = new Normalization(
+          geometry, scope, scope == Scope.NONE ? 0 : 0.125, 1e-5, ReferenceGradient.ATTACHED);
+      HostTensor overX = x.to(dtype);
+      HostTensor overUpstream = upstream.to(dtype);
+      HostTensor expected =
+          backend.backward(overX, overUpstream, how, reference, null, null).input();
+      backend.backward(x.to(dtype), overUpstream, how, reference, null, overUpstream);
+      assertArrayEquals(expected.toDoubles(), overUpstream.toDoubles(), scope + " over upstream");
+      backend.backward(overX, upstream.to(dtype), how, reference, null, overX);
+      assertArrayEquals(expected.toDoubles(), overX.toDoubles(), scope + " over x");
+    }
+  }
+
   private record Result(Normalized<HostTensor> live, Gradients<HostTensor> gradients) {}
 
   private static Result inPool(
@@ -127,7 +174,7 @@ class ReferenceBackendTest {
     try (ReferenceBackend backend = backend(pool, threads)) {
       return new Result(
           backend.forward(x, how, reference, null, null, null),
-          backend.backward(x, upstream, how, reference, null));
+          backend.backward(x, upstream, how, reference, null, null));
     } finally {
       pool.shutdown();
     }

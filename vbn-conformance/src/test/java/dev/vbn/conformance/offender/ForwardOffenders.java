@@ -485,8 +485,9 @@ final class ForwardOffenders {
         Strided upstream,
         Normalization how,
         @Nullable Moments<Strided> reference,
-        @Nullable Strided gamma) {
-      return super.backward(x, upstream, own(how, reference), reference, gamma);
+        @Nullable Strided gamma,
+        @Nullable Strided dx) {
+      return super.backward(x, upstream, own(how, reference), reference, gamma, dx);
     }
 
     private Normalization own(Normalization how, @Nullable Moments<Strided> reference) {

@@ -213,7 +213,8 @@ final class GradientOffenders {
                   Strided upstream,
                   Normalization how,
                   @Nullable Moments<Strided> reference,
-                  @Nullable Strided gamma) {
+                  @Nullable Strided gamma,
+                  @Nullable Strided dx) {
                 Normalization attached = new Normalization(
                     how.geometry(),
                     how.scope(),
@@ -222,7 +223,7 @@ final class GradientOffenders {
                     how.scope() == Scope.NONE
                         ? how.referenceGradient()
                         : ReferenceGradient.ATTACHED);
-                return super.backward(x, upstream, attached, reference, gamma);
+                return super.backward(x, upstream, attached, reference, gamma, dx);
               }
             }),
         breaking(
@@ -327,8 +328,18 @@ final class GradientOffenders {
         Strided upstream,
         Normalization how,
         @Nullable Moments<Strided> reference,
-        @Nullable Strided gamma) {
-      return altered(plain(x, upstream, how, reference, gamma), x, upstream, how, reference, gamma);
+        @Nullable Strided gamma,
+        @Nullable Strided dx) {
+      Gradients<Strided> g =
+          altered(plain(x, upstream, how, reference, gamma), x, upstream, how, reference, gamma);
+      if (dx == null) {
+        return g;
+      }
+      // Last, since what is altered follows from x and dy.
+      for (int i = 0; i < dx.size(); i++) {
+        dx.set(i, g.input().get(i));
+      }
+      return new Gradients<>(dx, g.gamma(), g.beta(), g.reference());
     }
 
     /** What is right. */
@@ -338,7 +349,7 @@ final class GradientOffenders {
         Normalization how,
         @Nullable Moments<Strided> reference,
         @Nullable Strided gamma) {
-      return super.backward(x, upstream, how, reference, gamma);
+      return super.backward(x, upstream, how, reference, gamma, null);
     }
 
     /** The gradients as if m and v were constants, with the right sums. */
@@ -355,7 +366,7 @@ final class GradientOffenders {
           return g / s * dy;
         }
       };
-      return constant.backward(x, upstream, how, reference, gamma);
+      return constant.backward(x, upstream, how, reference, gamma, null);
     }
   }
 }

@@ -31,7 +31,7 @@ final class LifecycleOffenders {
         breaking(
                 Rule.INPUTS_UNCHANGED,
                 "the input centered in place",
-                "Kernels change nothing but a supplied output",
+                "Kernels change nothing but a tensor supplied for a result",
                 () -> new Forward() {
                   @Override
                   Normalized<Strided> altered(Normalized<Strided> right, Call call) {
@@ -64,15 +64,16 @@ final class LifecycleOffenders {
                       Strided upstream,
                       Normalization how,
                       @Nullable Moments<Strided> reference,
-                      @Nullable Strided gamma) {
-                    Gradients<Strided> g = super.backward(x, upstream, how, reference, gamma);
+                      @Nullable Strided gamma,
+                      @Nullable Strided dx) {
+                    Gradients<Strided> g = super.backward(x, upstream, how, reference, gamma, dx);
                     for (int i = 0; i < upstream.size(); i++) {
                       upstream.set(i, g.input().get(i));
                     }
                     return g;
                   }
                 })
-            .alsoFailing(Rule.SAME_BITS),
+            .alsoFailing(Rule.SAME_BITS, Rule.SUPPLIED_DX),
         breaking(
                 Rule.OWN_OUTPUT,
                 "the output is the input",
@@ -116,8 +117,9 @@ final class LifecycleOffenders {
                   Strided upstream,
                   Normalization how,
                   @Nullable Moments<Strided> reference,
-                  @Nullable Strided gamma) {
-                Gradients<Strided> g = super.backward(x, upstream, how, reference, gamma);
+                  @Nullable Strided gamma,
+                  @Nullable Strided dx) {
+                Gradients<Strided> g = super.backward(x, upstream, how, reference, gamma, dx);
                 Strided right = g.gamma();
                 Strided buffer = buffers
                     .get()
@@ -277,6 +279,60 @@ final class LifecycleOffenders {
             "keep none by identity",
             ByIdentity::new),
         breaking(
+            Rule.SUPPLIED_DX,
+            "dx written over the upstream gradient before the sums are complete",
+            "dx over the upstream gradient",
+            () -> new Backward() {
+              @Override
+              Gradients<Strided> altered(Gradients<Strided> right, BackwardCall call) {
+                return call.dx == call.upstream ? plain(call) : right;
+              }
+            }),
+        breaking(
+            Rule.SUPPLIED_DX,
+            "x read once more where dx has been written over it",
+            "dx over x",
+            () -> new Backward() {
+              @Override
+              Gradients<Strided> altered(Gradients<Strided> right, BackwardCall call) {
+                return call.dx == call.x ? plain(call) : right;
+              }
+            }),
+        breaking(
+            Rule.SUPPLIED_DX,
+            "a tensor supplied for dx, and another one returned",
+            "expected the supplied one",
+            () -> new Backward() {
+              @Override
+              Gradients<Strided> altered(Gradients<Strided> right, BackwardCall call) {
+                return call.dx == null
+                    ? right
+                    : new Gradients<>(
+                        Strided.of(right.input().toHost(), call.x.dtype()),
+                        right.gamma(),
+                        right.beta(),
+                        right.reference());
+              }
+            }),
+        breaking(
+            Rule.SUPPLIED_DX,
+            "the last element of dx left unwritten",
+            "Every element is written",
+            () -> new Backward() {
+              @Override
+              Gradients<Strided> altered(Gradients<Strided> right, BackwardCall call) {
+                if (call.dx != null && call.dx != call.x && call.dx != call.upstream) {
+                  right.input().set(call.x.size() - 1, call.before);
+                }
+                return right;
+              }
+            }),
+        breaking(
+            Rule.SUPPLIED_DX,
+            "the batch that backward saw last known by its identity",
+            "keep none by identity",
+            BackwardByIdentity::new),
+        breaking(
             Rule.CLOSED,
             "a closed backend that still answers",
             "of a closed backend; expected IllegalStateException",
@@ -333,10 +389,11 @@ final class LifecycleOffenders {
                   Strided upstream,
                   Normalization how,
                   @Nullable Moments<Strided> reference,
-                  @Nullable Strided gamma) {
+                  @Nullable Strided gamma,
+                  @Nullable Strided dx) {
                 Strided moved = new Strided(
                     upstream.dtype(), upstream.shape(), upstream.data(), 0, upstream.strides());
-                return super.backward(x, moved, how, reference, gamma);
+                return super.backward(x, moved, how, reference, gamma, dx);
               }
             }));
   }
@@ -390,6 +447,37 @@ final class LifecycleOffenders {
     }
   }
 
+  /** Arguments of a backward call, and the last element of dx before it. */
+  private record BackwardCall(
+      Strided x,
+      Strided upstream,
+      Normalization how,
+      @Nullable Moments<Strided> reference,
+      @Nullable Strided gamma,
+      @Nullable Strided dx,
+      double before) {}
+
+  private abstract static class Backward extends PlainBackend {
+    abstract Gradients<Strided> altered(Gradients<Strided> right, BackwardCall call);
+
+    final Gradients<Strided> plain(BackwardCall call) {
+      return super.backward(call.x, call.upstream, call.how, call.reference, call.gamma, call.dx);
+    }
+
+    @Override
+    public final Gradients<Strided> backward(
+        Strided x,
+        Strided upstream,
+        Normalization how,
+        @Nullable Moments<Strided> reference,
+        @Nullable Strided gamma,
+        @Nullable Strided dx) {
+      double before = dx == null ? 0 : dx.get(x.size() - 1);
+      BackwardCall call = new BackwardCall(x, upstream, how, reference, gamma, dx, before);
+      return altered(plain(call), call);
+    }
+  }
+
   /** Keeps the mixed statistics of the last forward call, for the backward call that may follow. */
   private static final class LastForward extends PlainBackend {
     private record Last(Geometry geometry, Moments<Strided> reference, Strided x) {}
@@ -414,15 +502,16 @@ final class LifecycleOffenders {
         Strided upstream,
         Normalization how,
         @Nullable Moments<Strided> reference,
-        @Nullable Strided gamma) {
+        @Nullable Strided gamma,
+        @Nullable Strided dx) {
       Last kept = last.get();
       boolean fits = kept != null
           && reference != null
           && kept.geometry.equals(how.geometry())
           && kept.x.dtype() == x.dtype();
       return fits
-          ? super.backward(kept.x, upstream, how, kept.reference, gamma)
-          : super.backward(x, upstream, how, reference, gamma);
+          ? super.backward(kept.x, upstream, how, kept.reference, gamma, dx)
+          : super.backward(x, upstream, how, reference, gamma, dx);
     }
   }
 
@@ -506,6 +595,29 @@ final class LifecycleOffenders {
         remembered.set(i, x.get(i) + shift);
       }
       return super.forward(remembered, how, reference, gamma, beta, output);
+    }
+  }
+
+  /** Remembers the elements of the batch that backward saw last. */
+  private static final class BackwardByIdentity extends PlainBackend {
+    private record Seen(Strided x, Strided elements) {}
+
+    private final ThreadLocal<@Nullable Seen> seen = new ThreadLocal<>();
+
+    @Override
+    public Gradients<Strided> backward(
+        Strided x,
+        Strided upstream,
+        Normalization how,
+        @Nullable Moments<Strided> reference,
+        @Nullable Strided gamma,
+        @Nullable Strided dx) {
+      Seen last = seen.get();
+      if (last == null || last.x != x) {
+        last = new Seen(x, Strided.of(x.toHost(), x.dtype()));
+        seen.set(last);
+      }
+      return super.backward(last.elements, upstream, how, reference, gamma, dx);
     }
   }
 

@@ -205,11 +205,12 @@ class PlainBackend implements VbnBackend<Strided> {
       Strided upstream,
       Normalization how,
       @Nullable Moments<Strided> reference,
-      @Nullable Strided gamma) {
+      @Nullable Strided gamma,
+      @Nullable Strided dx) {
     requireOpen();
     int features = (int) how.geometry().features();
     double w = how.weight();
-    Strided dx = Strided.zeros(x.dtype(), x.shape());
+    Strided result = dx != null ? dx : Strided.zeros(x.dtype(), x.shape());
     double[] dgamma = new double[features];
     double[] dbeta = new double[features];
     Moments<Strided> toReference = zeros(x.dtype(), features);
@@ -232,7 +233,7 @@ class PlainBackend implements VbnBackend<Strided> {
       for (int i = 0; i < values.length; i++) {
         values[i] = inputGradient(dy[i], values[i], scale, s, w, values.length, a, b);
       }
-      group.scatter(values, dx);
+      group.scatter(values, result);
       dgamma[feature] += b;
       dbeta[feature] += a;
       double dm = -scale / s * a;
@@ -246,7 +247,7 @@ class PlainBackend implements VbnBackend<Strided> {
     }
     boolean reaches = reference != null && how.referenceGradient() == ReferenceGradient.ATTACHED;
     return new Gradients<>(
-        dx,
+        result,
         vector(x.dtype().parameterType(), dgamma),
         vector(x.dtype().parameterType(), dbeta),
         reaches ? toReference : null);

@@ -148,9 +148,15 @@ final class ProviderOffenders {
             .promising(Capability.FLOAT64, Capability.FLOAT16),
         breaking(
                 Rule.ABSENT_OUTPUT,
-                "capabilities that differ with who asks",
+                "capabilities that differ in the forward pass",
                 "an output is not refused",
-                TwoFaced::new)
+                () -> new TwoFaced("forward"))
+            .promising(Capability.FLOAT64),
+        breaking(
+                Rule.ABSENT_OUTPUT,
+                "capabilities that differ in the backward pass",
+                "a tensor for dx is not refused",
+                () -> new TwoFaced("backward"))
             .promising(Capability.FLOAT64),
         breaking(
             Rule.BAD_SHAPES,
@@ -193,18 +199,19 @@ final class ProviderOffenders {
               }
             }),
         breaking(
-            Rule.COPIES,
-            "a tensor over the host's own array",
-            "fromHost copies",
-            () -> new PlainBackend() {
-              @Override
-              public Strided fromHost(HostTensor host, DType dtype) {
-                Strided copy = super.fromHost(host, dtype);
-                return dtype == DType.FLOAT64 && host.dtype() == dtype
-                    ? new Strided(dtype, copy.shape(), host.doubles(), 0, copy.strides())
-                    : copy;
-              }
-            }),
+                Rule.COPIES,
+                "a tensor over the host's own array",
+                "fromHost copies",
+                () -> new PlainBackend() {
+                  @Override
+                  public Strided fromHost(HostTensor host, DType dtype) {
+                    Strided copy = super.fromHost(host, dtype);
+                    return dtype == DType.FLOAT64 && host.dtype() == dtype
+                        ? new Strided(dtype, copy.shape(), host.doubles(), 0, copy.strides())
+                        : copy;
+                  }
+                })
+            .alsoFailing(Rule.SUPPLIED_DX),
         breaking(
             Rule.COPIES,
             "a host tensor over the backend's own array",
@@ -238,15 +245,19 @@ final class ProviderOffenders {
 
   /** Tells the layer that it has what it denies to everybody else. */
   private static final class TwoFaced extends PlainBackend {
-    TwoFaced() {
+    private final String method;
+
+    TwoFaced(String method) {
       super(Set.of(Capability.FLOAT64));
+      this.method = method;
     }
 
     @Override
     public Set<Capability> capabilities() {
       boolean layer = StackWalker.getInstance()
-          .walk(frames -> frames.anyMatch(
-              frame -> frame.getClassName().equals(VirtualBatchNorm.class.getName())));
+          .walk(frames ->
+              frames.anyMatch(frame -> frame.getClassName().equals(VirtualBatchNorm.class.getName())
+                  && frame.getMethodName().equals(method)));
       return layer ? CAPABILITIES : super.capabilities();
     }
   }

@@ -92,7 +92,12 @@ final class NioBackend implements VbnBackend<NioTensor> {
 
   @Override
   public Gradients<NioTensor> backward(
-      NioTensor x, NioTensor dy, Normalization how, Moments<NioTensor> reference, NioTensor gamma) {
+      NioTensor x,
+      NioTensor dy,
+      Normalization how,
+      Moments<NioTensor> reference,
+      NioTensor gamma,
+      NioTensor output) { // always null, as in forward
     requireOpen();
     Groups groups = new Groups(x, how, reference);
     double[] a = groups.sums(dy::get);
