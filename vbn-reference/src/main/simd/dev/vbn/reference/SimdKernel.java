@@ -227,10 +227,12 @@ final class SimdKernel extends FloatKernel {
         narrow(sums.mean, floats.shift, lanes);
       }
       hold(held, floats, sums);
-      if (!areTrusted(held, sums) && moveFarShifts(held, floats, sums)) {
+      boolean trusted = areTrusted(held, sums);
+      if (!trusted && moveFarShifts(held, floats, sums)) {
         hold(held, floats, sums);
+        trusted = areTrusted(held, sums);
       }
-      if (!areTrusted(held, sums)) {
+      if (!trusted) {
         redo(held, workspace, sums);
       }
       sums.fold(held.rows());
