@@ -224,40 +224,64 @@ struct Share {
     return rest < segment ? rest : segment;
   }
 
+  // Adds up PACKS packs that lie `team` apart. All are read before any is added: with one at a time a thread would leave
+  // the memory waiting.
+  template <class A, int PACKS>
+  __device__ __forceinline__ void addPacks(
+      ShiftedSums<A>& sums, const Pack<E, V>* packs, const Pack<E, V>* upstreamPacks) const {
+    Pack<E, V> pack[PACKS];
+    Pack<E, V> dy[PACKS];
+    for (int p = 0; p < PACKS; p++) {
+      pack[p] = packs[p * team];
+      if (WITH_UPSTREAM) {
+        dy[p] = upstreamPacks[p * team];
+      }
+    }
+    for (int p = 0; p < PACKS; p++) {
+      for (int k = 0; k < V; k++) {
+        sums.add(E::load(pack[p].at[k]));
+        if (WITH_UPSTREAM) {
+          sums.addUpstream(E::load(pack[p].at[k]), E::load(dy[p].at[k]));
+        }
+      }
+      sums.count += V;
+      if (sums.count % ShiftedSums<A>::HELD == 0) {
+        sums.carry();
+      }
+    }
+  }
+
   // Adds up the share, or about as many elements of it as are wanted.
   template <class A>
   __device__ __forceinline__ void addTo(ShiftedSums<A>& sums, int wanted) const {
     typedef Pack<E, V> P;
+    // As many as leave a thread 64 registers, and so four blocks to an SM.
+    const int PACKS = (V == 1 ? 4 : 2) / (WITH_UPSTREAM ? 2 : 1);
     long long row = this->row;
     int place = this->place;
     for (long long item = 0; item < items && sums.count < wanted; item++) {
       const P* packs = (const P*) (x + start(row, place));
       const P* upstreamPacks = (const P*) (upstream + (WITH_UPSTREAM ? start(row, place) : 0));
       int count = length(place) / V;
-      for (int i = member; i < count && sums.count < wanted; i += team) {
-        if (sizeof(A) == sizeof(typename E::Value)) {
-          P pack = packs[i];
-          P dy = pack;
-          if (WITH_UPSTREAM) {
-            dy = upstreamPacks[i];
-          }
-          for (int k = 0; k < V; k++) {
-            sums.add(E::load(pack.at[k]));
-            if (WITH_UPSTREAM) {
-              sums.addUpstream(E::load(pack.at[k]), E::load(dy.at[k]));
-            }
-          }
-        } else {
+      int i = member;
+      if (sizeof(A) == sizeof(typename E::Value)) {
+        for (; i + (PACKS - 1) * team < count && sums.count < wanted; i += PACKS * team) {
+          addPacks<A, PACKS>(sums, packs + i, upstreamPacks + i);
+        }
+        for (; i < count && sums.count < wanted; i += team) {
+          addPacks<A, 1>(sums, packs + i, upstreamPacks + i);
+        }
+      } else {
 #pragma unroll 1
-          for (int k = 0; k < V; k++) { // seldom: registers matter more
+        for (; i < count; i += team) { // seldom: registers matter more
+#pragma unroll 1
+          for (int k = 0; k < V; k++) {
             sums.add(E::load(packs[i].at[k]));
             if (WITH_UPSTREAM) {
               sums.addUpstream(E::load(packs[i].at[k]), E::load(upstreamPacks[i].at[k]));
             }
           }
-        }
-        sums.count += V;
-        if (sums.count % ShiftedSums<A>::HELD == 0) {
+          sums.count += V;
           sums.carry();
         }
       }
@@ -266,9 +290,7 @@ struct Share {
         row++;
       }
     }
-    if (sums.count % ShiftedSums<A>::HELD != 0) {
-      sums.carry();
-    }
+    sums.carry();
   }
 };
 

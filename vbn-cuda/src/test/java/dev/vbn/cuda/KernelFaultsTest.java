@@ -107,7 +107,11 @@ class KernelFaultsTest {
           "if (!real) { return; } shared[k][threadIdx.x] = own[k];",
           Found.STOPPED),
       new Fault(
-          "one element too many is read", "i = member; ", "i < count", "i <= count", Found.RESULTS),
+          "one element too many is read",
+          "for (; ",
+          "i < count && sums.count < wanted",
+          "i <= count && sums.count < wanted",
+          Found.RESULTS),
       new Fault(
           "elements beside the output are written",
           "",
