@@ -31,7 +31,7 @@ record Comparison(Series series, Shape shape, Variant variant, Pass pass) implem
    * end a contender.
    */
   long heapBytes() {
-    return 256L * 1024 * 1024 + (pass == Pass.FORWARD ? 7 : 12) * shape.bytes();
+    return 256L * 1024 * 1024 + (pass == Pass.FORWARD ? 8 : 14) * shape.bytes();
   }
 
   /** The same outside of the heap, where the arrays of libtorch and ND4J are. */

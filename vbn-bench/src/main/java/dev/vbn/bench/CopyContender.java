@@ -5,6 +5,7 @@ import dev.vbn.spi.Availability;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A copy of the batch. Into memory that is there already it is the yardstick: what no pass over the
@@ -64,25 +65,31 @@ final class CopyContender implements Contender {
     private final long[] shape;
     private final float[] source;
     private final int shares;
-    private float[] target;
+
+    /** Null where each call makes a new one. */
+    private final float @Nullable [] given;
 
     Copy(HostTensor x) {
       shape = x.shape();
       source = x.floats();
-      target = new float[source.length];
+      given = newArray ? null : new float[source.length];
       shares = Math.max(1, Math.min(threads, source.length / LEAST_SHARE));
     }
 
     @Override
     public Object run() {
-      if (shares == 1 && newArray) {
-        target = source.clone(); // which is not zeroed first
-      } else if (shares == 1) {
+      return copy();
+    }
+
+    private float[] copy() {
+      if (given == null && shares == 1) {
+        return source.clone(); // not zeroed first
+      }
+      float[] target = given == null ? new float[source.length] : given;
+      if (shares == 1) {
         System.arraycopy(source, 0, target, 0, source.length);
       } else {
-        float[] array = newArray ? new float[source.length] : target;
-        IntStream.range(0, shares).parallel().forEach(share -> copy(share, array));
-        target = array;
+        IntStream.range(0, shares).parallel().forEach(share -> copy(share, target));
       }
       return target;
     }
@@ -95,8 +102,7 @@ final class CopyContender implements Contender {
 
     @Override
     public List<HostTensor> results() {
-      run();
-      return List.of(HostTensor.of(target, shape));
+      return List.of(HostTensor.of(copy(), shape));
     }
 
     @Override

@@ -29,7 +29,7 @@ record ResultTable(String title, List<String> headings, List<List<String>> rows)
     }
     for (Pass pass : Pass.values()) {
       for (String peer : report.contenders(Series.SHAPES, pass)) {
-        if (isPeer(report, peer)) {
+        if (is(Contender.Kind.PEER, report, peer)) {
           report.threads().forEach(threads -> tables.add(faster(report, pass, threads, peer)));
         }
       }
@@ -42,9 +42,9 @@ record ResultTable(String title, List<String> headings, List<List<String>> rows)
     return tables;
   }
 
-  private static boolean isPeer(BenchReport report, String name) {
+  private static boolean is(Contender.Kind kind, BenchReport report, String name) {
     return report.contenders().stream()
-        .anyMatch(entry -> entry.name().equals(name) && entry.kind() == Contender.Kind.PEER);
+        .anyMatch(entry -> entry.name().equals(name) && entry.kind() == kind);
   }
 
   private static ResultTable timesCopy(BenchReport report, Pass pass, int threads) {
@@ -65,7 +65,7 @@ record ResultTable(String title, List<String> headings, List<List<String>> rows)
   private static ResultTable faster(BenchReport report, Pass pass, int threads, String peer) {
     List<List<String>> rows = new ArrayList<>();
     for (String contender : report.contenders(Series.SHAPES, pass)) {
-      if (!isPeer(report, contender) && !contender.equals(CopyContender.NAME)) {
+      if (is(Contender.Kind.BACKEND, report, contender)) {
         List<String> row = new ArrayList<>(List.of(contender));
         for (Shape shape : report.shapes(Series.SHAPES)) {
           Comparison comparison = comparison(shape, pass);
