@@ -19,7 +19,7 @@ final class Contenders {
   static List<Contender> of(List<String> backends, int threads) {
     List<Contender> contenders = new ArrayList<>();
     contenders.add(CopyContender.of(threads));
-    contenders.add(CopyContender.intoNewArray(threads));
+    contenders.add(CopyContender.intoNewArray());
     VbnBackends found = BackendOption.find();
     List<BackendCandidate> chosen = backends.isEmpty()
         ? found.list()

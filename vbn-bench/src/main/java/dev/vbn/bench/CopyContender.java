@@ -33,8 +33,8 @@ final class CopyContender implements Contender {
     return new CopyContender(threads, false);
   }
 
-  static CopyContender intoNewArray(int threads) {
-    return new CopyContender(threads, true);
+  static CopyContender intoNewArray() {
+    return new CopyContender(1, true);
   }
 
   @Override
@@ -51,7 +51,7 @@ final class CopyContender implements Contender {
   public Availability probe() {
     return Availability.available(
         newArray
-            ? "the same into a new array in every call"
+            ? "the same by one thread, into a new array in every call"
             : "System.arraycopy of the batch into an array that is there");
   }
 
@@ -82,10 +82,12 @@ final class CopyContender implements Contender {
     }
 
     private float[] copy() {
-      if (given == null && shares == 1) {
-        return source.clone(); // not zeroed first
+      float[] target = given;
+      if (target == null) {
+        return source
+            .clone(); // by one thread: several need an array that has been zeroed, which takes
+        // longer
       }
-      float[] target = given == null ? new float[source.length] : given;
       if (shares == 1) {
         System.arraycopy(source, 0, target, 0, source.length);
       } else {

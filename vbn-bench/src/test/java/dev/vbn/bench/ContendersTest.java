@@ -188,8 +188,7 @@ class ContendersTest {
     Workload workload = Workload.of(
         new Comparison(Comparison.Series.SHAPES, large, Variant.LIVE_BATCH, Pass.FORWARD));
     for (int threads : List.of(1, 3)) {
-      for (Contender contender :
-          List.of(CopyContender.of(threads), CopyContender.intoNewArray(threads))) {
+      for (Contender contender : List.of(CopyContender.of(threads), CopyContender.intoNewArray())) {
         try (Prepared copy = contender.prepare(workload, Pass.FORWARD).orElseThrow()) {
           assertArrayEquals(workload.x().floats(), copy.results().get(0).floats());
         }
@@ -204,7 +203,7 @@ class ContendersTest {
     Prepared given = CopyContender.of(1).prepare(workload, Pass.FORWARD).orElseThrow();
     assertSame(given.run(), given.run());
     Prepared fresh =
-        CopyContender.intoNewArray(1).prepare(workload, Pass.FORWARD).orElseThrow();
+        CopyContender.intoNewArray().prepare(workload, Pass.FORWARD).orElseThrow();
     assertNotSame(fresh.run(), fresh.run());
   }
 }
