@@ -218,7 +218,7 @@ final class DjlBackend implements VbnBackend<NDArray> {
       Normalization how,
       @Nullable Moments<NDArray> reference,
       @Nullable NDArray gamma,
-      @Nullable NDArray output) {
+      @Nullable NDArray dx) {
     requireOpen();
     Layout layout = new Layout(how.geometry(), how.scope());
     double w = how.weight();
@@ -238,15 +238,15 @@ final class DjlBackend implements VbnBackend<NDArray> {
           (gamma == null ? work.constant(1) : work.wide(work.enter(gamma, perFeature))).div(s);
 
       NDArray spread = centered.perElement(factor);
-      NDArray dx;
+      NDArray result;
       if (w == 0) { // an element's gradient is left to itself: 0 * NaN is NaN
-        dx = dy.mul(spread);
+        result = dy.mul(spread);
       } else {
         NDArray share = work.constant(-w / layout.elements());
         NDArray slope = b.mul(share).div(s);
         NDArray constant = a.mul(share).sub(slope.mul(fromOrigin));
         NDArray through = centered.line(slope, constant);
-        dx = work.mul(work.add(through, dy), true, spread);
+        result = work.mul(work.add(through, dy), true, spread);
       }
       Moments<NDArray> toReference = null;
       if (given != null && how.referenceGradient() == ReferenceGradient.ATTACHED) {
@@ -254,7 +254,7 @@ final class DjlBackend implements VbnBackend<NDArray> {
       }
       DataType parameters = centered.type();
       return new Gradients<>(
-          work.result(work.cast(dx, x.getDataType()).reshape(x.getShape())),
+          work.result(work.cast(result, x.getDataType()).reshape(x.getShape())),
           work.result(overGroups(layout, work, b, parameters)),
           work.result(overGroups(layout, work, a, parameters)),
           toReference);

@@ -128,8 +128,8 @@ final class Passes {
     // All tiles of long runs have the same chunks.
     workspace.group.clear(next.features);
     int chunks = tile.chunks();
+    GroupSums sums = chunks == 1 ? workspace.group : workspace.chunk;
     for (int chunk = 0; chunk < chunks; chunk++) {
-      GroupSums sums = chunks == 1 ? workspace.group : workspace.chunk;
       sums.clear(next.features);
       kernel.writeAndSum(
           tile.chunk(chunk).moved(at),
