@@ -5,6 +5,7 @@ module dev.vbn.api {
   requires static jakarta.inject;
 
   exports dev.vbn;
+  exports dev.vbn.tensor;
   exports dev.vbn.spi;
   exports dev.vbn.guice;
 

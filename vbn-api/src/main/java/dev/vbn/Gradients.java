@@ -1,6 +1,7 @@
 package dev.vbn;
 
 import dev.vbn.spi.Moments;
+import dev.vbn.spi.ReferenceGradient;
 import org.jspecify.annotations.Nullable;
 
 /**

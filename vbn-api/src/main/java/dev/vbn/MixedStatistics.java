@@ -2,6 +2,8 @@ package dev.vbn;
 
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 
 /**
  * Statistics that normalised a live batch: those of the reference batch mixed with its own. A type

@@ -4,6 +4,8 @@ import static java.util.Objects.requireNonNull;
 
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 
 /**

@@ -2,6 +2,8 @@ package dev.vbn;
 
 import static java.util.Objects.requireNonNull;
 
+import dev.vbn.spi.ReferenceGradient;
+
 /**
  * What a {@link VirtualBatchNorm} computes. Immutable; {@link #of} gives the defaults and the {@code
  * with} methods change one setting each.

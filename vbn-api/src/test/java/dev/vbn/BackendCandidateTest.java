@@ -11,6 +11,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.HostTensor;
 import dev.vbn.testing.StubProvider;
 import java.util.ServiceConfigurationError;
 import org.junit.jupiter.api.Test;

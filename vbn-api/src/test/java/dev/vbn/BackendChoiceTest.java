@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.fixture.Choices;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.HostTensor;
 import dev.vbn.testing.NoBackendNamed;
 import dev.vbn.testing.ProviderPath;
 import dev.vbn.testing.StubProvider;
@@ -236,7 +237,7 @@ final class BackendChoiceTest {
     assertRefused(
         BackendUnavailableException.class,
         () -> backends.open(CharSequence.class),
-        "dev.vbn.HostTensor",
+        "dev.vbn.tensor.HostTensor",
         "expected java.lang.CharSequence");
     assertTrue(provider(backends, "foreign").opened().get(0).closed());
   }

@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.fixture.Choices;
 import dev.vbn.fixture.LoadDefects;
+import dev.vbn.tensor.HostTensor;
 import dev.vbn.testing.ProviderPath;
 import java.io.IOException;
 import java.nio.file.Path;

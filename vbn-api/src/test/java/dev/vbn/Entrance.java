@@ -1,5 +1,7 @@
 package dev.vbn;
 
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import dev.vbn.testing.RecordingBackend;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;

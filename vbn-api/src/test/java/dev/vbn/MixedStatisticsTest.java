@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 
 import dev.vbn.spi.Moments;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import dev.vbn.testing.RecordingBackend;
 import org.junit.jupiter.api.Test;
 

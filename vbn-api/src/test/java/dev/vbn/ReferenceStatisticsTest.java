@@ -7,6 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Moments;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import dev.vbn.testing.RecordingBackend;
 import java.util.Arrays;
 import java.util.List;

@@ -4,6 +4,8 @@ import static dev.vbn.testing.Refusals.assertRefused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.vbn.spi.Moments;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import dev.vbn.testing.RecordingBackend;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;

@@ -8,6 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import dev.vbn.testing.RecordingBackend;
 import dev.vbn.testing.Shapes;
 import java.util.Arrays;

@@ -4,7 +4,10 @@ import static dev.vbn.testing.Refusals.assertRefused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.vbn.spi.Capability;
+import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.UnsupportedCapabilityException;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import dev.vbn.testing.RecordingBackend;
 import java.util.Arrays;
 import java.util.EnumSet;

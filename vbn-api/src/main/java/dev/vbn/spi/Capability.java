@@ -1,6 +1,6 @@
 package dev.vbn.spi;
 
-import dev.vbn.DType;
+import dev.vbn.tensor.DType;
 
 /**
  * What a backend may lack. Anything not listed here is required of every backend. Using an absent

@@ -1,7 +1,5 @@
 package dev.vbn.spi;
 
-import dev.vbn.ReferenceGradient;
-
 /**
  * One member of the family of normalisations, on one shape. With the reference statistics {@code
  * mr, vr}, the live statistics {@code ma, va} over the scope and the weight {@code w}, per feature

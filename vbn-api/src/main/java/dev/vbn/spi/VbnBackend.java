@@ -1,8 +1,8 @@
 package dev.vbn.spi;
 
-import dev.vbn.DType;
 import dev.vbn.Gradients;
-import dev.vbn.HostTensor;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 

@@ -1,9 +1,9 @@
 package dev.vbn.testing;
 
-import dev.vbn.HostTensor;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
 import java.util.List;
 

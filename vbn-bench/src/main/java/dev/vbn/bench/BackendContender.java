@@ -1,9 +1,7 @@
 package dev.vbn.bench;
 
 import dev.vbn.BackendCandidate;
-import dev.vbn.DType;
 import dev.vbn.Gradients;
-import dev.vbn.HostTensor;
 import dev.vbn.LiveOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VirtualBatchNorm;
@@ -11,6 +9,8 @@ import dev.vbn.spi.Availability;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;

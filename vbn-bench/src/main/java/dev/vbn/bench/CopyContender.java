@@ -1,7 +1,7 @@
 package dev.vbn.bench;
 
-import dev.vbn.HostTensor;
 import dev.vbn.spi.Availability;
+import dev.vbn.tensor.HostTensor;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;

@@ -1,9 +1,9 @@
 package dev.vbn.bench;
 
-import dev.vbn.HostTensor;
 import dev.vbn.Variant;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Geometry;
+import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;

@@ -1,6 +1,6 @@
 package dev.vbn.bench;
 
-import dev.vbn.HostTensor;
+import dev.vbn.tensor.HostTensor;
 import java.util.List;
 
 /** A contender with its tensors in memory, at the start line. */

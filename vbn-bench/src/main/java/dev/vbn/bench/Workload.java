@@ -1,8 +1,8 @@
 package dev.vbn.bench;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
 import dev.vbn.VbnConfig;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.Random;
 
 /**

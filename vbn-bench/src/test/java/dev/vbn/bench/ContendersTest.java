@@ -8,11 +8,11 @@ import static org.junit.jupiter.api.Assertions.assertNotSame;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.vbn.HostTensor;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.npy.Npz;
+import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;

@@ -1,9 +1,9 @@
 package dev.vbn.bench;
 
-import dev.vbn.HostTensor;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.HostTensor;
 
 /** A backend that takes its JVM down, as one with a fault in native code does. */
 public final class HaltingProvider implements VbnProvider {

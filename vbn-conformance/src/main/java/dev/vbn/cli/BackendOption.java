@@ -4,9 +4,9 @@ import static java.util.stream.Collectors.joining;
 
 import dev.vbn.BackendCandidate;
 import dev.vbn.BackendUnavailableException;
-import dev.vbn.HostTensor;
 import dev.vbn.VbnBackends;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.HostTensor;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;

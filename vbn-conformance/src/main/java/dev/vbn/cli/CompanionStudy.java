@@ -1,7 +1,5 @@
 package dev.vbn.cli;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
 import dev.vbn.LiveOutput;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
@@ -10,6 +8,8 @@ import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.demo.Digits;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;

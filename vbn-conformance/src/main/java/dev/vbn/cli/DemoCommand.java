@@ -2,7 +2,6 @@ package dev.vbn.cli;
 
 import dev.vbn.BackendCandidate;
 import dev.vbn.BackendUnavailableException;
-import dev.vbn.DType;
 import dev.vbn.cli.CompanionStudy.LiveBatch;
 import dev.vbn.cli.CompanionStudy.Method;
 import dev.vbn.cli.CompanionStudy.Outputs;
@@ -10,6 +9,7 @@ import dev.vbn.demo.Digits;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.DType;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;

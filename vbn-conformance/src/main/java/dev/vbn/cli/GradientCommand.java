@@ -1,12 +1,12 @@
 package dev.vbn.cli;
 
 import dev.vbn.Gradients;
-import dev.vbn.HostTensor;
-import dev.vbn.ReferenceGradient;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.npy.Npy;
+import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;

@@ -1,11 +1,11 @@
 package dev.vbn.cli;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import org.jspecify.annotations.Nullable;
 
 /**

@@ -1,12 +1,12 @@
 package dev.vbn.cli;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.npy.Npy;
 import dev.vbn.npy.NpyException;
 import dev.vbn.spi.Geometry;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

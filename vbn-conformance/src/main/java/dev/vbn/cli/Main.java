@@ -1,9 +1,9 @@
 package dev.vbn.cli;
 
-import dev.vbn.DType;
-import dev.vbn.ReferenceGradient;
 import dev.vbn.Variant;
+import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.UnsupportedCapabilityException;
+import dev.vbn.tensor.DType;
 import java.io.PrintWriter;
 import java.nio.charset.Charset;
 import java.util.Arrays;

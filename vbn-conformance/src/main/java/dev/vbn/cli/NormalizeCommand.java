@@ -1,6 +1,5 @@
 package dev.vbn.cli;
 
-import dev.vbn.HostTensor;
 import dev.vbn.LiveOutput;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
@@ -8,6 +7,7 @@ import dev.vbn.VirtualBatchNorm;
 import dev.vbn.npy.Npy;
 import dev.vbn.npy.Npz;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;

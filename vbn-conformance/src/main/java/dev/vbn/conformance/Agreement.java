@@ -3,8 +3,8 @@ package dev.vbn.conformance;
 import static dev.vbn.conformance.Tolerance.largest;
 import static java.util.Objects.requireNonNull;
 
-import dev.vbn.DType;
 import dev.vbn.conformance.Oracle.Expected;
+import dev.vbn.tensor.DType;
 
 /** Compares what a backend computed of one case with what the oracle, or a law, says. */
 final class Agreement {

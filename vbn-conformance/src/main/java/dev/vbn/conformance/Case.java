@@ -1,9 +1,9 @@
 package dev.vbn.conformance;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
 import dev.vbn.VbnConfig;
 import dev.vbn.spi.Geometry;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 

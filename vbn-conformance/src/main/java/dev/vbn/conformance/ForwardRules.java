@@ -5,8 +5,6 @@ import static dev.vbn.conformance.Tolerance.assertSameBits;
 import static dev.vbn.conformance.Tolerance.largest;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
 import dev.vbn.LiveOutput;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
@@ -14,6 +12,8 @@ import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Scope;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;

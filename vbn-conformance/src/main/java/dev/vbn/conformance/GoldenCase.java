@@ -3,13 +3,13 @@ package dev.vbn.conformance;
 import static dev.vbn.conformance.Tolerance.largest;
 import static java.util.Objects.requireNonNull;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
-import dev.vbn.ReferenceGradient;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.conformance.Oracle.Expected;
 import dev.vbn.npy.Npz;
+import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;

@@ -1,8 +1,8 @@
 package dev.vbn.conformance;
 
-import dev.vbn.ReferenceGradient;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
+import dev.vbn.spi.ReferenceGradient;
 import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;

@@ -1,7 +1,7 @@
 package dev.vbn.conformance;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 
 /** Rearranges batches, for the laws that relate one layout or order to another. */

@@ -1,9 +1,9 @@
 package dev.vbn.conformance;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Scope;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.Collections;
 import java.util.Map;
 import java.util.WeakHashMap;

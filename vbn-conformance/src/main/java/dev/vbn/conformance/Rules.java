@@ -2,7 +2,7 @@ package dev.vbn.conformance;
 
 import static java.util.Comparator.comparing;
 
-import dev.vbn.DType;
+import dev.vbn.tensor.DType;
 import java.lang.reflect.Method;
 import java.util.Arrays;
 import java.util.LinkedHashMap;

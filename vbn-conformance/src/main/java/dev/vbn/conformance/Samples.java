@@ -1,8 +1,8 @@
 package dev.vbn.conformance;
 
-import dev.vbn.HostTensor;
 import dev.vbn.VbnConfig;
 import dev.vbn.spi.Geometry;
+import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 import java.util.Random;
 

@@ -4,12 +4,12 @@ import static dev.vbn.conformance.Tolerance.EXACT;
 import static dev.vbn.conformance.Tolerance.largest;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.conformance.Oracle.Expected;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;

@@ -2,8 +2,8 @@ package dev.vbn.conformance;
 
 import static org.junit.jupiter.api.Assertions.fail;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 
 /**
  * How far a result may be from the expected one: one table for all providers.

@@ -2,11 +2,11 @@ package dev.vbn.conformance;
 
 import static org.junit.jupiter.api.Assertions.fail;
 
-import dev.vbn.HostTensor;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.HostTensor;
 import java.util.List;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;

@@ -2,7 +2,7 @@ package dev.vbn.demo;
 
 import static java.nio.charset.StandardCharsets.US_ASCII;
 
-import dev.vbn.HostTensor;
+import dev.vbn.tensor.HostTensor;
 import java.io.BufferedReader;
 import java.io.FileNotFoundException;
 import java.io.IOException;

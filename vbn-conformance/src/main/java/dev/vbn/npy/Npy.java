@@ -1,7 +1,7 @@
 package dev.vbn.npy;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;

@@ -1,6 +1,6 @@
 package dev.vbn.npy;
 
-import dev.vbn.HostTensor;
+import dev.vbn.tensor.HostTensor;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;

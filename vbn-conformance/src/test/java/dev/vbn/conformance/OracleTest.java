@@ -4,12 +4,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
-import dev.vbn.ReferenceGradient;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.conformance.Oracle.Expected;
+import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.math.BigDecimal;
 import java.math.MathContext;
 import java.util.ArrayList;

@@ -3,7 +3,7 @@ package dev.vbn.conformance;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 
-import dev.vbn.HostTensor;
+import dev.vbn.tensor.HostTensor;
 import java.lang.reflect.Constructor;
 import java.lang.reflect.Method;
 import java.net.URL;

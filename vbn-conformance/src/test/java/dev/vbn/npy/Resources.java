@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.sun.management.ThreadMXBean;
-import dev.vbn.HostTensor;
+import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.management.ManagementFactory;

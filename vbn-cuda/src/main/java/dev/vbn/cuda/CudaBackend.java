@@ -1,7 +1,7 @@
 package dev.vbn.cuda;
 
-import dev.vbn.DType;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.DType;
 
 /**
  * The kernels on one device, in one stream.

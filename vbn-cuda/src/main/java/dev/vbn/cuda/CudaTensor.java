@@ -1,6 +1,6 @@
 package dev.vbn.cuda;
 
-import dev.vbn.DType;
+import dev.vbn.tensor.DType;
 import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicBoolean;
 

@@ -1,8 +1,8 @@
 package dev.vbn.cuda;
 
-import dev.vbn.DType;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Scope;
+import dev.vbn.tensor.DType;
 import java.util.Arrays;
 import java.util.Locale;
 import java.util.function.Consumer;

@@ -1,13 +1,13 @@
 package dev.vbn.cuda;
 
-import dev.vbn.DType;
 import dev.vbn.Gradients;
-import dev.vbn.HostTensor;
 import dev.vbn.LiveOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Availability;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 import java.util.Locale;
 import java.util.Random;

@@ -2,14 +2,14 @@ package dev.vbn.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.vbn.DType;
 import dev.vbn.Gradients;
-import dev.vbn.HostTensor;
-import dev.vbn.ReferenceGradient;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;

@@ -6,12 +6,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
-import dev.vbn.DType;
 import dev.vbn.Gradients;
 import dev.vbn.LiveOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.tensor.DType;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;

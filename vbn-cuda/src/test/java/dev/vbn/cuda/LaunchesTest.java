@@ -2,12 +2,12 @@ package dev.vbn.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import dev.vbn.DType;
 import dev.vbn.Gradients;
 import dev.vbn.LiveOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.tensor.DType;
 import org.junit.jupiter.api.condition.EnabledForJreRange;
 import org.junit.jupiter.api.condition.JRE;
 import org.junit.jupiter.params.ParameterizedTest;

@@ -4,7 +4,7 @@ import static dev.vbn.cuda.Emulator.Client.ANSWER;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import dev.vbn.DType;
+import dev.vbn.tensor.DType;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import java.util.concurrent.CompletableFuture;

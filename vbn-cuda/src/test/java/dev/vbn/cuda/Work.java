@@ -2,16 +2,16 @@ package dev.vbn.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 
-import dev.vbn.DType;
 import dev.vbn.Gradients;
-import dev.vbn.HostTensor;
 import dev.vbn.LiveOutput;
-import dev.vbn.ReferenceGradient;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.List;
 
 /** Everything that a backend does, once, small; a worked example for its values. */

@@ -1,12 +1,12 @@
 package dev.vbn.djl;
 
 import ai.djl.ndarray.NDArray;
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.List;
 import java.util.Set;
 

@@ -1,12 +1,12 @@
 package dev.vbn.examples;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnBackends;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 
 /** Code that does not care which tensor library computes: it is swapped by the class path. */
 public final class AnyBackend {

@@ -1,11 +1,11 @@
 package dev.vbn.examples;
 
-import dev.vbn.DType;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.cuda.CudaBackend;
 import dev.vbn.cuda.CudaProvider;
 import dev.vbn.cuda.CudaTensor;
+import dev.vbn.tensor.DType;
 
 /** Batches that lie in the memory of a GPU already, normalised in place. */
 public final class DevicePointers {

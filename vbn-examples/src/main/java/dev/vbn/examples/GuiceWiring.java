@@ -2,11 +2,11 @@ package dev.vbn.examples;
 
 import com.google.inject.Guice;
 import com.google.inject.Inject;
-import dev.vbn.HostTensor;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.guice.VbnModule;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.HostTensor;
 
 /** A network that gets its backend injected. */
 public final class GuiceWiring {

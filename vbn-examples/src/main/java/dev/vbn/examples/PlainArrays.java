@@ -1,7 +1,5 @@
 package dev.vbn.examples;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
 import dev.vbn.LiveOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
@@ -9,6 +7,8 @@ import dev.vbn.VbnBackends;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 
 /** Virtual batch normalization of plain arrays. */

@@ -5,10 +5,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
 import dev.vbn.npy.Npy;
 import dev.vbn.npy.Npz;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;

@@ -58,7 +58,7 @@ class DemoTest {
   @Test
   void listsTheBackends() {
     CommandLine run = CommandLine.run("backends").succeeded();
-    assertTrue(row(run, "reference").contains("dev.vbn.HostTensor"));
+    assertTrue(row(run, "reference").contains("dev.vbn.tensor.HostTensor"));
     assertTrue(row(run, "reference").contains("yes"));
   }
 

@@ -3,10 +3,10 @@ package dev.vbn.examples;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import com.google.inject.Guice;
-import dev.vbn.HostTensor;
 import dev.vbn.VbnBackends;
 import dev.vbn.guice.VbnModule;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.HostTensor;
 import org.junit.jupiter.api.Test;
 
 class ExamplesTest {

@@ -4,14 +4,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
 import dev.vbn.VbnBackends;
 import dev.vbn.cli.Main;
 import dev.vbn.npy.Npy;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.io.File;
 import java.io.IOException;
 import java.io.PrintWriter;

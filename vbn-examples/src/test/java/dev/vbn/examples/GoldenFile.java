@@ -4,10 +4,10 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.vbn.HostTensor;
 import dev.vbn.npy.Npy;
 import dev.vbn.npy.Npz;
 import dev.vbn.spi.Geometry;
+import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;

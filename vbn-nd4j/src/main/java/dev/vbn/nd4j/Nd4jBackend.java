@@ -1,16 +1,16 @@
 package dev.vbn.nd4j;
 
-import dev.vbn.DType;
 import dev.vbn.Gradients;
-import dev.vbn.HostTensor;
-import dev.vbn.ReferenceGradient;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
+import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.lang.ref.Reference;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;

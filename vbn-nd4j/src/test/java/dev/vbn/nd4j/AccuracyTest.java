@@ -3,12 +3,12 @@ package dev.vbn.nd4j;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.math.BigDecimal;
 import java.math.MathContext;
 import java.util.Arrays;

@@ -3,7 +3,6 @@ package dev.vbn.nd4j;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import dev.vbn.DType;
 import dev.vbn.Gradients;
 import dev.vbn.LiveOutput;
 import dev.vbn.ReferenceStatistics;
@@ -12,6 +11,7 @@ import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.DType;
 import java.util.List;
 import org.bytedeco.javacpp.Pointer;
 import org.junit.jupiter.api.Test;

@@ -1,11 +1,11 @@
 package dev.vbn.nd4j;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.List;
 import java.util.Set;
 import org.nd4j.linalg.api.ndarray.INDArray;

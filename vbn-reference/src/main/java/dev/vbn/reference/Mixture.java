@@ -1,8 +1,8 @@
 package dev.vbn.reference;
 
-import dev.vbn.HostTensor;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
+import dev.vbn.tensor.HostTensor;
 import org.jspecify.annotations.Nullable;
 
 /**

@@ -2,10 +2,10 @@ package dev.vbn.reference;
 
 import static java.util.Objects.requireNonNull;
 
-import dev.vbn.HostTensor;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.HostTensor;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ForkJoinPool;
 

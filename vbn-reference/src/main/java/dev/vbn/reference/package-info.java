@@ -1,4 +1,4 @@
-/** Virtual batch normalization of {@link dev.vbn.HostTensor} in plain Java. */
+/** Virtual batch normalization of {@link dev.vbn.tensor.HostTensor} in plain Java. */
 @NullMarked
 package dev.vbn.reference;
 

@@ -6,15 +6,15 @@ import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.sun.management.ThreadMXBean;
-import dev.vbn.DType;
 import dev.vbn.Gradients;
-import dev.vbn.HostTensor;
-import dev.vbn.ReferenceGradient;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
+import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.lang.management.ManagementFactory;
 import java.util.Arrays;
 import java.util.List;

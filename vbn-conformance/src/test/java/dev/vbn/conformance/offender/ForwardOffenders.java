@@ -2,7 +2,6 @@ package dev.vbn.conformance.offender;
 
 import static dev.vbn.conformance.offender.Offender.breaking;
 
-import dev.vbn.DType;
 import dev.vbn.Gradients;
 import dev.vbn.conformance.Rule;
 import dev.vbn.spi.Geometry;
@@ -10,6 +9,7 @@ import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
 import dev.vbn.spi.Scope;
+import dev.vbn.tensor.DType;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 

@@ -3,11 +3,11 @@ package dev.vbn.conformance.offender;
 import static dev.vbn.conformance.offender.Offender.breaking;
 
 import dev.vbn.Gradients;
-import dev.vbn.ReferenceGradient;
 import dev.vbn.conformance.Rule;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
+import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
 import java.util.List;
 import org.jspecify.annotations.Nullable;

@@ -2,15 +2,15 @@ package dev.vbn.conformance.offender;
 
 import static dev.vbn.conformance.offender.Offender.breaking;
 
-import dev.vbn.DType;
 import dev.vbn.Gradients;
-import dev.vbn.HostTensor;
 import dev.vbn.conformance.Rule;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
 import dev.vbn.spi.Scope;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;

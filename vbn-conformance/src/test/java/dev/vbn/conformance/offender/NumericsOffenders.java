@@ -2,13 +2,13 @@ package dev.vbn.conformance.offender;
 
 import static dev.vbn.conformance.offender.Offender.breaking;
 
-import dev.vbn.DType;
 import dev.vbn.conformance.Rule;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
 import dev.vbn.spi.Scope;
+import dev.vbn.tensor.DType;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;

@@ -1,10 +1,10 @@
 package dev.vbn.conformance.offender;
 
-import dev.vbn.HostTensor;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.HostTensor;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Set;

@@ -2,13 +2,13 @@ package dev.vbn.conformance.offender;
 
 import static dev.vbn.conformance.offender.Offender.breaking;
 
-import dev.vbn.DType;
-import dev.vbn.HostTensor;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.conformance.Rule;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.UnsupportedCapabilityException;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;

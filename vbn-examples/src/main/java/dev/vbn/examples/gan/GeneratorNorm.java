@@ -3,9 +3,9 @@ package dev.vbn.examples.gan;
 import ai.djl.nn.Block;
 import ai.djl.nn.Blocks;
 import ai.djl.nn.norm.BatchNorm;
-import dev.vbn.ReferenceGradient;
 import dev.vbn.Variant;
 import dev.vbn.djl.VirtualBatchNormBlock;
+import dev.vbn.spi.ReferenceGradient;
 
 /** How the generator normalises what its layers hand on. */
 enum GeneratorNorm {

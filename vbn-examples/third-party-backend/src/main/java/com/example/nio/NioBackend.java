@@ -1,17 +1,17 @@
 package com.example.nio;
 
-import dev.vbn.DType;
 import dev.vbn.Gradients;
-import dev.vbn.HostTensor;
-import dev.vbn.ReferenceGradient;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
+import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 import java.util.Set;
 

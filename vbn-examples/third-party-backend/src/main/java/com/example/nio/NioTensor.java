@@ -1,6 +1,6 @@
 package com.example.nio;
 
-import dev.vbn.DType;
+import dev.vbn.tensor.DType;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.function.IntToDoubleFunction;

@@ -1,10 +1,10 @@
 package com.example.nio;
 
-import dev.vbn.HostTensor;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.HostTensor;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.List;

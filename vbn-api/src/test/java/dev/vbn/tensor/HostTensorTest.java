@@ -1,4 +1,4 @@
-package dev.vbn;
+package dev.vbn.tensor;
 
 import static dev.vbn.testing.Refusals.assertRefused;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;

@@ -1,4 +1,4 @@
-package dev.vbn;
+package dev.vbn.tensor;
 
 /**
  * Element type of a tensor.

@@ -1,4 +1,4 @@
-package dev.vbn;
+package dev.vbn.tensor;
 
 import static java.util.Objects.requireNonNull;
 

@@ -1,4 +1,4 @@
-package dev.vbn;
+package dev.vbn.spi;
 
 /** Whether gradients flow through the reference statistics. */
 public enum ReferenceGradient {

@@ -1,4 +1,4 @@
-package dev.vbn;
+package dev.vbn.tensor;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;

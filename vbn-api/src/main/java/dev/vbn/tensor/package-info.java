@@ -1,0 +1,5 @@
+/** Tensors that no library is needed for: what every other package of VBN stands on. */
+@NullMarked
+package dev.vbn.tensor;
+
+import org.jspecify.annotations.NullMarked;
