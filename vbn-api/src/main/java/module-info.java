@@ -1,6 +1,6 @@
 /** Virtual Batch Normalization: the API, and the SPI that backends implement. */
 module dev.vbn.api {
-  requires static transitive org.jspecify;
+  requires static org.jspecify;
   requires static com.google.guice;
   requires static jakarta.inject;
 

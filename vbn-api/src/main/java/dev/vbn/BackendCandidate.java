@@ -3,14 +3,18 @@ package dev.vbn;
 import static java.util.Objects.requireNonNull;
 
 import dev.vbn.spi.Availability;
-import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.BackendOptions;
+import dev.vbn.spi.Kernels;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.TensorType;
 import java.security.CodeSource;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
  * A provider that was found, or what is known of one that could not be loaded. Nothing is probed
- * before it is asked for, and then once.
+ * before it is asked for.
  */
 public final class BackendCandidate {
   private static final String NAME_GRAMMAR = "[a-z][a-z0-9-]{0,31}";
@@ -18,23 +22,25 @@ public final class BackendCandidate {
   private final String name;
   private final int priority;
   private final String origin;
-  private final @Nullable VbnProvider provider;
-  private @Nullable Availability availability;
+  private final @Nullable VbnProvider<?> provider;
+  private final @Nullable Availability refusal;
+  private volatile @Nullable Availability lastAnswer;
 
   private BackendCandidate(
       String name,
       int priority,
       String origin,
-      @Nullable VbnProvider provider,
-      @Nullable Availability availability) {
+      @Nullable VbnProvider<?> provider,
+      @Nullable Availability refusal) {
     this.name = name;
     this.priority = priority;
     this.origin = origin;
     this.provider = provider;
-    this.availability = availability;
+    this.refusal = refusal;
+    lastAnswer = refusal;
   }
 
-  static BackendCandidate of(VbnProvider provider) {
+  static BackendCandidate of(VbnProvider<?> provider) {
     String className = provider.getClass().getName();
     String origin = originOf(provider.getClass());
     try {
@@ -49,8 +55,7 @@ public final class BackendCandidate {
       }
       return new BackendCandidate(name, provider.priority(), origin, provider, null);
     } catch (Throwable e) {
-      Discovery.rethrowIfFatal(e);
-      return broken(className, origin, Discovery.explain(e), e);
+      return broken(className, origin, Failure.explain(e), e);
     }
   }
 
@@ -88,66 +93,149 @@ public final class BackendCandidate {
   }
 
   /** The provider; null if it could not be loaded or was refused. */
-  public @Nullable VbnProvider provider() {
+  public @Nullable VbnProvider<?> provider() {
     return provider;
   }
 
-  /** Whether the backend can be opened; asks the provider on the first call. */
-  public synchronized Availability availability() {
-    Availability known = availability;
-    if (known == null) {
-      known = probe(requireNonNull(provider));
-      availability = known;
+  /** Whether the backend can be opened; asks the provider each time. */
+  public Availability availability() {
+    if (refusal != null) {
+      return refusal;
     }
-    return known;
+    Availability answer = probe(requireNonNull(provider));
+    lastAnswer = answer;
+    return answer;
   }
 
-  private static Availability probe(VbnProvider provider) {
+  private static Availability probe(VbnProvider<?> provider) {
     try {
-      Availability answer = provider.probe();
+      Availability answer = withLoaderOf(provider, provider::probe);
       return answer != null
           ? answer
           : Availability.unavailable("probe() returned null; expected an Availability", null);
     } catch (Throwable e) {
-      Discovery.rethrowIfFatal(e);
-      return Availability.unavailable("probe() threw " + Discovery.explain(e), e);
+      return Availability.unavailable("probe() threw " + Failure.explain(e), e);
+    }
+  }
+
+  /**
+   * DJL, ND4J and others look for their engines through the thread's context class loader, which in
+   * the common pool or in a web application may see none of them.
+   */
+  private static <R> R withLoaderOf(VbnProvider<?> provider, Supplier<R> call) {
+    Thread thread = Thread.currentThread();
+    ClassLoader before = thread.getContextClassLoader();
+    thread.setContextClassLoader(provider.getClass().getClassLoader());
+    try {
+      return call.get();
+    } finally {
+      thread.setContextClassLoader(before);
     }
   }
 
   /** The tensor type that the provider states; null where it cannot be told. */
-  public @Nullable Class<?> tensorType() {
+  public @Nullable TensorType<?> tensorType() {
     if (provider == null) {
       return null;
     }
     try {
       return provider.tensorType();
     } catch (Throwable e) {
-      Discovery.rethrowIfFatal(e);
       return null; // the tensor library is not on the class path: probe() has the words for it
     }
+  }
+
+  /**
+   * Opens the backend, which the caller closes, with the default options.
+   *
+   * @throws BackendUnavailableException if it cannot be opened, with the reason
+   */
+  public VbnBackend<?> open() {
+    return open(BackendOptions.defaults());
   }
 
   /**
    * Opens the backend, which the caller closes.
    *
    * @throws BackendUnavailableException if it cannot be opened, with the reason
+   * @throws IllegalArgumentException if it has no such device
    */
-  public VbnBackend<?> open() {
+  public VbnBackend<?> open(BackendOptions options) {
+    Availability answer = requireAvailable(options);
+    return open(requireNonNull(provider), answer, options);
+  }
+
+  private <T> VbnBackend<T> open(
+      VbnProvider<T> opener, Availability answer, BackendOptions options) {
+    Kernels<T> kernels = kernels(opener, options);
+    return handle(answer.description(), kernels, opener::tensorType, kernels);
+  }
+
+  /** Opens the backend for plain arrays, whatever its own tensors are. */
+  VbnBackend<HostTensor> openForArrays(BackendOptions options) {
+    Availability answer = requireAvailable(options);
+    VbnProvider<?> opener = requireNonNull(provider);
+    TensorType<HostTensor> arrays = TensorType.of(HostTensor.class);
+    TensorType<?> type = tensorType();
+    if (type != null && type.equals(arrays)) {
+      @SuppressWarnings("unchecked") // the provider's own type token says so
+      VbnProvider<HostTensor> onArrays = (VbnProvider<HostTensor>) opener;
+      return open(onArrays, answer, options);
+    }
+    Kernels<?> kernels = kernels(opener, options);
+    return handle(answer.description(), kernels, () -> arrays, new HostKernels<>(kernels));
+  }
+
+  private Availability requireAvailable(BackendOptions options) {
     Availability answer = availability();
-    VbnProvider opener = provider;
-    if (opener == null || !answer.available()) {
+    if (provider == null || !answer.available()) {
       throw unavailable(answer.description(), answer.cause());
     }
-    try {
-      VbnBackend<?> backend = opener.open();
-      if (backend != null) {
-        return backend;
-      }
-    } catch (Throwable e) {
-      Discovery.rethrowIfFatal(e);
-      throw unavailable("open() threw " + Discovery.explain(e), e);
+    String device = options.device();
+    if (device != null && !answer.devices().contains(device)) {
+      throw new IllegalArgumentException("device is '" + device + "'; expected "
+          + (answer.devices().isEmpty()
+              ? "none, for backend '" + name + "' has no choice of them"
+              : "one of backend '" + name + "': " + String.join(", ", answer.devices())));
     }
-    throw unavailable("open() returned null; expected a backend", null);
+    return answer;
+  }
+
+  private <T> Kernels<T> kernels(VbnProvider<T> opener, BackendOptions options) {
+    Kernels<T> kernels;
+    try {
+      kernels = withLoaderOf(opener, () -> opener.open(options));
+    } catch (Throwable e) {
+      throw unavailable("open() threw " + Failure.explain(e), e);
+    }
+    if (kernels == null) {
+      throw unavailable("open() returned null; expected kernels", null);
+    }
+    return kernels;
+  }
+
+  /** Closes what was opened where the handle to it cannot be made. */
+  private <T> VbnBackend<T> handle(
+      String description,
+      Kernels<?> opened,
+      Supplier<TensorType<T>> tensorType,
+      Kernels<T> kernels) {
+    try {
+      return new VbnBackend<>(
+          name,
+          description,
+          requireNonNull(tensorType.get(), "tensorType() returned null; expected the type"),
+          kernels);
+    } catch (Throwable e) {
+      BackendUnavailableException failure =
+          unavailable("what it opened cannot be used: " + Failure.explain(e), e);
+      try {
+        opened.close();
+      } catch (Throwable closing) {
+        failure.addSuppressed(closing);
+      }
+      throw failure;
+    }
   }
 
   private BackendUnavailableException unavailable(String reason, @Nullable Throwable cause) {
@@ -160,9 +248,9 @@ public final class BackendCandidate {
 
   /** Name, origin and what is known of the availability without asking. */
   @Override
-  public synchronized String toString() {
-    String known =
-        availability == null ? "" : availability.available() ? ", available" : ", unavailable";
-    return name + " (" + origin + known + ")";
+  public String toString() {
+    Availability known = lastAnswer;
+    return name + " (" + origin
+        + (known == null ? "" : known.available() ? ", available" : ", unavailable") + ")";
   }
 }

@@ -9,12 +9,12 @@ import java.util.Comparator;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
-import java.util.ServiceConfigurationError;
 import java.util.ServiceLoader;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Finds the providers that a class loader sees, and survives those that cannot be loaded.
+ * Finds the providers that a class loader sees, and survives those that cannot be loaded, whatever
+ * they throw.
  *
  * <p>Each step of the iteration is guarded by itself: a class file too new or a missing superclass
  * throws from {@code hasNext}, a missing class or one that is no provider from {@code next}, and
@@ -27,6 +27,13 @@ final class Discovery {
   /** Likewise after so many failures in a row that read differently. */
   private static final int FAILURES = 100;
 
+  /** What jars put into one without their services files merged leave unnamed. */
+  private static final List<String> OURS = List.of(
+      "dev.vbn.cuda.CudaProvider",
+      "dev.vbn.djl.DjlProvider",
+      "dev.vbn.nd4j.Nd4jProvider",
+      "dev.vbn.reference.ReferenceProvider");
+
   private Discovery() {}
 
   /** Candidates, preferred first; those that cannot be loaded last. */
@@ -35,11 +42,11 @@ final class Discovery {
     String lastFailure = "";
     int repeated = 0;
     int failures = 0;
-    Iterator<VbnProvider> providers = null;
+    Iterator<? extends VbnProvider<?>> providers = null;
     while (repeated < SAME_FAILURES && failures < FAILURES) {
       try {
         if (providers == null) {
-          providers = ServiceLoader.load(VbnProvider.class, classLoader).iterator();
+          providers = load(classLoader);
         }
         if (!providers.hasNext()) {
           break;
@@ -48,8 +55,7 @@ final class Discovery {
         repeated = 0;
         failures = 0;
       } catch (Throwable e) {
-        rethrowIfFatal(e);
-        String failure = explain(e);
+        String failure = Failure.explain(e);
         repeated = failure.equals(lastFailure) ? repeated + 1 : 1;
         failures++;
         if (repeated == 1 && failures < FAILURES) {
@@ -65,6 +71,12 @@ final class Discovery {
       }
     }
     return refuseDuplicates(found);
+  }
+
+  @SuppressWarnings("unchecked") // ServiceLoader knows classes without their arguments
+  private static Iterator<? extends VbnProvider<?>> load(@Nullable ClassLoader classLoader) {
+    return (Iterator<? extends VbnProvider<?>>)
+        (Iterator<?>) ServiceLoader.load(VbnProvider.class, classLoader).iterator();
   }
 
   private static List<BackendCandidate> refuseDuplicates(List<BackendCandidate> found) {
@@ -90,40 +102,28 @@ final class Discovery {
         .toList();
   }
 
+  /** Providers of ours whose classes are seen, although no services file names them. */
+  static List<String> unlisted(
+      @Nullable ClassLoader classLoader, List<BackendCandidate> candidates) {
+    ClassLoader loader = classLoader == null ? ClassLoader.getSystemClassLoader() : classLoader;
+    return OURS.stream()
+        .filter(name -> candidates.stream()
+            .noneMatch(candidate -> className(candidate).equals(name)
+                || candidate.availability().description().contains(name)))
+        .filter(name -> isThere(loader, name))
+        .toList();
+  }
+
+  private static boolean isThere(ClassLoader loader, String className) {
+    try {
+      return loader.getResource(className.replace('.', '/') + ".class") != null;
+    } catch (RuntimeException | Error e) {
+      return false; // a loader that fails is reported as such
+    }
+  }
+
   private static String className(BackendCandidate candidate) {
-    VbnProvider provider = candidate.provider();
+    VbnProvider<?> provider = candidate.provider();
     return provider == null ? candidate.name() : provider.getClass().getName();
-  }
-
-  /** Whatever a provider throws is its reason, but for what concerns the whole JVM. */
-  static void rethrowIfFatal(Throwable failure) {
-    if (failure instanceof VirtualMachineError fatal) {
-      throw fatal;
-    }
-  }
-
-  /**
-   * The failure with its root cause in one line. The root matters: a static initialiser that failed
-   * before shows up as {@code NoClassDefFoundError}, and only the text further down says why.
-   */
-  static String explain(Throwable failure) {
-    StringBuilder line = new StringBuilder(describe(failure));
-    Throwable cause = failure.getCause();
-    for (int depth = 0; cause != null && depth < 8; depth++) {
-      String text = describe(cause);
-      if (line.indexOf(text) < 0) {
-        line.append(": ").append(text);
-      }
-      cause = cause.getCause();
-    }
-    return line.toString().replaceAll("\\s+", " ");
-  }
-
-  private static String describe(Throwable failure) {
-    if (failure instanceof ServiceConfigurationError && failure.getMessage() != null) {
-      return failure.getMessage();
-    }
-    String name = failure.getClass().getSimpleName();
-    return failure.getMessage() == null ? name : name + ": " + failure.getMessage();
   }
 }

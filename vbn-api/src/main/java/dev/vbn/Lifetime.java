@@ -11,6 +11,10 @@ final class Lifetime {
     this.what = what;
   }
 
+  boolean hasEnded() {
+    return ended.get();
+  }
+
   void requireOpen() {
     if (ended.get()) {
       throw new IllegalStateException(what + " used after close; expected an open one");

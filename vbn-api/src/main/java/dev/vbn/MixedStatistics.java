@@ -1,48 +1,41 @@
 package dev.vbn;
 
-import dev.vbn.spi.Moments;
-import dev.vbn.spi.VbnBackend;
-import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 
 /**
- * Statistics that normalised a live batch: those of the reference batch mixed with its own. A type
- * of its own, so that they cannot be handed back as a reference.
+ * Statistics that normalise a live batch: those of the reference batch mixed with its own, on the
+ * host. A type of its own, so that they cannot be handed back as a reference.
  *
- * <p>Shape {@code [features]}, or {@code [examples, features]} under {@link Variant#PER_EXAMPLE}.
+ * <p>Shape {@code [features]}, or {@code [examples, features]} under {@link Variant#PER_EXAMPLE}, in
+ * 64 bits.
  */
-public final class MixedStatistics<T> {
-  private final VbnBackend<T> backend;
-  private final Moments<T> moments;
+public final class MixedStatistics {
+  private final double[] mean;
+  private final double[] variance;
+  private final long[] shape;
 
-  MixedStatistics(VbnBackend<T> backend, Moments<T> moments) {
-    this.backend = backend;
-    this.moments = moments;
+  MixedStatistics(double[] mean, double[] variance, long[] shape) {
+    this.mean = mean;
+    this.variance = variance;
+    this.shape = shape;
   }
 
-  /** Mean and variance as the backend's own tensors, which are the caller's to release. */
-  public Moments<T> moments() {
-    return moments;
-  }
-
-  /** Mean, copied to the host as {@link DType#FLOAT64}. */
+  /** Mean; a copy. */
   public HostTensor mean() {
-    return backend.toHost(moments.mean()).to(DType.FLOAT64);
+    return HostTensor.of(mean.clone(), shape);
   }
 
-  /** Biased variance, copied to the host as {@link DType#FLOAT64}. */
+  /** Biased variance; a copy. */
   public HostTensor variance() {
-    return backend.toHost(moments.variance()).to(DType.FLOAT64);
+    return HostTensor.of(variance.clone(), shape);
   }
 
-  /** Mean of the squares, {@code variance + mean * mean}, on the host as {@link DType#FLOAT64}. */
+  /** Mean of the squares, {@code variance + mean * mean}. */
   public HostTensor meanSquare() {
-    HostTensor meanSquare = variance();
-    double[] values = meanSquare.doubles();
-    double[] mean = mean().doubles();
-    for (int i = 0; i < values.length; i++) {
-      values[i] += mean[i] * mean[i];
+    double[] meanSquare = variance.clone();
+    for (int i = 0; i < meanSquare.length; i++) {
+      meanSquare[i] += mean[i] * mean[i];
     }
-    return meanSquare;
+    return HostTensor.of(meanSquare, shape);
   }
 }

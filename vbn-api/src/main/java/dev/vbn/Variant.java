@@ -1,6 +1,10 @@
 package dev.vbn;
 
+import static java.util.Objects.requireNonNull;
+import static java.util.stream.Collectors.joining;
+
 import dev.vbn.spi.Scope;
+import java.util.Arrays;
 import java.util.Locale;
 
 /**
@@ -51,6 +55,22 @@ public enum Variant {
       case POOLED -> liveElements / ((double) liveElements + referenceElements);
       case REFERENCE_ONLY -> 0;
     };
+  }
+
+  /**
+   * The variant of a {@link #label()}.
+   *
+   * @throws IllegalArgumentException if there is none of that name
+   */
+  public static Variant of(String label) {
+    requireNonNull(label, "label is null; expected the name of a variant");
+    for (Variant variant : values()) {
+      if (variant.label().equals(label)) {
+        return variant;
+      }
+    }
+    throw new IllegalArgumentException("variant is '" + label + "'; expected one of "
+        + Arrays.stream(values()).map(Variant::label).collect(joining(", ")));
   }
 
   /** The name on the command line and in messages, for instance {@code live-batch}. */

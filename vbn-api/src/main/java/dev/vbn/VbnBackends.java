@@ -3,16 +3,25 @@ package dev.vbn;
 import static java.util.Objects.requireNonNull;
 
 import dev.vbn.spi.Availability;
-import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.BackendOptions;
+import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.TensorType;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.Predicate;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The backends on the class path. {@link #open()} opens the best one available, {@link
- * #open(String)} the named one or none.
+ * #open(String)} the named one or none; {@link #open(Class)} opens one on tensors of a type.
+ *
+ * <p>The system property {@value #BACKEND_PROPERTY} chooses where the program names no backend and
+ * there is a choice: a program that asks for tensors of a type on which the named backend does not
+ * compute gets the best one that does. {@link HostTensor} goes with every backend: those on other
+ * tensors are given copies.
  *
  * <p>Providers that cannot be loaded, or fail, are listed with their reason and disturb no other.
  */
@@ -20,20 +29,70 @@ public final class VbnBackends {
   /** System property that names the backend to open where the program names none. */
   public static final String BACKEND_PROPERTY = "vbn.backend";
 
-  private final List<BackendCandidate> candidates;
+  private static final TensorType<HostTensor> ARRAYS = TensorType.of(HostTensor.class);
 
-  private VbnBackends(List<BackendCandidate> candidates) {
+  private final @Nullable ClassLoader classLoader;
+  private final List<BackendCandidate> candidates;
+  private final @Nullable String device;
+  private final @Nullable Integer parallelism;
+  private final @Nullable Map<Opening, VbnBackend<?>> shared;
+
+  private VbnBackends(
+      @Nullable ClassLoader classLoader,
+      List<BackendCandidate> candidates,
+      @Nullable String device,
+      @Nullable Integer parallelism,
+      @Nullable Map<Opening, VbnBackend<?>> shared) {
+    this.classLoader = classLoader;
     this.candidates = candidates;
+    this.device = device;
+    this.parallelism = parallelism;
+    this.shared = shared;
   }
 
-  /** The backends beside this API: those that its own class loader sees. */
+  /** What one shared backend was opened for. */
+  private record Opening(BackendCandidate candidate, boolean forArrays) {}
+
+  /** The backends next to this API: those that its own class loader sees. */
   public static VbnBackends find() {
     return find(VbnBackends.class.getClassLoader());
   }
 
   /** The backends that {@code classLoader} sees; null means the system class loader. */
   public static VbnBackends find(@Nullable ClassLoader classLoader) {
-    return new VbnBackends(Discovery.find(classLoader));
+    return new VbnBackends(classLoader, Discovery.find(classLoader), null, null, null);
+  }
+
+  /**
+   * The same backends, opened on one of their devices.
+   *
+   * @param device one of the names that {@link Availability#devices} gives
+   */
+  public VbnBackends withDevice(String device) {
+    requireNonNull(device, "device is null; expected the name of one");
+    return new VbnBackends(
+        classLoader, candidates, device, parallelism, shared == null ? null : new HashMap<>());
+  }
+
+  /**
+   * The same backends, opened with a number of threads.
+   *
+   * @param parallelism threads that one call may use at most, at least 1; backends whose library
+   *     has threads of its own go by the library's setting
+   * @throws IllegalArgumentException if it is below 1
+   */
+  public VbnBackends withParallelism(int parallelism) {
+    int checked = new BackendOptions(null, parallelism).parallelism();
+    return new VbnBackends(
+        classLoader, candidates, device, checked, shared == null ? null : new HashMap<>());
+  }
+
+  /**
+   * The same backends, each opened once: later openings give the first's instance, unless it has
+   * been closed. For whoever hands out backends for a whole application.
+   */
+  public VbnBackends shared() {
+    return new VbnBackends(classLoader, candidates, device, parallelism, new HashMap<>());
   }
 
   /** Every provider found, in the order in which {@link #open()} tries them; none is probed. */
@@ -48,20 +107,44 @@ public final class VbnBackends {
    * @throws BackendUnavailableException if the named one, or every one, is unavailable
    */
   public VbnBackend<?> open() {
-    return openBest(candidate -> true, "any tensor type");
+    BackendCandidate named = namedByProperty();
+    return named != null
+        ? openNamed(named, false)
+        : openFirst(candidates.stream(), false, "no backend can be opened");
   }
 
   /**
-   * As {@link #open()}, among the backends on tensors of type {@code tensorType}.
+   * As {@link #open()}, for tensors of type {@code tensorType}.
    *
    * @throws BackendUnavailableException if there is none
    */
   public <T> VbnBackend<T> open(Class<T> tensorType) {
     requireNonNull(tensorType, "tensorType is null; expected the class of the tensors");
+    return open(TensorType.of(tensorType));
+  }
+
+  /**
+   * As {@link #open(Class)}, for a tensor type that has arguments of its own.
+   *
+   * @throws BackendUnavailableException if there is none
+   */
+  public <T> VbnBackend<T> open(TensorType<T> tensorType) {
+    requireNonNull(tensorType, "tensorType is null; expected the type of the tensors");
+    boolean forArrays = tensorType.equals(ARRAYS);
+    BackendCandidate named = namedByProperty();
+    if (named != null && (forArrays || named.provider() == null || isOf(named, tensorType))) {
+      return typed(openNamed(named, forArrays), tensorType);
+    }
+    Stream<BackendCandidate> ofType =
+        candidates.stream().filter(candidate -> isOf(candidate, tensorType));
+    Stream<BackendCandidate> others = forArrays
+        ? candidates.stream().filter(candidate -> !isOf(candidate, tensorType))
+        : Stream.empty();
     return typed(
-        openBest(
-            candidate -> tensorType.equals(candidate.tensorType()),
-            "tensor type " + tensorType.getName()),
+        openFirst(
+            Stream.concat(ofType, others),
+            forArrays,
+            "no backend of tensor type " + tensorType + " can be opened"),
         tensorType);
   }
 
@@ -69,53 +152,115 @@ public final class VbnBackends {
    * Opens the named backend, never another.
    *
    * @throws BackendUnavailableException if there is none of that name, or it is unavailable
+   * @throws IllegalArgumentException if it has no such device as asked for
    */
   public VbnBackend<?> open(String name) {
-    requireNonNull(name, "name is null; expected the name of a backend");
-    return openNamed(name, candidate -> true, "any tensor type");
+    return openNamed(named(name), false);
   }
 
-  private VbnBackend<?> openNamed(String name, Predicate<BackendCandidate> wanted, String what) {
-    for (BackendCandidate candidate : candidates) {
-      if (candidate.name().equals(name)) {
-        if (candidate.provider() != null && !wanted.test(candidate)) {
-          throw unavailable("backend '" + name + "' is not of " + what, Map.of());
-        }
-        try {
-          return candidate.open();
-        } catch (BackendUnavailableException e) {
-          throw unavailable("backend '" + name + "' cannot be opened", Map.of(candidate, e));
-        }
-      }
+  /**
+   * Opens the named backend, never another, for tensors of type {@code tensorType}.
+   *
+   * @throws BackendUnavailableException if there is none of that name and type, or it is
+   *     unavailable
+   * @throws IllegalArgumentException if it has no such device as asked for
+   */
+  public <T> VbnBackend<T> open(String name, Class<T> tensorType) {
+    requireNonNull(tensorType, "tensorType is null; expected the class of the tensors");
+    return open(name, TensorType.of(tensorType));
+  }
+
+  /** As {@link #open(String, Class)}, for a tensor type that has arguments of its own. */
+  public <T> VbnBackend<T> open(String name, TensorType<T> tensorType) {
+    requireNonNull(tensorType, "tensorType is null; expected the type of the tensors");
+    BackendCandidate candidate = named(name);
+    boolean forArrays = tensorType.equals(ARRAYS);
+    if (candidate.provider() != null && !forArrays && !isOf(candidate, tensorType)) {
+      throw unavailable("backend '" + name + "' is not of tensor type " + tensorType, Map.of());
     }
-    throw unavailable("no backend '" + name + "' was found", Map.of());
+    return typed(openNamed(candidate, forArrays), tensorType);
   }
 
-  private VbnBackend<?> openBest(Predicate<BackendCandidate> wanted, String what) {
+  private @Nullable BackendCandidate namedByProperty() {
     String name = System.getProperty(BACKEND_PROPERTY);
-    if (name != null) {
-      return openNamed(name, wanted, what);
-    }
-    Map<BackendCandidate, BackendUnavailableException> failures = new LinkedHashMap<>();
-    for (BackendCandidate candidate : candidates) {
-      if (wanted.test(candidate)) {
-        try {
-          return candidate.open();
-        } catch (BackendUnavailableException e) {
-          failures.put(candidate, e);
-        }
-      }
-    }
-    throw unavailable("no backend of " + what + " can be opened", failures);
+    return name == null ? null : named(name);
   }
 
-  private static <T> VbnBackend<T> typed(VbnBackend<?> backend, Class<T> tensorType) {
-    if (!tensorType.equals(backend.tensorType())) {
-      backend.close();
-      throw new BackendUnavailableException("the opened backend has tensor type "
-          + backend.tensorType() + "; expected " + tensorType.getName() + ", as its provider says");
+  private BackendCandidate named(String name) {
+    requireNonNull(name, "name is null; expected the name of a backend");
+    return candidates.stream()
+        .filter(candidate -> candidate.name().equals(name))
+        .findFirst()
+        .orElseThrow(() -> unavailable("no backend '" + name + "' was found", Map.of()));
+  }
+
+  private static boolean isOf(BackendCandidate candidate, TensorType<?> wanted) {
+    TensorType<?> type = candidate.tensorType();
+    return type != null && matches(type, wanted);
+  }
+
+  /** A class without its arguments stands for all of them. */
+  private static boolean matches(TensorType<?> type, TensorType<?> wanted) {
+    return type.equals(wanted) || type.rawClass().equals(wanted.type());
+  }
+
+  private VbnBackend<?> openNamed(BackendCandidate candidate, boolean forArrays) {
+    try {
+      return open(candidate, forArrays);
+    } catch (BackendUnavailableException e) {
+      throw unavailable(
+          "backend '" + candidate.name() + "' cannot be opened", Map.of(candidate, e));
     }
-    @SuppressWarnings("unchecked") // the backend's own type token says so
+  }
+
+  private VbnBackend<?> openFirst(
+      Stream<BackendCandidate> inOrder, boolean forArrays, String problem) {
+    Map<BackendCandidate, BackendUnavailableException> failures = new LinkedHashMap<>();
+    for (BackendCandidate candidate : inOrder.toList()) {
+      try {
+        return open(candidate, forArrays);
+      } catch (BackendUnavailableException e) {
+        failures.put(candidate, e);
+      }
+    }
+    throw unavailable(problem, failures);
+  }
+
+  private VbnBackend<?> open(BackendCandidate candidate, boolean forArrays) {
+    if (shared == null) {
+      return openNew(candidate, forArrays);
+    }
+    // Arrays are the backend's own tensors, or else a backend opened for copies.
+    boolean copies = forArrays && !isOf(candidate, ARRAYS);
+    synchronized (shared) {
+      Opening opening = new Opening(candidate, copies);
+      VbnBackend<?> backend = shared.get(opening);
+      if (backend == null || backend.isClosed()) {
+        backend = openNew(candidate, forArrays);
+        shared.put(opening, backend);
+      }
+      return backend;
+    }
+  }
+
+  private VbnBackend<?> openNew(BackendCandidate candidate, boolean forArrays) {
+    BackendOptions options = BackendOptions.defaults();
+    if (device != null) {
+      options = options.withDevice(device);
+    }
+    if (parallelism != null) {
+      options = options.withParallelism(parallelism);
+    }
+    return forArrays ? candidate.openForArrays(options) : candidate.open(options);
+  }
+
+  private static <T> VbnBackend<T> typed(VbnBackend<?> backend, TensorType<T> tensorType) {
+    if (!matches(backend.tensorType(), tensorType)) {
+      backend.close();
+      throw new BackendUnavailableException(backend.name() + " opened with tensor type "
+          + backend.tensorType() + "; expected " + tensorType + ", as its provider said before");
+    }
+    @SuppressWarnings("unchecked") // its own type token says so
     VbnBackend<T> result = (VbnBackend<T>) backend;
     return result;
   }
@@ -126,17 +271,38 @@ public final class VbnBackends {
     for (BackendCandidate candidate : candidates) {
       message.append("\n  ").append(candidate.name()).append(": ");
       message.append(verdict(candidate, failures.get(candidate)));
+      TensorType<?> type = candidate.tensorType();
+      if (type != null) {
+        message.append(", on ").append(type);
+      }
       message.append(" [").append(candidate.origin()).append(']');
     }
     if (candidates.isEmpty()) {
-      message.append(" none, for the class path holds no provider");
+      message.append(" none, for ").append(seen()).append(" sees no provider");
     }
     message
         .append("\nA backend NAME is found when its jar, such as dev.vbn:vbn-NAME, is on the class")
         .append(" path; dev.vbn:vbn-reference runs everywhere.");
+    if (candidates.isEmpty()) {
+      message
+          .append("\nWhere the jars are behind another class loader, such as a web application's,")
+          .append(" pass that to VbnBackends.find(ClassLoader).");
+    }
+    for (String unlisted : Discovery.unlisted(classLoader, candidates)) {
+      message
+          .append('\n')
+          .append(unlisted)
+          .append(" is there, but no META-INF/services/")
+          .append(VbnProvider.class.getName())
+          .append(" names it: when jars are put into one, merge META-INF/services.");
+    }
     BackendUnavailableException exception = new BackendUnavailableException(message.toString());
     failures.values().forEach(exception::addSuppressed);
     return exception;
+  }
+
+  private String seen() {
+    return classLoader == null ? "the system class loader" : "class loader " + classLoader;
   }
 
   private static String verdict(

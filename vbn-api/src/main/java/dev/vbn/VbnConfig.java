@@ -3,9 +3,10 @@ package dev.vbn;
 import static java.util.Objects.requireNonNull;
 
 import dev.vbn.spi.ReferenceGradient;
+import java.io.Serializable;
 
 /**
- * What a {@link VirtualBatchNorm} computes. Immutable; {@link #of} gives the defaults and the {@code
+ * What a {@link VirtualBatchNorm} computes. Immutable and serializable; {@link #of} gives the defaults and the {@code
  * with} methods change one setting each.
  *
  * @param features number of features, at least 1
@@ -13,8 +14,6 @@ import dev.vbn.spi.ReferenceGradient;
  * @param featureAxis axis of the features, 1 to 4, or -1 to -4 counted from the end; default 1. The
  *     batch axis is always 0.
  * @param variant how live statistics are taken and weighed, default {@link Variant#LIVE_BATCH}
- * @param scale whether the output is multiplied by gamma, default true
- * @param center whether beta is added to the output, default true
  * @param referenceGradient whether gradients flow through the reference statistics, default {@link
  *     ReferenceGradient#DETACHED}
  */
@@ -23,9 +22,8 @@ public record VbnConfig(
     double epsilon,
     int featureAxis,
     Variant variant,
-    boolean scale,
-    boolean center,
-    ReferenceGradient referenceGradient) {
+    ReferenceGradient referenceGradient)
+    implements Serializable {
 
   /** Default of {@link #epsilon()}. */
   public static final double DEFAULT_EPSILON = 1e-5;
@@ -60,36 +58,26 @@ public record VbnConfig(
    */
   public static VbnConfig of(int features) {
     return new VbnConfig(
-        features, DEFAULT_EPSILON, 1, Variant.LIVE_BATCH, true, true, ReferenceGradient.DETACHED);
+        features, DEFAULT_EPSILON, 1, Variant.LIVE_BATCH, ReferenceGradient.DETACHED);
   }
 
   /** This with another {@link #epsilon()}. */
   public VbnConfig withEpsilon(double epsilon) {
-    return new VbnConfig(features, epsilon, featureAxis, variant, scale, center, referenceGradient);
+    return new VbnConfig(features, epsilon, featureAxis, variant, referenceGradient);
   }
 
   /** This with another {@link #featureAxis()}. */
   public VbnConfig withFeatureAxis(int featureAxis) {
-    return new VbnConfig(features, epsilon, featureAxis, variant, scale, center, referenceGradient);
+    return new VbnConfig(features, epsilon, featureAxis, variant, referenceGradient);
   }
 
   /** This with another {@link #variant()}. */
   public VbnConfig withVariant(Variant variant) {
-    return new VbnConfig(features, epsilon, featureAxis, variant, scale, center, referenceGradient);
-  }
-
-  /** This with another {@link #scale()}. */
-  public VbnConfig withScale(boolean scale) {
-    return new VbnConfig(features, epsilon, featureAxis, variant, scale, center, referenceGradient);
-  }
-
-  /** This with another {@link #center()}. */
-  public VbnConfig withCenter(boolean center) {
-    return new VbnConfig(features, epsilon, featureAxis, variant, scale, center, referenceGradient);
+    return new VbnConfig(features, epsilon, featureAxis, variant, referenceGradient);
   }
 
   /** This with another {@link #referenceGradient()}. */
   public VbnConfig withReferenceGradient(ReferenceGradient referenceGradient) {
-    return new VbnConfig(features, epsilon, featureAxis, variant, scale, center, referenceGradient);
+    return new VbnConfig(features, epsilon, featureAxis, variant, referenceGradient);
   }
 }

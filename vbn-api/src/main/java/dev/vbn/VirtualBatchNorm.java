@@ -3,14 +3,15 @@ package dev.vbn;
 import static java.util.Objects.requireNonNull;
 
 import dev.vbn.spi.Capability;
+import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.Mixture;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.UnsupportedCapabilityException;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
@@ -23,12 +24,18 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>{@link #reference} normalises the reference batch by itself and yields its statistics; {@link
  * #forward} normalises live batches with them. Batches have rank 2 to 5 and the batch axis first.
- * Immutable and safe to share between threads.
+ *
+ * <p>What a call returns is closed by the caller; closing it frees what the backend made, and
+ * nothing that the caller supplied or has taken out.
  *
  * <p>Every argument is checked here, before the backend sees it: null gets a {@link
  * NullPointerException}, a wrong shape, axis or type an {@link IllegalArgumentException}, a type or
  * a service that the backend lacks an {@link UnsupportedCapabilityException}, and use after {@link
- * #close} an {@link IllegalStateException}; each names what was given and what was expected.
+ * #close} an {@link IllegalStateException}; each names what was given and what was expected. A
+ * failure of the backend itself is a {@link BackendFailedException}.
+ *
+ * <p>Safe to share between threads, but for {@link #setGamma}, {@link #setBeta} and {@link #close},
+ * which are not to run while another thread computes with the layer, as with any optimiser's step.
  *
  * @param <T> the backend's tensor type
  */
@@ -38,72 +45,128 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
 
   private final VbnBackend<T> backend;
   private final VbnConfig config;
-  private final @Nullable T gamma;
-  private final @Nullable T beta;
-  private final boolean ownsParameters;
-  private final Lifetime lifetime = new Lifetime("layer");
+  private final Parameters<T> parameters;
 
-  private VirtualBatchNorm(
-      VbnBackend<T> backend,
-      VbnConfig config,
-      @Nullable T gamma,
-      @Nullable T beta,
-      boolean ownsParameters) {
-    this.backend = requireNonNull(backend, "backend is null; expected an open backend");
-    this.config = requireNonNull(config, "config is null; expected a VbnConfig");
-    this.gamma = gamma;
-    this.beta = beta;
-    this.ownsParameters = ownsParameters;
-    requireParameter("gamma", gamma, config.scale());
-    requireParameter("beta", beta, config.center());
-    if (gamma != null && beta != null && backend.dtype(gamma) != backend.dtype(beta)) {
-      throw new IllegalArgumentException("gamma is " + backend.dtype(gamma) + " and beta "
-          + backend.dtype(beta) + "; expected one type");
-    }
+  private VirtualBatchNorm(VbnBackend<T> backend, VbnConfig config, Parameters<T> parameters) {
+    this.backend = backend;
+    this.config = config;
+    this.parameters = parameters;
+  }
+
+  /** A layer without gamma and beta: its output has the mixed mean 0 and deviation 1. */
+  public static <T> VirtualBatchNorm<T> of(VbnBackend<T> backend, VbnConfig config) {
+    requireNonNull(backend, "backend is null; expected an open backend");
+    requireNonNull(config, "config is null; expected a VbnConfig");
+    return new VirtualBatchNorm<>(backend, config, new Parameters<>(backend, null, null));
   }
 
   /**
-   * A layer with given parameters, which stay the caller's.
-   *
-   * @param gamma scale, shape {@code [features]}, of type {@link DType#parameterType()} of the
-   *     batches; null if and only if the configuration does not scale
-   * @param beta offset, likewise; null if and only if the configuration does not center
-   */
-  public static <T> VirtualBatchNorm<T> of(
-      VbnBackend<T> backend, VbnConfig config, @Nullable T gamma, @Nullable T beta) {
-    return new VirtualBatchNorm<>(backend, config, gamma, beta, false);
-  }
-
-  /**
-   * A layer with gamma drawn from N(1, 0.02) and beta 0, which the layer releases when closed.
+   * The layer with gamma drawn from N(1, 0.02) and beta 0, which it frees when closed.
    *
    * @param dtype type of the batches
    * @param seed the same seed gives the same gamma, on every backend
    */
-  public static <T> VirtualBatchNorm<T> initialized(
-      VbnBackend<T> backend, VbnConfig config, DType dtype, long seed) {
-    requireNonNull(backend, "backend is null; expected an open backend");
-    requireNonNull(config, "config is null; expected a VbnConfig");
+  public VirtualBatchNorm<T> initialized(DType dtype, long seed) {
+    parameters.requireOpen();
     requireNonNull(dtype, "dtype is null; expected the type of the batches");
-    requireType(backend, "dtype", dtype);
+    backend.requireBatchType("dtype", dtype);
     DType type = dtype.parameterType();
     int features = config.features();
-    T gamma = null;
-    if (config.scale()) {
-      Random random = new Random(seed);
-      double[] values = new double[features];
-      Arrays.setAll(values, i -> GAMMA_MEAN + GAMMA_DEVIATION * random.nextGaussian());
-      gamma = backend.fromHost(HostTensor.of(values, features), type);
-    }
+    Random random = new Random(seed);
+    double[] values = new double[features];
+    Arrays.setAll(values, i -> GAMMA_MEAN + GAMMA_DEVIATION * random.nextGaussian());
+    T gamma = backend.fromHost(HostTensor.of(values, features), type);
+    T beta;
     try {
-      T beta = config.center() ? backend.fromHost(HostTensor.zeros(type, features), type) : null;
-      return new VirtualBatchNorm<>(backend, config, gamma, beta, true);
+      beta = backend.fromHost(HostTensor.zeros(type, features), type);
     } catch (RuntimeException e) {
-      if (gamma != null) {
-        backend.release(gamma);
-      }
+      backend.release(gamma);
       throw e;
     }
+    return new VirtualBatchNorm<>(
+        backend,
+        config,
+        new Parameters<>(
+            backend, Part.made(backend, "gamma", gamma), Part.made(backend, "beta", beta)));
+  }
+
+  /**
+   * The layer with the caller's gamma. The tensor stays the caller's and is read at each call, so
+   * that a framework may train it in place.
+   *
+   * @param gamma scale, shape {@code [features]}, of type {@link DType#parameterType()} of the
+   *     batches
+   */
+  public VirtualBatchNorm<T> withGamma(T gamma) {
+    requireParameter("gamma", gamma, "beta", parameters.beta());
+    return new VirtualBatchNorm<>(
+        backend,
+        config,
+        new Parameters<>(
+            backend, Part.supplied(backend, "gamma", gamma), shared("beta", parameters.beta())));
+  }
+
+  /**
+   * The layer with the caller's beta. The tensor stays the caller's and is read at each call, so that
+   * a framework may train it in place.
+   *
+   * @param beta offset, shape {@code [features]}, of type {@link DType#parameterType()} of the
+   *     batches
+   */
+  public VirtualBatchNorm<T> withBeta(T beta) {
+    requireParameter("beta", beta, "gamma", parameters.gamma());
+    return new VirtualBatchNorm<>(
+        backend,
+        config,
+        new Parameters<>(
+            backend, shared("gamma", parameters.gamma()), Part.supplied(backend, "beta", beta)));
+  }
+
+  private @Nullable Part<T> shared(String name, @Nullable T parameter) {
+    return parameter == null ? null : Part.supplied(backend, name, parameter);
+  }
+
+  /**
+   * A layer of another variant that shares all else with this one, parameters and their ends
+   * included: for instance one trained as {@link Variant#LIVE_BATCH} and served as {@link
+   * Variant#REFERENCE_ONLY}, whose answers do not depend on who shares a batch.
+   */
+  public VirtualBatchNorm<T> withVariant(Variant variant) {
+    parameters.requireOpen();
+    return new VirtualBatchNorm<>(backend, config.withVariant(variant), parameters);
+  }
+
+  /**
+   * Replaces gamma, on any backend. The layer frees the new tensor; one that was the caller's stays
+   * as it is.
+   *
+   * @param gamma shape {@code [features]}; rounded to the type that gamma has
+   * @throws IllegalStateException also if the layer has no gamma
+   */
+  public void setGamma(HostTensor gamma) {
+    parameters.replaceGamma(replacement("gamma", parameters.gamma(), gamma));
+  }
+
+  /**
+   * Replaces beta, on any backend. The layer frees the new tensor; one that was the caller's stays
+   * as it is.
+   *
+   * @param beta shape {@code [features]}; rounded to the type that beta has
+   * @throws IllegalStateException also if the layer has no beta
+   */
+  public void setBeta(HostTensor beta) {
+    parameters.replaceBeta(replacement("beta", parameters.beta(), beta));
+  }
+
+  private T replacement(String name, @Nullable T replaced, HostTensor host) {
+    parameters.requireOpen();
+    if (replaced == null) {
+      throw new IllegalStateException(
+          "the layer has no " + name + " to replace; expected one made with it");
+    }
+    requireNonNull(host, name + " is null; expected shape [" + config.features() + "]");
+    requireParameterShape(name, host.shape());
+    return backend.fromHost(host, backend.dtype(replaced));
   }
 
   /**
@@ -112,75 +175,126 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    */
   public ReferenceOutput<T> reference(T x) {
     Geometry geometry = requireBatch("reference batch", x);
-    Normalized<T> normalized = backend.forward(x, referencePass(geometry), null, gamma, beta, null);
+    Normalized<T> normalized =
+        backend.reference(x, referencePass(geometry), parameters.gamma(), parameters.beta());
     return new ReferenceOutput<>(
-        normalized.output(), statisticsOf(x, geometry, normalized.moments()));
+        Part.made(backend, "output", normalized.output()),
+        statisticsOf(geometry, normalized.statistics()));
   }
 
   /** The statistics of a reference batch, without normalising it. */
   public ReferenceStatistics<T> referenceStatistics(T x) {
     Geometry geometry = requireBatch("reference batch", x);
-    return statisticsOf(x, geometry, backend.statistics(x, geometry));
+    return statisticsOf(geometry, backend.statistics(x, geometry, Scope.BATCH));
+  }
+
+  private ReferenceStatistics<T> statisticsOf(Geometry geometry, Moments<T> moments) {
+    return ReferenceStatistics.ofMade(
+        backend, moments, config.features(), geometry.batch(), geometry.elementsPerFeature());
   }
 
   /**
    * The statistics of a reference batch that comes in chunks: however it is split, the result is
-   * the same up to rounding. One chunk is held at a time.
+   * the same up to rounding. One chunk is held at a time. {@link ExactMoments} gives the same bits.
    *
-   * @throws IllegalArgumentException also if there is no chunk, or the chunks' types differ
+   * @throws IllegalArgumentException also if there is no chunk
    */
   public ReferenceStatistics<T> referenceStatistics(Iterable<? extends T> chunks) {
-    lifetime.requireOpen();
+    parameters.requireOpen();
     requireNonNull(chunks, "chunks is null; expected chunks of the reference batch");
     Iterator<? extends T> iterator = chunks.iterator();
     if (!iterator.hasNext()) {
       throw new IllegalArgumentException("reference batch has no chunks; expected at least one");
     }
-    ReferenceStatistics.Host total = null;
-    DType dtype = null;
+    ReferenceMoments total = ReferenceMoments.empty(config.features());
     while (iterator.hasNext()) {
       try (ReferenceStatistics<T> chunk = referenceStatistics(iterator.next())) {
-        if (dtype != null && dtype != chunk.dtype()) {
-          throw new IllegalArgumentException(
-              "a chunk is " + chunk.dtype() + " after " + dtype + "; expected one type");
-        }
-        dtype = chunk.dtype();
-        total = total == null ? chunk.toHost() : total.merge(chunk.toHost());
+        total = total.merge(chunk.moments());
       }
     }
-    return ReferenceStatistics.toBackend(backend, requireNonNull(dtype), requireNonNull(total));
+    return ReferenceStatistics.of(backend, total);
   }
 
   /**
    * Normalises a live batch.
    *
-   * @param x the live batch, of the type of the reference batch; its positions may differ
+   * @param x the live batch; its number of examples and positions may differ from the reference's
    * @param reference statistics of the reference batch
    */
-  public LiveOutput<T> forward(T x, ReferenceStatistics<T> reference) {
-    return forwardChecked(x, requireBatch("x", x), reference, null);
+  public Output<T> forward(T x, ReferenceStatistics<T> reference) {
+    T output = forwardChecked(x, requireBatch("x", x), reference, null);
+    return new Output<>(Part.made(backend, "output", output));
   }
 
   /**
    * Normalises a live batch into a given tensor.
    *
-   * @param output takes the output: of the shape and type of {@code x}, or {@code x} itself
+   * @param output takes the output: of the shape and type of {@code x}, or {@code x} itself; it
+   *     stays the caller's
+   * @param x as in {@link #forward}
+   * @param reference as in {@link #forward}
+   * @throws IllegalArgumentException also if {@code output} overlaps another argument without being
+   *     {@code x}
    * @throws UnsupportedCapabilityException also if the backend lacks {@link
    *     Capability#CALLER_SUPPLIED_OUTPUT}
    */
-  public LiveOutput<T> forward(T x, ReferenceStatistics<T> reference, T output) {
+  public Output<T> forwardInto(T output, T x, ReferenceStatistics<T> reference) {
     Geometry geometry = requireBatch("x", x);
-    requireOutput("output", output, x);
-    return forwardChecked(x, geometry, reference, output);
+    requireOutput("output", output, x, reference);
+    requireApart("output", output, "beta", parameters.beta());
+    forwardChecked(x, geometry, reference, output);
+    return new Output<>(Part.supplied(backend, "output", output));
   }
 
-  private LiveOutput<T> forwardChecked(
+  private T forwardChecked(
       T x, Geometry geometry, ReferenceStatistics<T> reference, @Nullable T output) {
-    Normalization normalization = live(x, geometry, reference);
-    Normalized<T> normalized =
-        backend.forward(x, normalization, reference.moments(), gamma, beta, output);
-    return new LiveOutput<>(
-        normalized.output(), new MixedStatistics<>(backend, normalized.moments()));
+    return backend.forward(
+        x,
+        live(geometry, reference),
+        reference.tensors(),
+        parameters.gamma(),
+        parameters.beta(),
+        output);
+  }
+
+  /**
+   * The mixed statistics that {@link #forward} normalises a live batch with, computed by a pass of
+   * their own: a forward keeps none.
+   *
+   * @param x as in {@link #forward}
+   * @param reference as in {@link #forward}
+   */
+  public MixedStatistics mixedStatistics(T x, ReferenceStatistics<T> reference) {
+    Geometry geometry = requireBatch("x", x);
+    Normalization how = live(geometry, reference);
+    ReferenceMoments moments = reference.moments();
+    if (how.scope() == Scope.NONE) {
+      return new MixedStatistics(
+          moments.mean(), moments.variance(), new long[] {config.features()});
+    }
+    Moments<T> live = backend.statistics(x, geometry, how.scope());
+    try {
+      HostTensor liveMean = backend.toHost(live.mean());
+      return mix(how, moments, liveMean, backend.toHost(live.variance()));
+    } finally {
+      backend.release(live);
+    }
+  }
+
+  private static MixedStatistics mix(
+      Normalization how, ReferenceMoments reference, HostTensor liveMean, HostTensor liveVariance) {
+    double[] referenceMean = reference.mean();
+    double[] referenceVariance = reference.variance();
+    double[] mean = new double[liveMean.size()];
+    double[] variance = new double[mean.length];
+    for (int i = 0; i < mean.length; i++) {
+      int feature = i % referenceMean.length;
+      Mixture mixture = how.mix(
+          referenceMean[feature], referenceVariance[feature], liveMean.get(i), liveVariance.get(i));
+      mean[i] = mixture.mean();
+      variance[i] = mixture.variance();
+    }
+    return new MixedStatistics(mean, variance, liveMean.shape());
   }
 
   /**
@@ -191,28 +305,39 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    * @param upstream gradient with respect to the output, of the shape and type of {@code x}
    */
   public Gradients<T> backward(T x, ReferenceStatistics<T> reference, T upstream) {
-    return backwardChecked(x, requireBatch("x", x), reference, upstream, null);
+    Geometry geometry = requireBatch("x", x);
+    requireLike("upstream", upstream, x);
+    return backwardChecked(x, live(geometry, reference), reference, upstream, null);
   }
 
   /**
    * Gradients of {@link #forward}, that of the input in a given tensor.
    *
    * @param dx takes the gradient with respect to {@code x}: of its shape and type, or {@code
-   *     upstream} or {@code x} itself
+   *     upstream} or {@code x} itself; it stays the caller's
+   * @param x as in {@link #backward}
+   * @param reference as in {@link #backward}
+   * @param upstream as in {@link #backward}
+   * @throws IllegalArgumentException also if {@code dx} overlaps another argument without being
+   *     {@code x} or {@code upstream}
    * @throws UnsupportedCapabilityException also if the backend lacks {@link
    *     Capability#CALLER_SUPPLIED_OUTPUT}
    */
-  public Gradients<T> backward(T x, ReferenceStatistics<T> reference, T upstream, T dx) {
+  public Gradients<T> backwardInto(T dx, T x, ReferenceStatistics<T> reference, T upstream) {
     Geometry geometry = requireBatch("x", x);
-    requireOutput("dx", dx, x);
-    return backwardChecked(x, geometry, reference, upstream, dx);
+    requireLike("upstream", upstream, x);
+    requireOutput("dx", dx, x, reference);
+    backend.requireApart("dx", dx, "upstream", upstream);
+    return backwardChecked(x, live(geometry, reference), reference, upstream, dx);
   }
 
   private Gradients<T> backwardChecked(
-      T x, Geometry geometry, ReferenceStatistics<T> reference, T upstream, @Nullable T dx) {
-    Normalization normalization = live(x, geometry, reference);
-    requireLike("upstream", upstream, x);
-    return backend.backward(x, upstream, normalization, reference.moments(), gamma, dx);
+      T x, Normalization how, ReferenceStatistics<T> reference, T upstream, @Nullable T dx) {
+    Differentiated<T> result =
+        backend.backward(x, upstream, how, reference.tensors(), parameters.gamma(), dx);
+    Part<T> input =
+        dx == null ? Part.made(backend, "dx", result.dx()) : Part.supplied(backend, "dx", dx);
+    return new Gradients<>(backend, input, result.dgamma(), result.dbeta(), result.dreference());
   }
 
   /**
@@ -225,21 +350,15 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    */
   public Gradients<T> referenceBackward(T x, ReferenceStatistics<T> reference, T upstream) {
     Geometry geometry = requireBatch("reference batch", x);
-    requireStatistics("reference batch", x, reference);
+    requireStatistics(reference);
     requirePart(geometry, reference, config.referenceGradient() == ReferenceGradient.ATTACHED);
     requireLike("upstream", upstream, x);
-    return switch (config.referenceGradient()) {
+    Normalization how = switch (config.referenceGradient()) {
       case DETACHED ->
-        backend.backward(
-            x,
-            upstream,
-            new Normalization(
-                geometry, Scope.NONE, 0, config.epsilon(), ReferenceGradient.DETACHED),
-            reference.moments(),
-            gamma,
-            null);
-      case ATTACHED -> backend.backward(x, upstream, referencePass(geometry), null, gamma, null);
+        new Normalization(geometry, Scope.NONE, 0, config.epsilon(), ReferenceGradient.DETACHED);
+      case ATTACHED -> referencePass(geometry);
     };
+    return backwardChecked(x, how, reference, upstream, null);
   }
 
   /**
@@ -251,18 +370,20 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    * @return gradient with respect to {@code x}, of its shape and type
    * @throws IllegalStateException also if this layer is {@link ReferenceGradient#DETACHED}
    */
-  public T referenceGradient(T x, ReferenceStatistics<T> reference, Gradients<T> gradients) {
+  public Output<T> referenceGradient(
+      T x, ReferenceStatistics<T> reference, Gradients<T> gradients) {
     Geometry geometry = requireBatch("reference batch", x);
-    requireStatistics("reference batch", x, reference);
+    requireStatistics(reference);
     requireNonNull(gradients, "gradients is null; expected the gradients of a live batch");
-    Moments<T> gradient = gradients.reference();
+    Moments<T> gradient = gradients.dreference();
     if (config.referenceGradient() != ReferenceGradient.ATTACHED || gradient == null) {
       throw new IllegalStateException(
           "a reference gradient was asked of detached statistics; expected ATTACHED");
     }
     requirePart(geometry, reference, false);
-    return backend.referenceGradient(
-        x, geometry, reference.moments(), gradient, reference.elements());
+    T dr =
+        backend.referenceGradient(x, geometry, reference.tensors(), gradient, reference.elements());
+    return new Output<>(Part.made(backend, "reference gradient", dr));
   }
 
   /** The configuration. */
@@ -270,27 +391,36 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     return config;
   }
 
-  /** The scale, null if the layer does not scale. */
+  /** The backend that computes. */
+  public VbnBackend<T> backend() {
+    return backend;
+  }
+
+  /**
+   * The scale, null if the layer does not scale. It stays the layer's, or the caller's who gave it.
+   *
+   * @throws IllegalStateException if closed
+   */
   public @Nullable T gamma() {
-    return gamma;
+    parameters.requireOpen();
+    return parameters.gamma();
   }
 
-  /** The offset, null if the layer does not center. */
+  /**
+   * The offset, null if the layer does not center. It stays the layer's, or the caller's who gave
+   * it.
+   *
+   * @throws IllegalStateException if closed
+   */
   public @Nullable T beta() {
-    return beta;
+    parameters.requireOpen();
+    return parameters.beta();
   }
 
-  /** Releases the parameters that {@link #initialized} made; harmless when repeated. */
+  /** Frees the parameters, unless they are the caller's; harmless when repeated. */
   @Override
   public void close() {
-    if (lifetime.end() && ownsParameters) {
-      if (gamma != null) {
-        backend.release(gamma);
-      }
-      if (beta != null) {
-        backend.release(beta);
-      }
-    }
+    parameters.close();
   }
 
   /** Features, epsilon and variant. */
@@ -305,8 +435,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
         geometry, Scope.BATCH, 1, config.epsilon(), config.referenceGradient());
   }
 
-  private Normalization live(T x, Geometry geometry, ReferenceStatistics<T> reference) {
-    requireStatistics("x", x, reference);
+  private Normalization live(Geometry geometry, ReferenceStatistics<T> reference) {
+    requireStatistics(reference);
     Variant variant = config.variant();
     double weight = variant.weight(
         geometry.batch(),
@@ -317,41 +447,32 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
         geometry, variant.scope(), weight, config.epsilon(), config.referenceGradient());
   }
 
-  private ReferenceStatistics<T> statisticsOf(T x, Geometry geometry, Moments<T> moments) {
-    return new ReferenceStatistics<>(
-        backend,
-        backend.dtype(x),
-        moments,
-        config.features(),
-        geometry.batch(),
-        geometry.elementsPerFeature());
-  }
-
-  private void requireParameter(String name, @Nullable T parameter, boolean wanted) {
-    if (!wanted) {
-      if (parameter != null) {
-        throw new IllegalArgumentException(
-            name + " was given to a layer without it; expected null");
-      }
-      return;
-    }
+  private void requireParameter(String name, T parameter, String otherName, @Nullable T other) {
+    parameters.requireOpen();
     requireNonNull(parameter, name + " is null; expected shape [" + config.features() + "]");
-    long[] shape = backend.shape(parameter);
-    if (shape.length != 1 || shape[0] != config.features()) {
-      throw new IllegalArgumentException(
-          name + " has shape " + Arrays.toString(shape) + "; expected [" + config.features() + "]");
-    }
+    requireParameterShape(name, backend.shape(parameter));
     DType dtype = backend.dtype(parameter);
     if (dtype != dtype.parameterType()) {
       throw new IllegalArgumentException(name + " is " + dtype + "; expected FLOAT32 or FLOAT64");
     }
+    if (other != null && backend.dtype(other) != dtype) {
+      throw new IllegalArgumentException(name + " is " + dtype + " and " + otherName + " "
+          + backend.dtype(other) + "; expected one type");
+    }
+  }
+
+  private void requireParameterShape(String name, long[] shape) {
+    if (shape.length != 1 || shape[0] != config.features()) {
+      throw new IllegalArgumentException(
+          name + " has shape " + Arrays.toString(shape) + "; expected [" + config.features() + "]");
+    }
   }
 
   private Geometry requireBatch(String name, T x) {
-    lifetime.requireOpen();
+    parameters.requireOpen();
     requireNonNull(x, name + " is null; expected a batch of rank 2 to 5");
     DType dtype = backend.dtype(x);
-    requireType(backend, name, dtype);
+    backend.requireBatchType(name, dtype);
     long[] shape = backend.shape(x);
     Geometry geometry;
     try {
@@ -364,8 +485,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
           name + " has " + geometry.features() + " features, shape " + Arrays.toString(shape)
               + ", feature axis " + config.featureAxis() + "; expected " + config.features());
     }
-    requireParameterType(name, dtype, "gamma", gamma);
-    requireParameterType(name, dtype, "beta", beta);
+    requireParameterType(name, dtype, "gamma", parameters.gamma());
+    requireParameterType(name, dtype, "beta", parameters.beta());
     return geometry;
   }
 
@@ -378,24 +499,17 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     }
   }
 
-  private void requireStatistics(String name, T x, ReferenceStatistics<T> reference) {
+  private void requireStatistics(ReferenceStatistics<T> reference) {
     requireNonNull(reference, "reference is null; expected the statistics of a reference batch");
     reference.requireOpen();
     if (reference.features() != config.features()) {
       throw new IllegalArgumentException("reference statistics have " + reference.features()
           + " features; expected " + config.features());
     }
-    DType dtype = backend.dtype(x);
-    if (reference.dtype() != dtype) {
-      throw new IllegalArgumentException(
-          name + " is " + dtype + " and the reference statistics are of " + reference.dtype()
-              + " batches; expected one type");
-    }
     VbnBackend<T> other = reference.backend();
-    if (!other.equals(backend) && other.statisticsType(dtype) != backend.statisticsType(dtype)) {
-      throw new IllegalArgumentException("reference statistics are " + other.statisticsType(dtype)
-          + " tensors of another backend; expected " + backend.statisticsType(dtype)
-          + ": convert them with to(backend)");
+    if (other != backend && !other.name().equals(backend.name())) {
+      throw new IllegalArgumentException("reference statistics are on backend '" + other.name()
+          + "'; expected '" + backend.name() + "': take them over by their moments()");
     }
   }
 
@@ -410,11 +524,22 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /** A tensor of the caller's, to be written to. */
-  private void requireOutput(String name, T tensor, T x) {
+  private void requireOutput(String name, T tensor, T x, ReferenceStatistics<T> reference) {
     requireNonNull(tensor, name + " is null; expected a tensor to write to");
-    requireCapability(
-        backend, Capability.CALLER_SUPPLIED_OUTPUT, "a tensor for " + name + " was given");
+    backend.require(Capability.CALLER_SUPPLIED_OUTPUT, "a tensor for " + name + " was given");
     requireLike(name, tensor, x);
+    backend.requireApart(name, tensor, "x", x);
+    requireStatistics(reference);
+    requireApart(name, tensor, "the reference mean", reference.mean());
+    requireApart(name, tensor, "the reference variance", reference.variance());
+    requireApart(name, tensor, "gamma", parameters.gamma());
+  }
+
+  /** Parameters and statistics are of another rank: memory shared with them is never right. */
+  private void requireApart(String name, T written, String readName, @Nullable T read) {
+    if (read != null) {
+      backend.requireDisjoint(name, written, readName, read);
+    }
   }
 
   private void requireLike(String name, T tensor, T x) {
@@ -428,26 +553,6 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     if (backend.dtype(tensor) != backend.dtype(x)) {
       throw new IllegalArgumentException(
           name + " is " + backend.dtype(tensor) + "; expected the type of x, " + backend.dtype(x));
-    }
-  }
-
-  /** Refuses a type of batches that the backend lacks. */
-  static void requireType(VbnBackend<?> backend, String name, DType dtype) {
-    switch (dtype) {
-      case FLOAT32 -> {}
-      case FLOAT64 -> requireCapability(backend, Capability.FLOAT64, name + " is FLOAT64");
-      case FLOAT16 -> requireCapability(backend, Capability.FLOAT16, name + " is FLOAT16");
-      case BFLOAT16 -> requireCapability(backend, Capability.BFLOAT16, name + " is BFLOAT16");
-    }
-  }
-
-  private static void requireCapability(
-      VbnBackend<?> backend, Capability capability, String given) {
-    if (!backend.capabilities().contains(capability)) {
-      throw new UnsupportedCapabilityException(
-          capability,
-          given + ", which this backend lacks; expected a use of what it has: FLOAT32 and "
-              + backend.capabilities());
     }
   }
 }

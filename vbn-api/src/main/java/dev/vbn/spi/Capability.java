@@ -1,21 +1,42 @@
 package dev.vbn.spi;
 
 import dev.vbn.tensor.DType;
+import java.util.Optional;
 
 /**
  * What a backend may lack. Anything not listed here is required of every backend. Using an absent
  * capability is refused with {@link UnsupportedCapabilityException}, and nothing is changed.
  */
 public enum Capability {
-  /** Tensors of {@link DType#FLOAT64}. */
+  /** Batches of {@link DType#FLOAT64}. Whoever has them has {@link #FLOAT64_STATISTICS} too. */
   FLOAT64,
-  /** Tensors of {@link DType#FLOAT16}, with statistics of 32 bits or more. */
+  /**
+   * Statistics kept in {@link DType#FLOAT64}, whatever the type of the batches. Without it they are
+   * kept in {@link DType#FLOAT32}, where a mean many deviations from 0 is not exact enough: the kit
+   * then allows for the rounding of 32 bits.
+   */
+  FLOAT64_STATISTICS,
+  /** Batches of {@link DType#FLOAT16}. */
   FLOAT16,
-  /** Tensors of {@link DType#BFLOAT16}, with statistics of 32 bits or more. */
+  /** Batches of {@link DType#BFLOAT16}. */
   BFLOAT16,
   /**
-   * Writing the output of {@link VbnBackend#forward} and the dx of {@link VbnBackend#backward} into a
-   * given tensor, also into an input itself.
+   * Writing the output of {@link Kernels#forward} and the dx of {@link Kernels#backward} into a given
+   * tensor, also into an input itself.
    */
-  CALLER_SUPPLIED_OUTPUT
+  CALLER_SUPPLIED_OUTPUT,
+  /** Subnormal numbers are kept. Without it they may be taken for 0, and results flushed to it. */
+  SUBNORMALS,
+  /** A tensor made by a backend can still be read when that backend is closed. */
+  TENSORS_OUTLIVE_BACKEND;
+
+  /** What batches of {@code dtype} need; empty for {@link DType#FLOAT32}, which every backend has. */
+  public static Optional<Capability> of(DType dtype) {
+    return switch (dtype) {
+      case FLOAT32 -> Optional.empty();
+      case FLOAT64 -> Optional.of(FLOAT64);
+      case FLOAT16 -> Optional.of(FLOAT16);
+      case BFLOAT16 -> Optional.of(BFLOAT16);
+    };
+  }
 }

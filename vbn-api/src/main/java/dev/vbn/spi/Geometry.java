@@ -15,6 +15,27 @@ import java.util.Arrays;
 public record Geometry(long batch, long before, long features, long after) {
 
   /**
+   * Checks that the elements can be counted, so that every product of the lengths is exact.
+   *
+   * @throws IllegalArgumentException if a length is below 1, or all together are more elements than
+   *     a long counts
+   */
+  public Geometry {
+    if (batch < 1 || before < 1 || features < 1 || after < 1) {
+      throw new IllegalArgumentException("lengths are " + batch + ", " + before + ", " + features
+          + " and " + after + "; expected 1 or more each");
+    }
+    try {
+      Math.multiplyExact(Math.multiplyExact(batch, before), Math.multiplyExact(features, after));
+    } catch (ArithmeticException e) {
+      throw new IllegalArgumentException(
+          batch + " * " + before + " * " + features + " * " + after
+              + " elements are more than a long counts; expected at most " + Long.MAX_VALUE,
+          e);
+    }
+  }
+
+  /**
    * The view of {@code shape}.
    *
    * @param shape 2 to 5 lengths, the batch first, none of them 0
@@ -38,8 +59,15 @@ public record Geometry(long batch, long before, long features, long after) {
             "shape is " + Arrays.toString(shape) + "; expected at least 1 along every axis");
       }
     }
-    return new Geometry(
-        shape[0], product(shape, 1, axis), shape[axis], product(shape, axis + 1, rank));
+    try {
+      return new Geometry(
+          shape[0], product(shape, 1, axis), shape[axis], product(shape, axis + 1, rank));
+    } catch (ArithmeticException e) {
+      throw new IllegalArgumentException(
+          "shape " + Arrays.toString(shape)
+              + " has more elements than a long counts; expected at most " + Long.MAX_VALUE,
+          e);
+    }
   }
 
   private static long product(long[] shape, int from, int to) {

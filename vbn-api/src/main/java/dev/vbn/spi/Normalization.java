@@ -10,8 +10,8 @@ package dev.vbn.spi;
  *   s = sqrt(v + epsilon)        xh = (x - m)/s        y = gamma*xh + beta
  * </pre>
  *
- * <p>In the reference pass the weight is 1, the scope {@link Scope#BATCH}, and there are no
- * reference statistics: {@code m = ma, v = va}.
+ * <p>The reference pass is weight 1 and {@link Scope#BATCH}: {@code m = ma, v = va}. Compute {@code
+ * x - m} first, then scale it, then add beta: {@code a*x + b} loses beta where the mean is large.
  *
  * @param geometry view of the live batch
  * @param scope over what live statistics are taken
@@ -25,4 +25,65 @@ public record Normalization(
     Scope scope,
     double weight,
     double epsilon,
-    ReferenceGradient referenceGradient) {}
+    ReferenceGradient referenceGradient) {
+
+  /** The statistics of one feature that is normalised by its own or by the reference's alone. */
+  public Mixture alone(double mean, double variance) {
+    return new Mixture(0, mean, variance, Math.sqrt(variance + epsilon));
+  }
+
+  /**
+   * The mixed statistics of one group. With weight 0 the live statistics have no effect, and with
+   * weight 1 those of the reference have none, NaN included.
+   */
+  public Mixture mix(double mr, double vr, double ma, double va) {
+    if (weight == 0) {
+      return alone(mr, vr);
+    }
+    if (weight == 1) {
+      return alone(ma, va);
+    }
+    double d = ma - mr;
+    double v = (1 - weight) * vr + weight * va + weight * (1 - weight) * d * d;
+    return new Mixture(d, mr + weight * d, v, Math.sqrt(v + epsilon));
+  }
+
+  /**
+   * The gradients of one group of n elements, from {@code A = sum(dy)} and {@code B = sum(dy*xh)}:
+   *
+   * <pre>
+   *   dx = gamma/s * (dy - w/n*(A + xh*B))
+   *   dm = -gamma/s * A        dv = -gamma/(2*s*s) * B
+   *   dmr = (1-w)*dm - 2*w*(1-w)*d*dv        dvr = (1-w)*dv
+   * </pre>
+   *
+   * <p>The gradients of gamma and beta are the sums of B and A over the groups.
+   *
+   * @param gamma of the feature; 1 where there is none
+   * @param a A
+   * @param b B
+   */
+  public Slopes slopes(Mixture mixture, double gamma, double a, double b) {
+    double s = mixture.deviation();
+    double factor = gamma / s;
+    double dm = -factor * a;
+    double dv = -factor / (2 * s) * b;
+    double dmr = (1 - weight) * dm - 2 * weight * (1 - weight) * mixture.difference() * dv;
+    double dvr = (1 - weight) * dv;
+    if (weight == 0) { // a NaN in the sums is no concern of dx: 0 * NaN is NaN
+      return new Slopes(factor, 0, 0, dmr, dvr);
+    }
+    double share = -factor * weight / elementsPerGroup();
+    return new Slopes(factor, share * b / s, share * a, dmr, dvr);
+  }
+
+  /** Groups of a feature: the examples in {@link Scope#EXAMPLE}, else one. */
+  public long groups() {
+    return scope == Scope.EXAMPLE ? geometry.batch() : 1;
+  }
+
+  /** n, elements that share one mixture. */
+  public long elementsPerGroup() {
+    return scope == Scope.EXAMPLE ? geometry.positions() : geometry.elementsPerFeature();
+  }
+}

@@ -1,9 +1,9 @@
 package dev.vbn.spi;
 
 /**
- * What {@link VbnBackend#forward} yields.
+ * What {@link Kernels#reference} yields.
  *
- * @param output the normalised batch
- * @param moments the mixed statistics that normalised it
+ * @param output the normalised reference batch
+ * @param statistics the statistics of the reference batch, which normalised it
  */
-public record Normalized<T>(T output, Moments<T> moments) {}
+public record Normalized<T>(T output, Moments<T> statistics) {}

@@ -1,11 +1,18 @@
 package dev.vbn.spi;
 
+import dev.vbn.tensor.TensorType;
+
 /**
  * Entry of a backend, found by {@link java.util.ServiceLoader}. Cheap to construct: no native work,
  * and no touching of the tensor library, in constructor, static fields or in {@link #name} and
  * {@link #priority}.
+ *
+ * <p>The thread's context class loader is the provider's own during {@link #probe} and {@link
+ * #open}: libraries that look for their engines through it find those next to the provider.
+ *
+ * @param <T> the tensor type
  */
-public interface VbnProvider {
+public interface VbnProvider<T> {
 
   /**
    * Name by which users choose the backend: lower-case letters, digits and hyphens, a letter first,
@@ -17,14 +24,19 @@ public interface VbnProvider {
   int priority();
 
   /** The tensor type of the backend that {@link #open} gives. */
-  Class<?> tensorType();
+  TensorType<T> tensorType();
 
   /**
    * Whether {@link #open} can be expected to succeed. May load native libraries; may be called
-   * often. Does not throw: what goes wrong is the reason of unavailability.
+   * often, and may answer otherwise the next time. Does not throw: what goes wrong is the reason of
+   * unavailability.
    */
   Availability probe();
 
-  /** Opens a backend, which the caller closes. */
-  VbnBackend<?> open();
+  /**
+   * Opens a backend, which the caller closes. Several can be open at once.
+   *
+   * @param options whose device is null or one of those that {@link #probe} named
+   */
+  Kernels<T> open(BackendOptions options);
 }

@@ -1,8 +1,8 @@
 /**
  * What a backend implements: a {@link dev.vbn.spi.VbnProvider}, named in {@code
- * META-INF/services/dev.vbn.spi.VbnProvider}, opens a {@link dev.vbn.spi.VbnBackend}, which
- * computes. Arguments arrive checked: a backend never validates what {@link
- * dev.vbn.VirtualBatchNorm} has validated.
+ * META-INF/services/dev.vbn.spi.VbnProvider}, opens {@link dev.vbn.spi.Kernels}, which compute on
+ * what {@link dev.vbn.spi.TensorAccess} shows. Arguments arrive checked: a backend never validates
+ * what VBN's layer and backend handle have validated.
  */
 @NullMarked
 package dev.vbn.spi;

@@ -1,0 +1,33 @@
+package dev.vbn;
+
+import java.util.ServiceConfigurationError;
+
+/** Words for what a provider or a backend threw. */
+final class Failure {
+  private Failure() {}
+
+  /**
+   * The failure with its root cause in one line. The root matters: a static initialiser that failed
+   * before shows up as {@code NoClassDefFoundError}, and only the text further down says why.
+   */
+  static String explain(Throwable failure) {
+    StringBuilder line = new StringBuilder(describe(failure));
+    Throwable cause = failure.getCause();
+    for (int depth = 0; cause != null && depth < 8; depth++) {
+      String text = describe(cause);
+      if (line.indexOf(text) < 0) {
+        line.append(": ").append(text);
+      }
+      cause = cause.getCause();
+    }
+    return line.toString().replaceAll("\\s+", " ");
+  }
+
+  private static String describe(Throwable failure) {
+    if (failure instanceof ServiceConfigurationError && failure.getMessage() != null) {
+      return failure.getMessage();
+    }
+    String name = failure.getClass().getSimpleName();
+    return failure.getMessage() == null ? name : name + ": " + failure.getMessage();
+  }
+}

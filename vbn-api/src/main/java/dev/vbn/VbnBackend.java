@@ -1,0 +1,395 @@
+package dev.vbn;
+
+import static java.util.Objects.requireNonNull;
+
+import dev.vbn.spi.BackendOptions;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.Differentiated;
+import dev.vbn.spi.Geometry;
+import dev.vbn.spi.Kernels;
+import dev.vbn.spi.MemoryRange;
+import dev.vbn.spi.Moments;
+import dev.vbn.spi.Normalization;
+import dev.vbn.spi.Normalized;
+import dev.vbn.spi.Scope;
+import dev.vbn.spi.TensorAccess;
+import dev.vbn.spi.UnsupportedCapabilityException;
+import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.TensorType;
+import java.util.Collections;
+import java.util.EnumSet;
+import java.util.Set;
+import java.util.concurrent.atomic.LongAdder;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * An open backend: makes, shows and frees tensors of type {@code T}, and computes for the {@link
+ * VirtualBatchNorm} layers made on it. Safe to share between threads.
+ *
+ * <p>After {@link #close} every use of it is an {@link IllegalStateException}, but for {@link
+ * #release} and closing what it gave, which stay harmless. Where the backend itself fails, a {@link
+ * BackendFailedException} has the backend's own exception as its cause.
+ *
+ * @param <T> the tensor type
+ */
+public final class VbnBackend<T> implements AutoCloseable {
+  private final String name;
+  private final String description;
+  private final TensorType<T> tensorType;
+  private final Kernels<T> kernels;
+  private final TensorAccess<T> tensors;
+  private final Set<Capability> capabilities;
+  private final LongAdder openTensors = new LongAdder();
+  private final Lifetime lifetime;
+
+  VbnBackend(String name, String description, TensorType<T> tensorType, Kernels<T> kernels) {
+    this.name = name;
+    this.description = description;
+    this.tensorType = tensorType;
+    this.kernels = kernels;
+    tensors = requireNonNull(kernels.tensors(), "tensors() returned null; expected the access");
+    EnumSet<Capability> declared = EnumSet.noneOf(Capability.class);
+    declared.addAll(
+        requireNonNull(kernels.capabilities(), "capabilities() returned null; expected a set"));
+    if (declared.contains(Capability.FLOAT64)
+        && !declared.contains(Capability.FLOAT64_STATISTICS)) {
+      throw new IllegalStateException("capabilities are " + declared
+          + "; expected FLOAT64_STATISTICS with FLOAT64, which cannot do without");
+    }
+    capabilities = Collections.unmodifiableSet(declared);
+    lifetime = new Lifetime("backend '" + name + "'");
+  }
+
+  /**
+   * Opens the backend of a provider that the program names itself, with the default options.
+   *
+   * @throws BackendUnavailableException if it cannot be opened, with the reason
+   */
+  public static <T> VbnBackend<T> open(VbnProvider<T> provider) {
+    return open(provider, BackendOptions.defaults());
+  }
+
+  /**
+   * As {@link #open(VbnProvider)}, with a device or a number of threads.
+   *
+   * @throws IllegalArgumentException if the provider has no such device
+   */
+  public static <T> VbnBackend<T> open(VbnProvider<T> provider, BackendOptions options) {
+    requireNonNull(provider, "provider is null; expected one to open a backend of");
+    requireNonNull(options, "options is null; expected BackendOptions.defaults()");
+    @SuppressWarnings("unchecked") // a candidate opens its own provider
+    VbnBackend<T> backend = (VbnBackend<T>) BackendCandidate.of(provider).open(options);
+    return backend;
+  }
+
+  /** The provider's name. */
+  public String name() {
+    return name;
+  }
+
+  /** The device and the library that compute, in words. */
+  public String description() {
+    return description;
+  }
+
+  /** The tensor type. */
+  public TensorType<T> tensorType() {
+    return tensorType;
+  }
+
+  /** The optional capabilities that this backend has. */
+  public Set<Capability> capabilities() {
+    return capabilities;
+  }
+
+  /**
+   * What the provider opened, where it has more to give than every backend has: for instance {@code
+   * unwrap(CudaBackend.class)} to allocate device memory and to wait for it.
+   *
+   * @throws IllegalArgumentException if it is of another class
+   * @throws IllegalStateException if closed
+   */
+  public <X> X unwrap(Class<X> type) {
+    lifetime.requireOpen();
+    if (!type.isInstance(kernels)) {
+      throw new IllegalArgumentException("backend '" + name + "' is a "
+          + kernels.getClass().getName() + "; expected a " + type.getName());
+    }
+    return type.cast(kernels);
+  }
+
+  /**
+   * Type of the statistics and of gradients with respect to them: {@link DType#FLOAT64} with {@link
+   * Capability#FLOAT64_STATISTICS}, else {@link DType#FLOAT32}.
+   */
+  public DType statisticsType() {
+    return capabilities.contains(Capability.FLOAT64_STATISTICS) ? DType.FLOAT64 : DType.FLOAT32;
+  }
+
+  /** Lengths of a tensor's axes, outermost first. */
+  public long[] shape(T tensor) {
+    lifetime.requireOpen();
+    try {
+      return tensors.shape(requireNonNull(tensor, "tensor is null; expected one to look at"));
+    } catch (IllegalStateException | NullPointerException e) {
+      throw e; // freed, or not there: the caller's matter
+    } catch (RuntimeException | LinkageError e) {
+      throw failed("shape", e);
+    }
+  }
+
+  /**
+   * Element type of a tensor.
+   *
+   * @throws IllegalArgumentException if the tensor's type has no {@link DType}
+   */
+  public DType dtype(T tensor) {
+    lifetime.requireOpen();
+    try {
+      return tensors.dtype(requireNonNull(tensor, "tensor is null; expected one to look at"));
+    } catch (IllegalArgumentException | IllegalStateException | NullPointerException e) {
+      throw e; // of a type that VBN lacks, freed, or not there: the caller's matter
+    } catch (RuntimeException | LinkageError e) {
+      throw failed("dtype", e);
+    }
+  }
+
+  /** A new tensor of the host tensor's shape, type and elements. */
+  public T fromHost(HostTensor host) {
+    requireNonNull(host, "host is null; expected a tensor to copy");
+    return fromHost(host, host.dtype());
+  }
+
+  /**
+   * A new tensor of the host tensor's shape and elements, rounded to nearest even.
+   *
+   * @throws UnsupportedCapabilityException if this backend has no tensors of {@code dtype}
+   */
+  public T fromHost(HostTensor host, DType dtype) {
+    lifetime.requireOpen();
+    requireNonNull(host, "host is null; expected a tensor to copy");
+    requireNonNull(dtype, "dtype is null; expected the type of the new tensor");
+    if (dtype != statisticsType()) {
+      requireBatchType("dtype", dtype);
+    }
+    try {
+      return made("fromHost", tensors.fromHost(host, dtype));
+    } catch (RuntimeException | LinkageError e) {
+      throw failed("fromHost", e);
+    }
+  }
+
+  /** A copy of the tensor on the host, of type {@link DType#hostType()}. */
+  public HostTensor toHost(T tensor) {
+    lifetime.requireOpen();
+    try {
+      return tensors.toHost(requireNonNull(tensor, "tensor is null; expected one to copy"));
+    } catch (IllegalStateException | NullPointerException e) {
+      throw e; // freed, or not there: the caller's matter
+    } catch (RuntimeException | LinkageError e) {
+      throw failed("toHost", e);
+    }
+  }
+
+  /**
+   * Frees a tensor that this backend made: one of {@link #fromHost}, or one taken out of a result.
+   * Harmless when repeated, and after {@link #close}. Garbage-collected tensors need it only for
+   * code that is to run on any backend.
+   */
+  public void release(T tensor) {
+    requireNonNull(tensor, "tensor is null; expected one to free");
+    openTensors.decrement();
+    try {
+      tensors.release(tensor);
+    } catch (RuntimeException | LinkageError e) {
+      throw failed("release", e);
+    }
+  }
+
+  /** Tensors that this backend has made, less those released or closed with a result: 0 of a program
+   * that leaks none. */
+  public long openTensors() {
+    return openTensors.sum();
+  }
+
+  /** Frees what the backend holds; harmless when repeated. */
+  @Override
+  public void close() {
+    if (lifetime.end()) {
+      try {
+        kernels.close();
+      } catch (RuntimeException | LinkageError e) {
+        throw failed("close", e);
+      }
+    }
+  }
+
+  /** Name, tensor type and description. */
+  @Override
+  public String toString() {
+    return "VbnBackend '" + name + "' of " + tensorType + " (" + description + ")";
+  }
+
+  boolean isClosed() {
+    return lifetime.hasEnded();
+  }
+
+  void requireOpen() {
+    lifetime.requireOpen();
+  }
+
+  /** Refuses a type of batches that the backend lacks. */
+  void requireBatchType(String what, DType dtype) {
+    Capability needed = Capability.of(dtype).orElse(null);
+    if (needed != null) {
+      require(needed, what + " is " + dtype);
+    }
+  }
+
+  void require(Capability capability, String given) {
+    if (!capabilities.contains(capability)) {
+      throw new UnsupportedCapabilityException(
+          capability,
+          given + ", which backend '" + name
+              + "' lacks; expected a use of what it has: FLOAT32 and " + capabilities);
+    }
+  }
+
+  /** Refuses memory that is to be written and overlaps what is read without being the same. */
+  void requireApart(String writtenName, T written, String readName, T read) {
+    requireApart(writtenName, memory(written), readName, memory(read), true);
+  }
+
+  /** Refuses memory that is to be written and overlaps what is read. */
+  void requireDisjoint(String writtenName, T written, String readName, T read) {
+    requireApart(writtenName, memory(written), readName, memory(read), false);
+  }
+
+  private static void requireApart(
+      String writtenName,
+      @Nullable MemoryRange written,
+      String readName,
+      @Nullable MemoryRange read,
+      boolean orSame) {
+    if (written == null || read == null || !written.overlaps(read)) {
+      return;
+    }
+    if (!orSame || !written.same(read)) {
+      throw new IllegalArgumentException(
+          writtenName + " is at " + written + " and overlaps " + readName + " at " + read
+              + "; expected " + (orSame ? "the same elements in the same order, or " : "")
+              + "memory apart");
+    }
+  }
+
+  private @Nullable MemoryRange memory(T tensor) {
+    try {
+      return tensors.memory(tensor);
+    } catch (RuntimeException | LinkageError e) {
+      throw failed("memory", e);
+    }
+  }
+
+  Moments<T> statistics(T x, Geometry geometry, Scope scope) {
+    requireOpen();
+    try {
+      return made("statistics", kernels.statistics(x, geometry, scope));
+    } catch (RuntimeException | LinkageError e) {
+      throw failed("statistics", e);
+    }
+  }
+
+  Normalized<T> reference(T x, Normalization how, @Nullable T gamma, @Nullable T beta) {
+    requireOpen();
+    try {
+      Normalized<T> result = notNull("reference", kernels.reference(x, how, gamma, beta));
+      made("reference", result.output());
+      made("reference", result.statistics());
+      return result;
+    } catch (RuntimeException | LinkageError e) {
+      throw failed("reference", e);
+    }
+  }
+
+  T forward(
+      T x,
+      Normalization how,
+      Moments<T> reference,
+      @Nullable T gamma,
+      @Nullable T beta,
+      @Nullable T output) {
+    requireOpen();
+    try {
+      T result = notNull("forward", kernels.forward(x, how, reference, gamma, beta, output));
+      return output != null ? output : made("forward", result);
+    } catch (RuntimeException | LinkageError e) {
+      throw failed("forward", e);
+    }
+  }
+
+  Differentiated<T> backward(
+      T x, T upstream, Normalization how, Moments<T> reference, @Nullable T gamma, @Nullable T dx) {
+    requireOpen();
+    try {
+      Differentiated<T> result =
+          notNull("backward", kernels.backward(x, upstream, how, reference, gamma, dx));
+      if (dx == null) {
+        made("backward", result.dx());
+      }
+      made("backward", result.dgamma());
+      made("backward", result.dbeta());
+      if (result.dreference() != null) {
+        made("backward", result.dreference());
+      }
+      return result;
+    } catch (RuntimeException | LinkageError e) {
+      throw failed("backward", e);
+    }
+  }
+
+  T referenceGradient(
+      T r, Geometry geometry, Moments<T> statistics, Moments<T> gradient, long elements) {
+    requireOpen();
+    try {
+      return made(
+          "referenceGradient",
+          kernels.referenceGradient(r, geometry, statistics, gradient, elements));
+    } catch (RuntimeException | LinkageError e) {
+      throw failed("referenceGradient", e);
+    }
+  }
+
+  void release(Moments<T> moments) {
+    release(moments.mean());
+    release(moments.variance());
+  }
+
+  /** Counts a tensor that the backend has made. */
+  private T made(String call, @Nullable T tensor) {
+    T result = notNull(call, tensor);
+    openTensors.increment();
+    return result;
+  }
+
+  private Moments<T> made(String call, @Nullable Moments<T> moments) {
+    Moments<T> result = notNull(call, moments);
+    made(call, result.mean());
+    made(call, result.variance());
+    return result;
+  }
+
+  private <X> X notNull(String call, @Nullable X result) {
+    if (result == null) {
+      throw new BackendFailedException(name, call + " gave null; expected a tensor");
+    }
+    return result;
+  }
+
+  private BackendFailedException failed(String call, Throwable cause) {
+    return cause instanceof BackendFailedException known
+        ? known
+        : new BackendFailedException(name, call, cause);
+  }
+}

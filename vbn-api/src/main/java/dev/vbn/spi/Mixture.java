@@ -1,0 +1,11 @@
+package dev.vbn.spi;
+
+/**
+ * The statistics that normalise one group, as {@link Normalization#mix} makes them.
+ *
+ * @param difference d, live mean minus reference mean
+ * @param mean m
+ * @param variance v
+ * @param deviation s, the root of variance and epsilon together
+ */
+public record Mixture(double difference, double mean, double variance, double deviation) {}

@@ -1,0 +1,56 @@
+package dev.vbn.spi;
+
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * How VBN looks at a library's tensors, makes them and frees them. Safe to call from many threads.
+ *
+ * @param <T> the library's tensor type
+ */
+public interface TensorAccess<T> {
+
+  /**
+   * Lengths of a tensor's axes, outermost first.
+   *
+   * @throws IllegalStateException if the tensor has been freed
+   */
+  long[] shape(T tensor);
+
+  /**
+   * Element type of a tensor.
+   *
+   * @throws IllegalArgumentException if the tensor's type has no {@link DType}
+   * @throws IllegalStateException if the tensor has been freed
+   */
+  DType dtype(T tensor);
+
+  /**
+   * A new tensor of the host tensor's shape and elements, rounded to nearest even.
+   *
+   * @param dtype a type that the backend has among its {@link Kernels#capabilities}
+   */
+  T fromHost(HostTensor host, DType dtype);
+
+  /**
+   * A copy of the tensor, of type {@link DType#hostType()}, whatever the strides of the original.
+   *
+   * @throws IllegalStateException if the tensor has been freed
+   */
+  HostTensor toHost(T tensor);
+
+  /**
+   * Frees a tensor that this backend made; harmless when repeated, and after the backend is closed.
+   * The default leaves it to the garbage collector.
+   */
+  default void release(T tensor) {}
+
+  /**
+   * Where a tensor's elements lie, for refusing an output that overlaps an input without being it;
+   * null where the library does not tell.
+   */
+  default @Nullable MemoryRange memory(T tensor) {
+    return null;
+  }
+}
