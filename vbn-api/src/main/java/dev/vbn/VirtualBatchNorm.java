@@ -79,8 +79,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     T beta;
     try {
       beta = backend.fromHost(HostTensor.zeros(type, features), type);
-    } catch (RuntimeException e) {
-      backend.release(gamma);
+    } catch (RuntimeException | Error e) {
+      backend.releaseAfter(e, gamma);
       throw e;
     }
     return new VirtualBatchNorm<>(
@@ -276,7 +276,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
       HostTensor liveMean = backend.toHost(live.mean());
       return mix(how, moments, liveMean, backend.toHost(live.variance()));
     } finally {
-      backend.release(live);
+      backend.releaseBoth(live);
     }
   }
 
