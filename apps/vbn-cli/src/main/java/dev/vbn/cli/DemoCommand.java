@@ -2,14 +2,16 @@ package dev.vbn.cli;
 
 import dev.vbn.BackendCandidate;
 import dev.vbn.BackendUnavailableException;
+import dev.vbn.VbnBackend;
+import dev.vbn.VbnBackends;
 import dev.vbn.cli.CompanionStudy.LiveBatch;
 import dev.vbn.cli.CompanionStudy.Method;
 import dev.vbn.cli.CompanionStudy.Outputs;
 import dev.vbn.cli.demo.Digits;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Capability;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -93,16 +95,17 @@ final class DemoCommand implements Callable<Integer> {
 
   private static Results compute(CompanionStudy study, Progress progress) {
     Results results = new Results();
-    for (BackendCandidate candidate : BackendOption.find().list()) {
+    VbnBackends found = BackendOption.find();
+    for (BackendCandidate candidate : found.list()) {
       Availability availability = candidate.availability();
       if (!availability.available()) {
         results.unavailable.put(candidate.name(), availability.description());
         continue;
       }
       progress.show("normalising with " + candidate.name());
-      VbnBackend<?> backend;
+      VbnBackend<HostTensor> backend;
       try {
-        backend = GuardedBackend.of(candidate.open());
+        backend = found.open(candidate.name(), HostTensor.class);
       } catch (BackendUnavailableException e) {
         results.unavailable.put(candidate.name(), String.valueOf(e.getMessage()));
         continue;
@@ -120,7 +123,7 @@ final class DemoCommand implements Callable<Integer> {
     }
     if (results.single.isEmpty()) {
       // Its message says what was found and why none of it serves.
-      BackendOption.find().open().close();
+      found.open(HostTensor.class).close();
       throw new IllegalStateException("no backend could be opened");
     }
     return results;

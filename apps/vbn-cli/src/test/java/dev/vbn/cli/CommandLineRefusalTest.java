@@ -92,6 +92,11 @@ class CommandLineRefusalTest {
         arguments(NORMALIZE + " --dtype float16", "'float16'; expected float32, float64"),
         arguments(NORMALIZE + " --backend abacus", "backend 'abacus' was not found; expected one"),
         arguments(
+            NORMALIZE + " --backend reference --device gpu:0",
+            "device is 'gpu:0'; expected none, for backend 'reference' has no choice of them"),
+        arguments(NORMALIZE + " --threads 0", "parallelism is 0; expected 1 or more"),
+        arguments(NORMALIZE + " --threads many", "given 'many'; expected a whole number"),
+        arguments(
             GRADIENT + " --output-dir @folder --reference-gradient half",
             "reference gradient is 'half'; expected detached, attached"),
         // Input files.
