@@ -159,7 +159,6 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   private T replacement(String name, @Nullable T replaced, HostTensor host) {
-    parameters.requireOpen();
     if (replaced == null) {
       throw new IllegalStateException(
           "the layer has no " + name + " to replace; expected one made with it");
@@ -380,6 +379,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
       throw new IllegalStateException(
           "a reference gradient was asked of detached statistics; expected ATTACHED");
     }
+    requireParameterShape("reference gradient", backend.shape(gradient.mean()));
     requirePart(geometry, reference, false);
     T dr =
         backend.referenceGradient(x, geometry, reference.tensors(), gradient, reference.elements());
@@ -402,7 +402,6 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    * @throws IllegalStateException if closed
    */
   public @Nullable T gamma() {
-    parameters.requireOpen();
     return parameters.gamma();
   }
 
@@ -413,7 +412,6 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    * @throws IllegalStateException if closed
    */
   public @Nullable T beta() {
-    parameters.requireOpen();
     return parameters.beta();
   }
 
@@ -448,7 +446,6 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   private void requireParameter(String name, T parameter, String otherName, @Nullable T other) {
-    parameters.requireOpen();
     requireNonNull(parameter, name + " is null; expected shape [" + config.features() + "]");
     requireParameterShape(name, backend.shape(parameter));
     DType dtype = backend.dtype(parameter);
