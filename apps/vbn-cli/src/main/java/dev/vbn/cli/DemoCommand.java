@@ -7,13 +7,13 @@ import dev.vbn.VbnBackends;
 import dev.vbn.cli.CompanionStudy.LiveBatch;
 import dev.vbn.cli.CompanionStudy.Method;
 import dev.vbn.cli.CompanionStudy.Outputs;
-import dev.vbn.cli.demo.Digits;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Capability;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -45,9 +45,9 @@ final class DemoCommand implements Callable<Integer> {
 
   @Option(
       names = "--output",
-      paramLabel = "PICTURE.png",
-      defaultValue = "vbn-demo.png",
-      description = "Takes the picture. Default: vbn-demo.png.")
+      paramLabel = "PICTURE.svg",
+      defaultValue = "vbn-demo.svg",
+      description = "Takes the picture, which browsers show. Default: vbn-demo.svg.")
   private Path output;
 
   /** What a backend computed, and on what. */
@@ -74,6 +74,10 @@ final class DemoCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
+    if (!output.toString().endsWith(".svg")) {
+      throw new BadInputException(
+          "--output " + output + ": the picture is SVG; expected a name that ends in .svg");
+    }
     CompanionStudy study = new CompanionStudy(Digits.load());
     Results results;
     try (StagedOutputs outputs = new StagedOutputs();
@@ -81,7 +85,7 @@ final class DemoCommand implements Callable<Integer> {
       Path picture = outputs.stage("--output", output);
       results = compute(study, progress);
       progress.show("drawing " + output);
-      DemoPicture.of(study, results.preferred()).write(picture);
+      Files.writeString(picture, DemoPicture.of(study, results.preferred()));
       outputs.commit();
     }
     PrintWriter out = spec.commandLine().getOut();

@@ -138,7 +138,10 @@ class CommandLineRefusalTest {
         arguments(
             "gradient --reference @r --input @x --upstream @shorter --output-dir @none/deep",
             "upstream has shape [2, 3, 4]; expected that of x, [2, 3, 5]"),
-        arguments("demo --output @none/picture.png", "@none does not exist; expected"),
+        arguments("demo --output @none/picture.svg", "@none does not exist; expected"),
+        arguments(
+            "demo --output @picture.png",
+            "--output @picture.png: the picture is SVG; expected a name that ends in .svg"),
         arguments("conform --backend abacus", "backend 'abacus' was not found; expected one of"),
         arguments("conform --report @r", "--report @r: cannot be made a directory; expected"));
   }
