@@ -36,8 +36,8 @@ abstract class Kernel {
     sums.clear(lanes, withUpstream());
     for (int row = 0; row < block.rows(); row++) {
       int start = block.at() + row * block.stride();
-      for (int at = start + from; at + lanes <= start + block.length(); at += lanes) {
-        sums.add(this, at);
+      for (int i = from; i + lanes <= block.length(); i += lanes) {
+        sums.add(this, start + i);
       }
     }
     sums.complete();

@@ -231,7 +231,8 @@ final class ReferenceBackend implements Kernels<HostTensor> {
     return dr;
   }
 
-  /** Nothing is held that the garbage collector does not free. */
   @Override
-  public void close() {}
+  public void close() {
+    passes.close();
+  }
 }

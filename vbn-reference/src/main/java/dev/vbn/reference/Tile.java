@@ -58,7 +58,8 @@ final class Tile {
     }
     List<Tile> tiles = new ArrayList<>();
     int width = run >= LONG_RUN ? 1 : LANES / run;
-    for (int first = 0; first < features; first += width) {
+    for (int tile = 0; tile < ceil(features, width); tile++) {
+      int first = tile * width;
       tiles.add(
           run >= LONG_RUN
               ? longRuns(first, rows, features * run, run)
@@ -125,7 +126,8 @@ final class Tile {
         Math.min(CHUNK, strips.length() - cut));
   }
 
-  private static int ceil(int a, int b) {
-    return (a + b - 1) / b;
+  /** Of the quotient of a and b, which are 1 or more. */
+  static int ceil(int a, int b) {
+    return (a - 1) / b + 1; // a + b overflows for the longest arrays
   }
 }

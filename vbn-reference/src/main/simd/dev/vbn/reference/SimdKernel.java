@@ -101,11 +101,11 @@ final class SimdKernel extends FloatKernel {
 
   /** Parts of a block that share a shift. */
   private static int holds(Block block) {
-    return ceil(block.rows(), heldRows(block)) * ceil(block.length(), HELD);
+    return Tile.ceil(block.rows(), heldRows(block)) * Tile.ceil(block.length(), HELD);
   }
 
   private static Block hold(Block block, int index) {
-    int cuts = ceil(block.length(), HELD);
+    int cuts = Tile.ceil(block.length(), HELD);
     int rows = heldRows(block);
     int row = index / cuts * rows;
     int from = index % cuts * HELD;
@@ -118,10 +118,6 @@ final class SimdKernel extends FloatKernel {
 
   private static int heldRows(Block block) {
     return Math.max(1, HELD / block.length());
-  }
-
-  private static int ceil(int a, int b) {
-    return (a + b - 1) / b;
   }
 
   private float shift(Block block, Workspace workspace, GroupSums soFar) {
@@ -151,10 +147,10 @@ final class SimdKernel extends FloatKernel {
     double[] held = workspace.held;
     SimdRuns.clear(vectors, held);
     for (int row = 0; row < block.rows(); row++) {
-      int at = block.at() + row * block.stride();
-      int end = at + block.length();
-      for (; at < end; at += PIECE) {
-        int to = Math.min(at + PIECE, end);
+      int start = block.at() + row * block.stride();
+      for (int i = 0; i < block.length(); i += PIECE) {
+        int at = start + i;
+        int to = at + Math.min(PIECE, block.length() - i);
         if (upstream == null) {
           SimdRuns.sum(x, at, to, shift, vectors, held);
         } else {
@@ -177,10 +173,10 @@ final class SimdKernel extends FloatKernel {
     int ahead = next.at() - block.at();
     SimdRuns.clear(vectors, held);
     for (int row = 0; row < block.rows(); row++) {
-      int at = block.at() + row * block.stride();
-      int end = at + block.length();
-      for (; at < end; at += PIECE) {
-        int to = Math.min(at + PIECE, end);
+      int start = block.at() + row * block.stride();
+      for (int i = 0; i < block.length(); i += PIECE) {
+        int at = start + i;
+        int to = at + Math.min(PIECE, block.length() - i);
         if (upstream == null) {
           SimdRuns.normalizeAndSum(
               x, out, at, to, center, factor, offset, ahead, shift, vectors, held);
