@@ -156,6 +156,7 @@ final class Passes {
           tile,
           workspace.lines,
           next.chunk(chunk).moved(nextAt),
+          next,
           workspace,
           sums);
       if (chunks > 1) {

@@ -2,6 +2,7 @@ package dev.vbn.reference;
 
 import dev.vbn.spi.Geometry;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -94,6 +95,15 @@ final class Tile {
   /** Neighbouring lanes, of a strip of {@code lanes}, that are the same feature's. */
   int run(int lanes) {
     return features == 1 ? lanes : run;
+  }
+
+  /** Values of features, for every lane of a strip of {@code lanes}. */
+  void spread(double[] ofFeatures, int lanes, double[] into) {
+    int run = run(lanes);
+    for (int from = 0, feature = 0; from < lanes; from += run) {
+      Arrays.fill(into, from, from + run, ofFeatures[firstFeature + feature]);
+      feature = feature + 1 == features ? 0 : feature + 1;
+    }
   }
 
   /** Chunks that are summed by themselves, in whatever order. */
