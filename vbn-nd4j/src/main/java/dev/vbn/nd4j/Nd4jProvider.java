@@ -1,13 +1,15 @@
 package dev.vbn.nd4j;
 
 import dev.vbn.spi.Availability;
-import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.BackendOptions;
+import dev.vbn.spi.Kernels;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.TensorType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
 
 /** The backend {@code nd4j}: on ND4J's arrays in main memory, with its CPU backend. */
-public final class Nd4jProvider implements VbnProvider {
+public final class Nd4jProvider implements VbnProvider<INDArray> {
   private static final String ARTIFACTS =
       "add org.nd4j:nd4j-native to the class path, without a classifier and with the one of this"
           + " platform";
@@ -26,8 +28,8 @@ public final class Nd4jProvider implements VbnProvider {
   }
 
   @Override
-  public Class<INDArray> tensorType() {
-    return INDArray.class;
+  public TensorType<INDArray> tensorType() {
+    return TensorType.of(INDArray.class);
   }
 
   @Override
@@ -48,11 +50,11 @@ public final class Nd4jProvider implements VbnProvider {
   }
 
   @Override
-  public VbnBackend<INDArray> open() {
+  public Kernels<INDArray> open(BackendOptions options) {
     Availability here = probe();
     if (!here.available()) {
       throw new IllegalStateException(here.description(), here.cause());
     }
-    return new Nd4jBackend();
+    return new Nd4jKernels(options.parallelism());
   }
 }

@@ -40,9 +40,11 @@ final class Tile {
    * Runs {@code work} on every tile of a batch, in parallel where that is worth while; one thread
    * computes a tile, so that results do not depend on their number.
    *
-   * @param rows of a group
+   * @param groups groups of a feature
+   * @param parallelism threads at most
    */
-  static void forEach(Geometry geometry, long rows, Consumer<Tile> work) {
+  static void forEach(Geometry geometry, long groups, int parallelism, Consumer<Tile> work) {
+    long rows = geometry.batch() * geometry.before() / groups;
     int features = (int) geometry.features();
     int width = (int) Math.max(1, Elements.STRIP / geometry.after());
     IntStream tiles = IntStream.range(0, (features + width - 1) / width);

@@ -153,7 +153,7 @@ final class DoubleKernel extends Kernel {
       double slope,
       double offset) {
     for (int i = at; i < at + length; i++) {
-      out[i] = factor * upstream[i] - (slope * (x[i] - center) + offset);
+      out[i] = factor * upstream[i] + (slope * (x[i] - center) + offset);
     }
   }
 
@@ -187,7 +187,7 @@ final class DoubleKernel extends Kernel {
       double[] slope,
       double[] offset) {
     for (int i = 0; i < lanes; i++) {
-      out[at + i] = factor[i] * upstream[at + i] - (slope[i] * (x[at + i] - center[i]) + offset[i]);
+      out[at + i] = factor[i] * upstream[at + i] + (slope[i] * (x[at + i] - center[i]) + offset[i]);
     }
   }
 }

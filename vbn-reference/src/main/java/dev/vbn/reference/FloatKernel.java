@@ -156,7 +156,7 @@ class FloatKernel extends Kernel {
       } else {
         for (int i = at; i < at + block.length(); i++) {
           out[i] = (float) (lines.factor[0] * dy[i]
-              - (lines.slope[0] * (x[i] - lines.center[0]) + lines.offset[0]));
+              + (lines.slope[0] * (x[i] - lines.center[0]) + lines.offset[0]));
         }
       }
     }
@@ -173,7 +173,7 @@ class FloatKernel extends Kernel {
       float slope,
       float offset) {
     for (int i = at; i < at + length; i++) {
-      out[i] = factor * upstream[i] - (slope * (x[i] - center) + offset);
+      out[i] = factor * upstream[i] + (slope * (x[i] - center) + offset);
     }
   }
 
@@ -208,7 +208,7 @@ class FloatKernel extends Kernel {
       double[] offset) {
     for (int i = 0; i < lanes; i++) {
       out[at + i] =
-          (float) (factor[i] * upstream[at + i] - (slope[i] * (x[at + i] - center[i]) + offset[i]));
+          (float) (factor[i] * upstream[at + i] + (slope[i] * (x[at + i] - center[i]) + offset[i]));
     }
   }
 }

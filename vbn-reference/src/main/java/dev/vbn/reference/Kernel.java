@@ -88,7 +88,7 @@ abstract class Kernel {
   /** The same, with a line for each feature. */
   abstract void normalizeStrips(Block block, Tile tile, Lines lines, Workspace workspace);
 
-  /** Writes {@code factor*dy - (slope*(x - center) + offset)}, on the line at index 0. */
+  /** Writes {@code factor*dy + (slope*(x - center) + offset)}, on the line at index 0. */
   abstract void differentiateRuns(Block block, Lines lines);
 
   /** The same, with a line for each feature. */

@@ -19,7 +19,7 @@ final class KernelCheck {
   private KernelCheck() {}
 
   /** Fails if a kernel computes something else than the scalar one. */
-  static void check(Kernels.OfFloats kernels) {
+  static void check(KernelChoice.OfFloats kernels) {
     for (Geometry geometry : GEOMETRIES) {
       int size = (int) geometry.size();
       float[] x = new float[size];

@@ -15,7 +15,6 @@ final class Workspace {
   final LaneSums lanes = new LaneSums(LANES);
   final GroupSums chunk = new GroupSums(LANES);
   final GroupSums group = new GroupSums(LANES);
-  final Mixture mixture = new Mixture(LANES);
 
   /** Of the features of a tile. */
   final Lines lines = new Lines(LANES);

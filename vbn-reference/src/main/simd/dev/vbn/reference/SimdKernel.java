@@ -49,7 +49,7 @@ final class SimdKernel extends FloatKernel {
   private static final float LARGE = 0x1p120f;
 
   /** Made by name. */
-  static final class Factory implements Kernels.OfFloats {
+  static final class Factory implements KernelChoice.OfFloats {
     @Override
     public FloatKernel of(float[] x, float @Nullable [] upstream, float @Nullable [] output) {
       return new SimdKernel(x, upstream, output);
@@ -428,9 +428,9 @@ final class SimdKernel extends FloatKernel {
         float gradient = dy[at + i];
         out[at + i] = FloatLines.fits(lines, i)
             ? floats.factor[i] * gradient
-                - (floats.slope[i] * (value - floats.center[i]) + floats.offset[i])
+                + (floats.slope[i] * (value - floats.center[i]) + floats.offset[i])
             : (float) (lines.factor[i] * gradient
-                - (lines.slope[i] * (value - lines.center[i]) + lines.offset[i]));
+                + (lines.slope[i] * (value - lines.center[i]) + lines.offset[i]));
       }
     }
   }

@@ -188,7 +188,7 @@ final class SimdRuns {
       upstream = upstream.add(g);
       deviation = deviation.add(d.mul(g));
       FloatVector line = FloatVector.fromArray(SPECIES, x, i).sub(c).mul(k).add(o);
-      FloatVector.fromArray(SPECIES, dy, i).mul(f).sub(line).intoArray(out, i);
+      FloatVector.fromArray(SPECIES, dy, i).mul(f).add(line).intoArray(out, i);
     }
     carry(sum, SUM, SUM_LOST, vectors);
     carry(squares, SQUARES, SQUARES_LOST, vectors);
@@ -201,7 +201,7 @@ final class SimdRuns {
       held[1] += d * d;
       held[2] += g;
       held[3] += d * g;
-      out[i] = factor * dy[i] - (slope * (x[i] - center) + offset);
+      out[i] = factor * dy[i] + (slope * (x[i] - center) + offset);
     }
   }
 

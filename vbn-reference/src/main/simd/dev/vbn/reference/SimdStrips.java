@@ -188,11 +188,11 @@ final class SimdStrips {
           .add(FloatVector.fromArray(SPECIES, offset, i));
       FloatVector.fromArray(SPECIES, dy, at + i)
           .mul(FloatVector.fromArray(SPECIES, factor, i))
-          .sub(line)
+          .add(line)
           .intoArray(out, at + i);
     }
     for (; i < count; i++) {
-      out[at + i] = factor[i] * dy[at + i] - (slope[i] * (x[at + i] - center[i]) + offset[i]);
+      out[at + i] = factor[i] * dy[at + i] + (slope[i] * (x[at + i] - center[i]) + offset[i]);
     }
   }
 }

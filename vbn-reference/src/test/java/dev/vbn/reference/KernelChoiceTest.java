@@ -12,7 +12,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-class KernelsTest {
+class KernelChoiceTest {
   private static final String MODULE = "jdk.incubator.vector";
 
   private static boolean incubator() {
@@ -21,46 +21,46 @@ class KernelsTest {
 
   @Test
   void scalarIsAlwaysThere() {
-    Kernels kernels = Kernels.choose("scalar");
-    assertTrue(kernels.available());
-    assertEquals("scalar kernel", kernels.description());
-    assertEquals(FloatKernel.class, classOf(kernels));
+    KernelChoice choice = KernelChoice.choose("scalar");
+    assertTrue(choice.available());
+    assertEquals("scalar kernel", choice.description());
+    assertEquals(FloatKernel.class, classOf(choice));
   }
 
-  private static Class<?> classOf(Kernels kernels) {
-    return kernels.of(HostTensor.zeros(DType.FLOAT32, 2, 3), null, null).getClass();
+  private static Class<?> classOf(KernelChoice choice) {
+    return choice.of(HostTensor.zeros(DType.FLOAT32, 2, 3), null, null).getClass();
   }
 
   @Test
   void withoutAWishItIsSimdWhereTheModuleIs() {
-    Kernels kernels = Kernels.choose("");
-    assertTrue(kernels.available());
-    assertEquals(incubator() ? "SimdKernel" : "FloatKernel", classOf(kernels).getSimpleName());
+    KernelChoice choice = KernelChoice.choose("");
+    assertTrue(choice.available());
+    assertEquals(incubator() ? "SimdKernel" : "FloatKernel", classOf(choice).getSimpleName());
     assertEquals(
         incubator()
             ? "SIMD kernel"
             : "scalar kernel (for SIMD start java with --add-modules " + MODULE + ")",
-        kernels.description());
+        choice.description());
   }
 
   @Test
   void simdAskedForIsNeverReplaced() {
-    Kernels kernels = Kernels.choose("simd");
-    assertEquals(incubator(), kernels.available());
+    KernelChoice choice = KernelChoice.choose("simd");
+    assertEquals(incubator(), choice.available());
     if (incubator()) {
-      assertEquals("SimdKernel", classOf(kernels).getSimpleName());
+      assertEquals("SimdKernel", classOf(choice).getSimpleName());
     } else {
-      assertEquals("for SIMD start java with --add-modules " + MODULE, kernels.description());
-      assertThrows(IllegalStateException.class, () -> classOf(kernels));
+      assertEquals("for SIMD start java with --add-modules " + MODULE, choice.description());
+      assertThrows(IllegalStateException.class, () -> classOf(choice));
     }
   }
 
   @Test
   void anUnknownNameMakesTheBackendUnavailable() {
-    Kernels kernels = Kernels.choose("avx");
-    assertFalse(kernels.available());
-    assertEquals("vbn.reference.kernel is 'avx'; expected scalar or simd", kernels.description());
-    assertThrows(IllegalStateException.class, () -> classOf(kernels));
+    KernelChoice choice = KernelChoice.choose("avx");
+    assertFalse(choice.available());
+    assertEquals("vbn.reference.kernel is 'avx'; expected scalar or simd", choice.description());
+    assertThrows(IllegalStateException.class, () -> classOf(choice));
   }
 
   /** Spoils what {@link FloatKernel} computes: what it reads to sum, or what it has written. */

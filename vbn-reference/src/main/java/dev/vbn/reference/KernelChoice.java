@@ -10,13 +10,13 @@ import org.jspecify.annotations.Nullable;
  * The choice of the {@link Kernel}, made once: SIMD where the JVM has {@value #MODULE}, else scalar.
  * The system property {@value #PROPERTY} asks for one of them.
  */
-final class Kernels {
+final class KernelChoice {
   static final String PROPERTY = "vbn.reference.kernel";
   private static final String MODULE = "jdk.incubator.vector";
 
   /** Made when a backend is first asked for. */
-  private static final class Chosen {
-    static final Kernels VALUE = choose(System.getProperty(PROPERTY, ""));
+  private static final class Made {
+    static final KernelChoice VALUE = choose(System.getProperty(PROPERTY, ""));
   }
 
   /** Makes the kernel for the arrays of a call. */
@@ -30,42 +30,43 @@ final class Kernels {
   private final String description;
   private final @Nullable Throwable failure;
 
-  private Kernels(@Nullable OfFloats ofFloats, String description, @Nullable Throwable failure) {
+  private KernelChoice(
+      @Nullable OfFloats ofFloats, String description, @Nullable Throwable failure) {
     this.ofFloats = ofFloats;
     this.description = description;
     this.failure = failure;
   }
 
-  static Kernels chosen() {
-    return Chosen.VALUE;
+  static KernelChoice made() {
+    return Made.VALUE;
   }
 
   /** The choice for a value of the property; empty for the best there is. */
-  static Kernels choose(String wanted) {
+  static KernelChoice choose(String wanted) {
     return switch (wanted) {
-      case "scalar" -> new Kernels(FloatKernel::new, "scalar kernel", null);
+      case "scalar" -> new KernelChoice(FloatKernel::new, "scalar kernel", null);
       case "simd" -> simdOr(null);
       case "" -> simdOr(FloatKernel::new);
       default ->
-        new Kernels(null, PROPERTY + " is '" + wanted + "'; expected scalar or simd", null);
+        new KernelChoice(null, PROPERTY + " is '" + wanted + "'; expected scalar or simd", null);
     };
   }
 
-  private static Kernels simdOr(@Nullable OfFloats fallback) {
+  private static KernelChoice simdOr(@Nullable OfFloats fallback) {
     Module module = ModuleLayer.boot().findModule(MODULE).orElse(null);
     if (module == null) {
       return without(fallback, "for SIMD start java with --add-modules " + MODULE, null);
     }
     try {
       // The module descriptor cannot name it: JVMs without it would refuse this module.
-      Kernels.class.getModule().addReads(module);
+      KernelChoice.class.getModule().addReads(module);
       // By name: without the module, even mentioning the class would fail.
       OfFloats simd = Class.forName("dev.vbn.reference.SimdKernel$Factory")
           .asSubclass(OfFloats.class)
           .getDeclaredConstructor()
           .newInstance();
       KernelCheck.check(simd);
-      return new Kernels(simd, "SIMD kernel", null);
+      return new KernelChoice(simd, "SIMD kernel", null);
     } catch (ReflectiveOperationException | LinkageError | RuntimeException e) {
       return without(
           fallback,
@@ -74,11 +75,13 @@ final class Kernels {
     }
   }
 
-  private static Kernels without(
+  private static KernelChoice without(
       @Nullable OfFloats fallback, String why, @Nullable Throwable failure) {
     Logger logger = System.getLogger("dev.vbn.reference");
-    logger.log(failure == null ? Level.INFO : Level.WARNING, "no SIMD kernel: " + why, failure);
-    return new Kernels(fallback, fallback == null ? why : "scalar kernel (" + why + ")", failure);
+    // The provider's description says it too: no reason to write on standard error.
+    logger.log(Level.DEBUG, "no SIMD kernel: " + why, failure);
+    return new KernelChoice(
+        fallback, fallback == null ? why : "scalar kernel (" + why + ")", failure);
   }
 
   /** Whether the kernel asked for is there. */
