@@ -1,0 +1,231 @@
+package dev.vbn.cli;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import dev.vbn.BackendCandidate;
+import dev.vbn.VbnBackends;
+import dev.vbn.cli.report.BackendResult;
+import dev.vbn.cli.report.CheckResult;
+import dev.vbn.cli.report.ConformanceReport;
+import dev.vbn.cli.report.Environment;
+import dev.vbn.cli.report.HtmlReport;
+import dev.vbn.cli.report.JsonReport;
+import dev.vbn.cli.report.Numbers;
+import dev.vbn.cli.report.RuleResult;
+import dev.vbn.conformance.Outcome;
+import dev.vbn.conformance.Rule;
+import dev.vbn.conformance.VbnConformance;
+import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.TensorType;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.OptionalLong;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** Runs the conformance kit. */
+@Command(name = "conform", description = "Runs the conformance kit against backends.")
+@SuppressWarnings("NullAway.Init") // picocli sets them
+final class ConformCommand implements Callable<Integer> {
+  private static final String REPORT = "--report";
+
+  /** As the JUnit Platform names it. */
+  private static final String XML = "TEST-junit-jupiter.xml";
+
+  @Spec
+  private CommandSpec spec;
+
+  @Option(
+      names = "--backend",
+      paramLabel = "NAME",
+      description = "Backend to test; may be repeated. Default: every one that can be used here.")
+  private List<String> names = List.of();
+
+  @Option(
+      names = REPORT,
+      paramLabel = "DIR",
+      description =
+          "Directory that takes conformance.html, the same as conformance.json, and JUnit XML in a"
+              + " directory per backend; made if it is missing.")
+  private @Nullable Path directory;
+
+  @Override
+  public Integer call() throws IOException {
+    List<BackendCandidate> candidates = candidates();
+    try (StagedOutputs outputs = new StagedOutputs()) {
+      Path html = null;
+      Path json = null;
+      if (directory != null) {
+        makeDirectory(outputs, directory);
+        html = outputs.stage(REPORT, directory.resolve("conformance.html"));
+        json = outputs.stage(REPORT, directory.resolve("conformance.json"));
+      }
+      ConformanceReport report = test(candidates, outputs);
+      print(report);
+      if (html != null && json != null) {
+        // As bytes, because a message may hold what cannot be encoded.
+        Files.write(html, HtmlReport.of(report).getBytes(UTF_8));
+        Files.write(json, JsonReport.of(report).getBytes(UTF_8));
+        outputs.commit();
+      }
+      return report.conforms() ? 0 : 1;
+    }
+  }
+
+  private static void makeDirectory(StagedOutputs outputs, Path directory) {
+    if (Files.exists(directory) && !Files.isDirectory(directory)) {
+      throw new BadInputException(
+          REPORT + " " + directory + ": cannot be made a directory; expected a place for one");
+    }
+    outputs.makeDirectory(REPORT, directory);
+  }
+
+  private List<BackendCandidate> candidates() {
+    VbnBackends found = BackendOption.find();
+    if (names.isEmpty()) {
+      return found.list();
+    }
+    Set<String> distinct = new TreeSet<>(names);
+    return distinct.stream().map(name -> BackendOption.named(found, name)).toList();
+  }
+
+  private ConformanceReport test(List<BackendCandidate> candidates, StagedOutputs outputs)
+      throws IOException {
+    Instant started = Instant.now();
+    long start = System.nanoTime();
+    List<BackendResult> results = new ArrayList<>();
+    for (BackendCandidate candidate : candidates) {
+      results.add(
+          candidate.availability().available()
+              ? test(candidate, outputs)
+              : result(candidate, List.of(), OptionalLong.empty(), Duration.ZERO));
+    }
+    return new ConformanceReport(
+        Environment.here(), started, Duration.ofNanos(System.nanoTime() - start), results);
+  }
+
+  private BackendResult test(BackendCandidate candidate, StagedOutputs outputs) throws IOException {
+    Path xml = null;
+    Path written = null;
+    if (directory != null) {
+      Path folder = directory.resolve(candidate.name());
+      outputs.makeDirectory(REPORT, folder);
+      xml = outputs.stage(REPORT, folder.resolve(XML));
+      written = Files.createTempDirectory("vbn-");
+    }
+    long start = System.nanoTime();
+    try (Progress progress = new Progress(spec.commandLine().getErr())) {
+      ConformanceRun run = ConformanceRun.of(candidate.name(), written, progress);
+      if (xml != null && written != null) {
+        Files.move(written.resolve(XML), xml, StandardCopyOption.REPLACE_EXISTING);
+      }
+      Duration duration = Duration.ofNanos(System.nanoTime() - start);
+      return result(candidate, run.checks(), run.seed(), duration);
+    } finally {
+      if (written != null) {
+        Files.deleteIfExists(written.resolve(XML));
+        Files.delete(written);
+      }
+    }
+  }
+
+  private BackendResult result(
+      BackendCandidate candidate, List<CheckResult> checks, OptionalLong seed, Duration duration) {
+    VbnProvider<?> provider = candidate.provider();
+    TensorType<?> tensorType = candidate.tensorType();
+    return new BackendResult(
+        candidate.name(),
+        ErrorLine.of(candidate.availability().description()),
+        candidate.availability().available(),
+        // One that was named has to be there.
+        !names.isEmpty() || Boolean.getBoolean(VbnConformance.REQUIRE_DEVICE_PROPERTY),
+        tensorType == null ? null : tensorType.toString(),
+        BackendsCommand.shortOrigin(candidate.origin()),
+        provider == null ? null : Environment.versionOf(provider.getClass()),
+        checks,
+        seed,
+        duration);
+  }
+
+  private void print(ConformanceReport report) {
+    PrintWriter out = spec.commandLine().getOut();
+    TextTable table = new TextTable(
+        "BACKEND", "PASSED", "ABSENT", "NO DEVICE", "FAILED", "WORST ULPS", "TIME", "VERDICT");
+    for (BackendResult backend : report.backends()) {
+      if (backend.available()) {
+        table.row(
+            backend.name(),
+            Integer.toString(backend.count(Outcome.PASSED)),
+            Integer.toString(backend.count(Outcome.DECLARED_ABSENT)),
+            Integer.toString(backend.count(Outcome.NO_DEVICE)),
+            Integer.toString(backend.count(Outcome.FAILED)),
+            Numbers.ulps(backend.worstUlps()),
+            Numbers.seconds(backend.duration()),
+            backend.verdict().label());
+        table.note(backend.description());
+      } else {
+        String none = "-";
+        table.row(
+            backend.name(),
+            none,
+            none,
+            none,
+            none,
+            none,
+            none,
+            backend.verdict().label());
+        table.note("unavailable: " + backend.description());
+      }
+    }
+    table.print(out);
+    for (BackendResult backend : report.backends()) {
+      printFailures(out, backend);
+    }
+    if (report.tested() == 0) {
+      out.println();
+      out.println("No backend was tested.");
+    }
+  }
+
+  private static void printFailures(PrintWriter out, BackendResult backend) {
+    if (backend.count(Outcome.FAILED) == 0) {
+      return;
+    }
+    List<RuleResult> rules = backend.failedRules();
+    out.println();
+    out.println(
+        backend.name() + ": " + rules.size() + " of " + Rule.values().length + " rules failed");
+    TextTable table = new TextTable("RULE", "CHECKS", "FIRST FAILURE");
+    for (RuleResult rule : rules) {
+      table.row(
+          rule.rule().id(),
+          rule.count(Outcome.FAILED) + " of " + rule.checks().size(),
+          rule.checks().stream()
+              .filter(check -> check.outcome() == Outcome.FAILED)
+              .findFirst()
+              .map(ConformCommand::line)
+              .orElse(""));
+    }
+    for (CheckResult failure : backend.failuresBesideRules()) {
+      table.row("-", "-", line(failure));
+    }
+    table.print(out);
+  }
+
+  private static String line(CheckResult failure) {
+    return ErrorLine.of(failure.name() + ": " + failure.firstLine());
+  }
+}

@@ -1,0 +1,184 @@
+package dev.vbn.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.vbn.VbnBackends;
+import dev.vbn.conformance.VbnConformance;
+import dev.vbn.reference.ReferenceProvider;
+import dev.vbn.spi.VbnProvider;
+import dev.vbn.state.Npy;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.net.URL;
+import java.net.URLClassLoader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.engine.JupiterTestEngine;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.platform.commons.JUnitException;
+import org.junit.platform.engine.TestEngine;
+import org.junit.platform.launcher.Launcher;
+import org.junit.platform.reporting.legacy.xml.LegacyXmlReportGeneratingListener;
+import org.opentest4j.AssertionFailedError;
+
+/**
+ * {@code vbn conform} from end to end, on class paths of its own that hold just the backends under
+ * test.
+ */
+class ConformCommandTest {
+  @TempDir
+  Path directory;
+
+  private ClassLoader before;
+
+  @BeforeEach
+  void rememberClassPath() {
+    before = Thread.currentThread().getContextClassLoader();
+  }
+
+  @AfterEach
+  void restoreClassPath() {
+    Thread.currentThread().setContextClassLoader(before);
+    System.clearProperty(VbnConformance.REQUIRE_DEVICE_PROPERTY);
+  }
+
+  private CommandLine conform(List<Class<? extends VbnProvider<?>>> providers, String... arguments)
+      throws Exception {
+    Path services = Files.createDirectories(directory.resolve("class-path/META-INF/services"));
+    Files.write(
+        services.resolve(VbnProvider.class.getName()),
+        providers.stream()
+            .filter(provider -> provider != ReferenceProvider.class) // its jar says so itself
+            .map(Class::getName)
+            .toList());
+    List<URL> urls =
+        new ArrayList<>(List.of(directory.resolve("class-path").toUri().toURL()));
+    List<Class<?>> classes = new ArrayList<>(List.of(
+        Main.class,
+        VbnBackends.class,
+        Npy.class,
+        VbnConformance.class,
+        picocli.CommandLine.class,
+        Test.class,
+        ParameterizedTest.class,
+        JupiterTestEngine.class,
+        JUnitException.class,
+        TestEngine.class,
+        Launcher.class,
+        LegacyXmlReportGeneratingListener.class,
+        AssertionFailedError.class));
+    classes.addAll(providers);
+    for (Class<?> type : classes) {
+      urls.add(type.getProtectionDomain().getCodeSource().getLocation());
+    }
+    List<String> all = new ArrayList<>(List.of("conform"));
+    all.addAll(List.of(arguments));
+    StringWriter out = new StringWriter();
+    StringWriter err = new StringWriter();
+    try (URLClassLoader classPath =
+        new URLClassLoader(urls.toArray(URL[]::new), ClassLoader.getPlatformClassLoader())) {
+      Thread.currentThread().setContextClassLoader(classPath);
+      int exitCode = (int) classPath
+          .loadClass(Main.class.getName())
+          .getMethod("run", PrintWriter.class, PrintWriter.class, String[].class)
+          .invoke(
+              null,
+              new PrintWriter(out, true),
+              new PrintWriter(err, true),
+              all.toArray(String[]::new));
+      return new CommandLine(exitCode, out.toString(), err.toString());
+    }
+  }
+
+  private static Path report(Path folder) {
+    return folder.resolve("new").resolve("report");
+  }
+
+  @SuppressWarnings("unchecked")
+  private static List<Map<String, Object>> backends(Path report) throws Exception {
+    Map<String, Object> json =
+        (Map<String, Object>) JsonReader.read(Files.readString(report.resolve("conformance.json")));
+    return (List<Map<String, Object>>) json.get("backends");
+  }
+
+  @Test
+  void aConformingBackendAndOneWithoutADevice() throws Exception {
+    Path report = report(directory);
+    CommandLine run = conform(
+            List.of(ReferenceProvider.class, FailingBackendTest.Absent.class),
+            "--report",
+            report.toString())
+        .succeeded();
+    assertTrue(run.out().contains("conforms"), run.out());
+    assertTrue(
+        run.out()
+            .replaceAll("\\s+", " ")
+            .contains(new ReferenceProvider().probe().description()),
+        run.out());
+    assertTrue(run.out().contains("unavailable: no such device; expected one"), run.out());
+    assertEquals(
+        Set.of(
+            "conformance.html",
+            "conformance.json",
+            "reference",
+            "reference/TEST-junit-jupiter.xml"),
+        CommandLine.contents(report).keySet());
+    for (Map<String, Object> backend : backends(report)) {
+      assertEquals(
+          backend.get("name").equals("reference") ? "conforms" : "no device",
+          backend.get("verdict"));
+    }
+    assertTrue(Files.readString(report.resolve("conformance.html")).contains("no such device"));
+  }
+
+  @Test
+  void aFailingBackend() throws Exception {
+    Path report = report(directory);
+    CommandLine run =
+        conform(List.of(FailingBackendTest.Throwing.class), "--report", report.toString());
+    assertEquals(1, run.exitCode(), run.err());
+    assertTrue(run.out().contains("does not conform"), run.out());
+    assertTrue(
+        run.out().lines().anyMatch(line -> line.matches(" +VBN-202 +\\d of \\d +statistics > .*")),
+        run.out());
+    assertEquals("does not conform", backends(report).get(0).get("verdict"));
+    assertTrue(Files.readString(report.resolve("conformance.html")).contains("the device\nburns"));
+    assertTrue(Files.exists(report.resolve("throwing/TEST-junit-jupiter.xml")));
+  }
+
+  @Test
+  void aRequiredDeviceIsMissed() throws Exception {
+    System.setProperty(VbnConformance.REQUIRE_DEVICE_PROPERTY, "true");
+    Path report = report(directory);
+    CommandLine run = conform(
+        List.of(ReferenceProvider.class, FailingBackendTest.Absent.class),
+        "--report",
+        report.toString());
+    assertEquals(1, run.exitCode(), run.err());
+    assertTrue(Files.readString(report.resolve("conformance.html"))
+        .contains("no device, though required"));
+  }
+
+  /** The exhausted one ends the run, as an interrupt would: there is no report, nor part of one. */
+  @Test
+  void aRunThatEndsEarlyLeavesTheOldReport() throws Exception {
+    Path report = Files.createDirectories(report(directory));
+    Files.writeString(report.resolve("conformance.html"), "the old one");
+    Map<String, String> old = CommandLine.contents(report);
+    CommandLine run =
+        conform(List.of(FailingBackendTest.Exhausted.class), "--report", report.toString());
+    assertEquals(1, run.exitCode(), run.err());
+    assertEquals(old, CommandLine.contents(report));
+    assertFalse(run.err().isEmpty());
+  }
+}

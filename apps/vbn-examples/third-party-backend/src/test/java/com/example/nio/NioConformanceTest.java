@@ -1,0 +1,43 @@
+package com.example.nio;
+
+import dev.vbn.VbnBackend;
+import dev.vbn.conformance.VbnConformance;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.HostTensor;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.List;
+import java.util.Set;
+
+class NioConformanceTest extends VbnConformance {
+  @Override
+  protected VbnProvider<?> provider() {
+    return new NioProvider();
+  }
+
+  @Override
+  protected Set<Capability> capabilities() {
+    return Set.of(
+        Capability.FLOAT64,
+        Capability.FLOAT64_STATISTICS,
+        Capability.SUBNORMALS,
+        Capability.TENSORS_OUTLIVE_BACKEND);
+  }
+
+  @Override
+  protected List<NioTensor> views(VbnBackend<?> backend, HostTensor host) {
+    return List.of(
+        behindOthers(host, ByteOrder.LITTLE_ENDIAN), behindOthers(host, ByteOrder.BIG_ENDIAN));
+  }
+
+  /** The floats of {@code host} in a buffer that holds three others before them. */
+  private static NioTensor behindOthers(HostTensor host, ByteOrder order) {
+    int before = 3 * Float.BYTES;
+    ByteBuffer buffer = ByteBuffer.allocate(before + host.size() * Float.BYTES).order(order);
+    for (int i = 0; i < host.size(); i++) {
+      buffer.putFloat(before + i * Float.BYTES, (float) host.get(i));
+    }
+    return new NioTensor(host.dtype(), host.shape(), buffer.position(before));
+  }
+}

@@ -1,0 +1,16 @@
+package dev.vbn.state;
+
+import java.io.IOException;
+
+/** A file is not the {@code .npy} or {@code .npz} that was expected; the message says why. */
+public final class NpyException extends IOException {
+  private static final long serialVersionUID = 1;
+
+  NpyException(String message) {
+    super(message);
+  }
+
+  NpyException(String message, Throwable cause) {
+    super(message, cause);
+  }
+}
