@@ -1,0 +1,91 @@
+package dev.vbn.cuda;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.HashMap;
+import java.util.Map;
+
+/** The kernels, compiled by the driver for one device, and launched into one stream. */
+final class KernelModule {
+  private static final int MOST_ARGUMENTS = 32;
+  private static final int MULTIPROCESSORS = 16; // CUdevice_attribute
+
+  /** Two rounds of what fits a multiprocessor at most. */
+  private static final int ENOUGH_FOR_A_MULTIPROCESSOR = 2 * 2048;
+
+  private final CudaDriver driver;
+  private final long module;
+  private final long stream;
+  private final int enoughThreads;
+  private final Map<String, Long> functions = new HashMap<>();
+
+  /** A slot for each argument, and the addresses of the slots; freed with this object. */
+  private final MemorySegment slots;
+
+  private final MemorySegment addresses;
+
+  private KernelModule(CudaDriver driver, long module, long stream, int enoughThreads) {
+    this.driver = driver;
+    this.module = module;
+    this.stream = stream;
+    this.enoughThreads = enoughThreads;
+    Arena arena = Arena.ofAuto();
+    slots = arena.allocate(JAVA_LONG, MOST_ARGUMENTS);
+    addresses = arena.allocate(ADDRESS, MOST_ARGUMENTS);
+    for (int i = 0; i < MOST_ARGUMENTS; i++) {
+      addresses.setAtIndex(ADDRESS, i, slots.asSlice(i * JAVA_LONG.byteSize()));
+    }
+  }
+
+  static KernelModule load(CudaDriver driver, int device, long stream) {
+    int enoughThreads = ENOUGH_FOR_A_MULTIPROCESSOR * driver.attribute(device, MULTIPROCESSORS);
+    return new KernelModule(driver, driver.loadModule(ptx()), stream, enoughThreads);
+  }
+
+  /** Threads that keep the device busy. */
+  int enoughThreads() {
+    return enoughThreads;
+  }
+
+  private static byte[] ptx() {
+    try (InputStream resource = KernelModule.class.getResourceAsStream("vbn.ptx")) {
+      if (resource == null) {
+        throw new IllegalStateException("the jar of vbn-cuda has no vbn.ptx; expected it beside "
+            + KernelModule.class.getName());
+      }
+      return resource.readAllBytes();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /**
+   * Launches a kernel. Not for two threads at once.
+   *
+   * @param arguments in the kernel's order: addresses and integers as they are, floating-point numbers
+   *     as their bits. The driver reads as many bytes of each as its type has, the lowest first: every
+   *     machine with CUDA is little-endian
+   */
+  void launch(String kernel, long gridX, long gridY, int blockX, long... arguments) {
+    long function = functions.computeIfAbsent(kernel, name -> driver.function(module, name));
+    MemorySegment.copy(arguments, 0, slots, JAVA_LONG, 0, arguments.length);
+    driver.launch(
+        kernel,
+        function,
+        Math.toIntExact(gridX),
+        Math.toIntExact(gridY),
+        blockX,
+        addresses,
+        stream);
+  }
+
+  void close() {
+    driver.unloadModule(module);
+  }
+}
