@@ -5,7 +5,6 @@ import dev.vbn.VbnBackend;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.VbnProvider;
-import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.List;
 import java.util.Set;
@@ -28,6 +27,11 @@ class DjlMxNetConformanceTest extends VbnConformance {
 
   @Override
   protected List<?> views(VbnBackend<?> backend, HostTensor host) {
-    return Views.of((NDArray) backend.fromHost(host, DType.FLOAT32));
+    @SuppressWarnings("unchecked") // the provider's own
+    VbnBackend<NDArray> own = (VbnBackend<NDArray>) backend;
+    NDArray plain = own.fromHost(host);
+    List<NDArray> views = Views.of(plain);
+    own.release(plain);
+    return views;
   }
 }

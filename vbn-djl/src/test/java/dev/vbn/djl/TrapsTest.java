@@ -19,7 +19,6 @@ import dev.vbn.spi.Capability;
 import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -117,24 +116,15 @@ class TrapsTest {
   @ParameterizedTest
   @ValueSource(strings = {"zeros", "toType", "create"})
   void bfloat16AbortsTheJvm(String way) throws Exception {
-    Path output = folder.resolve("output");
-    Process child = new ProcessBuilder(
-            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-            "-XX:-CreateCoredumpOnCrash",
-            "-XX:ErrorFile=" + folder.resolve("error"),
-            "-Dai.djl.offline=true",
-            "-cp",
-            System.getProperty("java.class.path"),
-            Bfloat16.class.getName(),
-            way)
-        .redirectErrorStream(true)
-        .redirectOutput(output.toFile())
-        .start();
-    int exit = child.waitFor();
-    String text = Files.readString(output);
+    Child child = Child.run(
+        Bfloat16.class,
+        System.getProperty("java.class.path"),
+        List.of("-XX:ErrorFile=" + folder.resolve("error"), "-Dai.djl.offline=true"),
+        way);
+    String text = child.output();
     assertTrue(text.contains("before " + way), text);
     assertFalse(text.contains("after"), text);
-    assertNotEquals(0, exit, text);
+    assertNotEquals(0, child.exit(), text);
   }
 
   /** Reading it aborts the JVM: the array must not come into being. */
