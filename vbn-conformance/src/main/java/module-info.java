@@ -4,6 +4,7 @@ module dev.vbn.conformance {
   requires transitive org.junit.jupiter.api;
   requires dev.vbn.state;
   requires org.junit.jupiter.params;
+  requires static org.jspecify;
 
   exports dev.vbn.conformance;
 

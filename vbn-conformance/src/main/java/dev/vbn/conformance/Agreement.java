@@ -13,12 +13,19 @@ final class Agreement {
 
   final Expected expected;
   final Subject.Outcome outcome;
+  private final Subject<?> subject;
   private final DType dtype;
   private final double condition;
   private final String where;
 
   private Agreement(
-      Expected expected, Subject.Outcome outcome, DType dtype, double condition, String where) {
+      Subject<?> subject,
+      Expected expected,
+      Subject.Outcome outcome,
+      DType dtype,
+      double condition,
+      String where) {
+    this.subject = subject;
     this.expected = expected;
     this.outcome = outcome;
     this.dtype = dtype;
@@ -35,6 +42,7 @@ final class Agreement {
   static Agreement of(Subject<?> subject, Case c, DType dtype, String what) {
     Expected expected = Oracle.expect(c, dtype);
     return new Agreement(
+        subject,
         expected,
         subject.outcome(c, dtype),
         dtype,
@@ -48,6 +56,7 @@ final class Agreement {
    * matter of other rules.
    */
   static Agreement ofLaw(
+      Subject<?> subject,
       Subject.Outcome known,
       Expected scales,
       Subject.Outcome outcome,
@@ -55,6 +64,7 @@ final class Agreement {
       DType dtype,
       String what) {
     return new Agreement(
+        subject,
         scales.withValues(known),
         outcome,
         dtype,
@@ -64,7 +74,7 @@ final class Agreement {
 
   /** As if the inputs were no larger than their deviations: their own rounding costs nothing. */
   Agreement ofExactInputs() {
-    return new Agreement(expected, outcome, dtype, 1, where);
+    return new Agreement(subject, expected, outcome, dtype, 1, where);
   }
 
   Agreement output(String hint) {
@@ -98,7 +108,7 @@ final class Agreement {
         .assertClose("mixed mean" + where, expected.mixedMean, outcome.mixedMean(), hint);
     // In 64 bits the means that d is the difference of have no width to spare, and v no epsilon.
     double varianceCondition = dtype == DType.FLOAT64 ? expected.varianceCondition : condition;
-    Tolerance.of(dtype, largest(expected.mixedVariance), varianceCondition)
+    subject.tolerance(dtype, largest(expected.mixedVariance), varianceCondition)
         .assertClose(
             "mixed variance" + where, expected.mixedVariance, outcome.mixedVariance(), hint);
     return this;
@@ -110,13 +120,13 @@ final class Agreement {
   }
 
   Agreement gammaGradient(String hint) {
-    Tolerance.of(dtype.parameterType(), expected.dgammaScale, condition)
+    subject.tolerance(dtype.parameterType(), expected.dgammaScale, condition)
         .assertClose("dgamma" + where, expected.dgamma, outcome.dgamma(), hint);
     return this;
   }
 
   Agreement betaGradient(String hint) {
-    Tolerance.of(dtype.parameterType(), expected.dbetaScale, 0)
+    subject.tolerance(dtype.parameterType(), expected.dbetaScale, 0)
         .assertClose("dbeta" + where, expected.dbeta, outcome.dbeta(), hint);
     return this;
   }
@@ -132,6 +142,6 @@ final class Agreement {
   }
 
   private Tolerance tolerance(double magnitude) {
-    return Tolerance.of(dtype, magnitude, condition);
+    return subject.tolerance(dtype, magnitude, condition);
   }
 }

@@ -10,8 +10,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * One input of the whole system.
  *
- * @param gamma shape {@code [features]}; null if the configuration does not scale
- * @param beta shape {@code [features]}; null if the configuration does not center
+ * @param gamma shape {@code [features]}; null of a layer that does not scale
+ * @param beta shape {@code [features]}; null of a layer that does not center
  * @param upstream gradient with respect to the live output; also serves, in part, the reference's
  */
 record Case(
@@ -31,8 +31,16 @@ record Case(
   }
 
   Case withConfig(VbnConfig other) {
-    return new Case(
-        other, x, reference, other.scale() ? gamma : null, other.center() ? beta : null, upstream);
+    return new Case(other, x, reference, gamma, beta, upstream);
+  }
+
+  Case withParameters(@Nullable HostTensor otherGamma, @Nullable HostTensor otherBeta) {
+    return new Case(config, x, reference, otherGamma, otherBeta, upstream);
+  }
+
+  /** Without gamma and beta. */
+  Case bare() {
+    return withParameters(null, null);
   }
 
   Case withLive(HostTensor otherX, HostTensor otherUpstream) {
@@ -47,7 +55,7 @@ record Case(
   String describe() {
     return config.variant().label() + " of live " + Arrays.toString(x.shape()) + ", reference "
         + Arrays.toString(reference.shape()) + ", feature axis " + config.featureAxis()
-        + (config.scale() ? "" : ", no gamma") + (config.center() ? "" : ", no beta")
+        + (gamma != null ? "" : ", no gamma") + (beta != null ? "" : ", no beta")
         + ", epsilon " + config.epsilon();
   }
 

@@ -129,6 +129,11 @@ final class Census
         + context.getDisplayName();
   }
 
+  /** Whether a check has failed so far. */
+  synchronized boolean hasFailures() {
+    return tallies.values().stream().anyMatch(tally -> tally.containsKey(Outcome.FAILED));
+  }
+
   @Override
   public synchronized void afterAll(ExtensionContext context) {
     if (!(context.getRequiredTestInstance() instanceof VbnConformance kit)) {

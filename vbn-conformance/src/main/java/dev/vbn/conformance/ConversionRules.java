@@ -5,15 +5,14 @@ import static dev.vbn.conformance.Tolerance.largest;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import dev.vbn.LiveOutput;
+import dev.vbn.ReferenceMoments;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
-import java.util.Map;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -56,7 +55,13 @@ abstract class ConversionRules extends Rules {
   }
 
   private static <T> void checkRoundTrip(Subject<T> subject, HostTensor host, DType dtype) {
-    T tensor = subject.tensor(host, dtype);
+    try (Tensors<T> made = subject.tensors()) {
+      checkRoundTrip(subject, host, dtype, made.of(host, dtype));
+    }
+  }
+
+  private static <T> void checkRoundTrip(
+      Subject<T> subject, HostTensor host, DType dtype, T tensor) {
     assertEquals(dtype, subject.backend.dtype(tensor), "type");
     assertArrayEquals(host.shape(), subject.backend.shape(tensor), "shape");
     HostTensor back = subject.backend.toHost(tensor);
@@ -64,7 +69,6 @@ abstract class ConversionRules extends Rules {
     assertArrayEquals(host.shape(), back.shape(), "shape on the host");
     assertSameBits(
         "round trip in " + dtype, host.to(dtype), back, "Round to nearest even, keep the order.");
-    subject.backend.release(tensor);
   }
 
   @ParameterizedTest
@@ -77,8 +81,14 @@ abstract class ConversionRules extends Rules {
   private static <T> void checkCopies(Subject<T> subject, DType dtype) {
     HostTensor expected = new Samples(82).normal(0, 1, 2, 3).to(dtype);
     HostTensor host = expected.to(dtype);
-    T tensor = subject.tensor(host, dtype);
-    overwrite(host);
+    try (Tensors<T> made = subject.tensors()) {
+      T tensor = made.of(host, dtype);
+      overwrite(host);
+      checkCopies(subject, expected, tensor);
+    }
+  }
+
+  private static <T> void checkCopies(Subject<T> subject, HostTensor expected, T tensor) {
     HostTensor back = subject.backend.toHost(tensor);
     assertSameBits("tensor after its source changed", expected, back, "fromHost copies.");
     overwrite(back);
@@ -90,7 +100,6 @@ abstract class ConversionRules extends Rules {
     Arrays.fill(subject.backend.shape(tensor), 1);
     assertArrayEquals(
         new long[] {2, 3}, subject.backend.shape(tensor), "shape after a copy of it changed");
-    subject.backend.release(tensor);
   }
 
   private static void overwrite(HostTensor tensor) {
@@ -114,42 +123,44 @@ abstract class ConversionRules extends Rules {
 
   private static <T> void checkStatistics(Subject<T> subject, Case c, DType dtype) {
     double condition = Oracle.expect(c).condition;
-    subject.withLayer(c, dtype, (layer, reference) -> {
-      T x = subject.tensor(c.x(), dtype);
-      try (ReferenceStatistics<T> own = layer.referenceStatistics(reference)) {
-        double[] mean = own.mean();
-        double[] variance = own.variance();
-        double[] meanSquare = new double[mean.length];
-        Arrays.setAll(meanSquare, i -> variance[i] + mean[i] * mean[i]);
-        double[] expected = output(subject, layer.forward(x, own)).toDoubles();
-        Map<String, ReferenceStatistics<T>> sources = new LinkedHashMap<>();
-        sources.put(
-            "mean and variance",
-            ReferenceStatistics.of(subject.backend, dtype, mean, variance, 6, 12));
-        sources.put(
-            "mean square",
-            ReferenceStatistics.ofMeanSquare(subject.backend, dtype, mean, meanSquare, 6, 12));
-        sources.put("conversion", own.to(subject.backend));
-        sources.forEach((source, statistics) -> {
-          try (statistics) {
-            Tolerance.of(dtype, largest(expected), condition)
-                .assertClose(
-                    "output of " + c.describe() + " with statistics from " + source,
-                    expected,
-                    output(subject, layer.forward(x, statistics)),
-                    "Statistics made from arrays are those that the reference batch gives.");
-          }
-        });
-      } finally {
-        subject.backend.release(x);
+    try (Tensors<T> made = subject.tensors()) {
+      VirtualBatchNorm<T> layer = made.layer(c, dtype);
+      T x = made.of(c.x(), dtype);
+      try (ReferenceStatistics<T> own =
+          layer.referenceStatistics(made.of(c.reference(), dtype))) {
+        ReferenceMoments moments = own.moments();
+        double[] expected = subject.output(layer, x, own).toDoubles();
+        checkOutput(subject, c, dtype, layer, x, ReferenceStatistics.of(subject.backend, moments),
+            expected, condition);
+        checkOutput(subject, c, dtype, layer, x,
+            ReferenceStatistics.of(subject.backend, ReferenceMoments.ofMeanSquare(
+                moments.mean(), moments.meanSquare(), moments.examples(), moments.elements())),
+            expected, condition);
+        checkOutput(subject, c, dtype, layer, x,
+            ReferenceStatistics.wrap(
+                subject.backend, own.mean(), own.variance(), own.examples(), own.elements()),
+            expected, condition);
       }
-      return true;
-    });
+    }
   }
 
-  private static <T> HostTensor output(Subject<T> subject, LiveOutput<T> live) {
-    HostTensor output = subject.backend.toHost(live.output());
-    subject.release(live);
-    return output;
+  private static <T> void checkOutput(
+      Subject<T> subject,
+      Case c,
+      DType dtype,
+      VirtualBatchNorm<T> layer,
+      T x,
+      ReferenceStatistics<T> statistics,
+      double[] expected,
+      double condition) {
+    try (statistics) {
+      subject
+          .tolerance(dtype, largest(expected), condition)
+          .assertClose(
+              "output of " + c.describe() + " with statistics from arrays",
+              expected,
+              subject.output(layer, x, statistics),
+              "Statistics made from arrays are those that the reference batch gives.");
+    }
   }
 }

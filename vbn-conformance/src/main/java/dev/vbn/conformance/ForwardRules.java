@@ -3,13 +3,14 @@ package dev.vbn.conformance;
 import static dev.vbn.conformance.Agreement.FORMULA;
 import static dev.vbn.conformance.Tolerance.assertSameBits;
 import static dev.vbn.conformance.Tolerance.largest;
-import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 
-import dev.vbn.LiveOutput;
+import dev.vbn.Output;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Scope;
 import dev.vbn.tensor.DType;
@@ -70,7 +71,7 @@ abstract class ForwardRules extends Rules {
       double condition = golden.expected().condition;
       for (DType dtype : goldenTypes()) {
         Subject.Outcome outcome = subject().outcome(golden.input(), dtype);
-        golden.check("y", outcome.output(), dtype, condition, SCOPE_AND_WEIGHT);
+        golden.check(subject(), "y", outcome.output(), dtype, condition, SCOPE_AND_WEIGHT);
       }
     }
     for (Case c : LayoutCases.of(variant)) {
@@ -83,10 +84,9 @@ abstract class ForwardRules extends Rules {
   /** Reference [1,3], gamma 1, beta 0, and an epsilon that leaves no trace. */
   private void checkWorked(Variant variant, double[] expected, float... live) {
     HostTensor x = HostTensor.of(live, live.length, 1);
-    VbnConfig config =
-        VbnConfig.of(1).withVariant(variant).withEpsilon(1e-30).withScale(false).withCenter(false);
+    VbnConfig config = VbnConfig.of(1).withVariant(variant).withEpsilon(1e-30);
     HostTensor reference = HostTensor.of(new float[] {1, 3}, 2, 1);
-    Tolerance.of(DType.FLOAT32, 3, 1)
+    subject().tolerance(DType.FLOAT32, 3, 1)
         .assertClose(
             variant.label() + " of live " + Arrays.toString(live) + ", reference [1, 3],",
             expected,
@@ -103,7 +103,7 @@ abstract class ForwardRules extends Rules {
         double condition = golden.expected().condition;
         for (DType dtype : goldenTypes()) {
           Subject.Outcome outcome = subject().outcome(golden.input(), dtype);
-          golden.check("ref_y", outcome.referenceOutput(), dtype, condition, hint);
+          golden.check(subject(), "ref_y", outcome.referenceOutput(), dtype, condition, hint);
         }
       }
     }
@@ -120,9 +120,10 @@ abstract class ForwardRules extends Rules {
   @Checks(Rule.EPSILON)
   final void epsilonIsInsideTheRoot(double epsilon) {
     for (Variant variant : Variant.values()) {
-      VbnConfig config = VbnConfig.of(3).withVariant(variant).withScale(false).withCenter(false);
+      VbnConfig config = VbnConfig.of(3).withVariant(variant);
       Case without = new Samples(23)
           .of(config.withEpsilon(1e-12), new long[] {4, 3, 5}, new long[] {6, 3, 5})
+          .bare()
           .roundedTo(DType.FLOAT32);
       Case with = without.withConfig(config.withEpsilon(epsilon));
       Subject.Outcome before = subject().run(without, DType.FLOAT32);
@@ -141,7 +142,7 @@ abstract class ForwardRules extends Rules {
   }
 
   /** The s of an output is how much closer than in x two elements of a group lie in y. */
-  private static void checkGrowth(
+  private void checkGrowth(
       String where,
       HostTensor x,
       HostTensor without,
@@ -154,7 +155,7 @@ abstract class ForwardRules extends Rules {
     double[] expected = new double[growth.length];
     Arrays.fill(expected, epsilon);
     // Either output has an error, which counts twice in a square.
-    Tolerance.of(DType.FLOAT32, 4 * largest(squares), condition)
+    subject().tolerance(DType.FLOAT32, 4 * largest(squares), condition)
         .assertClose(
             "growth of s^2 with epsilon" + where,
             expected,
@@ -194,8 +195,8 @@ abstract class ForwardRules extends Rules {
         double condition = golden.expected().condition;
         for (DType dtype : goldenTypes()) {
           Subject.Outcome outcome = subject().outcome(golden.input(), dtype);
-          golden.check("mean", outcome.mixedMean(), dtype, condition, hint);
-          golden.check("mean_square", outcome.mixedMeanSquare(), dtype, condition, hint);
+          golden.check(subject(), "mean", outcome.mixedMean(), dtype, condition, hint);
+          golden.check(subject(), "mean_square", outcome.mixedMeanSquare(), dtype, condition, hint);
         }
       }
     }
@@ -207,13 +208,13 @@ abstract class ForwardRules extends Rules {
   final void gammaMultipliesAndBetaIsAdded(Variant variant) {
     VbnConfig config = VbnConfig.of(3).withVariant(variant);
     Case full = new Samples(25).of(config, new long[] {3, 3, 4}, new long[] {4, 3, 4});
-    Case bare = full.withConfig(config.withScale(false).withCenter(false));
+    Case bare = full.bare();
     for (DType dtype : dtypes()) {
       Subject.Outcome normalised = subject().outcome(bare, dtype);
       for (Case c : List.of(
           full,
-          full.withConfig(config.withCenter(false)),
-          full.withConfig(config.withScale(false)))) {
+          full.withParameters(full.gamma(), null),
+          full.withParameters(null, full.beta()))) {
         Subject.Outcome outcome = subject().outcome(c, dtype);
         double condition = Oracle.expect(c, dtype).condition;
         String where = " of " + c.describe() + ", in " + dtype;
@@ -229,7 +230,7 @@ abstract class ForwardRules extends Rules {
     }
   }
 
-  private static void checkAffine(
+  private void checkAffine(
       String what, Case c, HostTensor xh, HostTensor actual, DType dtype, double condition) {
     Case rounded = c.roundedTo(dtype);
     Geometry geometry = Geometry.of(xh.shape(), c.config().featureAxis());
@@ -244,7 +245,7 @@ abstract class ForwardRules extends Rules {
       magnitude = Math.max(magnitude, Math.abs(product) + Math.abs(beta));
     }
     // Twice, for xh is a result as well.
-    Tolerance.of(dtype, 2 * magnitude, condition)
+    subject().tolerance(dtype, 2 * magnitude, condition)
         .assertClose(
             what,
             expected,
@@ -283,7 +284,7 @@ abstract class ForwardRules extends Rules {
     Case together = c.withReference(Layouts.concatenate(c.reference(), c.x()));
     double[] all = subject().run(together, DType.FLOAT32).referenceOutput().toDoubles();
     double[] expected = Arrays.copyOfRange(all, c.reference().size(), all.length);
-    Tolerance.of(DType.FLOAT32, largest(expected), Oracle.expect(c).condition)
+    subject().tolerance(DType.FLOAT32, largest(expected), Oracle.expect(c).condition)
         .assertClose(
             "live output of " + c.describe(),
             expected,
@@ -333,7 +334,7 @@ abstract class ForwardRules extends Rules {
       double[] expected =
           Layouts.moveAxis(subject().output(channelsFirst, DType.FLOAT32), 1, 3).toDoubles();
       double condition = Oracle.expect(channelsFirst).condition;
-      Tolerance.of(DType.FLOAT32, largest(expected), condition)
+      subject().tolerance(DType.FLOAT32, largest(expected), condition)
           .assertClose(
               variant.label() + " of channels-last " + Arrays.toString(shape),
               expected,
@@ -353,7 +354,7 @@ abstract class ForwardRules extends Rules {
         c.withLive(Layouts.examples(c.x(), order), Layouts.examples(c.upstream(), order));
     double[] expected =
         Layouts.examples(subject().output(c, DType.FLOAT32), order).toDoubles();
-    Tolerance.of(DType.FLOAT32, largest(expected), Oracle.expect(c).condition)
+    subject().tolerance(DType.FLOAT32, largest(expected), Oracle.expect(c).condition)
         .assertClose(
             variant.label() + " of permuted examples",
             expected,
@@ -375,35 +376,34 @@ abstract class ForwardRules extends Rules {
   }
 
   private static <T> void checkForm(Subject<T> subject, Case c, DType dtype) {
-    DType statisticsType = subject.backend.statisticsType(dtype);
-    assertTrue(
-        statisticsType == DType.FLOAT32 || statisticsType == DType.FLOAT64,
-        "type of statistics is " + statisticsType + "; expected FLOAT32 or FLOAT64");
     long features = c.config().features();
     long[] perFeature = {features};
     long[] mixed = c.config().variant().scope() == Scope.EXAMPLE
         ? new long[] {c.x().shape()[0], features}
         : perFeature;
     String where = " of " + c.describe() + ", in " + dtype;
-    subject.withLayer(c, dtype, (layer, reference) -> {
-      T x = subject.tensor(c.x(), dtype);
-      ReferenceOutput<T> pass = layer.reference(reference);
-      try (ReferenceStatistics<T> statistics = pass.statistics();
-          ReferenceStatistics<T> alone = layer.referenceStatistics(reference)) {
-        LiveOutput<T> live = layer.forward(x, statistics);
+    DType statisticsType = subject.backend.statisticsType();
+    try (Tensors<T> made = subject.tensors()) {
+      VirtualBatchNorm<T> layer = made.layer(c, dtype);
+      T x = made.of(c.x(), dtype);
+      T reference = made.of(c.reference(), dtype);
+      try (ReferenceOutput<T> pass = layer.reference(reference);
+          ReferenceStatistics<T> alone = layer.referenceStatistics(reference);
+          Output<T> live = layer.forward(x, alone)) {
         subject.assertForm("output" + where, c.x().shape(), dtype, live.output());
-        subject.assertForm(
-            "mixed", where, mixed, statisticsType, live.statistics().moments());
         subject.assertForm("reference output" + where, c.reference().shape(), dtype, pass.output());
-        subject.assertForm("reference", where, perFeature, statisticsType, statistics.moments());
-        subject.assertForm("lone", where, perFeature, statisticsType, alone.moments());
-        subject.release(live);
-        subject.backend.release(pass.output());
-      } finally {
-        subject.backend.release(x);
+        for (ReferenceStatistics<T> statistics : List.of(pass.statistics(), alone)) {
+          subject.assertForm(
+              "reference mean" + where, perFeature, statisticsType, statistics.mean());
+          subject.assertForm(
+              "reference variance" + where, perFeature, statisticsType, statistics.variance());
+        }
+        assertArrayEquals(
+            mixed,
+            layer.mixedStatistics(x, alone).variance().shape(),
+            "shape of the live statistics" + where);
       }
-      return true;
-    });
+    }
   }
 
   /** Golden inputs are values of 32 bits, and none of 16. */

@@ -118,12 +118,19 @@ final class GoldenCase {
   }
 
   /** Compares with the array of that name, relative to its largest element. */
-  void check(String array, HostTensor actual, DType dtype, double condition, String hint) {
-    check(array, actual, dtype, condition, largest(expected(array)), hint);
+  void check(
+      Subject<?> subject,
+      String array,
+      HostTensor actual,
+      DType dtype,
+      double condition,
+      String hint) {
+    check(subject, array, actual, dtype, condition, largest(expected(array)), hint);
   }
 
   /** As above, relative to {@code magnitude}. */
   void check(
+      Subject<?> subject,
       String array,
       HostTensor actual,
       DType dtype,
@@ -133,7 +140,8 @@ final class GoldenCase {
     // In 64 bits the files' own error shows: in part they were made from E[x^2] - m^2, which loses
     // the square of the condition.
     double lost = dtype == DType.FLOAT64 ? condition * condition : condition;
-    Tolerance.of(dtype, magnitude, lost)
+    subject
+        .tolerance(dtype, magnitude, lost)
         .assertClose(
             array + " of " + name + " in " + dtype, expected(array), actual.toDoubles(), hint);
   }

@@ -43,7 +43,7 @@ final class LayoutCases {
     VbnConfig config =
         shapes.config().withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED);
     Case full = new Samples(31).of(config, shapes.live(), shapes.reference());
-    Case bare = full.withConfig(config.withScale(false).withCenter(false).withEpsilon(0.5));
+    Case bare = full.withConfig(config.withEpsilon(0.5)).bare();
     return full.x().size() <= BARE_SIZE ? Stream.of(full, bare) : Stream.of(full);
   }
 }

@@ -1,25 +1,21 @@
 package dev.vbn.conformance;
 
-import static dev.vbn.conformance.Tolerance.EXACT;
 import static dev.vbn.conformance.Tolerance.assertSameBits;
 import static java.util.Objects.requireNonNull;
 import static org.junit.jupiter.api.Assertions.assertNotSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import dev.vbn.Gradients;
-import dev.vbn.LiveOutput;
-import dev.vbn.MixedStatistics;
+import dev.vbn.Output;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Capability;
-import dev.vbn.spi.Geometry;
-import dev.vbn.spi.Moments;
-import dev.vbn.spi.Normalization;
+import dev.vbn.spi.Kernels;
 import dev.vbn.spi.ReferenceGradient;
-import dev.vbn.spi.Scope;
-import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.TensorAccess;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
@@ -64,33 +60,34 @@ abstract class LifecycleRules extends Rules {
   }
 
   private static <T> void checkInputs(Subject<T> subject, Case c) {
-    subject.withLayer(c, DType.FLOAT32, (layer, reference) -> {
-      T x = subject.tensor(c.x(), DType.FLOAT32);
-      T upstream = subject.tensor(c.upstream(), DType.FLOAT32);
-      try (ReferenceStatistics<T> statistics = layer.reference(reference).statistics()) {
-        double[] mean = statistics.mean();
-        double[] variance = statistics.variance();
-        layer.forward(x, statistics);
-        Gradients<T> gradients = layer.backward(x, statistics, upstream);
-        layer.referenceBackward(
-            reference, statistics, subject.tensor(c.reference(), DType.FLOAT32));
-        layer.referenceGradient(reference, statistics, gradients);
+    try (Tensors<T> made = subject.tensors()) {
+      VirtualBatchNorm<T> layer = made.layer(c, DType.FLOAT32);
+      T x = made.of(c.x(), DType.FLOAT32);
+      T reference = made.of(c.reference(), DType.FLOAT32);
+      T upstream = made.of(c.upstream(), DType.FLOAT32);
+      T other = made.of(c.reference(), DType.FLOAT32);
+      try (ReferenceOutput<T> pass = layer.reference(reference)) {
+        ReferenceStatistics<T> statistics = pass.statistics();
+        HostTensor mean = subject.host(statistics.mean());
+        HostTensor variance = subject.host(statistics.variance());
+        layer.forward(x, statistics).close();
+        try (Gradients<T> gradients = layer.backward(x, statistics, upstream)) {
+          layer.referenceBackward(reference, statistics, other).close();
+          layer.referenceGradient(reference, statistics, gradients).close();
+        }
         String hint = "Kernels change nothing but a tensor supplied for a result.";
-        assertSameBits("x", c.x(), subject.backend.toHost(x), hint);
-        assertSameBits("upstream", c.upstream(), subject.backend.toHost(upstream), hint);
-        assertSameBits("reference", c.reference(), subject.backend.toHost(reference), hint);
-        EXACT.assertClose("reference mean", mean, statistics.mean(), hint);
-        EXACT.assertClose("reference variance", variance, statistics.variance(), hint);
-        HostTensor gamma = subject.backend.toHost(requireNonNull(layer.gamma()));
-        HostTensor beta = subject.backend.toHost(requireNonNull(layer.beta()));
+        assertSameBits("x", c.x(), subject.host(x), hint);
+        assertSameBits("upstream", c.upstream(), subject.host(upstream), hint);
+        assertSameBits("reference", c.reference(), subject.host(reference), hint);
+        assertSameBits("reference upstream", c.reference(), subject.host(other), hint);
+        assertSameBits("reference mean", mean, subject.host(statistics.mean()), hint);
+        assertSameBits("reference variance", variance, subject.host(statistics.variance()), hint);
+        HostTensor gamma = subject.host(requireNonNull(layer.gamma()));
+        HostTensor beta = subject.host(requireNonNull(layer.beta()));
         assertSameBits("gamma", requireNonNull(c.gamma()), gamma, hint);
         assertSameBits("beta", requireNonNull(c.beta()), beta, hint);
-      } finally {
-        subject.backend.release(x);
-        subject.backend.release(upstream);
       }
-      return true;
-    });
+    }
   }
 
   /** Writing over each result, and computing anew, must leave arguments and other results alone. */
@@ -102,67 +99,65 @@ abstract class LifecycleRules extends Rules {
   }
 
   private static <T> void checkOwnOutput(Subject<T> subject, Case c) {
-    subject.withLayer(c, DType.FLOAT32, (layer, reference) -> {
-      T x = subject.tensor(c.x(), DType.FLOAT32);
-      T other = subject.tensor(c.upstream(), DType.FLOAT32);
-      ReferenceOutput<T> pass = layer.reference(reference);
-      try (ReferenceStatistics<T> statistics = pass.statistics();
+    try (Tensors<T> made = subject.tensors()) {
+      VirtualBatchNorm<T> layer = made.layer(c, DType.FLOAT32);
+      T x = made.of(c.x(), DType.FLOAT32);
+      T other = made.of(c.upstream(), DType.FLOAT32);
+      T reference = made.of(c.reference(), DType.FLOAT32);
+      Map<String, T> results = new LinkedHashMap<>();
+      try (ReferenceOutput<T> pass = layer.reference(reference);
           ReferenceStatistics<T> alone = layer.referenceStatistics(reference)) {
-        LiveOutput<T> live = layer.forward(x, statistics);
-        Gradients<T> gradients = layer.backward(x, statistics, other);
-        T dr = layer.referenceGradient(reference, statistics, gradients);
-        Map<String, T> results = new LinkedHashMap<>();
-        results.put("output", live.output());
-        results.put("mixed mean", live.statistics().moments().mean());
-        results.put("mixed variance", live.statistics().moments().variance());
-        results.put("dx", gradients.input());
-        results.put("dgamma", gradients.gamma());
-        results.put("dbeta", gradients.beta());
-        Moments<T> toReference = requireNonNull(gradients.reference());
-        results.put("gradient of the reference mean", toReference.mean());
-        results.put("gradient of the reference variance", toReference.variance());
-        results.put("gradient of the reference batch", dr);
-        results.put("reference output", pass.output());
+        ReferenceStatistics<T> statistics = pass.statistics();
+        try (Output<T> live = layer.forward(x, statistics);
+            Gradients<T> gradients = layer.backward(x, statistics, other);
+            Output<T> reached = layer.referenceGradient(reference, statistics, gradients)) {
+          // Taken out, so that they can be freed one by one.
+          results.put("output", live.takeOutput());
+          results.put("dx", gradients.takeDx());
+          results.put("dgamma", gradients.takeDgamma());
+          results.put("dbeta", gradients.takeDbeta());
+          results.put("gradient of the reference batch", reached.takeOutput());
+          results.put("reference output", pass.takeOutput());
+        }
         Map<String, T> arguments = new LinkedHashMap<>();
         arguments.put("x", x);
         arguments.put("upstream", other);
         arguments.put("the reference batch", reference);
         arguments.put("gamma", requireNonNull(layer.gamma()));
         arguments.put("beta", requireNonNull(layer.beta()));
-        arguments.put("the reference mean", statistics.moments().mean());
-        arguments.put("the reference variance", statistics.moments().variance());
-        arguments.put("the mean taken alone", alone.moments().mean());
-        arguments.put("the variance taken alone", alone.moments().variance());
+        arguments.put("the reference mean", statistics.mean());
+        arguments.put("the reference variance", statistics.variance());
+        arguments.put("the mean taken alone", alone.mean());
+        arguments.put("the variance taken alone", alone.variance());
         checkApart(results, arguments);
 
+        Map<String, T> watched = new LinkedHashMap<>(arguments);
+        watched.putAll(results);
         Map<String, HostTensor> before = new LinkedHashMap<>();
-        results.forEach((name, tensor) -> before.put(name, subject.backend.toHost(tensor)));
-        double[] mean = alone.mean();
-        double[] variance = alone.variance();
-        subject.backend.release(layer.reference(other).output());
-        subject.release(layer.forward(other, statistics));
-        Gradients<T> later = layer.backward(other, statistics, x);
-        subject.backend.release(layer.referenceGradient(x, statistics, later));
-        subject.release(later);
+        watched.forEach((name, tensor) -> before.put(name, subject.host(tensor)));
+        layer.reference(other).close();
+        layer.forward(other, statistics).close();
+        try (Gradients<T> later = layer.backward(other, statistics, x)) {
+          layer.referenceGradient(x, statistics, later).close();
+        }
         layer.referenceStatistics(other).close();
-        String hint = "A later call wrote into an earlier result.";
-        EXACT.assertClose("mean taken alone", mean, alone.mean(), hint);
-        EXACT.assertClose("variance taken alone", variance, alone.variance(), hint);
         // One after the other is freed, the last one first: the rest must still be there.
         List<String> names = new ArrayList<>(results.keySet());
-        while (!names.isEmpty()) {
-          for (String name : names) {
-            HostTensor now = subject.backend.toHost(requireNonNull(results.get(name)));
-            assertSameBits(name, requireNonNull(before.get(name)), now, hint);
+        for (int i = names.size(); i >= 0; i--) {
+          watched.forEach((name, tensor) -> assertSameBits(
+              name,
+              requireNonNull(before.get(name)),
+              subject.host(tensor),
+              "A later call, or a release, wrote into an earlier result."));
+          if (i > 0) {
+            watched.remove(names.get(i - 1));
+            subject.backend.release(requireNonNull(results.remove(names.get(i - 1))));
           }
-          subject.backend.release(requireNonNull(results.get(names.remove(names.size() - 1))));
         }
       } finally {
-        subject.backend.release(x);
-        subject.backend.release(other);
+        results.values().forEach(subject.backend::release);
       }
-      return true;
-    });
+    }
   }
 
   private static <T> void checkApart(Map<String, T> results, Map<String, T> arguments) {
@@ -221,56 +216,44 @@ abstract class LifecycleRules extends Rules {
     Subject.Outcome two = subject.run(other, dtype);
     Subject.Outcome oneInTwo = subject.run(other.withLive(c.x(), c.upstream()), dtype);
     Subject.Outcome mixed = subject.run(c.withLive(c.x(), other.upstream()), dtype);
-    T x = subject.tensor(c.x(), dtype);
-    T dy = subject.tensor(c.upstream(), dtype);
-    T otherX = subject.tensor(other.x(), dtype);
-    T otherDy = subject.tensor(other.upstream(), dtype);
-    subject.withLayer(
-        c,
-        dtype,
-        (layer, reference) -> subject.withLayer(other, dtype, (otherLayer, otherReference) -> {
-          ReferenceOutput<T> pass = layer.reference(reference);
-          ReferenceOutput<T> otherPass = otherLayer.reference(otherReference);
-          subject.backend.release(pass.output());
-          subject.backend.release(otherPass.output());
-          try (ReferenceStatistics<T> statistics = pass.statistics();
-              ReferenceStatistics<T> others = otherPass.statistics()) {
-            checkOutput("first layer", subject, one, layer.forward(x, statistics));
-            checkOutput("second layer", subject, two, otherLayer.forward(otherX, others));
-            checkOutput("second layer, same x", subject, oneInTwo, otherLayer.forward(x, others));
-            checkGradients("first layer", subject, one, layer.backward(x, statistics, dy));
-            checkGradients(
-                "first layer, other upstream",
-                subject,
-                mixed,
-                layer.backward(x, statistics, otherDy));
-            checkGradients(
-                "second layer", subject, two, otherLayer.backward(otherX, others, otherDy));
-            checkOutput("first layer again", subject, one, layer.forward(x, statistics));
-          }
-          return true;
-        }));
-    for (T tensor : List.of(x, dy, otherX, otherDy)) {
-      subject.backend.release(tensor);
+    try (Tensors<T> made = subject.tensors()) {
+      T x = made.of(c.x(), dtype);
+      T dy = made.of(c.upstream(), dtype);
+      T otherX = made.of(other.x(), dtype);
+      T otherDy = made.of(other.upstream(), dtype);
+      VirtualBatchNorm<T> layer = made.layer(c, dtype);
+      VirtualBatchNorm<T> otherLayer = made.layer(other, dtype);
+      try (ReferenceOutput<T> pass = layer.reference(made.of(c.reference(), dtype));
+          ReferenceOutput<T> otherPass = otherLayer.reference(made.of(other.reference(), dtype))) {
+        ReferenceStatistics<T> statistics = pass.statistics();
+        ReferenceStatistics<T> others = otherPass.statistics();
+        checkOutput("first layer", subject, one, layer.forward(x, statistics));
+        checkOutput("second layer", subject, two, otherLayer.forward(otherX, others));
+        checkOutput("second layer, same x", subject, oneInTwo, otherLayer.forward(x, others));
+        checkGradients("first layer", subject, one, layer.backward(x, statistics, dy));
+        checkGradients(
+            "first layer, other upstream", subject, mixed, layer.backward(x, statistics, otherDy));
+        checkGradients("second layer", subject, two, otherLayer.backward(otherX, others, otherDy));
+        checkOutput("first layer again", subject, one, layer.forward(x, statistics));
+      }
     }
   }
 
   private static <T> void checkOutput(
-      String where, Subject<T> subject, Subject.Outcome expected, LiveOutput<T> live) {
-    HostTensor output = subject.backend.toHost(live.output());
-    assertSameBits("output of the " + where, expected.output(), output, NO_MEMORY);
-    HostTensor mean = live.statistics().mean();
-    assertSameBits("mixed mean of the " + where, expected.mixedMean(), mean, NO_MEMORY);
-    subject.release(live);
+      String where, Subject<T> subject, Subject.Outcome expected, Output<T> live) {
+    try (live) {
+      assertSameBits(
+          "output of the " + where, expected.output(), subject.host(live.output()), NO_MEMORY);
+    }
   }
 
   private static <T> void checkGradients(
       String where, Subject<T> subject, Subject.Outcome expected, Gradients<T> gradients) {
-    HostTensor dx = subject.backend.toHost(gradients.input());
-    HostTensor dgamma = subject.backend.toHost(gradients.gamma());
-    assertSameBits("dx of the " + where, expected.dx(), dx, NO_MEMORY);
-    assertSameBits("dgamma of the " + where, expected.dgamma(), dgamma, NO_MEMORY);
-    subject.release(gradients);
+    try (gradients) {
+      assertSameBits("dx of the " + where, expected.dx(), subject.host(gradients.dx()), NO_MEMORY);
+      assertSameBits(
+          "dgamma of the " + where, expected.dgamma(), subject.host(gradients.dgamma()), NO_MEMORY);
+    }
   }
 
   private static void assertEqualBits(
@@ -393,53 +376,42 @@ abstract class LifecycleRules extends Rules {
   }
 
   private static <T> void checkSuppliedOutput(Subject<T> subject, Case c, DType dtype) {
-    subject.withLayer(c, dtype, (layer, reference) -> {
-      T x = subject.tensor(c.x(), dtype);
-      T output = subject.tensor(c.upstream(), dtype);
-      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference)) {
-        LiveOutput<T> fresh = layer.forward(x, statistics);
-        LiveOutput<T> again = layer.forward(fresh.output(), statistics);
-        HostTensor input = subject.backend.toHost(x);
-        HostTensor expected = subject.backend.toHost(fresh.output());
-        HostTensor ofOutput = subject.backend.toHost(again.output());
-
-        LiveOutput<T> supplied = layer.forward(x, statistics, output);
-        Assertions.assertSame(
-            output, supplied.output(), "returned tensor; expected the supplied one");
+    try (Tensors<T> made = subject.tensors()) {
+      VirtualBatchNorm<T> layer = made.layer(c, dtype);
+      T x = made.of(c.x(), dtype);
+      T output = made.of(c.upstream(), dtype);
+      try (ReferenceStatistics<T> statistics =
+          layer.referenceStatistics(made.of(c.reference(), dtype))) {
+        HostTensor input = subject.host(x);
+        HostTensor expected;
+        HostTensor ofOutput;
+        try (Output<T> fresh = layer.forward(x, statistics);
+            Output<T> again = layer.forward(fresh.output(), statistics)) {
+          expected = subject.host(fresh.output());
+          ofOutput = subject.host(again.output());
+        }
+        try (Output<T> supplied = layer.forwardInto(output, x, statistics)) {
+          Assertions.assertSame(
+              output, supplied.output(), "returned tensor; expected the supplied one");
+        }
         assertSameBits(
-            "supplied output",
-            expected,
-            subject.backend.toHost(output),
-            "Every element is written.");
+            "supplied output", expected, subject.host(output), "Every element is written.");
         assertSameBits(
-            "x beside a supplied output", input, subject.backend.toHost(x), "Only the output is.");
-        LiveOutput<T> inPlace = layer.forward(x, statistics, x);
+            "x beside a supplied output", input, subject.host(x), "Only the output is.");
+        layer.forwardInto(x, x, statistics).close();
         assertSameBits(
             "output in place",
             expected,
-            subject.backend.toHost(x),
+            subject.host(x),
             "Statistics are complete before the first element is overwritten.");
-        for (LiveOutput<T> written : List.of(supplied, inPlace)) {
-          String hint = "They are the same wherever the output goes.";
-          MixedStatistics<T> mixed = written.statistics();
-          assertSameBits("mixed mean", fresh.statistics().mean(), mixed.mean(), hint);
-          assertSameBits("mixed variance", fresh.statistics().variance(), mixed.variance(), hint);
-          subject.release(mixed.moments());
-        }
-        subject.release(layer.forward(x, statistics, x).statistics().moments());
+        layer.forwardInto(x, x, statistics).close();
         assertSameBits(
             "output in place, a second time",
             ofOutput,
-            subject.backend.toHost(x),
+            subject.host(x),
             "A tensor's elements change, and with them its statistics: keep none by identity.");
-        subject.release(fresh);
-        subject.release(again);
-      } finally {
-        subject.backend.release(x);
-        subject.backend.release(output);
       }
-      return true;
-    });
+    }
   }
 
   /** With features on the second axis and on the last: kernels often have a way for each. */
@@ -473,117 +445,177 @@ abstract class LifecycleRules extends Rules {
   }
 
   private static <T> void checkSuppliedDx(Subject<T> subject, Case c, DType dtype) {
-    subject.withLayer(c, dtype, (layer, reference) -> {
-      VbnBackend<T> backend = subject.backend;
-      T x = subject.tensor(c.x(), dtype);
-      T upstream = subject.tensor(c.upstream(), dtype);
-      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference)) {
-        HostTensor input = backend.toHost(x);
-        HostTensor dy = backend.toHost(upstream);
-        Gradients<T> fresh = layer.backward(x, statistics, upstream);
-        Gradients<T> again = layer.backward(fresh.input(), statistics, upstream);
-        HostTensor expectedAgain = backend.toHost(again.input());
-        T dx = subject.tensor(c.x(), dtype);
+    try (Tensors<T> made = subject.tensors()) {
+      VirtualBatchNorm<T> layer = made.layer(c, dtype);
+      T x = made.of(c.x(), dtype);
+      T upstream = made.of(c.upstream(), dtype);
+      T reference = made.of(c.reference(), dtype);
+      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference);
+          Gradients<T> fresh = layer.backward(x, statistics, upstream);
+          Gradients<T> again = layer.backward(fresh.dx(), statistics, upstream)) {
+        HostTensor input = subject.host(x);
+        HostTensor dy = subject.host(upstream);
+        Written<T> written = new Written<>(subject, layer, reference, statistics, fresh);
         String hint = "Only dx is.";
-        checkGiven(
+        T dx = made.of(c.x(), dtype);
+        written.check(
             "supplied dx",
-            subject,
-            fresh,
             dx,
-            layer.backward(x, statistics, upstream, dx),
+            layer.backwardInto(dx, x, statistics, upstream),
             "Every element is written.");
-        assertSameBits("x beside a supplied dx", input, backend.toHost(x), hint);
-        assertSameBits("upstream beside a supplied dx", dy, backend.toHost(upstream), hint);
+        assertSameBits("x beside a supplied dx", input, subject.host(x), hint);
+        assertSameBits("upstream beside a supplied dx", dy, subject.host(upstream), hint);
 
         String complete = "Sums are complete before the first element is overwritten, and each"
             + " element is read before.";
-        T over = subject.tensor(c.upstream(), dtype);
-        checkGiven(
+        T over = made.of(c.upstream(), dtype);
+        written.check(
             "dx over the upstream gradient",
-            subject,
-            fresh,
             over,
-            layer.backward(x, statistics, over, over),
+            layer.backwardInto(over, x, statistics, over),
             complete);
-        assertSameBits("x beside dx over the upstream gradient", input, backend.toHost(x), hint);
+        assertSameBits("x beside dx over the upstream gradient", input, subject.host(x), hint);
 
-        checkGiven(
-            "dx over x", subject, fresh, x, layer.backward(x, statistics, upstream, x), complete);
-        assertSameBits("upstream beside dx over x", dy, backend.toHost(upstream), hint);
-        releaseAllButDx(subject, layer.backward(x, statistics, upstream, x));
+        written.check("dx over x", x, layer.backwardInto(x, x, statistics, upstream), complete);
+        assertSameBits("upstream beside dx over x", dy, subject.host(upstream), hint);
+        layer.backwardInto(x, x, statistics, upstream).close();
         assertSameBits(
             "dx over x, a second time",
-            expectedAgain,
-            backend.toHost(x),
+            subject.host(again.dx()),
+            subject.host(x),
             "A tensor's elements change, and with them its statistics: keep none by identity.");
-        subject.release(fresh);
-        subject.release(again);
-        backend.release(dx);
-        backend.release(over);
-      } finally {
-        backend.release(x);
-        backend.release(upstream);
       }
-      return true;
-    });
+    }
   }
 
-  /** Fails unless {@code actual} has the bits of {@code fresh}, and {@code dx} is its dx. */
-  private static <T> void checkGiven(
-      String what, Subject<T> subject, Gradients<T> fresh, T dx, Gradients<T> actual, String hint) {
-    VbnBackend<T> backend = subject.backend;
-    Assertions.assertSame(
-        dx, actual.input(), "tensor returned as " + what + "; expected the supplied one");
-    assertSameBits(what, backend.toHost(fresh.input()), backend.toHost(dx), hint);
-    String same = "They are the same wherever dx goes.";
-    Moments<T> expected = requireNonNull(fresh.reference());
-    Moments<T> reached = requireNonNull(actual.reference());
-    Map<String, List<T>> others = Map.of(
-        "dgamma", List.of(fresh.gamma(), actual.gamma()),
-        "dbeta", List.of(fresh.beta(), actual.beta()),
-        "gradient of the reference mean", List.of(expected.mean(), reached.mean()),
-        "gradient of the reference variance", List.of(expected.variance(), reached.variance()));
-    others.forEach((name, pair) -> assertSameBits(
-        name + ", " + what, backend.toHost(pair.get(0)), backend.toHost(pair.get(1)), same));
-    releaseAllButDx(subject, actual);
+  /** What a backward into a given tensor is compared with. */
+  private record Written<T>(
+      Subject<T> subject,
+      VirtualBatchNorm<T> layer,
+      T reference,
+      ReferenceStatistics<T> statistics,
+      Gradients<T> fresh) {
+
+    /** Fails unless {@code actual} has the bits of the fresh gradients, and {@code dx} is its dx. */
+    void check(String what, T dx, Gradients<T> actual, String hint) {
+      try (actual) {
+        Assertions.assertSame(
+            dx, actual.dx(), "tensor returned as " + what + "; expected the supplied one");
+        assertSameBits(what, subject.host(fresh.dx()), subject.host(dx), hint);
+        String same = "They are the same wherever dx goes.";
+        assertSameBits(
+            "dgamma, " + what, subject.host(fresh.dgamma()), subject.host(actual.dgamma()), same);
+        assertSameBits(
+            "dbeta, " + what, subject.host(fresh.dbeta()), subject.host(actual.dbeta()), same);
+        assertSameBits(
+            "gradient of the reference batch, " + what,
+            subject.referenceGradient(layer, reference, statistics, fresh),
+            subject.referenceGradient(layer, reference, statistics, actual),
+            same);
+      }
+    }
   }
 
-  private static <T> void releaseAllButDx(Subject<T> subject, Gradients<T> gradients) {
-    subject.backend.release(gradients.gamma());
-    subject.backend.release(gradients.beta());
-    subject.release(gradients.reference());
+  /** The handle refuses after close; what is left to the backend is that nothing is harmed. */
+  @Test
+  @Checks(Rule.CLOSED)
+  final void whatIsFreedAfterItsBackendDoesNoHarm() {
+    checkFreedAfterClose(kit.openSubject());
+  }
+
+  private static <T> void checkFreedAfterClose(Subject<T> subject) {
+    Case c = sample(Variant.LIVE_BATCH);
+    Tensors<T> made = subject.tensors();
+    VirtualBatchNorm<T> layer = made.layer(c, DType.FLOAT32);
+    T x = made.of(c.x(), DType.FLOAT32);
+    T twice = subject.backend.fromHost(c.x());
+    ReferenceOutput<T> pass = layer.reference(x);
+    ReferenceStatistics<T> alone = layer.referenceStatistics(x);
+    Output<T> live = layer.forward(x, alone);
+    Gradients<T> gradients = layer.backward(x, alone, x);
+    VirtualBatchNorm<T> initialized =
+        VirtualBatchNorm.of(subject.backend, c.config()).initialized(DType.FLOAT32, 1);
+    subject.close();
+    subject.close();
+    for (AutoCloseable each : List.of(live, gradients, pass, alone, initialized, made)) {
+      try {
+        each.close();
+      } catch (Exception e) {
+        throw new AssertionError(
+            "closing " + each.getClass().getSimpleName() + " after its backend threw " + e
+                + "; expected it to be harmless",
+            e);
+      }
+    }
+    subject.backend.release(twice);
+    assertThrows(
+        IllegalStateException.class,
+        () -> subject.backend.shape(x),
+        "shape of a closed backend; expected IllegalStateException");
   }
 
   @Test
-  @Checks(Rule.CLOSED)
-  final void aClosedBackendRefuses() {
-    checkClosed(kit.openSubject());
+  @Checks(Rule.RELEASE)
+  final void releasingAgainIsHarmless() {
+    checkReleasedTwice(subject());
   }
 
-  private static <T> void checkClosed(Subject<T> subject) {
-    VbnBackend<T> backend = subject.backend;
-    HostTensor host = HostTensor.zeros(DType.FLOAT32, 2, 3);
-    T x = subject.tensor(host, DType.FLOAT32);
-    Geometry geometry = Geometry.of(host.shape(), 1);
-    Normalization pass =
-        new Normalization(geometry, Scope.BATCH, 1, 1e-5, ReferenceGradient.DETACHED);
-    Moments<T> moments = backend.statistics(x, geometry);
-    backend.close();
-    backend.close();
-    Map<String, Executable> calls = new LinkedHashMap<>();
-    calls.put("shape", () -> backend.shape(x));
-    calls.put("dtype", () -> backend.dtype(x));
-    calls.put("fromHost", () -> backend.fromHost(host, DType.FLOAT32));
-    calls.put("toHost", () -> backend.toHost(x));
-    calls.put("statistics", () -> backend.statistics(x, geometry));
-    calls.put("forward", () -> backend.forward(x, pass, null, null, null, null));
-    calls.put("backward", () -> backend.backward(x, x, pass, null, null, null));
-    calls.put(
-        "referenceGradient", () -> backend.referenceGradient(x, geometry, moments, moments, 2));
-    calls.forEach((name, call) -> assertThrows(
-        IllegalStateException.class,
-        call,
-        name + " of a closed backend; expected IllegalStateException"));
+  private static <T> void checkReleasedTwice(Subject<T> subject) {
+    Case c = sample(Variant.LIVE_BATCH);
+    TensorAccess<?> access = subject.backend.unwrap(Kernels.class).tensors();
+    try (Tensors<T> made = subject.tensors()) {
+      T kept = made.of(c.x(), DType.FLOAT32);
+      T freed = made.of(c.upstream(), DType.FLOAT32);
+      // By the backend's own access, so that the handle's count of tensors stays right.
+      releaseAgain(access, freed);
+      T next = made.of(c.reference(), DType.FLOAT32);
+      releaseAgain(access, freed);
+      String hint = "Releasing a tensor twice frees nothing but that tensor.";
+      assertSameBits("tensor made before", c.x(), subject.host(kept), hint);
+      assertSameBits("tensor made after the first release", c.reference(), subject.host(next), hint);
+    }
+  }
+
+  @SuppressWarnings("unchecked") // the tensor is of the backend that the access is of
+  private static <T> void releaseAgain(TensorAccess<?> access, T tensor) {
+    ((TensorAccess<T>) access).release(tensor);
+  }
+
+  @Test
+  @Checks(Rule.OUTLIVING)
+  final void tensorsOutliveTheirBackendOrSaySo() {
+    checkOutliving(kit.openSubject());
+  }
+
+  /** By the provider's own access to tensors: the handle of a closed backend refuses all. */
+  private static <T> void checkOutliving(Subject<T> subject) {
+    HostTensor host = sample(Variant.LIVE_BATCH).x();
+    @SuppressWarnings("unchecked") // the kernels of this backend
+    TensorAccess<T> access = ((Kernels<T>) subject.backend.unwrap(Kernels.class)).tensors();
+    try (Tensors<T> made = subject.tensors()) {
+      T tensor = made.of(host, DType.FLOAT32);
+      boolean outlives = subject.has(Capability.TENSORS_OUTLIVE_BACKEND);
+      subject.close();
+      if (outlives) {
+        Assertions.assertArrayEquals(host.shape(), access.shape(tensor), "shape after close");
+        Assertions.assertEquals(DType.FLOAT32, access.dtype(tensor), "type after close");
+        assertSameBits(
+            "tensor after its backend was closed",
+            host,
+            access.toHost(tensor),
+            "TENSORS_OUTLIVE_BACKEND is declared.");
+        return;
+      }
+      Map<String, Executable> reads = Map.of(
+          "shape", () -> access.shape(tensor),
+          "dtype", () -> access.dtype(tensor),
+          "toHost", () -> access.toHost(tensor));
+      reads.forEach((name, read) -> assertThrows(
+          IllegalStateException.class,
+          read,
+          name + " of a tensor whose backend is closed, without TENSORS_OUTLIVE_BACKEND"));
+      throw new DeclaredAbsent("TENSORS_OUTLIVE_BACKEND is declared absent, and reads are refused");
+    }
   }
 
   @Test
@@ -614,6 +646,7 @@ abstract class LifecycleRules extends Rules {
   }
 
   private <T> void checkViews(Subject<T> subject) {
+    TensorAccess<?> access = subject.backend.unwrap(Kernels.class).tensors();
     for (Case drawn : LayoutCases.of(Variant.LIVE_BATCH)) {
       Case c = drawn.roundedTo(DType.FLOAT32);
       List<T> xs = views(subject, c.x());
@@ -624,12 +657,15 @@ abstract class LifecycleRules extends Rules {
       }
       Subject.Outcome dense = subject.outcome(drawn, DType.FLOAT32);
       for (int i = 0; i < xs.size(); i++) {
-        Subject.Outcome actual =
-            subject.run(c, DType.FLOAT32, xs.get(i), references.get(i), upstreams.get(i));
+        Subject.Outcome actual;
+        try (Tensors<T> made = subject.tensors()) {
+          actual = subject.run(
+              made.layer(c, DType.FLOAT32), xs.get(i), references.get(i), upstreams.get(i));
+        }
         // Not to the same bits: a library may well sum in another order along other strides.
         String hint = "It is the other on a dense tensor: read elements by strides and offset.";
         Agreement.ofLaw(
-                dense, Oracle.expect(drawn, DType.FLOAT32), actual, c, DType.FLOAT32, "view " + i)
+                subject, dense, Oracle.expect(drawn, DType.FLOAT32), actual, c, DType.FLOAT32, "view " + i)
             .output(hint)
             .referenceOutput(hint)
             .inputGradient(hint)
@@ -638,7 +674,7 @@ abstract class LifecycleRules extends Rules {
             .referenceGradient(hint);
       }
       for (List<T> views : List.of(xs, upstreams, references)) {
-        views.forEach(subject.backend::release);
+        views.forEach(view -> releaseAgain(access, view));
       }
     }
   }
@@ -646,11 +682,13 @@ abstract class LifecycleRules extends Rules {
   private <T> List<T> views(Subject<T> subject, HostTensor host) {
     List<T> views = new ArrayList<>();
     for (Object view : kit.views(subject.backend, host)) {
-      T tensor = subject.backend.tensorType().cast(view);
+      @SuppressWarnings("unchecked") // and the class is checked
+      T tensor = (T) subject.backend.tensorType().rawClass().cast(view);
       assertSameBits(
-          "view " + views.size(), host, subject.backend.toHost(tensor), "toHost reads strides.");
+          "view " + views.size(), host, subject.host(tensor), "toHost reads strides.");
       views.add(tensor);
     }
     return views;
   }
+
 }

@@ -1,9 +1,9 @@
 package dev.vbn.conformance;
 
 import dev.vbn.BackendCandidate;
+import dev.vbn.VbnBackend;
 import dev.vbn.VbnBackends;
 import dev.vbn.spi.Capability;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
 import java.util.Set;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -22,7 +22,7 @@ public final class NamedBackendConformance extends VbnConformance {
   /** Name of the configuration parameter. */
   public static final String BACKEND_PARAMETER = "vbn.conformance.backend";
 
-  private final VbnProvider provider;
+  private final VbnProvider<?> provider;
 
   /** For JUnit. */
   NamedBackendConformance(String name) {
@@ -36,13 +36,13 @@ public final class NamedBackendConformance extends VbnConformance {
   }
 
   @Override
-  protected VbnProvider provider() {
+  protected VbnProvider<?> provider() {
     return provider;
   }
 
   @Override
   protected Set<Capability> capabilities() {
-    try (VbnBackend<?> backend = provider.open()) {
+    try (VbnBackend<?> backend = VbnBackend.open(provider)) {
       return backend.capabilities();
     }
   }

@@ -55,6 +55,7 @@ abstract class NumericsRules extends Rules {
         "E[x^2]-m^2, or a mean held in 32 bits, loses the deviations: accumulate in 64 bits or"
             + " around a shift, and subtract a mean of more than 32 bits.";
     Agreement.ofLaw(
+            subject(),
             subject().run(near, DType.FLOAT32),
             Oracle.expect(near),
             subject().run(far, DType.FLOAT32),
@@ -160,11 +161,7 @@ abstract class NumericsRules extends Rules {
   /** Times a power of two they are ordinary numbers, and normalise to the same ones. */
   private void checkScaled(
       Variant variant, float[] live, float[] reference, double factor, String what, String hint) {
-    VbnConfig config = VbnConfig.of(1)
-        .withVariant(variant)
-        .withEpsilon(1e-100)
-        .withScale(false)
-        .withCenter(false);
+    VbnConfig config = VbnConfig.of(1).withVariant(variant).withEpsilon(1e-100);
     Case extreme = new Case(
         config,
         HostTensor.of(live, 2, 1, 2),
@@ -174,6 +171,7 @@ abstract class NumericsRules extends Rules {
         HostTensor.of(new float[] {1, 2, 3, 4}, 2, 1, 2));
     Case ordinary = moved(extreme, x -> factor * x);
     Agreement.ofLaw(
+            subject(),
             subject().run(ordinary, DType.FLOAT32),
             Oracle.expect(ordinary),
             subject().run(extreme, DType.FLOAT32),
@@ -333,7 +331,7 @@ abstract class NumericsRules extends Rules {
     return Arrays.stream(values).map(value -> value * factor).toArray();
   }
 
-  private static void checkRepeats(
+  private void checkRepeats(
       String what,
       double[] expected,
       double magnitude,
@@ -344,7 +342,7 @@ abstract class NumericsRules extends Rules {
       double condition,
       String hint) {
     HostTensor all = Layouts.repeat(HostTensor.of(expected, shape), axis, times);
-    Tolerance.of(DType.FLOAT32, magnitude, condition)
+    subject().tolerance(DType.FLOAT32, magnitude, condition)
         .assertClose(what, all.doubles(), actual, hint);
   }
 
@@ -501,15 +499,8 @@ abstract class NumericsRules extends Rules {
       Subject.Outcome expected = subject().run(clean, DType.FLOAT32);
       for (boolean inGamma : new boolean[] {true, false}) {
         Case marked = inGamma
-            ? new Case(
-                clean.config(), clean.x(), clean.reference(), gamma, clean.beta(), clean.upstream())
-            : new Case(
-                clean.config(),
-                clean.x(),
-                clean.reference(),
-                clean.gamma(),
-                beta,
-                clean.upstream());
+            ? clean.withParameters(gamma, clean.beta())
+            : clean.withParameters(clean.gamma(), beta);
         Subject.Outcome actual = subject().run(marked, DType.FLOAT32);
         String where = "NaN in " + (inGamma ? "gamma" : "beta") + " under " + variant.label();
         IntPredicate sameFeature = NumericsRules::sameFeature;

@@ -12,7 +12,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * What a case must give: the formulas of {@link dev.vbn.spi.Normalization} and {@link
- * dev.vbn.spi.VbnBackend#backward} written down once more, element by element, in {@link
+ * dev.vbn.spi.Kernels#backward} written down once more, element by element, in {@link
  * DoubleDouble}. It shares no code with any provider.
  */
 final class Oracle {

@@ -1,13 +1,24 @@
 package dev.vbn.conformance;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assertions.fail;
 
 import dev.vbn.BackendCandidate;
+import dev.vbn.Gradients;
+import dev.vbn.Output;
+import dev.vbn.ReferenceOutput;
 import dev.vbn.VbnBackends;
+import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Availability;
+import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.TensorType;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -20,7 +31,7 @@ abstract class ProviderRules extends Rules {
   @Test
   @Checks(Rule.FOUND_BY_NAME)
   final void serviceLoaderFindsItUnderItsName() {
-    VbnProvider provider = kit.provider();
+    VbnProvider<?> provider = kit.provider();
     BackendCandidate found = VbnBackends.find(provider.getClass().getClassLoader()).list().stream()
         .filter(candidate -> candidate.name().equals(provider.name()))
         .findFirst()
@@ -31,7 +42,7 @@ abstract class ProviderRules extends Rules {
             + provider.getClass().getName()
             + " in META-INF/services/dev.vbn.spi.VbnProvider, and a name of lower-case letters,"
             + " digits and hyphens");
-    VbnProvider loaded = found.provider();
+    VbnProvider<?> loaded = found.provider();
     assertNotNull(loaded, () -> "it was refused: " + found.availability());
     assertEquals(provider.getClass(), loaded.getClass(), "class behind the name");
   }
@@ -39,8 +50,11 @@ abstract class ProviderRules extends Rules {
   @Test
   @Checks(Rule.PROBE_IS_A_VALUE)
   final void probeAnswersTheSameEachTime() {
-    VbnProvider provider = kit.provider();
+    VbnProvider<?> provider = kit.provider();
     Availability first = probe(provider);
+    if (!first.available() && kit.isOpen()) {
+      fail("probe() says '" + first.description() + "' while a backend of it is open");
+    }
     for (Availability again : List.of(probe(provider), probe(provider), probe(kit.provider()))) {
       assertEquals(first.available(), again.available(), "probe().available() when asked again");
     }
@@ -49,7 +63,7 @@ abstract class ProviderRules extends Rules {
         "probe().description() is blank; expected the device, or the reason why there is none");
   }
 
-  private static Availability probe(VbnProvider provider) {
+  private static Availability probe(VbnProvider<?> provider) {
     try {
       Availability availability = provider.probe();
       assertNotNull(availability, "probe() returned null; expected an Availability");
@@ -62,11 +76,37 @@ abstract class ProviderRules extends Rules {
 
   @Test
   @Checks(Rule.TENSOR_TYPE)
-  final void tensorTypeOfProviderAndBackendAgree() {
-    assertEquals(
-        kit.provider().tensorType(),
-        subject().backend.tensorType(),
-        "tensorType() of the provider, and of the backend that it opens");
+  final void tensorsAreOfTheTypeThatTheProviderNames() {
+    TensorType<?> named = kit.provider().tensorType();
+    assertEquals(named, kit.provider().tensorType(), "tensorType() when asked again");
+    checkTensorType(subject(), named);
+  }
+
+  private static <T> void checkTensorType(Subject<T> subject, TensorType<?> named) {
+    HostTensor batch = new Samples(10).normal(0, 1, 2, 3);
+    VbnConfig attached = VbnConfig.of(3).withReferenceGradient(ReferenceGradient.ATTACHED);
+    try (Tensors<T> made = subject.tensors()) {
+      T x = made.of(batch, DType.FLOAT32);
+      VirtualBatchNorm<T> layer = VirtualBatchNorm.of(subject.backend, attached);
+      try (ReferenceOutput<T> pass = layer.reference(x);
+          Output<T> live = layer.forward(x, pass.statistics());
+          Gradients<T> gradients = layer.backward(x, pass.statistics(), x);
+          Output<T> reached = layer.referenceGradient(x, pass.statistics(), gradients)) {
+        List<Object> tensors = List.of(
+            x,
+            pass.output(),
+            pass.statistics().mean(),
+            pass.statistics().variance(),
+            live.output(),
+            gradients.dx(),
+            gradients.dgamma(),
+            gradients.dbeta(),
+            reached.output());
+        for (Object tensor : tensors) {
+          assertInstanceOf(named.rawClass(), tensor, "a tensor of the backend");
+        }
+      }
+    }
   }
 
   @Test

@@ -12,7 +12,6 @@ import dev.vbn.spi.Capability;
 import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
-import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -20,7 +19,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 /** Bad input and absent capabilities. */
 abstract class RefusalRules extends Rules {
-  private static final VbnConfig CONFIG = VbnConfig.of(3).withScale(false).withCenter(false);
+  private static final VbnConfig CONFIG = VbnConfig.of(3);
 
   RefusalRules(VbnConformance kit) {
     super(kit);
@@ -35,62 +34,36 @@ abstract class RefusalRules extends Rules {
 
   private static <T> void checkBadShapes(Subject<T> subject) {
     Case c = new Samples(61).of(CONFIG, new long[] {4, 3, 2}, new long[] {4, 3, 2});
-    subject.withLayer(c, DType.FLOAT32, (layer, reference) -> {
-      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference)) {
-        refused(subject, layer, statistics, "rank is 1, shape [3]", 3);
-        refused(subject, layer, statistics, "rank is 6", 1, 3, 1, 1, 1, 1);
-        refused(subject, layer, statistics, "2 features", 4, 2, 3);
-        assertThrows(NullPointerException.class, () -> layer.reference(missing()));
-        T other = subject.tensor(HostTensor.zeros(DType.FLOAT32, 4, 3, 1), DType.FLOAT32);
-        refusedBeside(
-            "upstream has shape [4, 3, 1]", () -> layer.backward(reference, statistics, other));
+    try (Tensors<T> made = subject.tensors()) {
+      VirtualBatchNorm<T> layer = made.layer(c.bare(), DType.FLOAT32);
+      T x = made.of(c.reference(), DType.FLOAT32);
+      T other = made.of(HostTensor.zeros(DType.FLOAT32, 4, 3, 1), DType.FLOAT32);
+      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(x)) {
+        T vector = made.of(HostTensor.zeros(DType.FLOAT32, 3), DType.FLOAT32);
+        T narrow = made.of(HostTensor.zeros(DType.FLOAT32, 4, 2, 3), DType.FLOAT32);
+        refused("rank is 1, shape [3]", () -> layer.reference(vector));
+        refused("rank is 1, shape [3]", () -> layer.forward(vector, statistics));
+        refused("2 features", () -> layer.reference(narrow));
+        refused("2 features", () -> layer.forward(narrow, statistics));
+        refused("upstream has shape [4, 3, 1]", () -> layer.backward(x, statistics, other));
         if (subject.has(Capability.CALLER_SUPPLIED_OUTPUT)) {
-          refusedBeside(
-              "output has shape [4, 3, 1]", () -> layer.forward(reference, statistics, other));
-          refusedBeside(
-              "dx has shape [4, 3, 1]",
-              () -> layer.backward(reference, statistics, reference, other));
-        }
-        subject.backend.release(other);
-        if (subject.has(Capability.CALLER_SUPPLIED_OUTPUT) && subject.has(Capability.FLOAT64)) {
-          T wide = subject.tensor(c.x(), DType.FLOAT64);
-          refusedBeside("output is FLOAT64", () -> layer.forward(reference, statistics, wide));
-          refusedBeside(
-              "dx is FLOAT64", () -> layer.backward(reference, statistics, reference, wide));
-          subject.backend.release(wide);
+          refused("output has shape [4, 3, 1]", () -> layer.forwardInto(other, x, statistics));
+          refused("dx has shape [4, 3, 1]", () -> layer.backwardInto(other, x, statistics, x));
+          if (subject.has(Capability.FLOAT64)) {
+            T wide = made.of(c.x(), DType.FLOAT64);
+            refused("output is FLOAT64", () -> layer.forwardInto(wide, x, statistics));
+            refused("dx is FLOAT64", () -> layer.backwardInto(wide, x, statistics, x));
+          }
         }
       }
-      return true;
-    });
+    }
   }
 
-  @SuppressWarnings({"NullAway", "TypeParameterUnusedInFormals"}) // null is the bad input
-  private static <T> T missing() {
-    return null;
-  }
-
-  private static <T> void refused(
-      Subject<T> subject,
-      VirtualBatchNorm<T> layer,
-      ReferenceStatistics<T> statistics,
-      String fragment,
-      long... shape) {
-    T x = subject.tensor(HostTensor.zeros(DType.FLOAT32, shape), DType.FLOAT32);
-    String what = "a batch of shape " + Arrays.toString(shape);
-    refused(what, fragment, () -> layer.reference(x));
-    refused(what, fragment, () -> layer.forward(x, statistics));
-    subject.backend.release(x);
-  }
-
-  private static void refusedBeside(String fragment, Executable call) {
-    refused("a tensor unlike the batch", fragment, call);
-  }
-
-  private static void refused(String what, String fragment, Executable call) {
+  private static void refused(String fragment, Executable call) {
     IllegalArgumentException e = assertThrows(
         IllegalArgumentException.class,
         call,
-        what + " was not refused with '" + fragment
+        "a tensor was not refused with '" + fragment
             + "': the layer goes by what shape() and dtype() say");
     assertTrue(
         String.valueOf(e.getMessage()).contains(fragment),
@@ -108,16 +81,14 @@ abstract class RefusalRules extends Rules {
     DType dtype = DType.valueOf(capability.name());
     HostTensor host = HostTensor.zeros(DType.FLOAT32, 2, 3);
     if (subject.has(capability)) {
-      T tensor;
-      try {
-        tensor = subject.tensor(host, dtype);
-      } catch (UnsupportedOperationException e) {
-        throw new AssertionError(
-            capability + " is declared, and fromHost refuses it: " + e.getMessage(), e);
+      try (Tensors<T> made = subject.tensors()) {
+        assertEquals(
+            dtype, subject.backend.dtype(made.of(host, dtype)), "type of a declared " + dtype);
       }
-      assertEquals(dtype, subject.backend.dtype(tensor), "type of a declared " + dtype);
-      subject.backend.release(tensor);
       return;
+    }
+    if (dtype == subject.backend.statisticsType()) {
+      throw new DeclaredAbsent("statistics are of " + dtype + ", batches are not");
     }
     UnsupportedCapabilityException e = assertThrows(
         UnsupportedCapabilityException.class,
@@ -139,23 +110,23 @@ abstract class RefusalRules extends Rules {
 
   private static <T> void checkAbsentOutput(Subject<T> subject) {
     Case c = new Samples(62).of(CONFIG, new long[] {4, 3, 2}, new long[] {4, 3, 2});
-    subject.withLayer(c, DType.FLOAT32, (layer, reference) -> {
+    try (Tensors<T> made = subject.tensors()) {
       HostTensor marked = HostTensor.zeros(DType.FLOAT32, 4, 3, 2);
-      T output = subject.tensor(marked, DType.FLOAT32);
-      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference)) {
+      T output = made.of(marked, DType.FLOAT32);
+      T x = made.of(c.x(), DType.FLOAT32);
+      VirtualBatchNorm<T> layer = made.layer(c.bare(), DType.FLOAT32);
+      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(x)) {
         assertThrows(
             UnsupportedCapabilityException.class,
-            () -> layer.forward(reference, statistics, output),
+            () -> layer.forwardInto(output, x, statistics),
             "CALLER_SUPPLIED_OUTPUT is declared absent, and an output is not refused");
         assertThrows(
             UnsupportedCapabilityException.class,
-            () -> layer.backward(reference, statistics, reference, output),
+            () -> layer.backwardInto(output, x, statistics, x),
             "CALLER_SUPPLIED_OUTPUT is declared absent, and a tensor for dx is not refused");
       }
       Tolerance.assertSameBits(
-          "refused output", marked, subject.backend.toHost(output), "A refusal changes nothing.");
-      subject.backend.release(output);
-      return true;
-    });
+          "refused output", marked, subject.host(output), "A refusal changes nothing.");
+    }
   }
 }

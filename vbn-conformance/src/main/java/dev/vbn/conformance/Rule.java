@@ -17,7 +17,7 @@ public enum Rule {
   PROBE_IS_A_VALUE(
       102, "Probing answers the same each time, with a description, and never throws."),
   /** Rule 103. */
-  TENSOR_TYPE(103, "Provider and backend name the same tensor type."),
+  TENSOR_TYPE(103, "Every tensor is of the type that the provider names."),
   /** Rule 104. */
   PROMISED_CAPABILITIES(104, "The backend declares exactly the capabilities promised for it."),
 
@@ -114,11 +114,15 @@ public enum Rule {
   /** Rule 705. */
   SUPPLIED_OUTPUT(705, "A supplied output, also the input itself, gets every element."),
   /** Rule 706. */
-  CLOSED(706, "A closed backend refuses, closing again is harmless, others go on."),
+  CLOSED(706, "Closing is harmless when repeated, as is closing results later, and others go on."),
   /** Rule 707. */
   STRIDES(707, "Views, strides and offsets are read as the elements they show."),
   /** Rule 708. */
   SUPPLIED_DX(708, "A tensor supplied for dx, also x or dy itself, gets every element."),
+  /** Rule 709. */
+  RELEASE(709, "Releasing a tensor again is harmless to every other."),
+  /** Rule 710. */
+  OUTLIVING(710, "A tensor outlives its backend as declared, or reading it is refused."),
 
   /** Rule 801. */
   ROUND_TRIP(801, "Values are rounded to nearest even on the way in, and keep their order."),

@@ -12,12 +12,21 @@ import java.util.Random;
  */
 final class Samples {
   static final String SEED_PROPERTY = "vbn.conformance.seed";
-  static final long SEED = Long.getLong(SEED_PROPERTY, 20160610);
+  static final long SEED = seed(System.getProperty(SEED_PROPERTY, "20160610"));
 
   private final Random random;
 
   Samples(long stream) {
     random = new Random(SEED * 1000 + stream);
+  }
+
+  private static long seed(String property) {
+    try {
+      return Long.parseLong(property);
+    } catch (NumberFormatException e) {
+      throw new IllegalArgumentException(
+          SEED_PROPERTY + " is '" + property + "'; expected a whole number", e);
+    }
   }
 
   int below(int bound) {
@@ -48,8 +57,8 @@ final class Samples {
         config,
         perFeature(config, means, deviations, 0.5, liveShape),
         perFeature(config, means, deviations, 0, referenceShape),
-        config.scale() ? normal(1, 0.3, features) : null,
-        config.center() ? normal(0, 1, features) : null,
+        normal(1, 0.3, features),
+        normal(0, 1, features),
         normal(0, 1, liveShape));
   }
 

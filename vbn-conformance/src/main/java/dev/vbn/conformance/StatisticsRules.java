@@ -1,12 +1,14 @@
 package dev.vbn.conformance;
 
 import static dev.vbn.conformance.Tolerance.EXACT;
+import static dev.vbn.conformance.Tolerance.assertSameBits;
 import static dev.vbn.conformance.Tolerance.largest;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
 import dev.vbn.conformance.Oracle.Expected;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
@@ -22,7 +24,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 abstract class StatisticsRules extends Rules {
   private static final String HINT =
       "Reference statistics are the mean and the biased variance over batch and positions.";
-  private static final VbnConfig ONE_FEATURE = VbnConfig.of(1).withScale(false).withCenter(false);
+  private static final VbnConfig ONE_FEATURE = VbnConfig.of(1);
 
   StatisticsRules(VbnConformance kit) {
     super(kit);
@@ -50,8 +52,8 @@ abstract class StatisticsRules extends Rules {
           subject(),
           c,
           dtype,
-          Tolerance.of(dtype, expected.meanScale, expected.condition),
-          Tolerance.of(dtype, largest(expected.referenceVariance), expected.condition),
+          subject().tolerance(dtype, expected.meanScale, expected.condition),
+          subject().tolerance(dtype, largest(expected.referenceVariance), expected.condition),
           HINT);
     }
   }
@@ -60,16 +62,20 @@ abstract class StatisticsRules extends Rules {
   private static <T> void checkAlone(
       Subject<T> subject, Case c, DType dtype, Tolerance mean, Tolerance variance, String hint) {
     Expected expected = Oracle.expect(c, dtype);
-    subject.withLayer(c.roundedTo(dtype), dtype, (layer, reference) -> {
-      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference)) {
-        mean.assertClose("mean taken alone", expected.referenceMean, statistics.mean(), hint);
-        variance.assertClose(
-            "variance taken alone", expected.referenceVariance, statistics.variance(), hint);
-        long elements = c.referenceGeometry().elementsPerFeature();
-        assertEquals(elements, statistics.elements(), "elements of one feature");
-      }
-      return true;
-    });
+    Case rounded = c.roundedTo(dtype);
+    try (Tensors<T> made = subject.tensors();
+        ReferenceStatistics<T> statistics = made.layer(rounded, dtype)
+            .referenceStatistics(made.of(rounded.reference(), dtype))) {
+      mean.assertClose(
+          "mean taken alone", expected.referenceMean, subject.host(statistics.mean()), hint);
+      variance.assertClose(
+          "variance taken alone",
+          expected.referenceVariance,
+          subject.host(statistics.variance()),
+          hint);
+      long elements = c.referenceGeometry().elementsPerFeature();
+      assertEquals(elements, statistics.elements(), "elements of one feature");
+    }
   }
 
   @ParameterizedTest
@@ -85,23 +91,27 @@ abstract class StatisticsRules extends Rules {
     Expected expected = Oracle.expect(c);
     int[][] chunks = {{0}, {1, 2, 3, 4, 5}, {6, 7}, {8}};
     String hint = "A chunk's statistics are those of the chunk alone, its variance biased.";
-    subject.withLayer(c, dtype, (layer, reference) -> {
+    try (Tensors<T> made = subject.tensors()) {
       List<T> tensors = Arrays.stream(chunks)
-          .map(chunk -> subject.tensor(Layouts.examples(c.reference(), chunk), dtype))
+          .map(chunk -> made.of(Layouts.examples(c.reference(), chunk), dtype))
           .toList();
-      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(tensors)) {
-        Tolerance.of(dtype, expected.meanScale, expected.condition)
-            .assertClose("mean over chunks", expected.referenceMean, statistics.mean(), hint);
-        Tolerance.of(dtype, largest(expected.referenceVariance), expected.condition)
+      try (ReferenceStatistics<T> statistics =
+          made.layer(c, dtype).referenceStatistics(tensors)) {
+        subject
+            .tolerance(dtype, expected.meanScale, expected.condition)
             .assertClose(
-                "variance over chunks", expected.referenceVariance, statistics.variance(), hint);
+                "mean over chunks", expected.referenceMean, subject.host(statistics.mean()), hint);
+        subject
+            .tolerance(dtype, largest(expected.referenceVariance), expected.condition)
+            .assertClose(
+                "variance over chunks",
+                expected.referenceVariance,
+                subject.host(statistics.variance()),
+                hint);
         assertEquals(9, statistics.examples(), "examples of all chunks");
         assertEquals(36, statistics.elements(), "elements of one feature of all chunks");
-      } finally {
-        tensors.forEach(subject.backend::release);
       }
-      return true;
-    });
+    }
   }
 
   @ParameterizedTest
@@ -117,26 +127,24 @@ abstract class StatisticsRules extends Rules {
   }
 
   private static <T> void checkStay(Subject<T> subject, Case c) {
-    subject.withLayer(c, DType.FLOAT32, (layer, reference) -> {
-      T x = subject.tensor(c.x(), DType.FLOAT32);
-      T upstream = subject.tensor(c.upstream(), DType.FLOAT32);
-      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference)) {
-        double[] mean = statistics.mean();
-        double[] variance = statistics.variance();
+    try (Tensors<T> made = subject.tensors()) {
+      T x = made.of(c.x(), DType.FLOAT32);
+      T upstream = made.of(c.upstream(), DType.FLOAT32);
+      VirtualBatchNorm<T> layer = made.layer(c, DType.FLOAT32);
+      try (ReferenceStatistics<T> statistics =
+          layer.referenceStatistics(made.of(c.reference(), DType.FLOAT32))) {
+        HostTensor mean = subject.host(statistics.mean());
+        HostTensor variance = subject.host(statistics.variance());
         for (int call = 1; call <= 3; call++) {
-          subject.release(layer.forward(x, statistics));
-          subject.release(layer.backward(x, statistics, upstream));
+          layer.forward(x, statistics).close();
+          layer.backward(x, statistics, upstream).close();
           String hint =
               "They changed with live call " + call + "; only a reference batch sets them.";
-          EXACT.assertClose("reference mean", mean, statistics.mean(), hint);
-          EXACT.assertClose("reference variance", variance, statistics.variance(), hint);
+          assertSameBits("reference mean", mean, subject.host(statistics.mean()), hint);
+          assertSameBits("reference variance", variance, subject.host(statistics.variance()), hint);
         }
-      } finally {
-        subject.backend.release(x);
-        subject.backend.release(upstream);
       }
-      return true;
-    });
+    }
   }
 
   /**
@@ -160,15 +168,19 @@ abstract class StatisticsRules extends Rules {
     HostTensor small = HostTensor.of(new float[] {0}, 1, 1);
     Case c = new Case(ONE_FEATURE, small, HostTensor.of(row, 1, 1, row.length), null, null, small);
     String hint = "Sum in 64 bits, in blocks or pairwise, around a shift.";
-    subject.withLayer(c, DType.FLOAT32, (layer, reference) -> {
-      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference)) {
-        Tolerance.of(DType.FLOAT32, mean, 0)
-            .assertClose("mean of a long row", new double[] {mean}, statistics.mean(), hint);
-        Tolerance.absolute(Math.scalb(1.0, -20))
-            .assertClose(
-                "variance of a long row", new double[] {variance}, statistics.variance(), hint);
-      }
-      return true;
-    });
+    try (Tensors<T> made = subject.tensors();
+        ReferenceStatistics<T> statistics = made.layer(c, DType.FLOAT32)
+            .referenceStatistics(made.of(c.reference(), DType.FLOAT32))) {
+      subject
+          .tolerance(DType.FLOAT32, mean, 0)
+          .assertClose(
+              "mean of a long row", new double[] {mean}, subject.host(statistics.mean()), hint);
+      Tolerance.absolute(Math.scalb(1.0, -20))
+          .assertClose(
+              "variance of a long row",
+              new double[] {variance},
+              subject.host(statistics.variance()),
+              hint);
+    }
   }
 }

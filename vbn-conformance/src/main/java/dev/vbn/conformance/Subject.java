@@ -4,21 +4,20 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.vbn.Gradients;
-import dev.vbn.LiveOutput;
+import dev.vbn.MixedStatistics;
+import dev.vbn.Output;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
+import dev.vbn.VbnBackend;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Capability;
-import dev.vbn.spi.Moments;
 import dev.vbn.spi.ReferenceGradient;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.function.BiFunction;
 import org.jspecify.annotations.Nullable;
 
 /** An open backend, driven through the layer with host tensors in and out. */
@@ -36,14 +35,10 @@ final class Subject<T> implements AutoCloseable {
   /** FLOAT32, and whatever else the backend declares. */
   List<DType> dtypes() {
     List<DType> dtypes = new ArrayList<>(List.of(DType.FLOAT32));
-    if (has(Capability.FLOAT64)) {
-      dtypes.add(DType.FLOAT64);
-    }
-    if (has(Capability.FLOAT16)) {
-      dtypes.add(DType.FLOAT16);
-    }
-    if (has(Capability.BFLOAT16)) {
-      dtypes.add(DType.BFLOAT16);
+    for (DType dtype : List.of(DType.FLOAT64, DType.FLOAT16, DType.BFLOAT16)) {
+      if (Capability.of(dtype).filter(this::has).isPresent()) {
+        dtypes.add(dtype);
+      }
     }
     return dtypes;
   }
@@ -52,22 +47,18 @@ final class Subject<T> implements AutoCloseable {
     return backend.capabilities().contains(capability);
   }
 
-  T tensor(HostTensor host, DType dtype) {
-    return backend.fromHost(host, dtype);
+  /** Takes the tensors that a check makes, and frees them. */
+  Tensors<T> tensors() {
+    return new Tensors<>(backend);
   }
 
-  /** The layer of a case; parameters and layer live as long as {@code use} runs. */
-  <R> R withLayer(Case c, DType dtype, BiFunction<VirtualBatchNorm<T>, T, R> use) {
-    T gamma = c.gamma() == null ? null : tensor(c.gamma(), dtype.parameterType());
-    T beta = c.beta() == null ? null : tensor(c.beta(), dtype.parameterType());
-    T reference = tensor(c.reference(), dtype);
-    try (VirtualBatchNorm<T> layer = VirtualBatchNorm.of(backend, c.config(), gamma, beta)) {
-      return use.apply(layer, reference);
-    } finally {
-      backend.release(reference);
-      release(gamma);
-      release(beta);
-    }
+  /** The tolerance of a result of this backend. */
+  Tolerance tolerance(DType dtype, double magnitude, double condition) {
+    return Tolerance.of(dtype, backend.statisticsType(), magnitude, condition);
+  }
+
+  HostTensor host(T tensor) {
+    return backend.toHost(tensor);
   }
 
   /**
@@ -80,112 +71,71 @@ final class Subject<T> implements AutoCloseable {
 
   /** Everything that the layer computes of a case, anew. */
   Outcome run(Case c, DType dtype) {
-    T x = tensor(c.x(), dtype);
-    T reference = tensor(c.reference(), dtype);
-    T upstream = tensor(c.upstream(), dtype);
-    try {
-      return run(c, dtype, x, reference, upstream);
-    } finally {
-      backend.release(x);
-      backend.release(reference);
-      backend.release(upstream);
+    try (Tensors<T> made = tensors()) {
+      return run(
+          made.layer(c, dtype),
+          made.of(c.x(), dtype),
+          made.of(c.reference(), dtype),
+          made.of(c.upstream(), dtype));
     }
   }
 
-  /** As above, with the given tensors for the batches of the case. */
-  Outcome run(Case c, DType dtype, T x, T reference, T upstream) {
-    return withLayer(c, dtype, (layer, ignored) -> {
-      ReferenceOutput<T> pass = layer.reference(reference);
-      try (ReferenceStatistics<T> statistics = pass.statistics()) {
-        LiveOutput<T> live = layer.forward(x, statistics);
-        Gradients<T> gradients = layer.backward(x, statistics, upstream);
-        HostTensor reached = null;
-        if (c.config().referenceGradient() == ReferenceGradient.ATTACHED) {
-          T dr = layer.referenceGradient(reference, statistics, gradients);
-          reached = backend.toHost(dr);
-          backend.release(dr);
-        }
-        Outcome outcome = new Outcome(
-            backend.toHost(live.output()),
-            backend.toHost(pass.output()),
-            HostTensor.of(statistics.mean(), statistics.features()),
-            HostTensor.of(statistics.variance(), statistics.features()),
-            live.statistics().mean(),
-            live.statistics().variance(),
-            backend.toHost(gradients.input()),
-            backend.toHost(gradients.gamma()),
-            backend.toHost(gradients.beta()),
-            reached);
-        backend.release(pass.output());
-        release(live);
-        release(gradients);
-        return outcome;
+  /** Everything that a layer computes of these batches. */
+  Outcome run(VirtualBatchNorm<T> layer, T x, T reference, T upstream) {
+    try (ReferenceOutput<T> pass = layer.reference(reference)) {
+      ReferenceStatistics<T> statistics = pass.statistics();
+      MixedStatistics mixed = layer.mixedStatistics(x, statistics);
+      try (Output<T> live = layer.forward(x, statistics);
+          Gradients<T> gradients = layer.backward(x, statistics, upstream)) {
+        return new Outcome(
+            host(live.output()),
+            host(pass.output()),
+            host(statistics.mean()),
+            host(statistics.variance()),
+            mixed.mean(),
+            mixed.variance(),
+            host(gradients.dx()),
+            host(gradients.dgamma()),
+            host(gradients.dbeta()),
+            layer.config().referenceGradient() == ReferenceGradient.ATTACHED
+                ? referenceGradient(layer, reference, statistics, gradients)
+                : null);
       }
-    });
+    }
   }
 
-  /** What is done with the gradients of one live call. */
-  interface UseOfGradients<T> {
-    void accept(
-        VirtualBatchNorm<T> layer, ReferenceStatistics<T> statistics, Gradients<T> gradients);
-  }
-
-  /** The gradients of a case, as they are; all tensors live as long as {@code use} runs. */
-  void withGradients(Case c, DType dtype, UseOfGradients<T> use) {
-    withLayer(c, dtype, (layer, reference) -> {
-      T x = tensor(c.x(), dtype);
-      T upstream = tensor(c.upstream(), dtype);
-      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference)) {
-        Gradients<T> gradients = layer.backward(x, statistics, upstream);
-        use.accept(layer, statistics, gradients);
-        release(gradients);
-      } finally {
-        backend.release(x);
-        backend.release(upstream);
-      }
-      return true;
-    });
+  /** What reaches a reference batch, or a chunk of it. */
+  HostTensor referenceGradient(
+      VirtualBatchNorm<T> layer,
+      T chunk,
+      ReferenceStatistics<T> statistics,
+      Gradients<T> gradients) {
+    try (Output<T> reached = layer.referenceGradient(chunk, statistics, gradients)) {
+      return host(reached.output());
+    }
   }
 
   /** The live output alone. */
   HostTensor output(Case c, DType dtype) {
-    return run(c, dtype).output();
+    try (Tensors<T> made = tensors()) {
+      VirtualBatchNorm<T> layer = made.layer(c, dtype);
+      try (ReferenceStatistics<T> statistics =
+          layer.referenceStatistics(made.of(c.reference(), dtype))) {
+        return output(layer, made.of(c.x(), dtype), statistics);
+      }
+    }
+  }
+
+  HostTensor output(VirtualBatchNorm<T> layer, T x, ReferenceStatistics<T> statistics) {
+    try (Output<T> live = layer.forward(x, statistics)) {
+      return host(live.output());
+    }
   }
 
   /** Fails unless a result has this shape and type. */
   void assertForm(String what, long[] shape, DType dtype, T tensor) {
     assertArrayEquals(shape, backend.shape(tensor), "shape of the " + what);
     assertEquals(dtype, backend.dtype(tensor), "type of the " + what);
-  }
-
-  void assertForm(String what, String where, long[] shape, DType dtype, Moments<T> moments) {
-    assertForm(what + " mean" + where, shape, dtype, moments.mean());
-    assertForm(what + " variance" + where, shape, dtype, moments.variance());
-  }
-
-  private void release(@Nullable T tensor) {
-    if (tensor != null) {
-      backend.release(tensor);
-    }
-  }
-
-  void release(LiveOutput<T> live) {
-    backend.release(live.output());
-    release(live.statistics().moments());
-  }
-
-  void release(Gradients<T> gradients) {
-    backend.release(gradients.input());
-    backend.release(gradients.gamma());
-    backend.release(gradients.beta());
-    release(gradients.reference());
-  }
-
-  void release(@Nullable Moments<T> moments) {
-    if (moments != null) {
-      backend.release(moments.mean());
-      backend.release(moments.variance());
-    }
   }
 
   @Override

@@ -28,17 +28,27 @@ record Tolerance(double bound, double ulp) {
     private double shareOfBound = Double.NaN;
   }
 
-  /** Units allowed: 16 where arithmetic has the element's width, 2 where it is wider. */
-  private static double units(DType dtype) {
+  /**
+   * Units allowed: 16 where arithmetic has the element's width, 2 where it is wider; and 64 where
+   * statistics too have no more than 32 bits, so that they and the sums over a batch round as well.
+   */
+  private static double units(DType dtype, DType statistics) {
     return switch (dtype) {
-      case FLOAT32, FLOAT64 -> 16;
+      case FLOAT32 -> statistics == DType.FLOAT32 ? 64 : 16;
+      case FLOAT64 -> 16;
       case FLOAT16, BFLOAT16 -> 2;
     };
   }
 
-  static Tolerance of(DType dtype, double magnitude, double condition) {
+  /**
+   * The tolerance of a result.
+   *
+   * @param dtype of the result
+   * @param statistics type of the backend's statistics
+   */
+  static Tolerance of(DType dtype, DType statistics, double magnitude, double condition) {
     return new Tolerance(
-        units(dtype) * Math.scalb(1.0, -dtype.precision()) * magnitude * (1 + condition),
+        units(dtype, statistics) * Math.scalb(1.0, -dtype.precision()) * magnitude * (1 + condition),
         Math.scalb(1.0, Math.getExponent(magnitude) + 1 - dtype.precision()) * (1 + condition));
   }
 

@@ -1,12 +1,14 @@
 package dev.vbn.conformance;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.fail;
 
+import dev.vbn.VbnBackend;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Capability;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.HostTensor;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
@@ -23,12 +25,12 @@ import org.junit.jupiter.api.extension.RegisterExtension;
  *
  * <pre>{@code
  * class MyBackendConformanceTest extends VbnConformance {
- *   protected VbnProvider provider() {
+ *   protected VbnProvider<?> provider() {
  *     return new MyProvider();
  *   }
  *
  *   protected Set<Capability> capabilities() {
- *     return Set.of(Capability.FLOAT64);
+ *     return Set.of(Capability.FLOAT64_STATISTICS, Capability.SUBNORMALS);
  *   }
  * }
  * }</pre>
@@ -49,13 +51,14 @@ public abstract class VbnConformance {
   @RegisterExtension
   final Census census = new Census();
 
+  private final List<Subject<?>> opened = new ArrayList<>();
   private @Nullable Subject<?> subject;
 
   /** For the subclass. */
   protected VbnConformance() {}
 
   /** The provider to check. */
-  protected abstract VbnProvider provider();
+  protected abstract VbnProvider<?> provider();
 
   /** The optional capabilities that the provider promises, stated apart from its own code. */
   protected abstract Set<Capability> capabilities();
@@ -81,25 +84,53 @@ public abstract class VbnConformance {
     return open;
   }
 
-  final Subject<?> openSubject() {
-    VbnProvider provider = provider();
+  /** Whether a backend has been opened: then the provider cannot be unavailable. */
+  final synchronized boolean isOpen() {
+    return !opened.isEmpty();
+  }
+
+  final synchronized Subject<?> openSubject() {
+    VbnProvider<?> provider = provider();
     Availability availability = provider.probe();
     if (!availability.available()) {
       String message = "no device for '" + provider.name() + "': " + availability.description();
-      if (Boolean.getBoolean(REQUIRE_DEVICE_PROPERTY)) {
+      if (isOpen() || requireDevice()) {
         fail(message, availability.cause());
       }
       throw new NoDevice(message);
     }
-    return new Subject<>(provider.open());
+    Subject<?> open = new Subject<>(VbnBackend.open(provider));
+    opened.add(open);
+    return open;
   }
 
+  private static boolean requireDevice() {
+    String property = System.getProperty(REQUIRE_DEVICE_PROPERTY, "false");
+    return switch (property) {
+      case "true" -> true;
+      case "false" -> false;
+      default ->
+        throw new IllegalArgumentException(
+            REQUIRE_DEVICE_PROPERTY + " is '" + property + "'; expected true or false");
+    };
+  }
+
+  /** Closes the backend, and fails if the kit has left anything open. */
   @AfterAll
-  final synchronized void closeSubject() {
+  final synchronized void closeSubjects() {
     if (subject != null) {
       subject.close();
       subject = null;
     }
+    if (!census.hasFailures()) {
+      for (Subject<?> each : opened) {
+        assertEquals(
+            0,
+            each.backend.openTensors(),
+            "tensors that the kit has left open on " + each.backend + ", which is its own fault");
+      }
+    }
+    opened.clear();
   }
 
   @Nested

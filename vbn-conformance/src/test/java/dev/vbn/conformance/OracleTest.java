@@ -35,9 +35,7 @@ class OracleTest {
   void workedValues(Variant variant, double ofFive, double ofPair) {
     VbnConfig config = VbnConfig.of(1)
         .withVariant(variant)
-        .withEpsilon(1e-300)
-        .withScale(false)
-        .withCenter(false);
+        .withEpsilon(1e-300);
     HostTensor reference = HostTensor.of(new double[] {1, 3}, 2, 1);
     HostTensor five = HostTensor.of(new double[] {5}, 1, 1);
     HostTensor pair = HostTensor.of(new double[] {5, -1}, 2, 1);
@@ -56,8 +54,6 @@ class OracleTest {
     VbnConfig config = VbnConfig.of(1)
         .withVariant(Variant.BATCH)
         .withEpsilon(1e-300)
-        .withScale(false)
-        .withCenter(false)
         .withReferenceGradient(ReferenceGradient.ATTACHED);
     HostTensor x = HostTensor.of(new double[] {0, 2}, 2, 1);
     HostTensor dy = HostTensor.of(new double[] {1, 0}, 2, 1);

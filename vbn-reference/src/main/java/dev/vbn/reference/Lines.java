@@ -1,9 +1,10 @@
 package dev.vbn.reference;
 
+import dev.vbn.spi.Mixture;
 import java.util.Arrays;
 
 /**
- * The straight lines that outputs lie on, {@code factor*(x - center) + offset} or {@code factor*dy -
+ * The straight lines that outputs lie on, {@code factor*(x - center) + offset} or {@code factor*dy +
  * (slope*(x - center) + offset)}: of each feature of a tile, or of each lane of a strip.
  */
 final class Lines {
@@ -17,6 +18,13 @@ final class Lines {
     factor = new double[length];
     slope = new double[length];
     offset = new double[length];
+  }
+
+  /** Makes gamma and beta, in the places of factor and offset, the line of a feature's output. */
+  void normalize(int feature, Mixture mixture) {
+    center[feature] = mixture.mean();
+    factor[feature] /= mixture.deviation();
+    slope[feature] = 0;
   }
 
   /** These lines of features, for every lane: in {@code into}, unless lane and feature are one. */

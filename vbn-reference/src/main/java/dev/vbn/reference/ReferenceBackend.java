@@ -1,15 +1,18 @@
 package dev.vbn.reference;
 
-import dev.vbn.Gradients;
 import dev.vbn.spi.Capability;
+import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.HostTensorAccess;
+import dev.vbn.spi.Kernels;
+import dev.vbn.spi.Mixture;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
-import dev.vbn.spi.UnsupportedCapabilityException;
-import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.Slopes;
+import dev.vbn.spi.TensorAccess;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
@@ -17,22 +20,26 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /** The backend on arrays: says what the {@link Passes} over a batch sum and write. */
-final class ReferenceBackend implements VbnBackend<HostTensor> {
-  private static final Set<Capability> CAPABILITIES =
-      Set.of(Capability.FLOAT64, Capability.CALLER_SUPPLIED_OUTPUT);
+final class ReferenceBackend implements Kernels<HostTensor> {
+  private static final Set<Capability> CAPABILITIES = Set.of(
+      Capability.FLOAT64,
+      Capability.FLOAT64_STATISTICS,
+      Capability.CALLER_SUPPLIED_OUTPUT,
+      Capability.SUBNORMALS,
+      Capability.TENSORS_OUTLIVE_BACKEND);
 
-  private final Kernels kernels;
+  private final HostTensorAccess tensors = new HostTensorAccess();
+  private final KernelChoice choice;
   private final Passes passes;
-  private volatile boolean closed;
 
-  ReferenceBackend(Kernels kernels, Workers workers) {
-    this.kernels = kernels;
+  ReferenceBackend(KernelChoice choice, Workers workers) {
+    this.choice = choice;
     passes = new Passes(workers);
   }
 
   @Override
-  public Class<HostTensor> tensorType() {
-    return HostTensor.class;
+  public TensorAccess<HostTensor> tensors() {
+    return tensors;
   }
 
   @Override
@@ -41,88 +48,90 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
   }
 
   @Override
-  public long[] shape(HostTensor tensor) {
-    requireOpen();
-    return tensor.shape();
-  }
-
-  @Override
-  public DType dtype(HostTensor tensor) {
-    requireOpen();
-    return tensor.dtype();
-  }
-
-  @Override
-  public HostTensor fromHost(HostTensor host, DType dtype) {
-    requireOpen();
-    return switch (dtype) {
-      case FLOAT32, FLOAT64 -> host.to(dtype);
-      case FLOAT16 -> throw unsupported(Capability.FLOAT16);
-      case BFLOAT16 -> throw unsupported(Capability.BFLOAT16);
-    };
-  }
-
-  private static UnsupportedCapabilityException unsupported(Capability capability) {
-    return new UnsupportedCapabilityException(
-        capability, capability + " was asked for; expected FLOAT32 or FLOAT64");
-  }
-
-  @Override
-  public HostTensor toHost(HostTensor tensor) {
-    requireOpen();
-    return tensor.to(tensor.dtype());
-  }
-
-  @Override
-  public Moments<HostTensor> statistics(HostTensor x, Geometry geometry) {
-    requireOpen();
+  public Moments<HostTensor> statistics(HostTensor x, Geometry geometry, Scope scope) {
     int features = (int) geometry.features();
-    double[] mean = new double[features];
-    double[] variance = new double[features];
-    passes.run(geometry, 1, kernels.of(x, null, null), null, (tile, group, workspace) -> {
+    int groups = scope == Scope.EXAMPLE ? (int) geometry.batch() : 1;
+    Statistics statistics = new Statistics(groups, features);
+    passes.run(geometry, groups, choice.of(x, null, null, null), null, statistics::keep);
+    return scope == Scope.EXAMPLE
+        ? statistics.tensors(groups, features)
+        : statistics.tensors(features);
+  }
+
+  /** Mean and variance of each group and feature. */
+  private static final class Statistics {
+    private final double[] mean;
+    private final double[] variance;
+    private final int features;
+
+    Statistics(int groups, int features) {
+      mean = new double[groups * features];
+      variance = new double[groups * features];
+      this.features = features;
+    }
+
+    void keep(Tile tile, int group, Workspace workspace) {
+      int at = group * features + tile.firstFeature;
       for (int i = 0; i < tile.features; i++) {
-        mean[tile.firstFeature + i] = workspace.group.mean[i];
-        variance[tile.firstFeature + i] = workspace.group.variance(i);
+        mean[at + i] = workspace.group.mean[i];
+        variance[at + i] = workspace.group.variance(i);
       }
-    });
-    return new Moments<>(HostTensor.of(mean, features), HostTensor.of(variance, features));
+    }
+
+    Moments<HostTensor> tensors(long... shape) {
+      return new Moments<>(HostTensor.of(mean, shape), HostTensor.of(variance, shape));
+    }
   }
 
   @Override
-  public Normalized<HostTensor> forward(
-      HostTensor x,
-      Normalization how,
-      @Nullable Moments<HostTensor> reference,
-      @Nullable HostTensor gamma,
-      @Nullable HostTensor beta,
-      @Nullable HostTensor output) {
-    requireOpen();
-    HostTensor result = output != null ? output : HostTensor.zeros(x.dtype(), x.shape());
-    Kernel kernel = kernels.of(x, null, result);
+  public Normalized<HostTensor> reference(
+      HostTensor x, Normalization how, @Nullable HostTensor gamma, @Nullable HostTensor beta) {
+    HostTensor output = HostTensor.zeros(x.dtype(), x.shape());
     int features = (int) how.geometry().features();
-    int groups = groups(how);
-    double[] mean = new double[groups * features];
-    double[] variance = new double[groups * features];
-    Kernel summed = how.scope() == Scope.NONE ? null : kernel;
-    passes.run(how.geometry(), groups, summed, kernel, (tile, group, workspace) -> {
-      Mixture mixture = workspace.mixture;
-      mixture.mix(workspace.group, tile, reference, how);
-      int at = group * features + tile.firstFeature;
-      System.arraycopy(mixture.mean, 0, mean, at, tile.features);
-      System.arraycopy(mixture.variance, 0, variance, at, tile.features);
+    Statistics statistics = new Statistics(1, features);
+    Kernel kernel = choice.of(x, null, null, output);
+    passes.run(how.geometry(), 1, kernel, kernel, (tile, group, workspace) -> {
+      statistics.keep(tile, group, workspace);
+      GroupSums sums = workspace.group;
       Lines lines = workspace.lines;
       read(gamma, 1, tile, lines.factor);
       read(beta, 0, tile, lines.offset);
       for (int i = 0; i < tile.features; i++) {
-        lines.center[i] = mixture.mean[i];
-        lines.factor[i] /= mixture.deviation[i];
-        lines.slope[i] = 0;
+        lines.normalize(i, how.alone(sums.mean[i], sums.variance(i)));
       }
     });
-    long[] shape =
-        how.scope() == Scope.EXAMPLE ? new long[] {groups, features} : new long[] {features};
-    return new Normalized<>(
-        result, new Moments<>(HostTensor.of(mean, shape), HostTensor.of(variance, shape)));
+    return new Normalized<>(output, statistics.tensors(features));
+  }
+
+  @Override
+  public HostTensor forward(
+      HostTensor x,
+      Normalization how,
+      Moments<HostTensor> reference,
+      @Nullable HostTensor gamma,
+      @Nullable HostTensor beta,
+      @Nullable HostTensor output) {
+    HostTensor result = output != null ? output : HostTensor.zeros(x.dtype(), x.shape());
+    double[] referenceMean = reference.mean().doubles();
+    double[] referenceVariance = reference.variance().doubles();
+    Kernel kernel = choice.of(x, null, null, result);
+    Kernel summed = how.scope() == Scope.NONE ? null : kernel;
+    passes.run(how.geometry(), (int) how.groups(), summed, kernel, (tile, group, workspace) -> {
+      GroupSums sums = workspace.group;
+      Lines lines = workspace.lines;
+      read(gamma, 1, tile, lines.factor);
+      read(beta, 0, tile, lines.offset);
+      for (int i = 0, feature = tile.firstFeature; i < tile.features; i++, feature++) {
+        lines.normalize(
+            i,
+            how.mix(
+                referenceMean[feature],
+                referenceVariance[feature],
+                sums.mean[i],
+                sums.variance(i)));
+      }
+    });
+    return result;
   }
 
   /** The values of a tile's features, or {@code absent} for all. */
@@ -141,55 +150,71 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
   }
 
   @Override
-  public Gradients<HostTensor> backward(
+  public Differentiated<HostTensor> backward(
       HostTensor x,
       HostTensor upstream,
       Normalization how,
-      @Nullable Moments<HostTensor> reference,
+      Moments<HostTensor> reference,
       @Nullable HostTensor gamma,
       @Nullable HostTensor dx) {
-    requireOpen();
     HostTensor result = dx != null ? dx : HostTensor.zeros(x.dtype(), x.shape());
+    double[] referenceMean = reference.mean().doubles();
+    double[] referenceVariance = reference.variance().doubles();
     int features = (int) how.geometry().features();
-    int groups = groups(how);
-    double n = how.geometry().elementsPerFeature() / (double) groups;
-    double w = how.weight();
+    int groups = (int) how.groups();
     double[] dgamma = new double[groups * features];
     double[] dbeta = new double[groups * features];
-    double[] dMean = new double[groups * features];
-    double[] dVariance = new double[groups * features];
-    Kernel summed = kernels.of(x, upstream, result);
-    // Without live statistics dx = factor*dy, whatever x: NaN in it must not show.
-    Kernel written = w == 0 ? kernels.of(upstream, null, result) : summed;
+    double[] dmean = new double[groups * features];
+    double[] dvariance = new double[groups * features];
+    boolean constant = how.weight() == 0;
+    double[] centers = centers(referenceMean, x.dtype());
+    Kernel summed = choice.of(x, upstream, centers, result);
+    // Without live statistics dx = slope*dy, whatever x: NaN in it must not show.
+    Kernel written = constant ? choice.of(upstream, null, null, result) : summed;
     passes.run(how.geometry(), groups, summed, written, (tile, group, workspace) -> {
-      Mixture mixture = workspace.mixture;
-      mixture.mix(workspace.group, tile, reference, how);
+      GroupSums sums = workspace.group;
       Lines lines = workspace.lines;
       read(gamma, 1, tile, lines.factor);
-      for (int i = 0; i < tile.features; i++) {
-        double s = mixture.deviation[i];
-        double factor = lines.factor[i] / s;
-        double a = workspace.group.upstream(i);
-        double b = workspace.group.upstreamAround(i, mixture.mean[i]) / s;
-        double dv = -factor / (2 * s) * b;
-        int at = group * features + tile.firstFeature + i;
-        dbeta[at] = a;
-        dgamma[at] = b;
-        dMean[at] = (1 - w) * -factor * a - 2 * w * (1 - w) * mixture.difference[i] * dv;
-        dVariance[at] = (1 - w) * dv;
-        lines.center[i] = w == 0 ? 0 : mixture.mean[i];
-        lines.factor[i] = factor;
-        lines.slope[i] = factor * w / n * b / s;
-        lines.offset[i] = w == 0 ? 0 : factor * w / n * a;
+      int at = group * features + tile.firstFeature;
+      for (int i = 0, feature = tile.firstFeature; i < tile.features; i++, feature++) {
+        Mixture mixture = how.mix(
+            referenceMean[feature], referenceVariance[feature], sums.mean[i], sums.variance(i));
+        double a = sums.upstream(i);
+        double around = sums.upstreamDeviation(i) + a * (centers[feature] - mixture.mean());
+        double b = around / mixture.deviation();
+        Slopes slopes = how.slopes(mixture, lines.factor[i], a, b);
+        dbeta[at + i] = a;
+        dgamma[at + i] = b;
+        dmean[at + i] = slopes.referenceMean();
+        dvariance[at + i] = slopes.referenceVariance();
+        lines.center[i] = constant ? 0 : mixture.mean();
+        lines.factor[i] = slopes.upstream();
+        lines.slope[i] = slopes.input();
+        lines.offset[i] = slopes.constant();
       }
     });
-    return new Gradients<>(
+    return new Differentiated<>(
         result,
         total(dgamma, features).to(x.dtype().parameterType()),
         total(dbeta, features).to(x.dtype().parameterType()),
-        reference == null || how.referenceGradient() == ReferenceGradient.DETACHED
+        how.referenceGradient() == ReferenceGradient.DETACHED
             ? null
-            : new Moments<>(total(dMean, features), total(dVariance, features)));
+            : new Moments<>(total(dmean, features), total(dvariance, features)));
+  }
+
+  /**
+   * Where {@code sum(dy*(x - m))} is summed around, before m is known: the reference mean is m itself
+   * with weights 0 and 1, and otherwise no farther from m than the elements are, be they near the
+   * reference mean or near the live one. The live mean would not do: one element of 1e9 carries it
+   * away, even if its upstream gradient is 0.
+   */
+  private static double[] centers(double[] referenceMean, DType dtype) {
+    double[] centers = new double[referenceMean.length];
+    for (int i = 0; i < centers.length; i++) {
+      double center = dtype == DType.FLOAT64 ? referenceMean[i] : (float) referenceMean[i];
+      centers[i] = Math.abs(center) <= Double.MAX_VALUE ? center : 0;
+    }
+    return centers;
   }
 
   /** Sums over the groups, in their order. */
@@ -208,9 +233,8 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
       Moments<HostTensor> statistics,
       Moments<HostTensor> gradient,
       long elements) {
-    requireOpen();
     HostTensor dr = HostTensor.zeros(r.dtype(), r.shape());
-    passes.run(geometry, 1, null, kernels.of(r, null, dr), (tile, group, workspace) -> {
+    passes.run(geometry, 1, null, choice.of(r, null, null, dr), (tile, group, workspace) -> {
       Lines lines = workspace.lines;
       read(statistics.mean(), 0, tile, lines.center);
       read(gradient.variance(), 0, tile, lines.factor);
@@ -224,18 +248,8 @@ final class ReferenceBackend implements VbnBackend<HostTensor> {
     return dr;
   }
 
-  private static int groups(Normalization how) {
-    return how.scope() == Scope.EXAMPLE ? (int) how.geometry().batch() : 1;
-  }
-
-  private void requireOpen() {
-    if (closed) {
-      throw new IllegalStateException("reference backend used after close; expected an open one");
-    }
-  }
-
   @Override
   public void close() {
-    closed = true;
+    passes.close();
   }
 }

@@ -3,9 +3,11 @@ package dev.vbn.reference;
 import static java.util.Objects.requireNonNull;
 
 import dev.vbn.spi.Availability;
-import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.BackendOptions;
+import dev.vbn.spi.Kernels;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.TensorType;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ForkJoinPool;
 
@@ -15,30 +17,26 @@ import java.util.concurrent.ForkJoinPool;
  * <p>It computes with SIMD instructions where the JVM was started with {@code --add-modules
  * jdk.incubator.vector}. The system property {@code vbn.reference.kernel} asks for {@code scalar} or
  * {@code simd}; without what it asks for, the backend is not available.
+ *
+ * <p>Large batches are spread over the calling thread and, with {@link BackendOptions#parallelism},
+ * others. Results do not depend on their number.
  */
-public final class ReferenceProvider implements VbnProvider {
-  private final Workers workers;
+public final class ReferenceProvider implements VbnProvider<HostTensor> {
+  private final Executor executor;
 
-  /** For {@link java.util.ServiceLoader}: the common pool, and a thread for every processor. */
+  /** For {@link java.util.ServiceLoader}: other threads are those of the common pool. */
   public ReferenceProvider() {
-    this(ForkJoinPool.commonPool(), Runtime.getRuntime().availableProcessors());
+    this(ForkJoinPool.commonPool());
   }
 
   /**
-   * Large batches are spread over threads of {@code executor} and the calling one. Results do not
-   * depend on their number.
+   * With other threads than those of the common pool.
    *
-   * @param executor stays the caller's; a busy one costs speed, and blocks nothing
-   * @param parallelism threads at most, the calling one included; 1 for that one alone
-   * @throws IllegalArgumentException if {@code parallelism} is below 1
+   * @param executor stays the caller's; one that is busy or refuses costs speed, and blocks nothing
    * @throws NullPointerException if {@code executor} is null
    */
-  public ReferenceProvider(Executor executor, int parallelism) {
-    requireNonNull(executor, "executor is null; expected one to run tasks on");
-    if (parallelism < 1) {
-      throw new IllegalArgumentException("parallelism is " + parallelism + "; expected 1 or more");
-    }
-    workers = new Workers(executor, parallelism);
+  public ReferenceProvider(Executor executor) {
+    this.executor = requireNonNull(executor, "executor is null; expected one to run tasks on");
   }
 
   @Override
@@ -52,21 +50,21 @@ public final class ReferenceProvider implements VbnProvider {
   }
 
   @Override
-  public Class<HostTensor> tensorType() {
-    return HostTensor.class;
+  public TensorType<HostTensor> tensorType() {
+    return TensorType.of(HostTensor.class);
   }
 
   @Override
   public Availability probe() {
-    Kernels kernels = Kernels.chosen();
-    return kernels.available()
-        ? Availability.available("CPU, plain Java " + Runtime.version().feature() + ", "
-            + workers.parallelism + " threads, " + kernels.description())
-        : Availability.unavailable(kernels.description(), kernels.failure());
+    KernelChoice choice = KernelChoice.made();
+    return choice.available()
+        ? Availability.available(
+            "CPU, plain Java " + Runtime.version().feature() + ", " + choice.description())
+        : Availability.unavailable(choice.description(), choice.failure());
   }
 
   @Override
-  public VbnBackend<HostTensor> open() {
-    return new ReferenceBackend(Kernels.chosen(), workers);
+  public Kernels<HostTensor> open(BackendOptions options) {
+    return new ReferenceBackend(KernelChoice.made(), new Workers(executor, options.parallelism()));
   }
 }

@@ -3,7 +3,7 @@ package dev.vbn.reference;
 import dev.vbn.spi.Geometry;
 import org.jspecify.annotations.Nullable;
 
-/** What one thread computes with, kept from call to call: a call allocates its result only. */
+/** What one thread computes with. {@link Workspaces} keeps it from call to call. */
 final class Workspace {
   /**
    * A little more than there are, so that neighbouring arrays do not start a multiple of 4 KiB
@@ -15,7 +15,6 @@ final class Workspace {
   final LaneSums lanes = new LaneSums(LANES);
   final GroupSums chunk = new GroupSums(LANES);
   final GroupSums group = new GroupSums(LANES);
-  final Mixture mixture = new Mixture(LANES);
 
   /** Of the features of a tile. */
   final Lines lines = new Lines(LANES);

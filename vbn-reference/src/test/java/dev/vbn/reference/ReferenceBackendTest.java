@@ -6,11 +6,11 @@ import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.sun.management.ThreadMXBean;
-import dev.vbn.Gradients;
+import dev.vbn.spi.BackendOptions;
+import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
-import dev.vbn.spi.Normalized;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
 import dev.vbn.tensor.DType;
@@ -29,17 +29,18 @@ class ReferenceBackendTest {
   private final ReferenceBackend backend = backend(Runnable::run, 1);
 
   private static ReferenceBackend backend(Executor executor, int parallelism) {
-    return (ReferenceBackend) new ReferenceProvider(executor, parallelism).open();
+    return (ReferenceBackend)
+        new ReferenceProvider(executor).open(new BackendOptions(null, parallelism));
   }
 
   /** The build runs every test with each kernel, and says which. */
   @Test
   void theKernelAskedForIsInUse() {
-    String wanted = System.getProperty(Kernels.PROPERTY);
-    assertNotNull(wanted, "expected the build to set " + Kernels.PROPERTY);
+    String wanted = System.getProperty(KernelChoice.PROPERTY);
+    assertNotNull(wanted, "expected the build to set " + KernelChoice.PROPERTY);
     assertTrue(
-        Kernels.chosen().description().startsWith(wanted.equals("simd") ? "SIMD" : wanted),
-        Kernels.chosen()::description);
+        KernelChoice.made().description().startsWith(wanted.equals("simd") ? "SIMD" : wanted),
+        KernelChoice.made()::description);
   }
 
   @Test
@@ -54,9 +55,10 @@ class ReferenceBackendTest {
       Result one = inPool(1, x, upstream, how, reference);
       for (int threads : new int[] {2, 3, 8}) {
         Result many = inPool(threads, x, upstream, how, reference);
-        assertArrayEquals(one.live.output().floats(), many.live.output().floats());
-        assertArrayEquals(one.gradients.input().floats(), many.gradients.input().floats());
-        assertArrayEquals(one.gradients.gamma().floats(), many.gradients.gamma().floats());
+        assertArrayEquals(one.output.floats(), many.output.floats());
+        assertArrayEquals(one.gradients.dx().floats(), many.gradients.dx().floats());
+        assertArrayEquals(
+            one.gradients.dgamma().floats(), many.gradients.dgamma().floats());
         assertArrayEquals(
             reference(one.gradients).mean().doubles(),
             reference(many.gradients).mean().doubles());
@@ -80,11 +82,11 @@ class ReferenceBackendTest {
     for (Executor executor : List.of(refusing, task -> {})) {
       try (ReferenceBackend backend = backend(executor, 4)) {
         assertArrayEquals(
-            one.live.output().floats(),
-            backend.forward(x, how, reference, null, null, null).output().floats());
+            one.output.floats(),
+            backend.forward(x, how, reference, null, null, null).floats());
         assertArrayEquals(
-            one.gradients.input().floats(),
-            backend.backward(x, upstream, how, reference, null, null).input().floats());
+            one.gradients.dx().floats(),
+            backend.backward(x, upstream, how, reference, null, null).dx().floats());
       }
     }
   }
@@ -104,7 +106,7 @@ class ReferenceBackendTest {
         HostTensor.of(new double[features], features), HostTensor.of(ones(features), features));
     ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
     try (ReferenceBackend scalar =
-        new ReferenceBackend(Kernels.choose("scalar"), new Workers(Runnable::run, 1))) {
+        new ReferenceBackend(KernelChoice.choose("scalar"), new Workers(Runnable::run, 1))) {
       scalar.forward(x, how, reference, null, null, output);
       long before = threads.getCurrentThreadAllocatedBytes();
       for (int i = 0; i < 100; i++) {
@@ -154,7 +156,7 @@ class ReferenceBackendTest {
       HostTensor overX = x.to(dtype);
       HostTensor overUpstream = upstream.to(dtype);
       HostTensor expected =
-          backend.backward(overX, overUpstream, how, reference, null, null).input();
+          backend.backward(overX, overUpstream, how, reference, null, null).dx();
       backend.backward(x.to(dtype), overUpstream, how, reference, null, overUpstream);
       assertArrayEquals(expected.toDoubles(), overUpstream.toDoubles(), scope + " over upstream");
       backend.backward(overX, upstream.to(dtype), how, reference, null, overX);
@@ -162,7 +164,7 @@ class ReferenceBackendTest {
     }
   }
 
-  private record Result(Normalized<HostTensor> live, Gradients<HostTensor> gradients) {}
+  private record Result(HostTensor output, Differentiated<HostTensor> gradients) {}
 
   private static Result inPool(
       int threads,
@@ -180,8 +182,8 @@ class ReferenceBackendTest {
     }
   }
 
-  private static Moments<HostTensor> reference(Gradients<HostTensor> gradients) {
-    Moments<HostTensor> reference = gradients.reference();
+  private static Moments<HostTensor> reference(Differentiated<HostTensor> gradients) {
+    Moments<HostTensor> reference = gradients.dreference();
     assertNotNull(reference);
     return reference;
   }
@@ -220,7 +222,7 @@ class ReferenceBackendTest {
       values[i] = (float) Math.exp(3 * values[i]);
     }
     double[] variance =
-        backend.statistics(x, Geometry.of(x.shape(), 1)).variance().doubles();
+        backend.statistics(x, Geometry.of(x.shape(), 1), Scope.BATCH).variance().doubles();
     for (int feature = 0; feature < features; feature++) {
       double mean = moment(values, features, run, feature, 0, 1);
       double expected = moment(values, features, run, feature, mean, 2);
@@ -243,7 +245,7 @@ class ReferenceBackendTest {
 
   private Moments<HostTensor> statistics(float[] row) {
     long[] shape = {1, 1, row.length};
-    return backend.statistics(HostTensor.of(row, shape), Geometry.of(shape, 1));
+    return backend.statistics(HostTensor.of(row, shape), Geometry.of(shape, 1), Scope.BATCH);
   }
 
   private static HostTensor normal(long seed, long... shape) {

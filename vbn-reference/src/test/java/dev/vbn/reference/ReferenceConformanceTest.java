@@ -7,12 +7,17 @@ import java.util.Set;
 
 class ReferenceConformanceTest extends VbnConformance {
   @Override
-  protected VbnProvider provider() {
+  protected VbnProvider<?> provider() {
     return new ReferenceProvider();
   }
 
   @Override
   protected Set<Capability> capabilities() {
-    return Set.of(Capability.FLOAT64, Capability.CALLER_SUPPLIED_OUTPUT);
+    return Set.of(
+        Capability.FLOAT64,
+        Capability.FLOAT64_STATISTICS,
+        Capability.CALLER_SUPPLIED_OUTPUT,
+        Capability.SUBNORMALS,
+        Capability.TENSORS_OUTLIVE_BACKEND);
   }
 }

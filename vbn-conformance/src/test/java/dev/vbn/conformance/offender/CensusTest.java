@@ -7,13 +7,14 @@ import static org.junit.platform.engine.discovery.DiscoverySelectors.selectClass
 import static org.junit.platform.engine.discovery.DiscoverySelectors.selectNestedClass;
 import static org.junit.platform.engine.discovery.DiscoverySelectors.selectNestedMethod;
 
+import dev.vbn.VbnBackend;
 import dev.vbn.conformance.Rule;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
-import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.Scope;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
@@ -44,7 +45,7 @@ class CensusTest {
   /** A subclass as any author writes it. */
   static class Plain extends VbnConformance {
     @Override
-    protected VbnProvider provider() {
+    protected VbnProvider<?> provider() {
       return new PlainProvider();
     }
 
@@ -156,7 +157,7 @@ class CensusTest {
   @ExtendWith(Swallowing.Swallow.class)
   static final class Swallowing extends Plain {
     @Override
-    protected VbnProvider provider() {
+    protected VbnProvider<?> provider() {
       return new PlainProvider(() -> new PlainBackend() {
         @Override
         double deviation(double v, double epsilon) {
@@ -219,10 +220,10 @@ class CensusTest {
 
   static final class Unsupported extends Plain {
     @Override
-    protected VbnProvider provider() {
+    protected VbnProvider<?> provider() {
       return new PlainProvider(() -> new PlainBackend() {
         @Override
-        public Moments<Strided> statistics(Strided x, Geometry geometry) {
+        public Moments<Strided> statistics(Strided x, Geometry geometry, Scope scope) {
           throw new UnsupportedOperationException("statistics are not there yet");
         }
       });
@@ -240,10 +241,10 @@ class CensusTest {
 
   static final class Aborting extends Plain {
     @Override
-    protected VbnProvider provider() {
+    protected VbnProvider<?> provider() {
       return new PlainProvider(() -> new PlainBackend() {
         @Override
-        public Moments<Strided> statistics(Strided x, Geometry geometry) {
+        public Moments<Strided> statistics(Strided x, Geometry geometry, Scope scope) {
           throw new TestAbortedException("statistics are not there yet");
         }
       });
@@ -258,7 +259,7 @@ class CensusTest {
 
   static final class WithoutDevice extends Plain {
     @Override
-    protected VbnProvider provider() {
+    protected VbnProvider<?> provider() {
       return new PlainProvider(Availability.unavailable("no such card", null), () -> {
         throw new AssertionError("opened though not available");
       });
@@ -289,7 +290,7 @@ class CensusTest {
 
   static final class ThrowingProbe extends Plain {
     @Override
-    protected VbnProvider provider() {
+    protected VbnProvider<?> provider() {
       return new PlainProvider() {
         @Override
         public Availability probe() {

@@ -1,31 +1,39 @@
 package dev.vbn.conformance.offender;
 
-import dev.vbn.Gradients;
 import dev.vbn.spi.Capability;
+import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.Kernels;
+import dev.vbn.spi.MemoryRange;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
-import dev.vbn.spi.UnsupportedCapabilityException;
-import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.TensorAccess;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import java.util.Collections;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 
 /**
  * A correct backend, as short and as plain as can be. Every step that an author might get wrong is
  * a method, so that an offender overrides just that.
  */
-class PlainBackend implements VbnBackend<Strided> {
-  static final Set<Capability> CAPABILITIES =
-      Set.of(Capability.FLOAT64, Capability.CALLER_SUPPLIED_OUTPUT);
+class PlainBackend implements Kernels<Strided> {
+  static final Set<Capability> CAPABILITIES = Collections.unmodifiableSet(EnumSet.of(
+      Capability.FLOAT64,
+      Capability.FLOAT64_STATISTICS,
+      Capability.CALLER_SUPPLIED_OUTPUT,
+      Capability.SUBNORMALS,
+      Capability.TENSORS_OUTLIVE_BACKEND));
 
   private final Set<Capability> capabilities;
-  private volatile boolean closed;
+  private final AtomicBoolean closed = new AtomicBoolean();
 
   PlainBackend() {
     this(CAPABILITIES);
@@ -36,43 +44,70 @@ class PlainBackend implements VbnBackend<Strided> {
   }
 
   @Override
-  public Class<Strided> tensorType() {
-    return Strided.class;
-  }
-
-  @Override
   public Set<Capability> capabilities() {
     return capabilities;
   }
 
   @Override
-  public long[] shape(Strided tensor) {
-    requireOpen();
-    return tensor.shape().clone();
+  public TensorAccess<Strided> tensors() {
+    return new Access();
   }
 
-  @Override
-  public DType dtype(Strided tensor) {
-    requireOpen();
-    return tensor.dtype();
-  }
-
-  @Override
-  public Strided fromHost(HostTensor host, DType dtype) {
-    requireOpen();
-    if (dtype != DType.FLOAT32) {
-      Capability needed = Capability.valueOf(dtype.name());
-      if (!capabilities.contains(needed)) {
-        throw new UnsupportedCapabilityException(needed, dtype + " was asked for");
-      }
+  /** Tensors of this backend. */
+  class Access implements TensorAccess<Strided> {
+    @Override
+    public long[] shape(Strided tensor) {
+      tensor.requireReadable();
+      return tensor.shape().clone();
     }
-    return Strided.of(host, dtype);
+
+    @Override
+    public DType dtype(Strided tensor) {
+      tensor.requireReadable();
+      return tensor.dtype();
+    }
+
+    @Override
+    public Strided fromHost(HostTensor host, DType dtype) {
+      return made(Strided.of(host, dtype));
+    }
+
+    @Override
+    public HostTensor toHost(Strided tensor) {
+      tensor.requireReadable();
+      return tensor.toHost();
+    }
+
+    @Override
+    public void release(Strided tensor) {
+      tensor.ends().released().set(true);
+    }
+
+    @Override
+    public @Nullable MemoryRange memory(Strided tensor) {
+      return tensor.memory();
+    }
   }
 
-  @Override
-  public HostTensor toHost(Strided tensor) {
-    requireOpen();
-    return tensor.toHost();
+  private Strided made(Strided tensor) {
+    return capabilities.contains(Capability.TENSORS_OUTLIVE_BACKEND)
+        ? tensor
+        : tensor.endingWith(closed);
+  }
+
+  private Strided zeros(DType dtype, long... shape) {
+    return made(Strided.zeros(dtype, shape));
+  }
+
+  private Moments<Strided> moments(long... shape) {
+    DType dtype = capabilities.contains(Capability.FLOAT64_STATISTICS)
+        ? DType.FLOAT64
+        : DType.FLOAT32;
+    return new Moments<>(zeros(dtype, shape), zeros(dtype, shape));
+  }
+
+  private Strided vector(DType dtype, double[] values) {
+    return made(Strided.of(HostTensor.of(values, values.length), dtype));
   }
 
   // What a group of elements goes through, in the order of the formulas.
@@ -127,9 +162,14 @@ class PlainBackend implements VbnBackend<Strided> {
     return gamma / s * (dy - through);
   }
 
+  /** What a group adds to the gradient of the reference mean. */
+  double meanGradient(double w, double d, double dm, double dv) {
+    return (1 - w) * dm - 2 * w * (1 - w) * d * dv;
+  }
+
   /** Statistics of {@code x}, the values of one group, mixed with the reference's. */
   Mixed mixed(double[] x, Normalization how, @Nullable Moments<Strided> reference, int feature) {
-    if (reference == null) {
+    if (how.weight() == 1 || reference == null) {
       double[] live = liveStatistics(x);
       return new Mixed(0, live[0], live[1]);
     }
@@ -149,13 +189,14 @@ class PlainBackend implements VbnBackend<Strided> {
   // The kernels.
 
   @Override
-  public Moments<Strided> statistics(Strided x, Geometry geometry) {
-    requireOpen();
-    Moments<Strided> moments = zeros(x.dtype(), geometry.features());
-    for (Group group : groups(geometry, Scope.BATCH)) {
+  public Moments<Strided> statistics(Strided x, Geometry geometry, Scope scope) {
+    Moments<Strided> moments = scope == Scope.EXAMPLE
+        ? moments(geometry.batch(), geometry.features())
+        : moments(geometry.features());
+    for (Group group : groups(geometry, scope)) {
       double[] live = liveStatistics(group.gather(x));
-      moments.mean().set(group.feature(), live[0]);
-      moments.variance().set(group.feature(), live[1]);
+      moments.mean().set(group.index(), live[0]);
+      moments.variance().set(group.index(), live[1]);
     }
     return moments;
   }
@@ -164,25 +205,33 @@ class PlainBackend implements VbnBackend<Strided> {
     return Group.of(geometry, scope);
   }
 
-  private Moments<Strided> zeros(DType dtype, long... shape) {
-    DType type = statisticsType(dtype);
-    return new Moments<>(Strided.zeros(type, shape), Strided.zeros(type, shape));
+  @Override
+  public Normalized<Strided> reference(
+      Strided x, Normalization how, @Nullable Strided gamma, @Nullable Strided beta) {
+    return new Normalized<>(
+        normalize(x, how, null, gamma, beta, null),
+        statistics(x, how.geometry(), Scope.BATCH));
   }
 
   @Override
-  public Normalized<Strided> forward(
+  public Strided forward(
+      Strided x,
+      Normalization how,
+      Moments<Strided> reference,
+      @Nullable Strided gamma,
+      @Nullable Strided beta,
+      @Nullable Strided output) {
+    return normalize(x, how, reference, gamma, beta, output);
+  }
+
+  private Strided normalize(
       Strided x,
       Normalization how,
       @Nullable Moments<Strided> reference,
       @Nullable Strided gamma,
       @Nullable Strided beta,
       @Nullable Strided output) {
-    requireOpen();
-    Strided y = output != null ? output : Strided.zeros(x.dtype(), x.shape());
-    long features = how.geometry().features();
-    Moments<Strided> moments = how.scope() == Scope.EXAMPLE
-        ? zeros(x.dtype(), how.geometry().batch(), features)
-        : zeros(x.dtype(), features);
+    Strided y = output != null ? output : zeros(x.dtype(), x.shape());
     for (Group group : groups(how.geometry(), how.scope())) {
       double[] values = group.gather(x);
       Mixed mixed = mixed(values, how, reference, group.feature());
@@ -193,27 +242,23 @@ class PlainBackend implements VbnBackend<Strided> {
         values[i] = output((values[i] - mixed.m()) / s, scale, offset);
       }
       group.scatter(values, y);
-      moments.mean().set(group.index(), mixed.m());
-      moments.variance().set(group.index(), mixed.v());
     }
-    return new Normalized<>(y, moments);
+    return y;
   }
 
   @Override
-  public Gradients<Strided> backward(
+  public Differentiated<Strided> backward(
       Strided x,
       Strided upstream,
       Normalization how,
-      @Nullable Moments<Strided> reference,
+      Moments<Strided> reference,
       @Nullable Strided gamma,
       @Nullable Strided dx) {
-    requireOpen();
     int features = (int) how.geometry().features();
     double w = how.weight();
-    Strided result = dx != null ? dx : Strided.zeros(x.dtype(), x.shape());
+    Strided result = dx != null ? dx : zeros(x.dtype(), x.shape());
     double[] dgamma = new double[features];
     double[] dbeta = new double[features];
-    Moments<Strided> toReference = zeros(x.dtype(), features);
     double[] dmr = new double[features];
     double[] dvr = new double[features];
     for (Group group : groups(how.geometry(), how.scope())) {
@@ -241,25 +286,20 @@ class PlainBackend implements VbnBackend<Strided> {
       dmr[feature] += meanGradient(w, mixed.d(), dm, dv);
       dvr[feature] += (1 - w) * dv;
     }
-    for (int i = 0; i < features; i++) {
-      toReference.mean().set(i, dmr[i]);
-      toReference.variance().set(i, dvr[i]);
-    }
-    boolean reaches = reference != null && how.referenceGradient() == ReferenceGradient.ATTACHED;
-    return new Gradients<>(
+    return new Differentiated<>(
         result,
         vector(x.dtype().parameterType(), dgamma),
         vector(x.dtype().parameterType(), dbeta),
-        reaches ? toReference : null);
+        how.referenceGradient() == ReferenceGradient.ATTACHED ? dreference(dmr, dvr) : null);
   }
 
-  /** What a group adds to the gradient of the reference mean. */
-  double meanGradient(double w, double d, double dm, double dv) {
-    return (1 - w) * dm - 2 * w * (1 - w) * d * dv;
-  }
-
-  private static Strided vector(DType dtype, double[] values) {
-    return Strided.of(HostTensor.of(values, values.length), dtype);
+  private Moments<Strided> dreference(double[] dmr, double[] dvr) {
+    Moments<Strided> gradient = moments(dmr.length);
+    for (int i = 0; i < dmr.length; i++) {
+      gradient.mean().set(i, dmr[i]);
+      gradient.variance().set(i, dvr[i]);
+    }
+    return gradient;
   }
 
   @Override
@@ -269,8 +309,7 @@ class PlainBackend implements VbnBackend<Strided> {
       Moments<Strided> statistics,
       Moments<Strided> gradient,
       long elements) {
-    requireOpen();
-    Strided dr = Strided.zeros(r.dtype(), r.shape());
+    Strided dr = zeros(r.dtype(), r.shape());
     for (Group group : groups(geometry, Scope.BATCH)) {
       double[] values = group.gather(r);
       for (int i = 0; i < values.length; i++) {
@@ -284,14 +323,8 @@ class PlainBackend implements VbnBackend<Strided> {
     return dr;
   }
 
-  private void requireOpen() {
-    if (closed) {
-      throw new IllegalStateException("plain backend used after close");
-    }
-  }
-
   @Override
   public void close() {
-    closed = true;
+    closed.set(true);
   }
 }

@@ -1,8 +1,8 @@
 package dev.vbn.conformance.offender;
 
+import dev.vbn.VbnBackend;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.Capability;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.HostTensor;
 import java.util.EnumSet;
@@ -12,7 +12,7 @@ import java.util.Set;
 /** What the offenders are made of passes, with everything that the kit knows of. */
 class PlainConformanceTest extends VbnConformance {
   @Override
-  protected VbnProvider provider() {
+  protected VbnProvider<?> provider() {
     return new PlainProvider(() -> new PlainBackend(capabilities()));
   }
 

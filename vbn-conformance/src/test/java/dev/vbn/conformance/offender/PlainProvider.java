@@ -1,25 +1,27 @@
 package dev.vbn.conformance.offender;
 
 import dev.vbn.spi.Availability;
-import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.BackendOptions;
+import dev.vbn.spi.Kernels;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.TensorType;
 import java.util.function.Supplier;
 
 /** Opens the plain backend, or an offender in its place. */
-public class PlainProvider implements VbnProvider {
+public class PlainProvider implements VbnProvider<Strided> {
   private final Availability availability;
-  private final Supplier<? extends VbnBackend<?>> backend;
+  private final Supplier<? extends Kernels<Strided>> backend;
 
   /** For ServiceLoader. */
   public PlainProvider() {
     this(PlainBackend::new);
   }
 
-  PlainProvider(Supplier<? extends VbnBackend<?>> backend) {
+  PlainProvider(Supplier<? extends Kernels<Strided>> backend) {
     this(Availability.available("CPU, plain loops"), backend);
   }
 
-  PlainProvider(Availability availability, Supplier<? extends VbnBackend<?>> backend) {
+  PlainProvider(Availability availability, Supplier<? extends Kernels<Strided>> backend) {
     this.availability = availability;
     this.backend = backend;
   }
@@ -35,8 +37,8 @@ public class PlainProvider implements VbnProvider {
   }
 
   @Override
-  public Class<?> tensorType() {
-    return Strided.class;
+  public TensorType<Strided> tensorType() {
+    return TensorType.of(Strided.class);
   }
 
   @Override
@@ -45,7 +47,7 @@ public class PlainProvider implements VbnProvider {
   }
 
   @Override
-  public VbnBackend<?> open() {
+  public Kernels<Strided> open(BackendOptions options) {
     return backend.get();
   }
 }

@@ -1,8 +1,10 @@
 package dev.vbn.conformance.offender;
 
+import dev.vbn.spi.MemoryRange;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
  * Tensor of the plain backend: values already rounded to {@code dtype}, and where in {@code data}
@@ -10,16 +12,32 @@ import java.util.Arrays;
  *
  * @param size number of elements, counted once: every element is asked for it
  * @param dense whether they are all of {@code data}, in row-major order
+ * @param ends who ends it: its release, and the end of its backend
  */
 record Strided(
-    DType dtype, long[] shape, double[] data, int offset, int[] strides, int size, boolean dense) {
+    DType dtype,
+    long[] shape,
+    double[] data,
+    int offset,
+    int[] strides,
+    int size,
+    boolean dense,
+    Ends ends) {
 
-  Strided(DType dtype, long[] shape, double[] data, int offset, int[] strides) {
-    this(dtype, shape, data, offset, strides, size(shape));
+  /** What makes a tensor unreadable. */
+  record Ends(AtomicBoolean released, AtomicBoolean backend) {
+    static Ends never() {
+      return new Ends(new AtomicBoolean(), new AtomicBoolean());
+    }
   }
 
-  private Strided(DType dtype, long[] shape, double[] data, int offset, int[] strides, int size) {
-    this(dtype, shape, data, offset, strides, size, offset == 0 && data.length == size);
+  Strided(DType dtype, long[] shape, double[] data, int offset, int[] strides) {
+    this(dtype, shape, data, offset, strides, size(shape), Ends.never());
+  }
+
+  private Strided(
+      DType dtype, long[] shape, double[] data, int offset, int[] strides, int size, Ends ends) {
+    this(dtype, shape, data, offset, strides, size, offset == 0 && data.length == size, ends);
   }
 
   /** A new tensor of zeros, dense and row-major. */
@@ -49,6 +67,12 @@ record Strided(
     }
     int[] strides = Arrays.stream(dense.strides).map(stride -> 2 * stride).toArray();
     return new Strided(dense.dtype, dense.shape, data, 3, strides);
+  }
+
+  /** This tensor, readable until its backend ends. */
+  Strided endingWith(AtomicBoolean backend) {
+    return new Strided(
+        dtype, shape, data, offset, strides, size, dense, new Ends(new AtomicBoolean(), backend));
   }
 
   private static int size(long[] shape) {
@@ -91,5 +115,21 @@ record Strided(
       }
     }
     return HostTensor.of(values, shape).to(dtype.hostType());
+  }
+
+  /** Fails as a library does whose memory is gone. */
+  void requireReadable() {
+    if (ends.released.get() || ends.backend.get()) {
+      throw new IllegalStateException("tensor used after it was freed");
+    }
+  }
+
+  MemoryRange memory() {
+    long last = offset;
+    for (int axis = 0; axis < shape.length; axis++) {
+      last += (shape[axis] - 1) * strides[axis];
+    }
+    return new MemoryRange(
+        data, offset, last + 1, Arrays.stream(strides).mapToLong(stride -> stride).toArray());
   }
 }
