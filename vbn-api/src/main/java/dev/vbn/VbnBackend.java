@@ -382,7 +382,7 @@ public final class VbnBackend<T> implements AutoCloseable {
 
   private <X> X notNull(String call, @Nullable X result) {
     if (result == null) {
-      throw new BackendFailedException(name, call + " gave null; expected a tensor");
+      throw new BackendFailedException(name, call, "it gave null; expected a tensor");
     }
     return result;
   }

@@ -76,7 +76,7 @@ class CensusTest {
     KitRun run = KitRun.of(selectNestedClass(List.of(Plain.class.getName()), STATISTICS), Map.of());
     assertTrue(run.tests > 0);
     assertEquals(Map.of(), run.failures);
-    assertNotGreen(run, "VBN-301 (" + Rule.LIVE_BATCH.sentence() + ") by liveBatch");
+    assertNotGreen(run, "VBN-301 (" + Rule.FORWARD.sentence() + ") by output");
   }
 
   @Test
@@ -281,7 +281,7 @@ class CensusTest {
       KitRun run = run(WithoutDevice.class);
       assertFalse(run.green());
       assertEquals(Set.of("FAILED", "PASSED"), run.outcomes.keySet());
-      String message = run.failures.get(Rule.LIVE_BATCH).get(0);
+      String message = run.failures.get(Rule.FORWARD).get(0);
       assertTrue(message.contains("no device for 'plain': no such card"), message);
     } finally {
       System.clearProperty(VbnConformance.REQUIRE_DEVICE_PROPERTY);
