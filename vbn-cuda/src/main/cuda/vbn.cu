@@ -1,4 +1,4 @@
-// Kernels of virtual batch normalization. The formulas stand in dev.vbn.spi.Normalization and VbnBackend.
+// Kernels of virtual batch normalization. The formulas stand in dev.vbn.spi.Normalization.
 //
 // A batch is a row-major array [batch, before, features, after]. A row is the features*after elements of one
 // (example, before); a run is the `after` elements of one feature in a row. A group is what shares one mean and
@@ -316,7 +316,7 @@ static __device__ __forceinline__ void moveTo(double shift, const ShiftedSums<A>
 template <class E, int V, bool WITH_UPSTREAM>
 static __device__ __forceinline__ void sumUnits(
     const typename E::Stored* x, const typename E::Stored* upstream, double* sums,
-    long long groupRows, int firstFeature, int featureCount, int features, int after, int segment, int segments,
+    long long groupRows, int features, int after, int segment, int segments,
     long long itemsPerUnit, int unitsPerGroup, long long units, int team, double (*shared)[THREADS]) {
   typedef typename E::Value A;
   const int ALL = 0x7fffffff;
@@ -329,8 +329,8 @@ static __device__ __forceinline__ void sumUnits(
   int c = 0;
   long long part = 0;
   if (real) {
-    part = unit / featureCount;
-    c = firstFeature + (int) (unit - part * featureCount);
+    part = unit / features;
+    c = (int) (unit - part * features);
     long long group = part / unitsPerGroup;
     long long items = groupRows * segments;
     long long item = (part - group * unitsPerGroup) * itemsPerUnit;
@@ -432,14 +432,14 @@ struct Mixture {
 static __device__ __forceinline__ Mixture mix(
     Sums live, const double* referenceMean, const double* referenceVariance, int c, double w, double epsilon) {
   Mixture r;
-  if (referenceMean == nullptr) {
-    r.difference = 0;
-    r.mean = live.mean;
-    r.variance = live.squares / live.count;
-  } else if (w == 0) { // must not see the live statistics: 0 * NaN is NaN
+  if (w == 0) { // must not see the live statistics: 0 * NaN is NaN
     r.difference = 0;
     r.mean = referenceMean[c];
     r.variance = referenceVariance[c];
+  } else if (w == 1) { // nor those of the reference, which may be null
+    r.difference = 0;
+    r.mean = live.mean;
+    r.variance = live.squares / live.count;
   } else {
     r.difference = live.mean - referenceMean[c];
     r.mean = fma(w, r.difference, referenceMean[c]);
@@ -486,24 +486,26 @@ static __device__ __forceinline__ Lines linesOf(double center, double slope, dou
   return r;
 }
 
-// Statistics, and the line of each group. Without sums (null) there is nothing live: weight 0. Only statistics are
-// asked for where `lines` is null.
+// The mixed statistics and the line of each group, as far as they are asked for: null where not. Without sums (null)
+// there is nothing live: weight 0.
 template <class P>
 static __device__ __forceinline__ void mixForward(
     const double* sums, const double* referenceMean, const double* referenceVariance, const P* gamma, const P* beta,
     double* mean, double* variance, Lines* lines, double w, double epsilon, long long groups,
-    int firstFeature, int featureCount, int features, int unitsPerGroup, int team, Sums* shared) {
+    int features, int unitsPerGroup, int team, Sums* shared) {
   int member = threadIdx.x & (team - 1);
   long long index = (long long) blockIdx.x * (THREADS / team) + threadIdx.x / team;
-  bool real = index < groups * featureCount;
-  long long group = real ? index / featureCount : 0;
-  int c = firstFeature + (real ? (int) (index - group * featureCount) : 0);
+  bool real = index < groups * features;
+  long long group = real ? index / features : 0;
+  int c = real ? (int) (index - group * features) : 0;
   Sums live = mergeUnits(sums, group, c, features, unitsPerGroup, team, real && sums != nullptr, shared);
   if (real && member == 0) {
     Mixture mixture = mix(live, referenceMean, referenceVariance, c, w, epsilon);
     long long at = group * features + c;
-    mean[at] = mixture.mean;
-    variance[at] = mixture.variance;
+    if (mean != nullptr) {
+      mean[at] = mixture.mean;
+      variance[at] = mixture.variance;
+    }
     if (lines != nullptr) {
       double slope = (gamma == nullptr ? 1 : (double) gamma[c]) / mixture.deviation;
       lines[at] = linesOf(mixture.mean, slope, beta == nullptr ? 0 : (double) beta[c], 1);
@@ -515,13 +517,13 @@ static __device__ __forceinline__ void mixForward(
 template <class P>
 static __device__ __forceinline__ void mixBackward(
     const double* sums, const double* referenceMean, const double* referenceVariance, const P* gamma,
-    Lines* lines, double* gradients, double w, double epsilon, long long groups, int firstFeature,
-    int featureCount, int features, int unitsPerGroup, double elements, int team, Sums* shared) {
+    Lines* lines, double* gradients, double w, double epsilon, long long groups,
+    int features, int unitsPerGroup, double elements, int team, Sums* shared) {
   int member = threadIdx.x & (team - 1);
   long long index = (long long) blockIdx.x * (THREADS / team) + threadIdx.x / team;
-  bool real = index < groups * featureCount;
-  long long group = real ? index / featureCount : 0;
-  int c = firstFeature + (real ? (int) (index - group * featureCount) : 0);
+  bool real = index < groups * features;
+  long long group = real ? index / features : 0;
+  int c = real ? (int) (index - group * features) : 0;
   Sums live = mergeUnits(sums, group, c, features, unitsPerGroup, team, real, shared);
   if (real && member == 0) {
     Mixture mixture = mix(live, referenceMean, referenceVariance, c, w, epsilon);
@@ -611,16 +613,15 @@ template <class E, int V, class F>
 static __device__ __forceinline__ void eachElement(
     const typename E::Stored* x, const typename E::Stored* upstream, typename E::Stored* output,
     const Lines* lines, long long rows, long long groupRows, long long rowsPerBlock,
-    int firstFeature, int featureCount, int features, int after, int width) {
+    int features, int after, int width) {
   typedef Pack<E, V> P;
   typedef typename E::Value A;
   long long lane = ((long long) blockIdx.x * width + (threadIdx.x & (width - 1))) * V;
-  if (lane >= (long long) featureCount * after) {
+  if (lane >= (long long) features * after) {
     return;
   }
   // Once per thread, and in 32 bits wherever the row has no more.
-  int c = firstFeature
-      + (int) ((long long) featureCount * after <= 0x7fffffff ? (int) lane / after : lane / after);
+  int c = (int) ((long long) features * after <= 0x7fffffff ? (int) lane / after : lane / after);
   int step = THREADS / width;
   long long row = blockIdx.y * rowsPerBlock + threadIdx.x / width;
   long long end = (blockIdx.y + 1) * rowsPerBlock < rows ? (blockIdx.y + 1) * rowsPerBlock : rows;
@@ -639,7 +640,7 @@ static __device__ __forceinline__ void eachElement(
       from = &lines[group * features + c];
       choose(*from, line);
     }
-    long long start = row * features * after + (long long) firstFeature * after + lane;
+    long long start = row * features * after + lane;
     if (sizeof(A) == sizeof(double) || line.center == line.center) {
       P pack;
       P dy;
@@ -669,55 +670,55 @@ static __device__ __forceinline__ void eachElement(
 
 #define ENTRIES(NAME, E, VECTOR) \
   extern "C" __global__ void __launch_bounds__(256) vbn_sums_##NAME( \
-      const E::Stored* x, const E::Stored* upstream, double* sums, long long groupRows, int firstFeature, \
-      int featureCount, int features, int after, int segment, int segments, long long itemsPerUnit, \
+      const E::Stored* x, const E::Stored* upstream, double* sums, long long groupRows, \
+      int features, int after, int segment, int segments, long long itemsPerUnit, \
       int unitsPerGroup, long long units, int team, int vector) { \
     __shared__ double shared[4][THREADS]; \
     if (upstream == nullptr) { \
       if (vector) { \
-        sumUnits<E, VECTOR, false>(x, upstream, sums, groupRows, firstFeature, featureCount, features, after, segment, \
+        sumUnits<E, VECTOR, false>(x, upstream, sums, groupRows, features, after, segment, \
             segments, itemsPerUnit, unitsPerGroup, units, team, shared); \
       } else { \
-        sumUnits<E, 1, false>(x, upstream, sums, groupRows, firstFeature, featureCount, features, after, segment, \
+        sumUnits<E, 1, false>(x, upstream, sums, groupRows, features, after, segment, \
             segments, itemsPerUnit, unitsPerGroup, units, team, shared); \
       } \
     } else if (vector) { \
-      sumUnits<E, VECTOR, true>(x, upstream, sums, groupRows, firstFeature, featureCount, features, after, segment, \
+      sumUnits<E, VECTOR, true>(x, upstream, sums, groupRows, features, after, segment, \
           segments, itemsPerUnit, unitsPerGroup, units, team, shared); \
     } else { \
-      sumUnits<E, 1, true>(x, upstream, sums, groupRows, firstFeature, featureCount, features, after, segment, \
+      sumUnits<E, 1, true>(x, upstream, sums, groupRows, features, after, segment, \
           segments, itemsPerUnit, unitsPerGroup, units, team, shared); \
     } \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_normalize_##NAME( \
       const E::Stored* x, E::Stored* output, const Lines* lines, long long rows, long long groupRows, \
-      long long rowsPerBlock, int firstFeature, int featureCount, int features, int after, int width, int vector) { \
+      long long rowsPerBlock, int features, int after, int width, int vector) { \
     if (vector) { \
       eachElement<E, VECTOR, Normalize>(x, nullptr, output, lines, rows, groupRows, rowsPerBlock, \
-          firstFeature, featureCount, features, after, width); \
+          features, after, width); \
     } else { \
       eachElement<E, 1, Normalize>(x, nullptr, output, lines, rows, groupRows, rowsPerBlock, \
-          firstFeature, featureCount, features, after, width); \
+          features, after, width); \
     } \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_differentiate_##NAME( \
       const E::Stored* x, const E::Stored* upstream, E::Stored* output, const Lines* lines, long long rows, \
-      long long groupRows, long long rowsPerBlock, int firstFeature, int featureCount, int features, int after, \
+      long long groupRows, long long rowsPerBlock, int features, int after, \
       int width, int vector) { \
     if (x == nullptr) { \
       if (vector) { \
         eachElement<E, VECTOR, Scale>(x, upstream, output, lines, rows, groupRows, rowsPerBlock, \
-            firstFeature, featureCount, features, after, width); \
+            features, after, width); \
       } else { \
         eachElement<E, 1, Scale>(x, upstream, output, lines, rows, groupRows, rowsPerBlock, \
-            firstFeature, featureCount, features, after, width); \
+            features, after, width); \
       } \
     } else if (vector) { \
       eachElement<E, VECTOR, Differentiate>(x, upstream, output, lines, rows, groupRows, rowsPerBlock, \
-          firstFeature, featureCount, features, after, width); \
+          features, after, width); \
     } else { \
       eachElement<E, 1, Differentiate>(x, upstream, output, lines, rows, groupRows, rowsPerBlock, \
-          firstFeature, featureCount, features, after, width); \
+          features, after, width); \
     } \
   }
 
@@ -731,18 +732,18 @@ ENTRIES(bfloat16, BFloat16, 8)
   extern "C" __global__ void __launch_bounds__(256) vbn_mix_forward_##NAME( \
       const double* sums, const double* referenceMean, const double* referenceVariance, const P* gamma, const P* beta, \
       double* mean, double* variance, Lines* lines, double weight, double epsilon, long long groups, \
-      int firstFeature, int featureCount, int features, int unitsPerGroup, int team) { \
+      int features, int unitsPerGroup, int team) { \
     __shared__ Sums shared[THREADS]; \
     mixForward<P>(sums, referenceMean, referenceVariance, gamma, beta, mean, variance, lines, weight, epsilon, \
-        groups, firstFeature, featureCount, features, unitsPerGroup, team, shared); \
+        groups, features, unitsPerGroup, team, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_mix_backward_##NAME( \
       const double* sums, const double* referenceMean, const double* referenceVariance, const P* gamma, \
-      Lines* lines, double* gradients, double weight, double epsilon, long long groups, int firstFeature, \
-      int featureCount, int features, int unitsPerGroup, double elements, int team) { \
+      Lines* lines, double* gradients, double weight, double epsilon, long long groups, \
+      int features, int unitsPerGroup, double elements, int team) { \
     __shared__ Sums shared[THREADS]; \
     mixBackward<P>(sums, referenceMean, referenceVariance, gamma, lines, gradients, weight, epsilon, groups, \
-        firstFeature, featureCount, features, unitsPerGroup, elements, team, shared); \
+        features, unitsPerGroup, elements, team, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_sum_groups_##NAME( \
       const double* gradients, P* dgamma, P* dbeta, double* dMean, double* dVariance, long long groups, int features) { \

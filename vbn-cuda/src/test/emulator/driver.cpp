@@ -498,15 +498,6 @@ EXPORT Status cuDeviceGetAttribute(int* value, int attribute, int device) {
     case 16: // multiprocessors
       *value = 2;
       return SUCCESS;
-    case 36: // of the memory: kHz, and bits of the bus; 24000 bytes in the time that a range is to take
-      *value = 300000;
-      return SUCCESS;
-    case 37:
-      *value = 16;
-      return SUCCESS;
-    case 38: // bytes of second-level cache: few, so that small batches are already cut into ranges
-      *value = 64 << 10;
-      return SUCCESS;
     case 75: // compute capability
       *value = 7;
       return SUCCESS;

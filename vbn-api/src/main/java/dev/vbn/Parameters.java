@@ -21,11 +21,13 @@ final class Parameters<T> {
 
   @Nullable
   T gamma() {
+    lifetime.requireOpen();
     return tensor(gamma);
   }
 
   @Nullable
   T beta() {
+    lifetime.requireOpen();
     return tensor(beta);
   }
 

@@ -30,8 +30,7 @@ final class Part<T> {
 
   T get() {
     if (closed) {
-      throw new IllegalStateException(
-          what + " used after close; expected it to be taken out before");
+      throw new IllegalStateException(what + " used after close; expected a result that is open");
     }
     return tensor;
   }

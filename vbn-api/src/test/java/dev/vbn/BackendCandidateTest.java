@@ -10,9 +10,13 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.spi.Availability;
-import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.BackendOptions;
+import dev.vbn.spi.Kernels;
 import dev.vbn.tensor.HostTensor;
-import dev.vbn.testing.StubProvider;
+import dev.vbn.tensor.TensorType;
+import dev.vbn.testing.ArrayProvider;
+import dev.vbn.testing.RecordingKernels;
+import dev.vbn.testing.Throwing;
 import java.util.ServiceConfigurationError;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -24,22 +28,26 @@ final class BackendCandidateTest {
 
   @Test
   void aGoodProviderIsDescribedAndOpens() {
-    StubProvider provider = new StubProvider("good", 7);
+    ArrayProvider provider = new ArrayProvider("good", 7);
     BackendCandidate candidate = BackendCandidate.of(provider);
 
     assertEquals("good", candidate.name());
     assertEquals(7, candidate.priority());
-    assertEquals(HostTensor.class, candidate.tensorType());
+    assertEquals(TensorType.of(HostTensor.class), candidate.tensorType());
     assertSame(provider, candidate.provider());
     assertEquals("device of good", candidate.availability().description());
-    VbnBackend<?> backend = candidate.open();
-    assertSame(provider.opened().get(0), backend);
+    try (VbnBackend<?> backend = candidate.open()) {
+      assertEquals("good", backend.name());
+      assertEquals("device of good", backend.description());
+      assertEquals(TensorType.of(HostTensor.class), backend.tensorType());
+      assertSame(provider.opened().get(0), backend.unwrap(RecordingKernels.class));
+    }
   }
 
   @ParameterizedTest
   @ValueSource(strings = {"a", "cuda", "nd4j", "my-own-2", "a23456789012345678901234567890bc"})
   void namesOfTheGrammarAreAccepted(String name) {
-    BackendCandidate candidate = BackendCandidate.of(new StubProvider(name, 0));
+    BackendCandidate candidate = BackendCandidate.of(new ArrayProvider(name, 0));
 
     assertEquals(name, candidate.name());
     assertNotNull(candidate.provider());
@@ -61,10 +69,10 @@ final class BackendCandidateTest {
         "a23456789012345678901234567890bcd"
       })
   void otherNamesAreRefusedByClassNamingWhatWasGiven(String name) {
-    BackendCandidate candidate = BackendCandidate.of(new StubProvider(name, 0));
+    BackendCandidate candidate = BackendCandidate.of(new ArrayProvider(name, 0));
 
     assertNull(candidate.provider());
-    assertEquals(StubProvider.class.getName(), candidate.name());
+    assertEquals(ArrayProvider.class.getName(), candidate.name());
     assertHolds(
         candidate.availability().description(),
         "name is '" + name + "'",
@@ -74,7 +82,7 @@ final class BackendCandidateTest {
 
   @Test
   void aPriorityThatThrowsMakesItUnavailable() {
-    BackendCandidate candidate = BackendCandidate.of(new StubProvider("spoilt", 0) {
+    BackendCandidate candidate = BackendCandidate.of(new ArrayProvider("spoilt", 0) {
       @Override
       public int priority() {
         throw new IllegalStateException("no order");
@@ -88,9 +96,9 @@ final class BackendCandidateTest {
 
   @Test
   void aTensorTypeThatThrowsIsUnknownAndTheRestStays() {
-    BackendCandidate candidate = BackendCandidate.of(new StubProvider("spoilt", 0) {
+    BackendCandidate candidate = BackendCandidate.of(new ArrayProvider("spoilt", 0) {
       @Override
-      public Class<?> tensorType() {
+      public TensorType<HostTensor> tensorType() {
         throw new NoClassDefFoundError("org/example/Tensor");
       }
     });
@@ -115,10 +123,10 @@ final class BackendCandidateTest {
   }
 
   private static void assertProbeRefused(Throwable failure, String fragment) {
-    BackendCandidate candidate = BackendCandidate.of(new StubProvider("spoilt", 0) {
+    BackendCandidate candidate = BackendCandidate.of(new ArrayProvider("spoilt", 0) {
       @Override
       protected Availability answer() {
-        throw raise(failure);
+        throw Throwing.unchecked(failure);
       }
     });
 
@@ -132,7 +140,7 @@ final class BackendCandidateTest {
 
   @Test
   void aProbeThatGivesNullIsTheReason() {
-    BackendCandidate candidate = BackendCandidate.of(new StubProvider("spoilt", 0) {
+    BackendCandidate candidate = BackendCandidate.of(new ArrayProvider("spoilt", 0) {
       @Override
       protected Availability answer() {
         return null;
@@ -162,10 +170,10 @@ final class BackendCandidateTest {
   }
 
   private static void assertOpenRefused(Throwable failure, String fragment) {
-    BackendCandidate candidate = BackendCandidate.of(new StubProvider("spoilt", 0) {
+    BackendCandidate candidate = BackendCandidate.of(new ArrayProvider("spoilt", 0) {
       @Override
-      public VbnBackend<?> open() {
-        throw raise(failure);
+      public Kernels<HostTensor> open(BackendOptions options) {
+        throw Throwing.unchecked(failure);
       }
     });
 
@@ -177,9 +185,9 @@ final class BackendCandidateTest {
 
   @Test
   void anOpenThatGivesNullIsRefused() {
-    BackendCandidate candidate = BackendCandidate.of(new StubProvider("spoilt", 0) {
+    BackendCandidate candidate = BackendCandidate.of(new ArrayProvider("spoilt", 0) {
       @Override
-      public VbnBackend<?> open() {
+      public Kernels<HostTensor> open(BackendOptions options) {
         return null;
       }
     });
@@ -189,27 +197,19 @@ final class BackendCandidateTest {
         candidate::open,
         "spoilt",
         "open() returned null",
-        "expected a backend");
+        "expected kernels");
   }
 
   @Test
-  void probingWaitsUntilAskedAndHappensOnce() {
-    StubProvider provider = new StubProvider("good", 0);
+  void probingWaitsUntilAskedAndHappensEachTime() {
+    ArrayProvider provider = new ArrayProvider("good", 0);
     BackendCandidate candidate = BackendCandidate.of(provider);
     assertHolds(candidate.toString(), "good");
     assertEquals(0, provider.probes());
 
-    Availability first = candidate.availability();
-    candidate.open();
+    candidate.availability();
+    candidate.open().close();
 
-    assertSame(first, candidate.availability());
-    assertEquals(1, provider.probes());
-  }
-
-  private static RuntimeException raise(Throwable failure) {
-    if (failure instanceof Error error) {
-      throw error;
-    }
-    throw (RuntimeException) failure;
+    assertEquals(2, provider.probes());
   }
 }

@@ -11,6 +11,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.vbn.fixture.Choices;
 import dev.vbn.fixture.LoadDefects;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.TensorType;
 import dev.vbn.testing.ProviderPath;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -107,8 +108,8 @@ final class DiscoveryTest {
     assertReason(found.get(8), FIXTURES + "NotAProvider not a subtype");
     try (var last = backends.open("last");
         var first = backends.open("first")) {
-      assertEquals(HostTensor.class, last.tensorType());
-      assertEquals(HostTensor.class, first.tensorType());
+      assertEquals(TensorType.of(HostTensor.class), last.tensorType());
+      assertEquals(TensorType.of(HostTensor.class), first.tensorType());
     }
   }
 
@@ -215,10 +216,10 @@ final class DiscoveryTest {
     }
     assertRefused(BackendUnavailableException.class, () -> backends.open("twin"), words);
     try (var backend = backends.open()) {
-      assertEquals(HostTensor.class, backend.tensorType());
+      assertEquals(TensorType.of(HostTensor.class), backend.tensorType());
     }
     try (var backend = backends.open("high")) {
-      assertEquals(HostTensor.class, backend.tensorType());
+      assertEquals(TensorType.of(HostTensor.class), backend.tensorType());
     }
   }
 

@@ -1,87 +1,121 @@
 package dev.vbn;
 
+import dev.vbn.spi.Moments;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
-import dev.vbn.testing.RecordingBackend;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /** Every way to give a batch to a layer, with the name that messages give it. */
 enum Entrance {
-  REFERENCE("reference batch") {
+  REFERENCE("reference batch", "reference") {
     @Override
-    void give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
-      layer.reference(x);
+    AutoCloseable give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
+      return layer.reference(x);
     }
   },
-  STATISTICS("reference batch") {
+  STATISTICS("reference batch", "statistics") {
     @Override
-    void give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
-      layer.referenceStatistics(x);
+    AutoCloseable give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
+      return layer.referenceStatistics(x);
     }
   },
-  CHUNKS("reference batch") {
+  CHUNKS("reference batch", "statistics") {
     @Override
-    void give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
-      layer.referenceStatistics(Arrays.asList(x));
+    AutoCloseable give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
+      return layer.referenceStatistics(Arrays.asList(x));
     }
   },
-  FORWARD("x") {
+  FORWARD("x", "forward") {
     @Override
-    void give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
-      layer.forward(x, others.reference());
+    AutoCloseable give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
+      return layer.forward(x, others.reference());
     }
   },
-  FORWARD_INTO("x") {
+  FORWARD_INTO("x", "forward") {
     @Override
-    void give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
-      layer.forward(x, others.reference(), others.like());
+    AutoCloseable give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
+      return layer.forwardInto(others.output(), x, others.reference());
     }
   },
-  BACKWARD("x") {
+  MIXED_STATISTICS("x", "statistics") {
     @Override
-    void give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
-      layer.backward(x, others.reference(), others.like());
+    AutoCloseable give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
+      layer.mixedStatistics(x, others.reference());
+      return () -> {}; // on the host, with nothing to free
     }
   },
-  BACKWARD_INTO("x") {
+  BACKWARD("x", "backward") {
     @Override
-    void give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
-      layer.backward(x, others.reference(), others.like(), others.like());
+    AutoCloseable give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
+      return layer.backward(x, others.reference(), others.upstream());
     }
   },
-  REFERENCE_BACKWARD("reference batch") {
+  BACKWARD_INTO("x", "backward") {
     @Override
-    void give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
-      layer.referenceBackward(x, others.reference(), others.like());
+    AutoCloseable give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
+      return layer.backwardInto(others.output(), x, others.reference(), others.upstream());
     }
   },
-  REFERENCE_GRADIENT("reference batch") {
+  REFERENCE_BACKWARD("reference batch", "backward") {
     @Override
-    void give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
-      HostTensor like = others.like();
-      layer.referenceGradient(
-          x,
-          others.reference(),
-          new Gradients<>(like, like, like, others.reference().moments()));
+    AutoCloseable give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
+      return layer.referenceBackward(x, others.reference(), others.upstream());
+    }
+  },
+  REFERENCE_GRADIENT("reference batch", "referenceGradient") {
+    @Override
+    AutoCloseable give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
+      return layer.referenceGradient(x, others.reference(), others.gradients());
     }
   };
 
+  /** What messages call the batch. */
   final String batch;
 
-  Entrance(String batch) {
+  /** The kernel that it reaches. */
+  final String kernel;
+
+  Entrance(String batch, String kernel) {
     this.batch = batch;
+    this.kernel = kernel;
   }
 
-  abstract void give(VirtualBatchNorm<HostTensor> layer, @Nullable HostTensor x, Others others);
+  abstract AutoCloseable give(
+      VirtualBatchNorm<HostTensor> layer, @Nullable HostTensor x, Others others);
 
-  /** The other arguments, without fault where the batch has shape [2, 3]. */
-  record Others(ReferenceStatistics<HostTensor> reference, HostTensor like) {
-    static Others of(RecordingBackend backend) {
-      return new Others(
-          ReferenceStatistics.of(
-              backend, DType.FLOAT32, new double[3], new double[] {1, 1, 1}, 2, 2),
-          HostTensor.zeros(DType.FLOAT32, 2, 3));
+  /** The other arguments, without fault where the batch has shape [2, 3]. All are the caller's. */
+  record Others(
+      @Nullable ReferenceStatistics<HostTensor> reference,
+      HostTensor upstream,
+      HostTensor output,
+      Gradients<HostTensor> gradients) {
+    static Others of(VbnBackend<HostTensor> backend) {
+      return with(
+          backend, ReferenceStatistics.wrap(backend, zeros(backend, 3), zeros(backend, 3), 2, 2));
+    }
+
+    static Others with(
+        VbnBackend<HostTensor> backend, @Nullable ReferenceStatistics<HostTensor> reference) {
+      return new Others(reference, batch(), batch(), gradients(backend));
+    }
+
+    static Gradients<HostTensor> gradients(VbnBackend<HostTensor> backend) {
+      HostTensor parameter = HostTensor.zeros(DType.FLOAT32, 3);
+      return new Gradients<>(
+          backend,
+          Part.supplied(backend, "dx", batch()),
+          parameter,
+          parameter,
+          new Moments<>(zeros(backend, 3), zeros(backend, 3)));
+    }
+
+    private static HostTensor batch() {
+      return HostTensor.zeros(DType.FLOAT32, 2, 3);
+    }
+
+    private static HostTensor zeros(VbnBackend<HostTensor> backend, long... shape) {
+      return HostTensor.zeros(backend.statisticsType(), shape);
     }
   }
 }

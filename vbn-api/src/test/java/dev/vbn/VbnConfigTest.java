@@ -2,8 +2,6 @@ package dev.vbn;
 
 import static dev.vbn.testing.Refusals.assertRefused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.spi.ReferenceGradient;
 import org.junit.jupiter.api.Test;
@@ -20,49 +18,37 @@ final class VbnConfigTest {
     assertEquals(1e-5, CONFIG.epsilon());
     assertEquals(1, CONFIG.featureAxis());
     assertEquals(Variant.LIVE_BATCH, CONFIG.variant());
-    assertTrue(CONFIG.scale());
-    assertTrue(CONFIG.center());
     assertEquals(ReferenceGradient.DETACHED, CONFIG.referenceGradient());
   }
 
   @Test
   void eachWithChangesItsOneSetting() {
     assertEquals(
-        new VbnConfig(3, 1e-3, 1, Variant.LIVE_BATCH, true, true, ReferenceGradient.DETACHED),
+        new VbnConfig(3, 1e-3, 1, Variant.LIVE_BATCH, ReferenceGradient.DETACHED),
         CONFIG.withEpsilon(1e-3));
     assertEquals(
-        new VbnConfig(3, 1e-5, -1, Variant.LIVE_BATCH, true, true, ReferenceGradient.DETACHED),
+        new VbnConfig(3, 1e-5, -1, Variant.LIVE_BATCH, ReferenceGradient.DETACHED),
         CONFIG.withFeatureAxis(-1));
     assertEquals(
-        new VbnConfig(3, 1e-5, 1, Variant.POOLED, true, true, ReferenceGradient.DETACHED),
+        new VbnConfig(3, 1e-5, 1, Variant.POOLED, ReferenceGradient.DETACHED),
         CONFIG.withVariant(Variant.POOLED));
     assertEquals(
-        new VbnConfig(3, 1e-5, 1, Variant.LIVE_BATCH, false, true, ReferenceGradient.DETACHED),
-        CONFIG.withScale(false));
-    assertEquals(
-        new VbnConfig(3, 1e-5, 1, Variant.LIVE_BATCH, true, false, ReferenceGradient.DETACHED),
-        CONFIG.withCenter(false));
-    assertEquals(
-        new VbnConfig(3, 1e-5, 1, Variant.LIVE_BATCH, true, true, ReferenceGradient.ATTACHED),
+        new VbnConfig(3, 1e-5, 1, Variant.LIVE_BATCH, ReferenceGradient.ATTACHED),
         CONFIG.withReferenceGradient(ReferenceGradient.ATTACHED));
   }
 
   @Test
   void aChangeKeepsTheOtherSettings() {
-    VbnConfig other =
-        new VbnConfig(5, 0.25, -2, Variant.BATCH, false, false, ReferenceGradient.ATTACHED);
+    VbnConfig other = new VbnConfig(5, 0.25, -2, Variant.BATCH, ReferenceGradient.ATTACHED);
 
     assertEquals(other, other.withEpsilon(1).withEpsilon(0.25));
     assertEquals(other, other.withFeatureAxis(1).withFeatureAxis(-2));
     assertEquals(other, other.withVariant(Variant.POOLED).withVariant(Variant.BATCH));
-    assertEquals(other, other.withScale(true).withScale(false));
-    assertEquals(other, other.withCenter(true).withCenter(false));
     assertEquals(
         other,
         other
             .withReferenceGradient(ReferenceGradient.DETACHED)
             .withReferenceGradient(ReferenceGradient.ATTACHED));
-    assertFalse(other.withScale(true).center());
   }
 
   @ParameterizedTest

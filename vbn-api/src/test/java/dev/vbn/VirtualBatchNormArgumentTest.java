@@ -4,12 +4,12 @@ import static dev.vbn.testing.Refusals.assertRefused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.vbn.spi.Capability;
+import dev.vbn.spi.Moments;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
-import dev.vbn.testing.RecordingBackend;
-import java.util.EnumSet;
+import dev.vbn.testing.RecordingKernels;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
@@ -25,23 +25,29 @@ final class VirtualBatchNormArgumentTest {
   private static final VbnConfig ATTACHED =
       DETACHED.withReferenceGradient(ReferenceGradient.ATTACHED);
 
-  private final RecordingBackend backend = RecordingBackend.capable();
+  private final RecordingKernels kernels = RecordingKernels.capable();
+  private final VbnBackend<HostTensor> backend = kernels.open();
   private final HostTensor x = HostTensor.zeros(DType.FLOAT32, 2, 3);
   private final HostTensor like = HostTensor.zeros(DType.FLOAT32, 2, 3);
-  private final ReferenceStatistics<HostTensor> reference = statistics(DType.FLOAT32, 3);
+  private final ReferenceStatistics<HostTensor> reference = statistics(3);
 
   private VirtualBatchNorm<HostTensor> layer(VbnConfig config) {
-    return VirtualBatchNorm.of(
-        backend, config, HostTensor.zeros(DType.FLOAT32, 3), HostTensor.zeros(DType.FLOAT32, 3));
+    return VirtualBatchNorm.of(backend, config)
+        .withGamma(HostTensor.zeros(DType.FLOAT32, 3))
+        .withBeta(HostTensor.zeros(DType.FLOAT32, 3));
   }
 
-  private ReferenceStatistics<HostTensor> statistics(DType dtype, int features) {
-    return ReferenceStatistics.of(backend, dtype, new double[features], new double[features], 2, 2);
+  private ReferenceStatistics<HostTensor> statistics(int features) {
+    return ReferenceStatistics.of(backend, moments(features));
+  }
+
+  private static ReferenceMoments moments(int features) {
+    return ReferenceMoments.of(new double[features], new double[features], 2, 2);
   }
 
   @AfterEach
   void noKernelWasCalled() {
-    assertEquals(List.of(), backend.calls());
+    assertEquals(List.of(), kernels.calls());
   }
 
   /** With the layer attached and detached. */
@@ -51,15 +57,11 @@ final class VirtualBatchNormArgumentTest {
       @Nullable ReferenceStatistics<HostTensor> statistics,
       String... fragments) {
     for (VbnConfig config : List.of(ATTACHED, DETACHED)) {
-      Executable call = entrance == Entrance.REFERENCE_GRADIENT
-          ? () -> layer(config).referenceGradient(x, statistics, gradients())
-          : () -> entrance.give(layer(config), x, new Entrance.Others(statistics, like));
-      assertRefused(type, call, fragments);
+      assertRefused(
+          type,
+          () -> entrance.give(layer(config), x, Entrance.Others.with(backend, statistics)),
+          fragments);
     }
-  }
-
-  private Gradients<HostTensor> gradients() {
-    return new Gradients<>(like, like, like, reference.moments());
   }
 
   @ParameterizedTest
@@ -83,7 +85,7 @@ final class VirtualBatchNormArgumentTest {
     assertStatisticsRefused(
         IllegalArgumentException.class,
         entrance,
-        statistics(DType.FLOAT32, 4),
+        statistics(4),
         "reference statistics have 4 features",
         "expected 3");
   }
@@ -92,28 +94,14 @@ final class VirtualBatchNormArgumentTest {
   @EnumSource(
       mode = Mode.EXCLUDE,
       names = {"REFERENCE", "STATISTICS", "CHUNKS"})
-  void statisticsForAnotherType(Entrance entrance) {
+  void statisticsOfABackendOfAnotherName(Entrance entrance) {
     assertStatisticsRefused(
         IllegalArgumentException.class,
         entrance,
-        statistics(DType.FLOAT16, 3),
-        "FLOAT32",
-        "reference statistics are of FLOAT16 batches",
-        "expected one type");
-  }
-
-  @ParameterizedTest
-  @EnumSource(
-      mode = Mode.EXCLUDE,
-      names = {"REFERENCE", "STATISTICS", "CHUNKS"})
-  void statisticsOfAnotherBackendWithTensorsOfAnotherType(Entrance entrance) {
-    assertStatisticsRefused(
-        IllegalArgumentException.class,
-        entrance,
-        reference.to(new RecordingBackend()),
-        "reference statistics are FLOAT32 tensors of another backend",
-        "expected FLOAT64",
-        "to(backend)");
+        ReferenceStatistics.of(RecordingKernels.capable().open("other"), moments(3)),
+        "reference statistics are on backend 'other'",
+        "expected 'recording'",
+        "moments()");
   }
 
   @ParameterizedTest
@@ -121,7 +109,7 @@ final class VirtualBatchNormArgumentTest {
       mode = Mode.EXCLUDE,
       names = {"REFERENCE", "STATISTICS", "CHUNKS"})
   void closedStatistics(Entrance entrance) {
-    var closed = statistics(DType.FLOAT32, 3);
+    var closed = statistics(3);
     closed.close();
 
     assertStatisticsRefused(
@@ -137,7 +125,7 @@ final class VirtualBatchNormArgumentTest {
     for (VbnConfig config : List.of(ATTACHED, DETACHED)) {
       assertLikeRefused("upstream", upstream -> layer(config).backward(x, reference, upstream));
       assertLikeRefused(
-          "upstream", upstream -> layer(config).backward(x, reference, upstream, like));
+          "upstream", upstream -> layer(config).backwardInto(like, x, reference, upstream));
       assertLikeRefused(
           "upstream", upstream -> layer(config).referenceBackward(x, reference, upstream));
     }
@@ -147,20 +135,20 @@ final class VirtualBatchNormArgumentTest {
   void aWrongOutput() {
     assertRefused(
         NullPointerException.class,
-        () -> layer(DETACHED).forward(x, reference, null),
+        () -> layer(DETACHED).forwardInto(null, x, reference),
         "output is null",
         "expected");
-    assertNotLikeRefused("output", output -> layer(DETACHED).forward(x, reference, output));
+    assertNotLikeRefused("output", output -> layer(DETACHED).forwardInto(output, x, reference));
   }
 
   @Test
   void aWrongTensorForDx() {
     assertRefused(
         NullPointerException.class,
-        () -> layer(DETACHED).backward(x, reference, like, null),
+        () -> layer(DETACHED).backwardInto(null, x, reference, like),
         "dx is null",
         "expected");
-    assertNotLikeRefused("dx", dx -> layer(DETACHED).backward(x, reference, like, dx));
+    assertNotLikeRefused("dx", dx -> layer(DETACHED).backwardInto(dx, x, reference, like));
   }
 
   /** Takes a tensor that has to be like x. */
@@ -197,14 +185,12 @@ final class VirtualBatchNormArgumentTest {
 
   @Test
   void anOutputThatTheBackendCannotTake() {
-    EnumSet<Capability> others =
-        EnumSet.complementOf(EnumSet.of(Capability.CALLER_SUPPLIED_OUTPUT));
-    RecordingBackend poor = new RecordingBackend(others.toArray(Capability[]::new));
-    var plain = VirtualBatchNorm.of(poor, DETACHED.withScale(false).withCenter(false), null, null);
+    RecordingKernels poor = RecordingKernels.without(Capability.CALLER_SUPPLIED_OUTPUT);
+    var plain = VirtualBatchNorm.of(poor.open(), DETACHED);
 
     for (HostTensor output : List.of(like, x)) {
-      assertOutputRefused("output", () -> plain.forward(x, reference, output));
-      assertOutputRefused("dx", () -> plain.backward(x, reference, like, output));
+      assertOutputRefused("output", () -> plain.forwardInto(output, x, reference));
+      assertOutputRefused("dx", () -> plain.backwardInto(output, x, reference, like));
     }
     assertEquals(List.of(), poor.calls());
   }
@@ -231,18 +217,67 @@ final class VirtualBatchNormArgumentTest {
   void aReferenceGradientOfADetachedLayer() {
     assertRefused(
         IllegalStateException.class,
-        () -> layer(DETACHED).referenceGradient(x, reference, gradients()),
+        () -> layer(DETACHED).referenceGradient(x, reference, Entrance.Others.gradients(backend)),
         "detached",
         "expected ATTACHED");
   }
 
   @Test
   void aReferenceGradientFromTheGradientsOfADetachedLayer() {
+    var detached = new Gradients<>(backend, Part.supplied(backend, "dx", like), like, like, null);
     assertRefused(
         IllegalStateException.class,
-        () -> layer(ATTACHED)
-            .referenceGradient(x, reference, new Gradients<>(like, like, like, null)),
+        () -> layer(ATTACHED).referenceGradient(x, reference, detached),
         "detached",
         "expected ATTACHED");
+  }
+
+  @Test
+  void aReferenceGradientOfAnotherNumberOfFeatures() {
+    HostTensor four = HostTensor.zeros(DType.FLOAT64, 4);
+    var other = new Gradients<>(
+        backend, Part.supplied(backend, "dx", like), like, like, new Moments<>(four, four));
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> layer(ATTACHED).referenceGradient(x, reference, other),
+        "reference gradient has shape [4]",
+        "expected [3]");
+  }
+
+  @Test
+  void closedGradients() {
+    Gradients<HostTensor> gradients = Entrance.Others.gradients(backend);
+    gradients.close();
+    assertRefused(
+        IllegalStateException.class,
+        () -> layer(ATTACHED).referenceGradient(x, reference, gradients),
+        "dreference used after close",
+        "expected");
+  }
+
+  @Test
+  void moreOfTheReferenceBatchThanItsStatisticsAreOf() {
+    HostTensor three = HostTensor.zeros(DType.FLOAT32, 3, 3);
+    assertRefused(
+        IllegalArgumentException.class,
+        () ->
+            layer(ATTACHED).referenceGradient(three, reference, Entrance.Others.gradients(backend)),
+        "reference batch has 3 elements per feature",
+        "expected at most 2");
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> layer(DETACHED).referenceBackward(three, reference, three),
+        "reference batch has 3 elements per feature",
+        "expected at most 2");
+  }
+
+  @Test
+  void aPartOfTheReferenceBatchWhereItsOwnStatisticsAreDifferentiated() {
+    HostTensor one = HostTensor.zeros(DType.FLOAT32, 1, 3);
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> layer(ATTACHED).referenceBackward(one, reference, one),
+        "reference batch has 1 elements per feature",
+        "expected the 2");
   }
 }

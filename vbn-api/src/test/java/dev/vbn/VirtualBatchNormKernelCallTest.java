@@ -12,7 +12,7 @@ import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
-import dev.vbn.testing.RecordingBackend;
+import dev.vbn.testing.RecordingKernels;
 import dev.vbn.testing.Shapes;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -28,23 +28,23 @@ final class VirtualBatchNormKernelCallTest {
   /** Three examples of five positions. */
   private static final Geometry LIVE = new Geometry(3, 1, 3, 5);
 
-  private final RecordingBackend backend = RecordingBackend.capable();
+  private final RecordingKernels kernels = RecordingKernels.capable();
+  private final VbnBackend<HostTensor> backend = kernels.open();
   private final HostTensor gamma = HostTensor.zeros(DType.FLOAT32, 3);
   private final HostTensor beta = HostTensor.zeros(DType.FLOAT32, 3);
   private final HostTensor x = HostTensor.zeros(DType.FLOAT32, 3, 3, 5);
   private final HostTensor upstream = HostTensor.zeros(DType.FLOAT32, 3, 3, 5);
 
   /** One example of nine positions. */
-  private final ReferenceStatistics<HostTensor> reference =
-      ReferenceStatistics.of(backend, DType.FLOAT32, new double[3], new double[] {1, 1, 1}, 1, 9);
+  private final ReferenceStatistics<HostTensor> reference = ReferenceStatistics.of(
+      backend, ReferenceMoments.of(new double[3], new double[] {1, 1, 1}, 1, 9));
 
   private VirtualBatchNorm<HostTensor> layer(VbnConfig config) {
-    return VirtualBatchNorm.of(backend, config, gamma, beta);
+    return VirtualBatchNorm.of(backend, config).withGamma(gamma).withBeta(beta);
   }
 
-  private RecordingBackend.Call onlyCall() {
-    assertEquals(1, backend.calls().size());
-    return backend.calls().get(0);
+  private Moments<HostTensor> moments() {
+    return new Moments<>(reference.mean(), reference.variance());
   }
 
   @ParameterizedTest
@@ -59,14 +59,14 @@ final class VirtualBatchNormKernelCallTest {
     layer(CONFIG.withVariant(variant)).forward(x, reference);
 
     assertEquals(
-        new RecordingBackend.Forward(
+        new RecordingKernels.Forward(
             x,
             new Normalization(LIVE, scope, weight, EPSILON, ReferenceGradient.DETACHED),
-            reference.moments(),
+            moments(),
             gamma,
             beta,
             null),
-        onlyCall());
+        kernels.onlyCall());
   }
 
   @ParameterizedTest
@@ -81,14 +81,14 @@ final class VirtualBatchNormKernelCallTest {
     layer(CONFIG.withVariant(variant)).backward(x, reference, upstream);
 
     assertEquals(
-        new RecordingBackend.Backward(
+        new RecordingKernels.Backward(
             x,
             upstream,
             new Normalization(LIVE, scope, weight, EPSILON, ReferenceGradient.DETACHED),
-            reference.moments(),
+            moments(),
             gamma,
             null),
-        onlyCall());
+        kernels.onlyCall());
   }
 
   @ParameterizedTest
@@ -97,14 +97,12 @@ final class VirtualBatchNormKernelCallTest {
     layer(CONFIG.withVariant(variant)).reference(x);
 
     assertEquals(
-        new RecordingBackend.Forward(
+        new RecordingKernels.Reference(
             x,
             new Normalization(LIVE, Scope.BATCH, 1, EPSILON, ReferenceGradient.DETACHED),
-            null,
             gamma,
-            beta,
-            null),
-        onlyCall());
+            beta),
+        kernels.onlyCall());
   }
 
   @Test
@@ -114,15 +112,15 @@ final class VirtualBatchNormKernelCallTest {
     layer(CONFIG).referenceBackward(batch, reference, dy);
 
     assertEquals(
-        new RecordingBackend.Backward(
+        new RecordingKernels.Backward(
             batch,
             dy,
             new Normalization(
                 new Geometry(1, 1, 3, 9), Scope.NONE, 0, EPSILON, ReferenceGradient.DETACHED),
-            reference.moments(),
+            moments(),
             gamma,
             null),
-        onlyCall());
+        kernels.onlyCall());
   }
 
   @Test
@@ -133,125 +131,164 @@ final class VirtualBatchNormKernelCallTest {
         .referenceBackward(batch, reference, dy);
 
     assertEquals(
-        new RecordingBackend.Backward(
+        new RecordingKernels.Backward(
             batch,
             dy,
             new Normalization(
                 new Geometry(1, 1, 3, 9), Scope.BATCH, 1, EPSILON, ReferenceGradient.ATTACHED),
-            null,
+            moments(),
             gamma,
             null),
-        onlyCall());
+        kernels.onlyCall());
   }
 
   @Test
-  void anAttachedBackwardAsksForTheReferenceGradientAndADetachedDoesNot() {
-    var attached = layer(CONFIG.withReferenceGradient(ReferenceGradient.ATTACHED))
-        .backward(x, reference, upstream);
-    assertEquals(
-        ReferenceGradient.ATTACHED,
-        ((RecordingBackend.Backward) onlyCall()).normalization().referenceGradient());
-
-    assertNotNull(attached.reference());
-    assertNull(layer(CONFIG).backward(x, reference, upstream).reference());
+  void anAttachedBackwardGivesTheReferenceGradientAndADetachedDoesNot() {
+    try (var attached = layer(CONFIG.withReferenceGradient(ReferenceGradient.ATTACHED))
+            .backward(x, reference, upstream);
+        var detached = layer(CONFIG).backward(x, reference, upstream)) {
+      assertNotNull(attached.dreference());
+      assertNull(detached.dreference());
+    }
   }
 
   @Test
   void theReferenceGradientOfAChunkIsToldTheElementsOfTheWholeReferenceBatch() {
     var layer = layer(CONFIG.withReferenceGradient(ReferenceGradient.ATTACHED));
-    Moments<HostTensor> gradient =
-        new Moments<>(HostTensor.zeros(DType.FLOAT64, 3), HostTensor.zeros(DType.FLOAT64, 3));
     HostTensor chunk = HostTensor.zeros(DType.FLOAT32, 1, 3, 2);
-    layer.referenceGradient(chunk, reference, new Gradients<>(x, gamma, beta, gradient));
-
-    assertEquals(
-        new RecordingBackend.IntoReference(
-            chunk, new Geometry(1, 1, 3, 2), reference.moments(), gradient, 9),
-        onlyCall());
+    try (var gradients = layer.backward(x, reference, upstream);
+        var dr = layer.referenceGradient(chunk, reference, gradients)) {
+      assertEquals(
+          new RecordingKernels.IntoReference(
+              chunk, new Geometry(1, 1, 3, 2), moments(), gradients.dreference(), 9),
+          kernels.calls().get(1));
+      assertSame(last(), dr.output());
+    }
   }
 
   @Test
   void statisticsAloneNormaliseNothing() {
-    backend.answer(
+    kernels.answer(
         HostTensor.of(new double[] {1, 2, 3}, 3), HostTensor.of(new double[] {4, 5, 6}, 3));
-    var statistics = layer(CONFIG).referenceStatistics(x);
-
-    assertEquals(new RecordingBackend.Statistics(x, LIVE), onlyCall());
-    assertEquals(5, statistics.variance()[1]);
-    assertEquals(3, statistics.examples());
-    assertEquals(15, statistics.elements());
-    assertEquals(DType.FLOAT32, statistics.dtype());
+    try (var statistics = layer(CONFIG).referenceStatistics(x)) {
+      assertEquals(new RecordingKernels.Statistics(x, LIVE, Scope.BATCH), kernels.onlyCall());
+      assertEquals(
+          ReferenceMoments.of(new double[] {1, 2, 3}, new double[] {4, 5, 6}, 3, 15),
+          statistics.moments());
+    }
   }
 
   @Test
-  void theStatisticsOfTheReferencePassAreThoseThatTheKernelGave() {
+  void theReferencePassGivesTheOutputAndTheStatisticsOfTheKernel() {
     HostTensor mean = HostTensor.of(new double[] {1, 2, 3}, 3);
     HostTensor variance = HostTensor.of(new double[] {4, 5, 6}, 3);
-    backend.answer(mean, variance);
-    var statistics = layer(CONFIG).reference(x).statistics();
-
-    assertEquals(new Moments<>(mean, variance), statistics.moments());
-    assertEquals(3, statistics.examples());
-    assertEquals(15, statistics.elements());
-    assertEquals(3, statistics.features());
-    assertEquals(DType.FLOAT32, statistics.dtype());
+    kernels.answer(mean, variance);
+    try (var result = layer(CONFIG).reference(x)) {
+      assertSame(kernels.made().get(kernels.made().indexOf(mean) - 1), result.output());
+      assertSame(mean, result.statistics().mean());
+      assertSame(variance, result.statistics().variance());
+      assertEquals(3, result.statistics().examples());
+      assertEquals(15, result.statistics().elements());
+      assertEquals(3, result.statistics().features());
+    }
   }
 
   @Test
-  void theStatisticsOfALiveBatchAreThoseThatTheKernelGave() {
-    HostTensor mean = HostTensor.of(new double[9], 3, 3);
-    HostTensor variance = HostTensor.of(new double[9], 3, 3);
-    backend.answer(mean, variance);
-    var live = layer(CONFIG.withVariant(Variant.PER_EXAMPLE)).forward(x, reference);
+  void theOutputIsTheKernels() {
+    try (var output = layer(CONFIG).forward(x, reference)) {
+      assertSame(last(), output.output());
+    }
+  }
 
-    assertEquals(new Moments<>(mean, variance), live.statistics().moments());
+  @Test
+  void theGradientsAreTheKernelsEachInItsPlace() {
+    int before = kernels.made().size();
+    try (var gradients = layer(CONFIG.withReferenceGradient(ReferenceGradient.ATTACHED))
+        .backward(x, reference, upstream)) {
+      assertEquals(
+          kernels.made().subList(before, before + 5),
+          List.of(
+              gradients.dx(),
+              gradients.dgamma(),
+              gradients.dbeta(),
+              gradients.dreference().mean(),
+              gradients.dreference().variance()));
+    }
+  }
+
+  private HostTensor last() {
+    return kernels.made().get(kernels.made().size() - 1);
   }
 
   @Test
   void aGivenOutputIsPassedOnAndGivenBack() {
     HostTensor output = HostTensor.zeros(DType.FLOAT32, 3, 3, 5);
-    var live = layer(CONFIG).forward(x, reference, output);
-
-    assertSame(output, ((RecordingBackend.Forward) onlyCall()).output());
-    assertSame(output, live.output());
+    try (var live = layer(CONFIG).forwardInto(output, x, reference)) {
+      assertEquals(
+          new RecordingKernels.Forward(
+              x,
+              new Normalization(LIVE, Scope.BATCH, 0.25, EPSILON, ReferenceGradient.DETACHED),
+              moments(),
+              gamma,
+              beta,
+              output),
+          kernels.onlyCall());
+      assertSame(output, live.output());
+    }
   }
 
   @Test
   void theInputItselfMayBeTheOutput() {
-    assertSame(x, layer(CONFIG).forward(x, reference, x).output());
-    assertSame(x, ((RecordingBackend.Forward) onlyCall()).output());
+    try (var live = layer(CONFIG).forwardInto(x, x, reference)) {
+      assertSame(x, live.output());
+    }
+    assertSame(x, ((RecordingKernels.Forward) kernels.onlyCall()).output());
   }
 
   @Test
   void aTensorGivenForDxIsPassedOnAndGivenBack() {
     HostTensor dx = HostTensor.zeros(DType.FLOAT32, 3, 3, 5);
-    var gradients = layer(CONFIG).backward(x, reference, upstream, dx);
-
-    assertSame(dx, ((RecordingBackend.Backward) onlyCall()).dx());
-    assertSame(dx, gradients.input());
+    try (var gradients = layer(CONFIG).backwardInto(dx, x, reference, upstream)) {
+      assertEquals(
+          new RecordingKernels.Backward(
+              x,
+              upstream,
+              new Normalization(LIVE, Scope.BATCH, 0.25, EPSILON, ReferenceGradient.DETACHED),
+              moments(),
+              gamma,
+              dx),
+          kernels.onlyCall());
+      assertSame(dx, gradients.dx());
+    }
   }
 
   @Test
   void theUpstreamGradientAndTheInputMayTakeDx() {
     for (HostTensor dx : List.of(upstream, x)) {
-      assertSame(dx, layer(CONFIG).backward(x, reference, upstream, dx).input());
+      try (var gradients = layer(CONFIG).backwardInto(dx, x, reference, upstream)) {
+        assertSame(dx, gradients.dx());
+      }
     }
-    assertSame(upstream, ((RecordingBackend.Backward) backend.calls().get(0)).dx());
-    assertSame(x, ((RecordingBackend.Backward) backend.calls().get(1)).dx());
+    assertSame(upstream, ((RecordingKernels.Backward) kernels.calls().get(0)).dx());
+    assertSame(x, ((RecordingKernels.Backward) kernels.calls().get(1)).dx());
   }
 
   @Test
-  void withoutScaleAndCenterTheKernelsGetNoParameters() {
-    VbnConfig plain = CONFIG.withScale(false).withCenter(false);
-    var layer = VirtualBatchNorm.of(backend, plain, null, null);
+  void aLayerWithoutParametersGivesTheKernelsNone() {
+    var layer = VirtualBatchNorm.of(backend, CONFIG);
+    layer.reference(x);
     layer.forward(x, reference);
     layer.backward(x, reference, upstream);
 
-    RecordingBackend.Forward forward =
-        (RecordingBackend.Forward) backend.calls().get(0);
+    RecordingKernels.Reference pass =
+        (RecordingKernels.Reference) kernels.calls().get(0);
+    RecordingKernels.Forward forward =
+        (RecordingKernels.Forward) kernels.calls().get(1);
+    assertNull(pass.gamma());
+    assertNull(pass.beta());
     assertNull(forward.gamma());
     assertNull(forward.beta());
-    assertNull(((RecordingBackend.Backward) backend.calls().get(1)).gamma());
+    assertNull(((RecordingKernels.Backward) kernels.calls().get(2)).gamma());
   }
 
   @ParameterizedTest
@@ -272,7 +309,7 @@ final class VirtualBatchNormKernelCallTest {
 
     assertEquals(
         new Geometry(batch, before, 3, after),
-        ((RecordingBackend.Forward) onlyCall()).normalization().geometry());
+        ((RecordingKernels.Forward) kernels.onlyCall()).how().geometry());
   }
 
   @ParameterizedTest
@@ -280,18 +317,19 @@ final class VirtualBatchNormKernelCallTest {
       value = DType.class,
       names = {"FLOAT16", "BFLOAT16"})
   void batchesOf16BitsGoWithParametersOf32(DType dtype) {
-    HostTensor narrow = backend.batch(dtype, 3, 3, 5);
-    layer(CONFIG).forward(narrow, reference.to(dtype));
+    HostTensor narrow = kernels.batch(dtype, 3, 3, 5);
+    layer(CONFIG).forward(narrow, reference);
 
-    assertSame(narrow, ((RecordingBackend.Forward) onlyCall()).x());
+    assertSame(narrow, ((RecordingKernels.Forward) kernels.onlyCall()).x());
   }
 
   @Test
-  void statisticsOfAnotherBackendWithTensorsOfTheSameTypeAreTaken() {
-    RecordingBackend other = RecordingBackend.capable();
-    var statistics = reference.to(other);
+  void statisticsOfAnotherBackendOfTheSameNameAreTaken() {
+    var statistics = ReferenceStatistics.of(RecordingKernels.capable().open(), reference.moments());
     layer(CONFIG).forward(x, statistics);
 
-    assertEquals(statistics.moments(), ((RecordingBackend.Forward) onlyCall()).reference());
+    assertEquals(
+        new Moments<>(statistics.mean(), statistics.variance()),
+        ((RecordingKernels.Forward) kernels.onlyCall()).reference());
   }
 }

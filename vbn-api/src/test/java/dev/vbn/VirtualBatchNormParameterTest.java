@@ -4,13 +4,15 @@ import static dev.vbn.testing.Refusals.assertRefused;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotSame;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
-import dev.vbn.testing.RecordingBackend;
+import dev.vbn.testing.RecordingKernels;
 import dev.vbn.testing.Shapes;
 import java.util.Arrays;
 import java.util.List;
@@ -19,85 +21,117 @@ import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** Gamma and beta: given or drawn, checked, and released by whoever made them. */
+/** Gamma and beta: given, drawn or replaced, checked, and released by whoever made them. */
 final class VirtualBatchNormParameterTest {
   private static final VbnConfig CONFIG = VbnConfig.of(3);
   private static final int MANY = 10_000;
 
-  private final RecordingBackend backend = RecordingBackend.capable();
+  private final RecordingKernels kernels = RecordingKernels.capable();
+  private final VbnBackend<HostTensor> backend = kernels.open();
+  private final VirtualBatchNorm<HostTensor> plain = VirtualBatchNorm.of(backend, CONFIG);
   private final HostTensor gamma = HostTensor.zeros(DType.FLOAT32, 3);
   private final HostTensor beta = HostTensor.zeros(DType.FLOAT32, 3);
 
   @Test
-  void givenParametersAreKeptAndStayTheCallers() {
-    var layer = VirtualBatchNorm.of(backend, CONFIG, gamma, beta);
-    assertSame(gamma, layer.gamma());
-    assertSame(beta, layer.beta());
-    assertSame(CONFIG, layer.config());
-    layer.close();
+  void aPlainLayerHasNeither() {
+    assertNull(plain.gamma());
+    assertNull(plain.beta());
+    assertSame(CONFIG, plain.config());
+    assertSame(backend, plain.backend());
+  }
 
-    assertEquals(List.of(), backend.released());
-    assertFalse(backend.closed());
+  @Test
+  void oneCanBeGivenWithoutTheOther() {
+    var scaled = plain.withGamma(gamma);
+    assertSame(gamma, scaled.gamma());
+    assertNull(scaled.beta());
+
+    var centered = plain.withBeta(beta);
+    assertSame(beta, centered.beta());
+    assertNull(centered.gamma());
+  }
+
+  @Test
+  void givenParametersAreKeptAndStayTheCallers() {
+    for (var layer :
+        List.of(plain.withGamma(gamma).withBeta(beta), plain.withBeta(beta).withGamma(gamma))) {
+      assertSame(gamma, layer.gamma());
+      assertSame(beta, layer.beta());
+      assertSame(CONFIG, layer.config());
+      layer.close();
+    }
+
+    assertEquals(List.of(), kernels.released());
+    assertEquals(0, kernels.closings());
+  }
+
+  @Test
+  void aLayerGivenAnotherParameterLeavesTheFirstAsItWas() {
+    var first = plain.withGamma(gamma).withBeta(beta);
+    HostTensor other = HostTensor.zeros(DType.FLOAT32, 3);
+    var second = first.withGamma(other);
+
+    assertSame(gamma, first.gamma());
+    assertSame(other, second.gamma());
+    assertSame(beta, second.beta());
+    second.close();
+    assertSame(gamma, first.gamma());
   }
 
   @Test
   void drawnParametersAreReleasedOnceAndTheBackendStaysOpen() {
-    var layer = VirtualBatchNorm.initialized(backend, CONFIG, DType.FLOAT32, 1);
-    assertEquals(List.of(layer.gamma(), layer.beta()), backend.made());
-    assertEquals(List.of(), backend.released());
+    var layer = plain.initialized(DType.FLOAT32, 1);
+    assertEquals(List.of(layer.gamma(), layer.beta()), kernels.made());
+    assertEquals(2, backend.openTensors());
     layer.close();
     layer.close();
 
-    assertEquals(backend.made(), backend.released());
-    assertFalse(backend.closed());
+    kernels.assertReleasedAllBut();
+    assertEquals(0, backend.openTensors());
+    assertEquals(0, kernels.closings());
   }
 
   @Test
-  void aDrawnGammaIsReleasedWhereBetaCannotBeMade() {
-    backend.roomFor(1);
-    assertThrows(
-        IllegalStateException.class,
-        () -> VirtualBatchNorm.initialized(backend, CONFIG, DType.FLOAT32, 1));
-    assertEquals(1, backend.made().size());
-    assertEquals(backend.made(), backend.released());
-  }
+  void drawnParametersOfAnotherLayerStayThatLayers() {
+    var drawn = plain.initialized(DType.FLOAT32, 1);
+    HostTensor drawnGamma = drawn.gamma();
+    HostTensor drawnBeta = drawn.beta();
+    var mixed = drawn.withGamma(gamma);
+    assertSame(gamma, mixed.gamma());
+    assertSame(drawnBeta, mixed.beta());
+    mixed.close();
 
-  @Test
-  void aMeanIsReleasedWhereTheVarianceCannotBeMade() {
-    backend.roomFor(1);
-    double[] ones = {1, 1, 1};
-    assertThrows(
-        IllegalStateException.class,
-        () -> ReferenceStatistics.of(backend, DType.FLOAT32, ones, ones, 2, 2));
-    assertEquals(1, backend.made().size());
-    assertEquals(backend.made(), backend.released());
-  }
-
-  @Test
-  void onlyWhatTheConfigurationWantsIsMade() {
-    var plain = VirtualBatchNorm.initialized(
-        backend, CONFIG.withScale(false).withCenter(false), DType.FLOAT32, 1);
-    assertNull(plain.gamma());
-    assertNull(plain.beta());
-    plain.close();
-    assertEquals(List.of(), backend.made());
-    assertEquals(List.of(), backend.released());
-
-    var scaled = VirtualBatchNorm.initialized(backend, CONFIG.withCenter(false), DType.FLOAT32, 1);
-    assertNull(scaled.beta());
-    scaled.close();
-    assertEquals(List.of(scaled.gamma()), backend.released());
+    assertEquals(List.of(), kernels.released());
+    assertSame(drawnGamma, drawn.gamma());
+    drawn.close();
+    kernels.assertReleasedAllBut();
   }
 
   @ParameterizedTest
   @CsvSource({"FLOAT32, FLOAT32", "FLOAT64, FLOAT64", "FLOAT16, FLOAT32", "BFLOAT16, FLOAT32"})
   void drawnParametersAreOfTheParameterTypeOfTheBatches(DType dtype, DType expected) {
-    var layer = VirtualBatchNorm.initialized(backend, CONFIG, dtype, 1);
+    try (var layer = plain.initialized(dtype, 1)) {
+      assertEquals(expected, layer.gamma().dtype());
+      assertEquals(expected, layer.beta().dtype());
+      assertArrayEquals(new long[] {3}, layer.gamma().shape());
+      assertArrayEquals(new long[] {3}, layer.beta().shape());
+    }
+  }
 
-    assertEquals(expected, layer.gamma().dtype());
-    assertEquals(expected, layer.beta().dtype());
-    assertArrayEquals(new long[] {3}, layer.gamma().shape());
-    assertArrayEquals(new long[] {3}, layer.beta().shape());
+  @ParameterizedTest
+  @CsvSource({"FLOAT64", "FLOAT16", "BFLOAT16"})
+  void drawingForBatchesThatTheBackendLacksIsRefused(DType dtype) {
+    Capability lacking = Capability.of(dtype).orElseThrow();
+    RecordingKernels poor = RecordingKernels.without(lacking);
+    var layer = VirtualBatchNorm.of(poor.open(), CONFIG);
+
+    var refusal = assertRefused(
+        UnsupportedCapabilityException.class,
+        () -> layer.initialized(dtype, 1),
+        "dtype is " + dtype,
+        "lacks");
+    assertEquals(lacking, refusal.capability());
+    assertEquals(List.of(), poor.made());
   }
 
   @Test
@@ -141,29 +175,128 @@ final class VirtualBatchNormParameterTest {
   }
 
   private VirtualBatchNorm<HostTensor> drawn(DType dtype, long seed) {
-    return VirtualBatchNorm.initialized(backend, VbnConfig.of(MANY), dtype, seed);
+    return VirtualBatchNorm.of(backend, VbnConfig.of(MANY)).initialized(dtype, seed);
   }
 
   @Test
-  void aParameterThatTheConfigurationDoesNotWantIsRefused() {
-    assertRefused(
-        IllegalArgumentException.class,
-        () -> VirtualBatchNorm.of(backend, CONFIG.withScale(false), gamma, beta),
-        "gamma was given",
-        "expected null");
-    assertRefused(
-        IllegalArgumentException.class,
-        () -> VirtualBatchNorm.of(backend, CONFIG.withCenter(false), gamma, beta),
-        "beta was given",
-        "expected null");
+  void anotherVariantSharesAllElse() {
+    var trained = plain.initialized(DType.FLOAT32, 1);
+    var served = trained.withVariant(Variant.REFERENCE_ONLY);
+
+    assertEquals(CONFIG.withVariant(Variant.REFERENCE_ONLY), served.config());
+    assertSame(CONFIG, trained.config());
+    assertSame(trained.gamma(), served.gamma());
+    assertSame(trained.beta(), served.beta());
+    assertSame(backend, served.backend());
   }
 
   @Test
-  void aParameterThatTheConfigurationWantsIsMissed() {
-    assertNullRefused(
-        "gamma", "expected shape [3]", () -> VirtualBatchNorm.of(backend, CONFIG, null, beta));
-    assertNullRefused(
-        "beta", "expected shape [3]", () -> VirtualBatchNorm.of(backend, CONFIG, gamma, null));
+  void whatIsSetInOneVariantIsSetInTheOther() {
+    var trained = plain.initialized(DType.FLOAT32, 1);
+    var served = trained.withVariant(Variant.REFERENCE_ONLY);
+    trained.setGamma(HostTensor.of(new float[] {1, 2, 3}, 3));
+    served.setBeta(HostTensor.of(new float[] {4, 5, 6}, 3));
+
+    assertArrayEquals(new double[] {1, 2, 3}, served.gamma().toDoubles());
+    assertArrayEquals(new double[] {4, 5, 6}, trained.beta().toDoubles());
+    assertEquals(2, backend.openTensors());
+  }
+
+  @Test
+  void closingOneVariantClosesTheOtherAndReleasesOnce() {
+    for (boolean first : new boolean[] {true, false}) {
+      var trained = plain.initialized(DType.FLOAT32, 1);
+      var served = trained.withVariant(Variant.REFERENCE_ONLY);
+      (first ? trained : served).close();
+      assertClosed(trained::gamma);
+      assertClosed(served::gamma);
+      (first ? served : trained).close();
+    }
+    kernels.assertReleasedAllBut();
+    assertEquals(0, backend.openTensors());
+  }
+
+  @Test
+  void replacingReleasesWhatTheLayerMade() {
+    var layer = plain.initialized(DType.FLOAT32, 1);
+    HostTensor drawnGamma = layer.gamma();
+    HostTensor drawnBeta = layer.beta();
+    layer.setGamma(HostTensor.of(new double[] {0.1, 2, 3}, 3));
+    assertEquals(List.of(drawnGamma), kernels.released());
+    layer.setBeta(HostTensor.of(new float[] {4, 5, 6}, 3));
+    assertEquals(List.of(drawnGamma, drawnBeta), kernels.released());
+
+    assertArrayEquals(new double[] {0.10000000149011612, 2, 3}, layer.gamma().toDoubles());
+    assertEquals(DType.FLOAT32, layer.gamma().dtype());
+    assertArrayEquals(new double[] {4, 5, 6}, layer.beta().toDoubles());
+    layer.close();
+    kernels.assertReleasedAllBut();
+    assertEquals(0, backend.openTensors());
+  }
+
+  @Test
+  void aReplacedParameterOfTheCallersStaysAsItIsAndItsReplacementIsTheLayers() {
+    HostTensor wide = HostTensor.of(new double[] {7, 8, 9}, 3);
+    var layer = plain.withGamma(wide);
+    layer.setGamma(HostTensor.of(new float[] {1, 2, 3}, 3));
+
+    assertNotSame(wide, layer.gamma());
+    assertEquals(DType.FLOAT64, layer.gamma().dtype());
+    assertArrayEquals(new double[] {1, 2, 3}, layer.gamma().toDoubles());
+    assertArrayEquals(new double[] {7, 8, 9}, wide.toDoubles());
+    assertEquals(List.of(), kernels.released());
+    layer.close();
+    kernels.assertReleasedAllBut();
+  }
+
+  @Test
+  void replacementsAreCopies() {
+    HostTensor source = HostTensor.of(new float[] {1, 2, 3}, 3);
+    var layer = plain.withGamma(gamma);
+    layer.setGamma(source);
+    source.floats()[0] = 10;
+
+    assertArrayEquals(new double[] {1, 2, 3}, layer.gamma().toDoubles());
+  }
+
+  @Test
+  void theReplacementGoesToTheKernels() {
+    var layer = plain.withGamma(gamma).withBeta(beta);
+    layer.setGamma(HostTensor.of(new float[] {1, 2, 3}, 3));
+    layer.setBeta(HostTensor.of(new float[] {4, 5, 6}, 3));
+    layer.reference(HostTensor.zeros(DType.FLOAT32, 2, 3));
+
+    var call = (RecordingKernels.Reference) kernels.onlyCall();
+    assertSame(layer.gamma(), call.gamma());
+    assertSame(layer.beta(), call.beta());
+    assertArrayEquals(new double[] {1, 2, 3}, call.gamma().toDoubles());
+    assertArrayEquals(new double[] {4, 5, 6}, call.beta().toDoubles());
+  }
+
+  @Test
+  void whatALayerLacksCannotBeReplaced() {
+    assertRefused(
+        IllegalStateException.class,
+        () -> plain.withBeta(beta).setGamma(gamma),
+        "the layer has no gamma to replace",
+        "expected one made with it");
+    assertRefused(
+        IllegalStateException.class,
+        () -> plain.withGamma(gamma).setBeta(beta),
+        "the layer has no beta to replace",
+        "expected one made with it");
+    assertEquals(List.of(), kernels.made());
+  }
+
+  @Test
+  void aReplacementThatCannotBeMadeLeavesTheLayerAsItWas() {
+    var layer = plain.initialized(DType.FLOAT32, 1);
+    HostTensor drawn = layer.gamma();
+    kernels.fail("fromHost", 1, new IllegalStateException("no room"));
+
+    assertRefused(BackendFailedException.class, () -> layer.setGamma(gamma), "no room");
+    assertSame(drawn, layer.gamma());
+    assertEquals(List.of(), kernels.released());
   }
 
   @ParameterizedTest
@@ -171,32 +304,41 @@ final class VirtualBatchNormParameterTest {
   void aParameterOfAnotherShapeIsRefused(String shape) {
     long[] lengths = Shapes.parse(shape);
     HostTensor wrong = HostTensor.zeros(DType.FLOAT32, lengths);
+    var layer = plain.withGamma(gamma).withBeta(beta);
 
-    assertRefused(
-        IllegalArgumentException.class,
-        () -> VirtualBatchNorm.of(backend, CONFIG, wrong, beta),
-        "gamma has shape " + Arrays.toString(lengths),
-        "expected [3]");
-    assertRefused(
-        IllegalArgumentException.class,
-        () -> VirtualBatchNorm.of(backend, CONFIG, gamma, wrong),
-        "beta has shape " + Arrays.toString(lengths),
-        "expected [3]");
+    for (Executable call :
+        List.<Executable>of(() -> plain.withGamma(wrong), () -> layer.setGamma(wrong))) {
+      assertRefused(
+          IllegalArgumentException.class,
+          call,
+          "gamma has shape " + Arrays.toString(lengths),
+          "expected [3]");
+    }
+    for (Executable call :
+        List.<Executable>of(() -> plain.withBeta(wrong), () -> layer.setBeta(wrong))) {
+      assertRefused(
+          IllegalArgumentException.class,
+          call,
+          "beta has shape " + Arrays.toString(lengths),
+          "expected [3]");
+    }
+    assertSame(gamma, layer.gamma());
+    assertSame(beta, layer.beta());
   }
 
   @ParameterizedTest
   @CsvSource({"FLOAT16", "BFLOAT16"})
   void aParameterOf16BitsIsRefused(DType dtype) {
-    HostTensor narrow = backend.batch(dtype, 3);
+    HostTensor narrow = kernels.batch(dtype, 3);
 
     assertRefused(
         IllegalArgumentException.class,
-        () -> VirtualBatchNorm.of(backend, CONFIG, narrow, beta),
+        () -> plain.withGamma(narrow),
         "gamma is " + dtype,
         "expected FLOAT32 or FLOAT64");
     assertRefused(
         IllegalArgumentException.class,
-        () -> VirtualBatchNorm.of(backend, CONFIG, gamma, narrow),
+        () -> plain.withBeta(narrow),
         "beta is " + dtype,
         "expected FLOAT32 or FLOAT64");
   }
@@ -207,22 +349,53 @@ final class VirtualBatchNormParameterTest {
 
     assertRefused(
         IllegalArgumentException.class,
-        () -> VirtualBatchNorm.of(backend, CONFIG, gamma, wide),
-        "gamma is FLOAT32",
-        "beta FLOAT64",
+        () -> plain.withGamma(gamma).withBeta(wide),
+        "beta is FLOAT64",
+        "gamma FLOAT32",
+        "expected one type");
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> plain.withBeta(beta).withGamma(wide),
+        "gamma is FLOAT64",
+        "beta FLOAT32",
         "expected one type");
   }
 
   @Test
+  void aClosedLayerIsRefused() {
+    for (var layer : List.of(
+        VirtualBatchNorm.of(backend, CONFIG),
+        plain.withGamma(gamma).withBeta(beta),
+        plain.initialized(DType.FLOAT32, 1))) {
+      layer.close();
+      assertClosed(layer::gamma);
+      assertClosed(layer::beta);
+      assertClosed(() -> layer.withGamma(gamma));
+      assertClosed(() -> layer.withBeta(beta));
+      assertClosed(() -> layer.withVariant(Variant.POOLED));
+      assertClosed(() -> layer.initialized(DType.FLOAT32, 1));
+      assertClosed(() -> layer.setGamma(gamma));
+      assertClosed(() -> layer.setBeta(beta));
+    }
+    kernels.assertReleasedAllBut();
+  }
+
+  private static void assertClosed(Executable call) {
+    assertRefused(
+        IllegalStateException.class, call, "layer used after close", "expected an open one");
+  }
+
+  @Test
   void nullsAreRefusedByName() {
-    assertNullRefused("backend", "expected", () -> VirtualBatchNorm.of(null, CONFIG, gamma, beta));
-    assertNullRefused("config", "expected", () -> VirtualBatchNorm.of(backend, null, gamma, beta));
-    assertNullRefused(
-        "backend", "expected", () -> VirtualBatchNorm.initialized(null, CONFIG, DType.FLOAT32, 1));
-    assertNullRefused(
-        "config", "expected", () -> VirtualBatchNorm.initialized(backend, null, DType.FLOAT32, 1));
-    assertNullRefused(
-        "dtype", "expected", () -> VirtualBatchNorm.initialized(backend, CONFIG, null, 1));
+    assertNullRefused("backend", "expected", () -> VirtualBatchNorm.of(null, CONFIG));
+    assertNullRefused("config", "expected", () -> VirtualBatchNorm.of(backend, null));
+    assertNullRefused("dtype", "expected", () -> plain.initialized(null, 1));
+    assertNullRefused("gamma", "expected shape [3]", () -> plain.withGamma(null));
+    assertNullRefused("beta", "expected shape [3]", () -> plain.withBeta(null));
+    assertNullRefused("variant", "expected", () -> plain.withVariant(null));
+    var layer = plain.withGamma(gamma).withBeta(beta);
+    assertNullRefused("gamma", "expected shape [3]", () -> layer.setGamma(null));
+    assertNullRefused("beta", "expected shape [3]", () -> layer.setBeta(null));
   }
 
   private static void assertNullRefused(String name, String expected, Executable call) {
@@ -232,7 +405,6 @@ final class VirtualBatchNormParameterTest {
   @Test
   void itsTextNamesFeaturesEpsilonAndVariant() {
     assertEquals(
-        "VirtualBatchNorm(features=3, epsilon=1.0E-5, variant=live-batch)",
-        VirtualBatchNorm.of(backend, CONFIG, gamma, beta).toString());
+        "VirtualBatchNorm(features=3, epsilon=1.0E-5, variant=live-batch)", plain.toString());
   }
 }

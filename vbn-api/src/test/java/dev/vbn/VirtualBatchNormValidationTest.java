@@ -8,7 +8,7 @@ import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
-import dev.vbn.testing.RecordingBackend;
+import dev.vbn.testing.RecordingKernels;
 import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.List;
@@ -22,14 +22,14 @@ final class VirtualBatchNormValidationTest {
   private static final VbnConfig CONFIG =
       VbnConfig.of(3).withReferenceGradient(ReferenceGradient.ATTACHED);
 
-  private final RecordingBackend backend = RecordingBackend.capable();
+  private final RecordingKernels kernels = RecordingKernels.capable();
+  private final VbnBackend<HostTensor> backend = kernels.open();
 
-  private static VirtualBatchNorm<HostTensor> layer(RecordingBackend backend, VbnConfig config) {
-    return VirtualBatchNorm.of(
-        backend,
-        config,
-        HostTensor.zeros(DType.FLOAT32, config.features()),
-        HostTensor.zeros(DType.FLOAT32, config.features()));
+  private static VirtualBatchNorm<HostTensor> layer(
+      VbnBackend<HostTensor> backend, VbnConfig config) {
+    return VirtualBatchNorm.of(backend, config)
+        .withGamma(HostTensor.zeros(DType.FLOAT32, config.features()))
+        .withBeta(HostTensor.zeros(DType.FLOAT32, config.features()));
   }
 
   private void assertBatchRefused(
@@ -43,17 +43,17 @@ final class VirtualBatchNormValidationTest {
   private <X extends Throwable> X assertRefusedBeforeTheKernels(
       Class<X> type, Executable call, String... fragments) {
     X refusal = assertRefused(type, call, fragments);
-    assertEquals(List.of(), backend.calls());
+    assertEquals(List.of(), kernels.calls());
     return refusal;
   }
 
   @ParameterizedTest
   @EnumSource
-  void aGoodBatchReachesTheKernels(Entrance entrance) {
+  void aGoodBatchReachesTheKernels(Entrance entrance) throws Exception {
     HostTensor x = HostTensor.zeros(DType.FLOAT32, 2, 3);
-    entrance.give(layer(backend, CONFIG), x, Entrance.Others.of(backend));
+    entrance.give(layer(backend, CONFIG), x, Entrance.Others.of(backend)).close();
 
-    assertEquals(1, backend.calls().size());
+    assertEquals(1, kernels.calls().size());
   }
 
   @ParameterizedTest
@@ -141,7 +141,7 @@ final class VirtualBatchNormValidationTest {
         "expected gamma to be FLOAT64");
 
     HostTensor beta = HostTensor.zeros(DType.FLOAT32, 3);
-    var unscaled = VirtualBatchNorm.of(backend, CONFIG.withScale(false), null, beta);
+    var unscaled = VirtualBatchNorm.of(backend, CONFIG).withBeta(beta);
     assertRefusedBeforeTheKernels(
         IllegalArgumentException.class,
         () -> entrance.give(unscaled, wide, Entrance.Others.of(backend)),
@@ -155,16 +155,16 @@ final class VirtualBatchNormValidationTest {
   void aTypeThatTheBackendLacks(Entrance entrance) {
     for (DType dtype : EnumSet.complementOf(EnumSet.of(DType.FLOAT32))) {
       Capability lacking = Capability.valueOf(dtype.name());
-      EnumSet<Capability> others = EnumSet.complementOf(EnumSet.of(lacking));
-      RecordingBackend poor = new RecordingBackend(others.toArray(Capability[]::new));
+      RecordingKernels poor = RecordingKernels.without(lacking);
+      VbnBackend<HostTensor> without = poor.open();
       HostTensor x = poor.batch(dtype, 2, 3);
 
       var refusal = assertRefused(
           UnsupportedCapabilityException.class,
-          () -> entrance.give(layer(poor, CONFIG), x, Entrance.Others.of(poor)),
+          () -> entrance.give(layer(without, CONFIG), x, Entrance.Others.of(without)),
           entrance.batch + " is " + dtype,
           "lacks",
-          others.iterator().next().name());
+          "SUBNORMALS");
       assertEquals(lacking, refusal.capability());
       assertEquals(List.of(), poor.calls());
     }

@@ -13,6 +13,9 @@ package dev.vbn.spi;
  * <p>The reference pass is weight 1 and {@link Scope#BATCH}: {@code m = ma, v = va}. Compute {@code
  * x - m} first, then scale it, then add beta: {@code a*x + b} loses beta where the mean is large.
  *
+ * <p>A variance too large for its type is infinite, not NaN, as long as the mean is finite: then
+ * {@code xh} is 0, and {@code y} is beta, wherever {@code x - m} is finite.
+ *
  * @param geometry view of the live batch
  * @param scope over what live statistics are taken
  * @param weight of the live statistics, 0 to 1; 0 if and only if the scope is {@link Scope#NONE}

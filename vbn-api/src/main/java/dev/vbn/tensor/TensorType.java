@@ -4,6 +4,7 @@ import static java.util.Objects.requireNonNull;
 
 import java.lang.reflect.ParameterizedType;
 import java.lang.reflect.Type;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The type of a library's tensors, at run time. {@link #of} is for a plain class; a type with
@@ -51,7 +52,7 @@ public class TensorType<T> {
 
   /** Whether {@code other} stands for the same type. */
   @Override
-  public final boolean equals(Object other) {
+  public final boolean equals(@Nullable Object other) {
     return other instanceof TensorType<?> that && type.equals(that.type);
   }
 

@@ -3,10 +3,11 @@ package dev.vbn.guice;
 import static dev.vbn.testing.Refusals.assertHolds;
 import static dev.vbn.testing.Refusals.assertRefused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotSame;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.inject.ConfigurationException;
 import com.google.inject.Guice;
 import com.google.inject.Inject;
 import com.google.inject.Injector;
@@ -14,14 +15,18 @@ import com.google.inject.Key;
 import com.google.inject.ProvisionException;
 import com.google.inject.Stage;
 import com.google.inject.TypeLiteral;
+import com.google.inject.name.Names;
 import dev.vbn.BackendUnavailableException;
+import dev.vbn.VbnBackend;
 import dev.vbn.VbnBackends;
 import dev.vbn.fixture.Choices;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.TensorType;
+import dev.vbn.testing.Boxed;
 import dev.vbn.testing.NoBackendNamed;
 import dev.vbn.testing.ProviderPath;
+import dev.vbn.testing.RecordingKernels;
 import dev.vbn.testing.StubProvider;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -41,10 +46,10 @@ import org.junit.jupiter.params.provider.EnumSource;
 /** What an injector with the module gives, and that it opens nothing before it is asked. */
 @ResourceLock(Resources.SYSTEM_PROPERTIES)
 final class VbnModuleTest {
-  private static final Key<Map<String, VbnProvider>> PROVIDERS = Key.get(new TypeLiteral<>() {});
+  private static final Key<Map<String, VbnProvider<?>>> PROVIDERS = Key.get(new TypeLiteral<>() {});
   private static final Key<VbnBackend<?>> BEST = Key.get(new TypeLiteral<>() {});
   private static final Key<VbnBackend<HostTensor>> ON_HOST = Key.get(new TypeLiteral<>() {});
-  private static final Key<VbnBackend<CharSequence>> FOREIGN = Key.get(new TypeLiteral<>() {});
+  private static final Key<VbnBackend<Boxed>> FOREIGN = Key.get(new TypeLiteral<>() {});
 
   @RegisterExtension
   private final NoBackendNamed property = new NoBackendNamed();
@@ -68,11 +73,11 @@ final class VbnModuleTest {
   static final class Consumer {
     final VbnBackend<HostTensor> onHost;
     final VbnBackend<?> best;
-    final Map<String, VbnProvider> providers;
+    final Map<String, VbnProvider<?>> providers;
 
     @Inject
     Consumer(
-        VbnBackend<HostTensor> onHost, VbnBackend<?> best, Map<String, VbnProvider> providers) {
+        VbnBackend<HostTensor> onHost, VbnBackend<?> best, Map<String, VbnProvider<?>> providers) {
       this.onHost = onHost;
       this.best = best;
       this.providers = providers;
@@ -85,9 +90,10 @@ final class VbnModuleTest {
     Consumer consumer = injector.getInstance(Consumer.class);
 
     assertEquals(Set.of("alpha", "high"), consumer.providers.keySet());
-    StubProvider high = (StubProvider) consumer.providers.get("high");
-    assertTrue(high.opened().contains(consumer.onHost));
-    assertTrue(high.opened().contains(consumer.best));
+    StubProvider<?> high = (StubProvider<?>) consumer.providers.get("high");
+    assertEquals(1, high.opened().size());
+    assertSame(high.opened().get(0), consumer.onHost.unwrap(RecordingKernels.class));
+    assertSame(consumer.onHost, consumer.best);
   }
 
   @ParameterizedTest
@@ -96,9 +102,9 @@ final class VbnModuleTest {
     VbnBackends backends = find(Choices.High.class, Choices.Unavailable.class);
     Injector injector = Guice.createInjector(stage, new VbnModule(backends));
 
-    for (VbnProvider provider : injector.getInstance(PROVIDERS).values()) {
-      assertEquals(0, ((StubProvider) provider).probes());
-      assertEquals(List.of(), ((StubProvider) provider).opened());
+    for (VbnProvider<?> provider : injector.getInstance(PROVIDERS).values()) {
+      assertEquals(0, ((StubProvider<?>) provider).probes());
+      assertEquals(List.of(), ((StubProvider<?>) provider).opened());
     }
   }
 
@@ -112,9 +118,11 @@ final class VbnModuleTest {
 
   @Test
   void theFacadeItselfIsBound() throws IOException {
-    VbnBackends backends = find(Choices.High.class);
+    Injector injector = inject(find(Choices.High.class));
+    VbnBackends facade = injector.getInstance(VbnBackends.class);
 
-    assertSame(backends, inject(backends).getInstance(VbnBackends.class));
+    assertSame(facade, injector.getInstance(VbnBackends.class));
+    assertSame(injector.getInstance(BEST), facade.open());
   }
 
   @Test
@@ -127,17 +135,7 @@ final class VbnModuleTest {
 
     assertHolds(refusal.getMessage(), "backend 'unavailable' cannot be opened", "no such device");
     assertEquals(BackendUnavailableException.class, refusal.getCause().getClass());
-    assertEquals(HostTensor.class, injector.getInstance(ON_HOST).tensorType());
-  }
-
-  @Test
-  void aTensorTypeWhoseOnlyBackendFailsSaysWhyAndTheOthersWork() throws IOException {
-    Injector injector = inject(find(Choices.High.class, Choices.Foreign.class));
-    ProvisionException refusal =
-        assertThrows(ProvisionException.class, () -> injector.getInstance(FOREIGN));
-
-    assertHolds(refusal.getMessage(), "CharSequence");
-    assertEquals(HostTensor.class, injector.getInstance(ON_HOST).tensorType());
+    assertEquals(TensorType.of(HostTensor.class), injector.getInstance(ON_HOST).tensorType());
   }
 
   @Test
@@ -149,13 +147,105 @@ final class VbnModuleTest {
   }
 
   @Test
-  void anEmptyClassPathGivesAnEmptyMapAndAReason() {
+  void withoutAnyBackendTheReasonIsVbnsOwn() {
     Injector injector = inject(path.find());
 
     assertEquals(Map.of(), injector.getInstance(PROVIDERS));
-    ProvisionException refusal =
-        assertThrows(ProvisionException.class, () -> injector.getInstance(BEST));
-    assertHolds(refusal.getMessage(), "no provider", "dev.vbn:vbn-reference");
+    for (Key<?> key : List.of(BEST, ON_HOST)) {
+      ProvisionException refusal =
+          assertThrows(ProvisionException.class, () -> injector.getInstance(key));
+      assertHolds(refusal.getMessage(), "no provider", "dev.vbn:vbn-reference");
+      assertEquals(BackendUnavailableException.class, refusal.getCause().getClass());
+    }
+  }
+
+  @Test
+  void aBackendIsOneInstanceWhicheverWayItIsInjected() throws IOException {
+    Injector injector = inject(find(Choices.Alpha.class, Choices.High.class));
+    VbnBackend<?> best = injector.getInstance(BEST);
+
+    assertEquals("high", best.name());
+    assertSame(best, injector.getInstance(ON_HOST));
+    assertSame(best, injector.getInstance(named(BEST, "high")));
+    assertSame(best, injector.getInstance(named(ON_HOST, "high")));
+  }
+
+  @Test
+  void aNameInjectsItsProvidersBackend() throws IOException {
+    Injector injector =
+        inject(find(Choices.Alpha.class, Choices.High.class, Choices.Foreign.class));
+
+    assertEquals("alpha", injector.getInstance(named(BEST, "alpha")).name());
+    assertSame(
+        injector.getInstance(named(BEST, "alpha")), injector.getInstance(named(ON_HOST, "alpha")));
+    assertEquals("foreign", injector.getInstance(named(FOREIGN, "foreign")).name());
+    assertSame(injector.getInstance(FOREIGN), injector.getInstance(named(FOREIGN, "foreign")));
+    assertThrows(ConfigurationException.class, () -> injector.getInstance(named(FOREIGN, "alpha")));
+    assertThrows(ConfigurationException.class, () -> injector.getInstance(named(BEST, "djl")));
+  }
+
+  private static <T> Key<T> named(Key<T> key, String name) {
+    return key.withAnnotation(Names.named(name));
+  }
+
+  @Test
+  void everyTensorTypeIsInjectedByItself() throws IOException {
+    Injector injector = inject(find(Choices.Foreign.class, Choices.High.class));
+
+    assertEquals("foreign", injector.getInstance(BEST).name());
+    assertSame(injector.getInstance(BEST), injector.getInstance(FOREIGN));
+    assertEquals("high", injector.getInstance(ON_HOST).name());
+  }
+
+  @Test
+  void arraysGoWithABackendOnOtherTensorsToo() throws IOException {
+    Injector injector = inject(find(Choices.Foreign.class));
+    VbnBackend<HostTensor> copies = injector.getInstance(ON_HOST);
+
+    assertEquals("foreign", copies.name());
+    assertEquals(TensorType.of(HostTensor.class), copies.tensorType());
+    assertSame(copies, injector.getInstance(named(ON_HOST, "foreign")));
+    assertNotSame(copies, injector.getInstance(FOREIGN));
+  }
+
+  @Test
+  void thePropertyChoosesWhereThereIsAChoice() throws IOException {
+    Injector injector =
+        inject(find(Choices.Foreign.class, Choices.Alpha.class, Choices.High.class));
+    System.setProperty(VbnBackends.BACKEND_PROPERTY, "alpha");
+
+    assertEquals("alpha", injector.getInstance(BEST).name());
+    assertEquals("alpha", injector.getInstance(ON_HOST).name());
+    assertEquals("foreign", injector.getInstance(FOREIGN).name());
+  }
+
+  @Test
+  void aGenericTensorTypeIsInjectedByItsFullType() throws IOException {
+    Injector injector = inject(find(Choices.Generic.class));
+    VbnBackend<List<Boxed>> backend =
+        injector.getInstance(Key.get(new TypeLiteral<VbnBackend<List<Boxed>>>() {}));
+
+    assertEquals("generic", backend.name());
+    assertSame(backend, injector.getInstance(BEST));
+  }
+
+  @Test
+  void aProviderWhoseTensorTypeCannotBeToldDisturbsNoOther() throws IOException {
+    Injector injector = inject(find(Choices.TypeThrows.class, Choices.High.class));
+
+    assertEquals("high", injector.getInstance(ON_HOST).name());
+    ProvisionException refusal = assertThrows(
+        ProvisionException.class, () -> injector.getInstance(named(BEST, "type-throws")));
+    assertHolds(refusal.getMessage(), "org/example/Tensor");
+  }
+
+  @Test
+  void aClosedBackendIsOpenedAnew() throws IOException {
+    Injector injector = inject(find(Choices.High.class));
+    VbnBackend<?> first = injector.getInstance(BEST);
+    first.close();
+
+    assertNotSame(first, injector.getInstance(BEST));
   }
 
   @Test

@@ -1,4 +1,4 @@
-/** What the tests of the API share: a backend that records, providers to find, and refusals. */
+/** What the tests of the API share: kernels that record, providers to find, and refusals. */
 @NullMarked
 package dev.vbn.testing;
 

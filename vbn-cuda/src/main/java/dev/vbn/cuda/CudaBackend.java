@@ -1,22 +1,24 @@
 package dev.vbn.cuda;
 
-import dev.vbn.spi.VbnBackend;
+import dev.vbn.VbnBackend;
 import dev.vbn.tensor.DType;
 
 /**
- * The kernels on one device, in one stream.
+ * What this backend has beyond what every backend has: {@link VbnBackend#unwrap
+ * backend.unwrap(CudaBackend.class)} gives it.
  *
- * <p>Calls from all threads are put into the stream in turn and return before the device has
- * computed; {@link #toHost} and {@link #synchronize} wait for it. Results may therefore be used at
- * once by whatever else runs in that stream. The device's primary context is current only while a
- * call runs: afterwards the thread has the one it had before.
+ * <p>Calls from all threads are put into one stream in turn and return before the device has
+ * computed; {@link VbnBackend#toHost} and {@link #synchronize} wait for it. Results may therefore be
+ * used at once by whatever else runs in that stream. The device's primary context is current only
+ * while a call runs: afterwards the thread has the one it had before.
  *
- * <p>Beside what {@link VbnBackend} says, every method throws {@link CudaException} where the driver
- * reports an error, {@link CudaOutOfMemoryException} where memory is short, and {@link
- * IllegalArgumentException} for a tensor of another backend. After a sticky error it throws {@link
- * CudaException} whatever is asked, until the process is restarted.
+ * <p>Every method throws {@link CudaException} where the driver reports an error, {@link
+ * CudaOutOfMemoryException} where memory is short, and {@link IllegalStateException} after the
+ * backend is closed. From the layer the same exceptions come as the cause of a {@link
+ * dev.vbn.BackendFailedException}. After a sticky error it is a {@link CudaException} whatever is
+ * asked, until the process is restarted.
  */
-public interface CudaBackend extends VbnBackend<CudaTensor> {
+public interface CudaBackend {
 
   /** Ordinal of the device, as the driver counts them. */
   int device();
@@ -25,7 +27,8 @@ public interface CudaBackend extends VbnBackend<CudaTensor> {
   long stream();
 
   /**
-   * A new tensor, its elements not set; for an output to write into.
+   * A new tensor, its elements not set; for an output to write into. Closing it frees it, as closing
+   * the backend does.
    *
    * @param shape lengths of the axes, outermost first, none of them negative
    */
@@ -39,15 +42,17 @@ public interface CudaBackend extends VbnBackend<CudaTensor> {
    * @param pointer address of the first element: a {@code CUdeviceptr}
    * @param dtype type of the elements
    * @param shape lengths of the axes, outermost first; the elements lie densely in row-major order
-   * @throws IllegalArgumentException if the driver knows no such memory on this device, or the
-   *     address is no multiple of an element's bytes
+   * @throws IllegalArgumentException if the driver knows no such memory on this device, if it is
+   *     pinned or managed memory of the host, or if the address is no multiple of an element's bytes
    */
   CudaTensor wrap(long pointer, DType dtype, long... shape);
 
   /** Waits until the device has done everything asked of it in this stream. */
   void synchronize();
 
-  /** Frees the tensors that this backend made and that are still open, and its part of the device. */
-  @Override
-  void close();
+  /**
+   * Waits likewise, and gives the memory that was freed, and kept for the next calls, back to the
+   * device, for whoever else needs it.
+   */
+  void trim();
 }

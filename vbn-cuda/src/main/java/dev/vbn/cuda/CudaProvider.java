@@ -1,38 +1,72 @@
 package dev.vbn.cuda;
 
 import dev.vbn.spi.Availability;
+import dev.vbn.spi.BackendOptions;
+import dev.vbn.spi.Kernels;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.TensorType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The backend {@code cuda}: on one NVIDIA GPU, of compute capability 7.5 or newer.
+ * The backend {@code cuda}: on one NVIDIA GPU, of compute capability 7.5 or newer. Its devices are
+ * named by their ordinals, as the driver counts them: {@code "0"}, {@code "1"}. Each backend has a
+ * stream of its own, or one {@linkplain #inStream of the caller's}.
  *
  * <p>What calls the driver is compiled for Java 22, and is reached from here by its name: on an
  * older Java this class still loads, and says what it needs.
  */
-public final class CudaProvider implements VbnProvider {
+public final class CudaProvider implements VbnProvider<CudaTensor> {
   /** System property with the path of the driver's library, where it is not in its usual place. */
   public static final String LIBRARY_PROPERTY = "vbn.cuda.library";
 
-  /** System property with the ordinal of the device that {@link #open()} takes; 0 by default. */
-  public static final String DEVICE_PROPERTY = "vbn.cuda.device";
-
   private static final int FIRST_JAVA = 22;
+  private static final long PER_THREAD_STREAM = 2; // CU_STREAM_PER_THREAD
+
+  private final @Nullable Long stream;
 
   /** What the code at Java 22 does for this class. */
   interface Driver {
-    /** Whether the device can be used, in the words of {@link VbnProvider#probe}. */
-    Availability probe(int device);
+    /** Which devices can be used. */
+    Availability probe();
 
-    /** Opens it, with a stream of the caller's or, where that is null, a new one. */
-    CudaBackend open(int device, @Nullable Long stream);
-
-    /** Number of devices. */
-    int devices();
+    /**
+     * Opens one.
+     *
+     * @param device one that was named; null for the first
+     * @param stream the caller's; null for a new one
+     */
+    Kernels<CudaTensor> open(@Nullable String device, @Nullable Long stream);
   }
 
-  /** For {@link java.util.ServiceLoader}. */
-  public CudaProvider() {}
+  /**
+   * For {@link java.util.ServiceLoader}, and for a backend in a new stream, which waits for work in
+   * the legacy default stream as that waits for it.
+   */
+  public CudaProvider() {
+    this(null);
+  }
+
+  private CudaProvider(@Nullable Long stream) {
+    this.stream = stream;
+  }
+
+  /**
+   * For a backend in a stream of the caller's, which must outlive it. It can be opened only on the
+   * device whose primary context has the stream.
+   *
+   * @param stream a {@code CUstream} or {@code cudaStream_t}; 0 and 1 ({@code CU_STREAM_LEGACY}) are
+   *     the default stream
+   * @throws IllegalArgumentException if it is 2 ({@code CU_STREAM_PER_THREAD}), which is another
+   *     stream in each thread
+   */
+  public static CudaProvider inStream(long stream) {
+    if (stream == PER_THREAD_STREAM) {
+      throw new IllegalArgumentException(
+          "stream is 2, CU_STREAM_PER_THREAD, which is another stream in each thread; expected one"
+              + " that was created, or 0 or 1 for the default stream");
+    }
+    return new CudaProvider(stream);
+  }
 
   @Override
   public String name() {
@@ -45,72 +79,25 @@ public final class CudaProvider implements VbnProvider {
   }
 
   @Override
-  public Class<CudaTensor> tensorType() {
-    return CudaTensor.class;
+  public TensorType<CudaTensor> tensorType() {
+    return TensorType.of(CudaTensor.class);
   }
 
   @Override
   public Availability probe() {
     String tooOld = tooOld();
-    if (tooOld != null) {
-      return Availability.unavailable(tooOld, null);
-    }
-    try {
-      return driver().probe(chosenDevice());
-    } catch (IllegalArgumentException e) {
-      return Availability.unavailable(String.valueOf(e.getMessage()), e);
-    }
+    return tooOld == null ? driver().probe() : Availability.unavailable(tooOld, null);
   }
 
-  /** A backend on the device that the system property {@value #DEVICE_PROPERTY} names. */
+  /**
+   * {@inheritDoc} Without a device in the options it is the first that can be used.
+   *
+   * @throws IllegalStateException if there is no usable driver or device, with the reason
+   * @throws IllegalArgumentException if the stream is another device's
+   */
   @Override
-  public CudaBackend open() {
-    return open(chosenDevice());
-  }
-
-  /**
-   * A backend in a new stream, which waits for work in the legacy default stream as that waits for
-   * it.
-   *
-   * @param device ordinal of the device, as the driver counts them
-   * @throws IllegalStateException if there is no usable driver or device, with the reason
-   * @throws IllegalArgumentException if there is no device of that ordinal
-   */
-  public static CudaBackend open(int device) {
-    return driver().open(device, null);
-  }
-
-  /**
-   * A backend in a stream of the caller's, which must outlive it.
-   *
-   * @param device ordinal of the device, as the driver counts them
-   * @param stream a {@code CUstream} or {@code cudaStream_t} of the device's primary context; 0 is
-   *     the default stream
-   * @throws IllegalStateException if there is no usable driver or device, with the reason
-   * @throws IllegalArgumentException if there is no device of that ordinal, or the stream is
-   *     another device's
-   */
-  public static CudaBackend open(int device, long stream) {
-    return driver().open(device, stream);
-  }
-
-  /**
-   * Number of devices.
-   *
-   * @throws IllegalStateException if there is no usable driver, with the reason
-   */
-  public static int devices() {
-    return driver().devices();
-  }
-
-  private static int chosenDevice() {
-    String chosen = System.getProperty(DEVICE_PROPERTY, "0");
-    try {
-      return Integer.parseInt(chosen);
-    } catch (NumberFormatException e) {
-      throw new IllegalArgumentException(
-          DEVICE_PROPERTY + " is '" + chosen + "'; expected the ordinal of a device, such as 0", e);
-    }
+  public Kernels<CudaTensor> open(BackendOptions options) {
+    return driver().open(options.device(), stream);
   }
 
   private static @Nullable String tooOld() {

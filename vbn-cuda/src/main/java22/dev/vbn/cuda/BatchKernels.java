@@ -5,7 +5,6 @@ import dev.vbn.spi.Scope;
 import dev.vbn.tensor.DType;
 import java.util.Arrays;
 import java.util.Locale;
-import java.util.function.Consumer;
 
 /**
  * The kernels on one batch: the numbers of their launches. What the words mean says {@code vbn.cu}.
@@ -31,10 +30,7 @@ final class BatchKernels {
   private static final int ENOUGH_BLOCKS = 8192;
   private static final int MOST_BLOCKS_ALONG_Y = 65535;
 
-  /** Below this, neighbouring features share what is read from memory at once. */
-  private static final int SHORT_RUN_BYTES = 128;
-
-  private final Kernels kernels;
+  private final KernelModule kernels;
   private final String type;
   private final String parameterType;
   private final int features;
@@ -45,35 +41,12 @@ final class BatchKernels {
   private final boolean vector;
   private final int pack;
   private final int segments;
-  private final int featuresAtOnce;
   private final int team;
   private final long itemsPerUnit;
   private final int unitsPerGroup;
 
-  /** Neighbouring features. */
-  record Range(int first, int count) {}
-
-  /**
-   * Bytes of the ranges that a batch is worked through in, each with launches of its own.
-   *
-   * @param least fewer than these are read so fast that starting the launches takes as long
-   * @param most more than these do not stay in the cache until they are read again
-   */
-  record RangeBytes(long least, long most) {}
-
-  /**
-   * @param rangeBytes of the device
-   * @param reads addresses of the tensors that are read twice, once for sums and once for the output
-   * @param other addresses of other tensors of the batch's shape
-   */
-  BatchKernels(
-      Kernels kernels,
-      RangeBytes rangeBytes,
-      DType dtype,
-      Geometry geometry,
-      Scope scope,
-      long[] reads,
-      long... other) {
+  /** @param tensors addresses of all tensors of the batch's shape */
+  BatchKernels(KernelModule kernels, DType dtype, Geometry geometry, Scope scope, long... tensors) {
     this.kernels = kernels;
     type = dtype.name().toLowerCase(Locale.ROOT);
     parameterType = dtype.parameterType().name().toLowerCase(Locale.ROOT);
@@ -82,21 +55,16 @@ final class BatchKernels {
     rows = geometry.batch() * geometry.before();
     groups = scope == Scope.EXAMPLE ? geometry.batch() : 1;
     groupRows = rows / groups;
-    int elementBytes = CudaTensor.elementBytes(dtype);
-    int most = 16 / elementBytes;
-    vector = after % most == 0 && aligned(reads) && aligned(other);
+    int most = 16 / CudaTensor.elementBytes(dtype);
+    vector = after % most == 0 && aligned(tensors);
     pack = vector ? most : 1;
     segments = Math.ceilDiv(after, SEGMENT);
-    featuresAtOnce = scope == Scope.NONE
-        ? features
-        : featuresAtOnce(rangeBytes, reads.length * rows * after * elementBytes, elementBytes);
 
     int run = Math.min(after, SEGMENT);
     team = Math.min(THREADS, Integer.highestOneBit(Math.max(1, run / pack)));
     long items = groupRows * segments;
     long wanted = Math.ceilDiv(items * run, (long) team * pack * PACKS_PER_THREAD);
-    int together = scope == Scope.EXAMPLE ? features : featuresAtOnce;
-    long busy = Math.max(1, kernels.enoughThreads() / ((long) together * team));
+    long busy = Math.max(1, kernels.enoughThreads() / ((long) features * team));
     itemsPerUnit = Math.ceilDiv(items, Math.min(Math.max(wanted, 1), Math.min(busy, ENOUGH_UNITS)));
     unitsPerGroup = Math.toIntExact(Math.ceilDiv(items, itemsPerUnit));
   }
@@ -113,33 +81,9 @@ final class BatchKernels {
     return Arrays.stream(pointers).allMatch(pointer -> pointer % 16 == 0);
   }
 
-  /**
-   * As many features as fit the cache, so that their second reading finds them there; all of them
-   * where that does not pay.
-   */
-  private int featuresAtOnce(RangeBytes rangeBytes, long featureBytes, int elementBytes) {
-    if (featureBytes * features <= rangeBytes.most
-        || after * (long) elementBytes < SHORT_RUN_BYTES) {
-      return features;
-    }
-    long fitting = rangeBytes.most / featureBytes;
-    return fitting * featureBytes >= rangeBytes.least ? (int) fitting : features;
-  }
-
   /** Smallest power of two that is no less. */
   private static int powerOfTwo(long value) {
     return value <= 1 ? 1 : Math.toIntExact(Long.highestOneBit(value - 1) << 1);
-  }
-
-  /** Does {@code work} for all features, in ranges that fit the cache. */
-  void forEachRange(Consumer<Range> work) {
-    for (int first = 0; first < features; first += featuresAtOnce) {
-      work.accept(new Range(first, Math.min(featuresAtOnce, features - first)));
-    }
-  }
-
-  long groups() {
-    return groups;
   }
 
   long sumsBytes() {
@@ -154,9 +98,14 @@ final class BatchKernels {
     return groups * features * GRADIENTS * Double.BYTES;
   }
 
-  /** @param upstream 0 for the sums that statistics need alone */
-  void sums(Range range, long x, long upstream, long sums) {
-    long units = groups * unitsPerGroup * range.count;
+  /** The sums that statistics are made of. */
+  void sums(long x, long sums) {
+    sums(x, 0, sums);
+  }
+
+  /** The same, and those that gradients are made of. */
+  void sums(long x, long upstream, long sums) {
+    long units = groups * unitsPerGroup * features;
     kernels.launch(
         "vbn_sums_" + type,
         Math.ceilDiv(units, THREADS / team),
@@ -166,8 +115,6 @@ final class BatchKernels {
         upstream,
         sums,
         groupRows,
-        range.first,
-        range.count,
         features,
         after,
         SEGMENT,
@@ -181,10 +128,10 @@ final class BatchKernels {
 
   /**
    * @param sums 0 where nothing live is mixed in
+   * @param mean 0 where the mixed statistics are not asked for; the variance likewise
    * @param lines 0 where only statistics are asked for
    */
   void mixForward(
-      Range range,
       long sums,
       long referenceMean,
       long referenceVariance,
@@ -199,7 +146,7 @@ final class BatchKernels {
     int mixTeam = mixTeam(units);
     kernels.launch(
         "vbn_mix_forward_" + parameterType,
-        Math.ceilDiv(groups * range.count, THREADS / mixTeam),
+        Math.ceilDiv(groups * features, THREADS / mixTeam),
         1,
         THREADS,
         sums,
@@ -213,8 +160,6 @@ final class BatchKernels {
         Double.doubleToRawLongBits(weight),
         Double.doubleToRawLongBits(epsilon),
         groups,
-        range.first,
-        range.count,
         features,
         units,
         mixTeam);
@@ -225,7 +170,6 @@ final class BatchKernels {
   }
 
   void mixBackward(
-      Range range,
       long sums,
       long referenceMean,
       long referenceVariance,
@@ -237,7 +181,7 @@ final class BatchKernels {
     int mixTeam = mixTeam(unitsPerGroup);
     kernels.launch(
         "vbn_mix_backward_" + parameterType,
-        Math.ceilDiv(groups * range.count, THREADS / mixTeam),
+        Math.ceilDiv(groups * features, THREADS / mixTeam),
         1,
         THREADS,
         sums,
@@ -249,43 +193,30 @@ final class BatchKernels {
         Double.doubleToRawLongBits(weight),
         Double.doubleToRawLongBits(epsilon),
         groups,
-        range.first,
-        range.count,
         features,
         unitsPerGroup,
         Double.doubleToRawLongBits((double) groupRows * after),
         mixTeam);
   }
 
-  void normalize(Range range, long x, long output, long lines) {
-    eachElement("vbn_normalize_", range, lines, x, output);
+  void normalize(long x, long output, long lines) {
+    eachElement("vbn_normalize_", lines, x, output);
   }
 
   /** @param x 0 where the weight is */
-  void differentiate(Range range, long x, long upstream, long output, long lines) {
-    eachElement("vbn_differentiate_", range, lines, x, upstream, output);
+  void differentiate(long x, long upstream, long output, long lines) {
+    eachElement("vbn_differentiate_", lines, x, upstream, output);
   }
 
-  private void eachElement(String kernel, Range range, long lines, long... tensors) {
-    long places = (long) range.count * after / pack;
+  private void eachElement(String kernel, long lines, long... tensors) {
+    long places = (long) features * after / pack;
     int width = Math.min(THREADS, powerOfTwo(places));
     long gridX = Math.ceilDiv(places, width);
     int step = THREADS / width;
     long wantedY = Math.clamp(ENOUGH_BLOCKS / gridX, 1, MOST_BLOCKS_ALONG_Y);
     long rowsPerBlock = Math.max(step, Math.ceilDiv(Math.ceilDiv(rows, wantedY), step) * step);
     long[] arguments = Arrays.copyOf(tensors, tensors.length + 10);
-    long[] numbers = {
-      lines,
-      rows,
-      groupRows,
-      rowsPerBlock,
-      range.first,
-      range.count,
-      features,
-      after,
-      width,
-      vector ? 1 : 0
-    };
+    long[] numbers = {lines, rows, groupRows, rowsPerBlock, features, after, width, vector ? 1 : 0};
     System.arraycopy(numbers, 0, arguments, tensors.length, numbers.length);
     kernels.launch(kernel + type, gridX, Math.ceilDiv(rows, rowsPerBlock), THREADS, arguments);
   }

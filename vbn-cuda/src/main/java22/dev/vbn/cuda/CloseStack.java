@@ -12,10 +12,10 @@ final class CloseStack implements AutoCloseable {
   }
 
   /** Does all steps because of {@code cause}, to which failures are added as suppressed. */
-  void closeAfter(RuntimeException cause) {
+  void closeAfter(Throwable cause) {
     try {
       close();
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | Error e) {
       cause.addSuppressed(e);
     }
   }
@@ -23,11 +23,11 @@ final class CloseStack implements AutoCloseable {
   /** Does all steps, and throws the first failure with the others suppressed. */
   @Override
   public void close() {
-    RuntimeException first = null;
+    Throwable first = null;
     while (!steps.isEmpty()) {
       try {
         steps.pop().run();
-      } catch (RuntimeException e) {
+      } catch (RuntimeException | Error e) {
         if (first == null) {
           first = e;
         } else {
@@ -35,8 +35,11 @@ final class CloseStack implements AutoCloseable {
         }
       }
     }
-    if (first != null) {
-      throw first;
+    if (first instanceof Error error) {
+      throw error;
+    }
+    if (first instanceof RuntimeException exception) {
+      throw exception;
     }
   }
 }

@@ -63,8 +63,10 @@ final class CudaDriver {
   private final MethodHandle eventDestroy;
   private final MethodHandle eventRecord;
   private final MethodHandle eventSynchronize;
-  private final MethodHandle eventElapsedTime;
   private final MethodHandle launchKernel;
+
+  /** Measures time for the benchmark alone. */
+  private final @Nullable MethodHandle eventElapsedTime;
 
   /** CUDA 9.2. */
   private final @Nullable MethodHandle streamGetCtx;
@@ -117,7 +119,8 @@ final class CudaDriver {
     eventDestroy = required(symbols, "cuEventDestroy_v2", JAVA_LONG);
     eventRecord = required(symbols, "cuEventRecord", JAVA_LONG, JAVA_LONG);
     eventSynchronize = required(symbols, "cuEventSynchronize", JAVA_LONG);
-    eventElapsedTime = required(symbols, "cuEventElapsedTime", ADDRESS, JAVA_LONG, JAVA_LONG);
+    eventElapsedTime =
+        optional(symbols, "cuEventElapsedTime", ADDRESS, JAVA_LONG, JAVA_LONG).orElse(null);
     launchKernel = required(
         symbols,
         "cuLaunchKernel",
@@ -192,11 +195,6 @@ final class CudaDriver {
       SymbolLookup symbols, String function, MemoryLayout... arguments) {
     return optional(symbols, function, arguments)
         .orElseThrow(() -> new MissingFunctionException(function));
-  }
-
-  /** The library's name or path. */
-  String library() {
-    return library;
   }
 
   void init() {
@@ -427,9 +425,14 @@ final class CudaDriver {
 
   /** Milliseconds between two events that have both happened. */
   float milliseconds(long start, long end) {
+    MethodHandle function = eventElapsedTime;
+    if (function == null) {
+      throw new IllegalStateException(
+          library + " has no function cuEventElapsedTime; expected one to measure time by");
+    }
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment out = arena.allocate(JAVA_FLOAT);
-      check("cuEventElapsedTime", () -> (int) eventElapsedTime.invokeExact(out, start, end));
+      check("cuEventElapsedTime", () -> (int) function.invokeExact(out, start, end));
       return out.get(JAVA_FLOAT, 0);
     }
   }

@@ -1,8 +1,9 @@
 package dev.vbn.cuda;
 
 import dev.vbn.Gradients;
-import dev.vbn.LiveOutput;
+import dev.vbn.Output;
 import dev.vbn.ReferenceStatistics;
+import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Availability;
@@ -29,10 +30,12 @@ final class DeviceBenchmark {
   private static final int WARM_UPS = 5;
   private static final int SAMPLES = 31;
 
-  private final StreamBackend backend;
+  private final VbnBackend<CudaTensor> backend;
+  private final StreamBackend device;
 
-  private DeviceBenchmark(StreamBackend backend) {
+  private DeviceBenchmark(VbnBackend<CudaTensor> backend) {
     this.backend = backend;
+    device = backend.unwrap(StreamBackend.class);
   }
 
   /**
@@ -54,11 +57,11 @@ final class DeviceBenchmark {
       exit(1, "no device to measure: " + availability.description());
       return;
     }
-    try (CudaBackend backend = new CudaProvider().open()) {
-      System.out.println(availability.description() + "; median of " + SAMPLES + " after "
-          + WARM_UPS + ", live-batch, float32");
+    try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider())) {
+      System.out.println(backend.description() + "; median of " + SAMPLES + " after " + WARM_UPS
+          + ", live-batch, float32");
       for (long[] shape : shapes) {
-        new DeviceBenchmark((StreamBackend) backend).measure(shape);
+        new DeviceBenchmark(backend).measure(shape);
       }
     }
   }
@@ -80,13 +83,21 @@ final class DeviceBenchmark {
     VbnConfig config = VbnConfig.of(Math.toIntExact(shape[1]));
     try (CudaTensor x = normal(shape, 1);
         CudaTensor upstream = normal(shape, 2);
-        CudaTensor output = backend.allocate(DType.FLOAT32, shape);
+        CudaTensor output = device.allocate(DType.FLOAT32, shape);
         VirtualBatchNorm<CudaTensor> layer =
-            VirtualBatchNorm.initialized(backend, config, DType.FLOAT32, 3);
+            VirtualBatchNorm.of(backend, config).initialized(DType.FLOAT32, 3);
         ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(upstream)) {
-      float copy = median(() -> backend.copy(x, output));
-      float forward = median(() -> release(layer.forward(x, statistics, output)));
-      float backward = median(() -> release(layer.backward(x, statistics, upstream)));
+      float copy = median(() -> device.copy(x, output));
+      float forward = median(() -> {
+        try (Output<CudaTensor> into = layer.forwardInto(output, x, statistics)) {
+          into.output(); // the supplied one
+        }
+      });
+      float backward = median(() -> {
+        try (Gradients<CudaTensor> gradients = layer.backward(x, statistics, upstream)) {
+          gradients.dx();
+        }
+      });
       System.out.printf(
           Locale.ROOT,
           "%-18s times a copy: forward %.2f, backward %.2f (%.2f of the bytes it must move), both %.2f%n",
@@ -113,27 +124,15 @@ final class DeviceBenchmark {
     }
     float[] times = new float[SAMPLES];
     for (int i = 0; i < SAMPLES; i++) {
-      times[i] = backend.milliseconds(work);
+      times[i] = device.milliseconds(work);
     }
     Arrays.sort(times);
     return times[SAMPLES / 2];
   }
 
-  /** The output is the supplied one. */
-  private static void release(LiveOutput<CudaTensor> live) {
-    live.statistics().moments().mean().close();
-    live.statistics().moments().variance().close();
-  }
-
-  private static void release(Gradients<CudaTensor> gradients) {
-    gradients.input().close();
-    gradients.gamma().close();
-    gradients.beta().close();
-  }
-
   /** The same million values over and over: what a kernel takes does not depend on them. */
   private CudaTensor normal(long[] shape, long seed) {
-    CudaTensor tensor = backend.allocate(DType.FLOAT32, shape);
+    CudaTensor tensor = device.allocate(DType.FLOAT32, shape);
     Random random = new Random(seed);
     float[] values = new float[(int) Math.min(1 << 20, tensor.size())];
     for (int i = 0; i < values.length; i++) {
@@ -142,9 +141,9 @@ final class DeviceBenchmark {
     try (CudaTensor block = backend.fromHost(HostTensor.of(values, values.length), DType.FLOAT32)) {
       for (long start = 0; start < tensor.size(); start += values.length) {
         long count = Math.min(values.length, tensor.size() - start);
-        try (CudaTensor part = backend.wrap(tensor.pointer() + 4 * start, DType.FLOAT32, count);
-            CudaTensor from = backend.wrap(block.pointer(), DType.FLOAT32, count)) {
-          backend.copy(from, part);
+        try (CudaTensor part = device.wrap(tensor.pointer() + 4 * start, DType.FLOAT32, count);
+            CudaTensor from = device.wrap(block.pointer(), DType.FLOAT32, count)) {
+          device.copy(from, part);
         }
       }
     }

@@ -8,6 +8,8 @@ package dev.vbn.cuda;
 final class DeviceMemory {
   private static final int POOLS_SUPPORTED = 115; // CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED
 
+  private static final int NOT_SUPPORTED = 801; // CUDA_ERROR_NOT_SUPPORTED
+
   private final CudaDriver driver;
   private final long stream;
   private final long pool;
@@ -20,7 +22,19 @@ final class DeviceMemory {
 
   static DeviceMemory of(CudaDriver driver, int device, int ordinal, long stream) {
     boolean pools = driver.hasPools() && driver.attribute(device, POOLS_SUPPORTED) != 0;
-    return new DeviceMemory(driver, stream, pools ? driver.createPool(ordinal) : 0);
+    return new DeviceMemory(driver, stream, pools ? poolOrNone(driver, ordinal) : 0);
+  }
+
+  /** A device may promise pools and its driver refuse them, as under some virtual GPUs. */
+  private static long poolOrNone(CudaDriver driver, int ordinal) {
+    try {
+      return driver.createPool(ordinal);
+    } catch (CudaException e) {
+      if (e.code() != NOT_SUPPORTED) {
+        throw e;
+      }
+      return 0;
+    }
   }
 
   /**
@@ -38,9 +52,7 @@ final class DeviceMemory {
     try {
       return driver.allocateFromPool(pool, bytes, stream);
     } catch (CudaOutOfMemoryException e) {
-      // What was freed in the stream is in the pool, in pieces that may be too small.
-      driver.synchronize(stream);
-      driver.trimPool(pool);
+      trim(); // what was freed in the stream is in the pool, in pieces that may be too small
       return driver.allocateFromPool(pool, bytes, stream);
     }
   }
@@ -55,6 +67,14 @@ final class DeviceMemory {
       driver.free(pointer);
     } else {
       driver.freeToPool(pointer, stream);
+    }
+  }
+
+  /** Waits for the stream, and gives what the pool has kept back to the device. */
+  void trim() {
+    driver.synchronize(stream);
+    if (pool != 0) {
+      driver.trimPool(pool);
     }
   }
 

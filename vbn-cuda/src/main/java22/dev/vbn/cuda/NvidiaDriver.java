@@ -1,10 +1,13 @@
 package dev.vbn.cuda;
 
 import dev.vbn.spi.Availability;
+import dev.vbn.spi.Kernels;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /** Finds the driver and its devices, or says what is missing. */
@@ -12,6 +15,7 @@ final class NvidiaDriver implements CudaProvider.Driver {
   /** First version of the driver API that reads the kernels' PTX, as the driver tells it. */
   private static final int FIRST_VERSION = 10_000;
 
+  private static final int FIRST_CAPABILITY = 75;
   private static final int COMPUTE_CAPABILITY_MAJOR = 75; // CUdevice_attribute
   private static final int COMPUTE_CAPABILITY_MINOR = 76;
 
@@ -28,17 +32,17 @@ final class NvidiaDriver implements CudaProvider.Driver {
   }
 
   @Override
-  public Availability probe(int ordinal) {
+  public Availability probe() {
     try {
       CudaDriver driver = driver();
-      int count = count(driver);
-      if (ordinal < 0 || ordinal >= count) {
-        return Availability.unavailable(noSuchDevice(ordinal, count), null);
-      }
-      int device = driver.device(ordinal);
-      requireCapability(driver, device, ordinal);
+      List<Integer> usable = usable(driver);
+      String devices = usable.stream()
+          .map(ordinal ->
+              (usable.size() == 1 ? "" : ordinal + ": ") + describe(driver, driver.device(ordinal)))
+          .collect(Collectors.joining(", "));
       return Availability.available(
-          describe(driver, device) + (count == 1 ? "" : ", device " + ordinal + " of " + count));
+          devices + ", driver for CUDA " + text(driver.version()),
+          usable.stream().map(String::valueOf).toList());
     } catch (Unavailable e) {
       return Availability.unavailable(String.valueOf(e.getMessage()), e.getCause());
     } catch (CudaException e) {
@@ -46,70 +50,57 @@ final class NvidiaDriver implements CudaProvider.Driver {
     }
   }
 
-  private static String noSuchDevice(int ordinal, int count) {
-    return "device is " + ordinal + "; expected 0 to " + (count - 1) + ", for the driver counts "
-        + count + (count == 1 ? " device" : " devices");
-  }
-
-  private static String describe(CudaDriver driver, int device) {
-    int version = driver.version();
-    return driver.deviceName(device) + ", compute capability " + capability(driver, device)
-        + ", driver for CUDA " + text(version);
-  }
-
-  private static String text(int version) {
-    return version / 1000 + "." + version % 1000 / 10;
-  }
-
-  private static String capability(CudaDriver driver, int device) {
-    return driver.attribute(device, COMPUTE_CAPABILITY_MAJOR) + "."
-        + driver.attribute(device, COMPUTE_CAPABILITY_MINOR);
-  }
-
-  private static void requireCapability(CudaDriver driver, int device, int ordinal)
-      throws Unavailable {
-    int major = driver.attribute(device, COMPUTE_CAPABILITY_MAJOR);
-    int minor = driver.attribute(device, COMPUTE_CAPABILITY_MINOR);
-    if (10 * major + minor < 75) {
-      throw new Unavailable(
-          "device " + ordinal + ", " + driver.deviceName(device) + ", has compute capability "
-              + major + "." + minor + "; expected 7.5 or newer",
-          null);
-    }
-  }
-
-  @Override
-  public CudaBackend open(int ordinal, @Nullable Long stream) {
-    try {
-      CudaDriver driver = driver();
-      int count = count(driver);
-      if (ordinal < 0 || ordinal >= count) {
-        throw new IllegalArgumentException(noSuchDevice(ordinal, count));
-      }
-      int device = driver.device(ordinal);
-      requireCapability(driver, device, ordinal);
-      return StreamBackend.open(driver, ordinal, device, stream);
-    } catch (Unavailable e) {
-      throw new IllegalStateException("backend 'cuda' cannot be opened: " + e.getMessage(), e);
-    }
-  }
-
-  @Override
-  public int devices() {
-    try {
-      return count(driver());
-    } catch (Unavailable e) {
-      throw new IllegalStateException("devices cannot be counted: " + e.getMessage(), e);
-    }
-  }
-
-  /** At least 1. */
-  private static int count(CudaDriver driver) throws Unavailable {
+  /** Ordinals of the devices that the kernels run on; at least one. */
+  private static List<Integer> usable(CudaDriver driver) throws Unavailable {
     int count = driver.deviceCount();
     if (count == 0) {
       throw new Unavailable("the NVIDIA driver sees no device", null);
     }
-    return count;
+    List<Integer> usable = new ArrayList<>();
+    List<String> tooOld = new ArrayList<>();
+    for (int ordinal = 0; ordinal < count; ordinal++) {
+      int device = driver.device(ordinal);
+      if (10 * major(driver, device) + minor(driver, device) >= FIRST_CAPABILITY) {
+        usable.add(ordinal);
+      } else {
+        tooOld.add("device " + ordinal + ", " + describe(driver, device));
+      }
+    }
+    if (usable.isEmpty()) {
+      throw new Unavailable(
+          String.join("; ", tooOld) + "; expected compute capability 7.5 or newer", null);
+    }
+    return usable;
+  }
+
+  private static String describe(CudaDriver driver, int device) {
+    return driver.deviceName(device) + ", compute capability " + major(driver, device) + "."
+        + minor(driver, device);
+  }
+
+  private static int major(CudaDriver driver, int device) {
+    return driver.attribute(device, COMPUTE_CAPABILITY_MAJOR);
+  }
+
+  private static int minor(CudaDriver driver, int device) {
+    return driver.attribute(device, COMPUTE_CAPABILITY_MINOR);
+  }
+
+  /** A version of the driver API, in words. */
+  private static String text(int version) {
+    return version / 1000 + "." + version % 1000 / 10;
+  }
+
+  @Override
+  public Kernels<CudaTensor> open(@Nullable String device, @Nullable Long stream) {
+    try {
+      CudaDriver driver = driver();
+      List<Integer> usable = usable(driver);
+      int ordinal = device == null ? usable.get(0) : Integer.parseInt(device);
+      return StreamBackend.open(driver, ordinal, driver.device(ordinal), stream);
+    } catch (Unavailable e) {
+      throw new IllegalStateException(e.getMessage(), e);
+    }
   }
 
   private static CudaDriver driver() throws Unavailable {

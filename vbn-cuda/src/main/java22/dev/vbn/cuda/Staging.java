@@ -85,7 +85,7 @@ final class Staging {
         halves[i] = new Half(memory, event);
       }
       ready = true;
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | Error e) {
       resources.closeAfter(e);
       throw e;
     }

@@ -4,11 +4,13 @@ import static dev.vbn.cuda.Emulator.Client.ANSWER;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import dev.vbn.BackendFailedException;
 import dev.vbn.Gradients;
-import dev.vbn.LiveOutput;
 import dev.vbn.ReferenceStatistics;
+import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.tensor.DType;
@@ -17,6 +19,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledForJreRange;
 import org.junit.jupiter.api.condition.JRE;
+import org.junit.jupiter.api.function.Executable;
 
 /** The caller's stream captures a graph, to be launched again and again on what its memory then holds. */
 @EnabledForJreRange(min = JRE.JAVA_22)
@@ -28,7 +31,7 @@ class CaptureTest extends OnEmulator {
   private static final long BYTES = (long) OtherUser.SIZE * Float.BYTES;
 
   private OtherUser caller;
-  private CudaBackend backend;
+  private VbnBackend<CudaTensor> backend;
   private VirtualBatchNorm<CudaTensor> layer;
   private CudaTensor x;
   private CudaTensor upstream;
@@ -39,9 +42,8 @@ class CaptureTest extends OnEmulator {
   @BeforeEach
   void open() {
     caller = new OtherUser();
-    backend = CudaProvider.open(0, caller.stream);
-    layer = VirtualBatchNorm.of(
-        backend, VbnConfig.of(SHAPE[1]).withScale(false).withCenter(false), null, null);
+    backend = VbnBackend.open(CudaProvider.inStream(caller.stream));
+    layer = VirtualBatchNorm.of(backend, VbnConfig.of(SHAPE[1]));
     x = wrap(caller.memory);
     upstream = wrap(caller.newMemory());
     output = wrap(caller.newMemory());
@@ -69,7 +71,11 @@ class CaptureTest extends OnEmulator {
   }
 
   private CudaTensor wrap(long pointer) {
-    return backend.wrap(pointer, DType.FLOAT32, SHAPE[0], SHAPE[1], SHAPE[2]);
+    return cuda().wrap(pointer, DType.FLOAT32, SHAPE[0], SHAPE[1], SHAPE[2]);
+  }
+
+  private CudaBackend cuda() {
+    return backend.unwrap(CudaBackend.class);
   }
 
   private static float[] values(int seed) {
@@ -82,15 +88,11 @@ class CaptureTest extends OnEmulator {
 
   /** Forward into {@code output}, backward into {@code gradient}. */
   private void work() {
-    LiveOutput<CudaTensor> live = layer.forward(x, statistics, output);
-    live.statistics().moments().mean().close();
-    live.statistics().moments().variance().close();
-    Gradients<CudaTensor> gradients = layer.backward(x, statistics, upstream);
-    caller.succeed(
-        "cuMemcpyDtoDAsync_v2", gradient, gradients.input().pointer(), BYTES, caller.stream);
-    gradients.input().close();
-    gradients.gamma().close();
-    gradients.beta().close();
+    forward();
+    try (Gradients<CudaTensor> gradients = layer.backward(x, statistics, upstream)) {
+      caller.succeed(
+          "cuMemcpyDtoDAsync_v2", gradient, gradients.dx().pointer(), BYTES, caller.stream);
+    }
   }
 
   private void beginCapture() {
@@ -143,26 +145,33 @@ class CaptureTest extends OnEmulator {
   /** What has to wait for the stream cannot be captured, and says so. */
   @Test
   void aCallThatWaitsEndsTheCapture() {
-    for (Runnable call : new Runnable[] {backend::synchronize, () -> backend.toHost(output)}) {
+    for (Executable call :
+        new Executable[] {cuda()::synchronize, cuda()::trim, () -> backend.toHost(output)}) {
       beginCapture();
-      CudaException e = assertThrows(CudaException.class, call::run);
+      CudaException e = failureOf(call);
       assertEquals(CAPTURE_UNSUPPORTED, e.code(), e::getMessage);
       assertFalse(e.sticky());
-      assertEquals(
-          CAPTURE_INVALIDATED, assertThrows(CudaException.class, this::forward).code());
+      assertEquals(CAPTURE_INVALIDATED, failureOf(this::forward).code());
       assertNothingCaptured();
       work();
     }
   }
 
+  /** What the driver said, by way of the backend's handle or not. */
+  private static CudaException failureOf(Executable call) {
+    RuntimeException e = assertThrows(RuntimeException.class, call);
+    return assertInstanceOf(
+        CudaException.class, e instanceof BackendFailedException ? e.getCause() : e);
+  }
+
   private void forward() {
-    layer.forward(x, statistics, output);
+    layer.forwardInto(output, x, statistics).close();
   }
 
   /** A graph frees its own memory alone. */
   @Test
   void whatWasMadeBeforeIsNotFreedInACapture() {
-    CudaTensor before = backend.allocate(DType.FLOAT32, 4);
+    CudaTensor before = cuda().allocate(DType.FLOAT32, 4);
     beginCapture();
     assertEquals(INVALID_VALUE, assertThrows(CudaException.class, before::close).code());
     caller.driver.call("cuGraphDestroy", endCapture());
@@ -173,14 +182,13 @@ class CaptureTest extends OnEmulator {
   @Test
   void withoutPoolsNothingIsCaptured() {
     emulator.pools(false);
-    try (CudaBackend without = CudaProvider.open(0, caller.stream);
-        VirtualBatchNorm<CudaTensor> other =
-            VirtualBatchNorm.of(without, layer.config(), null, null)) {
-      CudaTensor same = without.wrap(caller.memory, DType.FLOAT32, 8, 2, 16);
+    try (VbnBackend<CudaTensor> without = VbnBackend.open(CudaProvider.inStream(caller.stream));
+        VirtualBatchNorm<CudaTensor> other = VirtualBatchNorm.of(without, layer.config())) {
+      CudaTensor same =
+          without.unwrap(CudaBackend.class).wrap(caller.memory, DType.FLOAT32, 8, 2, 16);
       try (ReferenceStatistics<CudaTensor> reference = other.referenceStatistics(same)) {
         beginCapture();
-        CudaException e =
-            assertThrows(CudaException.class, () -> other.forward(same, reference, same));
+        CudaException e = failureOf(() -> other.forwardInto(same, same, reference));
         assertEquals(CAPTURE_UNSUPPORTED, e.code());
         assertNothingCaptured();
       }

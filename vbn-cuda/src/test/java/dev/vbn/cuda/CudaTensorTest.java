@@ -6,13 +6,19 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.vbn.LiveOutput;
+import dev.vbn.BackendFailedException;
+import dev.vbn.BackendUnavailableException;
 import dev.vbn.ReferenceStatistics;
+import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.Availability;
+import dev.vbn.spi.BackendOptions;
+import dev.vbn.spi.Capability;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -26,12 +32,18 @@ import org.junit.jupiter.params.provider.EnumSource;
 /** Ownership, devices, streams and threads, on an emulated machine of two devices. */
 @EnabledForJreRange(min = JRE.JAVA_22)
 class CudaTensorTest extends OnEmulator {
-  private CudaBackend backend;
+  private VbnBackend<CudaTensor> backend;
+  private CudaBackend cuda;
 
   @BeforeEach
   void open() {
     emulator.devices(2);
-    backend = CudaProvider.open(0);
+    backend = VbnBackend.open(new CudaProvider());
+    cuda = backend.unwrap(CudaBackend.class);
+  }
+
+  private static VbnBackend<CudaTensor> openDevice(String ordinal) {
+    return VbnBackend.open(new CudaProvider(), BackendOptions.defaults().withDevice(ordinal));
   }
 
   @AfterEach
@@ -58,7 +70,7 @@ class CudaTensorTest extends OnEmulator {
 
   @Test
   void aTensorTellsWhatItIs() {
-    try (CudaTensor tensor = backend.allocate(DType.FLOAT16, 2, 3, 4)) {
+    try (CudaTensor tensor = cuda.allocate(DType.FLOAT16, 2, 3, 4)) {
       assertEquals(DType.FLOAT16, tensor.dtype());
       assertArrayEquals(new long[] {2, 3, 4}, tensor.shape());
       assertEquals(24, tensor.size());
@@ -72,11 +84,11 @@ class CudaTensorTest extends OnEmulator {
   @Test
   void aShapeThatNoTensorHasIsRefused() {
     assertRefused(
-        IllegalArgumentException.class, "negative", () -> backend.allocate(DType.FLOAT32, 2, -1));
+        IllegalArgumentException.class, "negative", () -> cuda.allocate(DType.FLOAT32, 2, -1));
     assertRefused(
         IllegalArgumentException.class,
         "more bytes",
-        () -> backend.allocate(DType.FLOAT32, Long.MAX_VALUE, 3));
+        () -> cuda.allocate(DType.FLOAT32, Long.MAX_VALUE, 3));
   }
 
   @Test
@@ -100,22 +112,40 @@ class CudaTensorTest extends OnEmulator {
   }
 
   @Test
-  void aClosedTensorIsRefused() {
+  void aFreedTensorIsNotRead() {
     CudaTensor tensor = backend.fromHost(values(6), DType.FLOAT32);
-    tensor.close();
-    tensor.close();
     backend.release(tensor);
-    assertRefused(IllegalStateException.class, "used after close", () -> backend.toHost(tensor));
-    assertRefused(IllegalStateException.class, "used after close", tensor::pointer);
+    backend.release(tensor);
+    tensor.close();
+    for (Executable read : new Executable[] {
+      () -> backend.toHost(tensor),
+      () -> backend.shape(tensor),
+      () -> backend.dtype(tensor),
+      tensor::pointer
+    }) {
+      assertRefused(IllegalStateException.class, "used after close", read);
+    }
   }
 
   @Test
   void aTensorEndsWithItsBackend() {
-    CudaBackend other = CudaProvider.open(0);
+    VbnBackend<CudaTensor> other = openDevice("0");
     CudaTensor tensor = other.fromHost(values(6), DType.FLOAT32);
+    CudaBackend beyond = other.unwrap(CudaBackend.class);
+    assertFalse(other.capabilities().contains(Capability.TENSORS_OUTLIVE_BACKEND));
     other.close();
-    assertRefused(IllegalStateException.class, "used after close", tensor::pointer);
-    assertRefused(IllegalStateException.class, "used after close", () -> other.toHost(tensor));
+    for (Executable use : new Executable[] {
+      tensor::pointer,
+      () -> backend.toHost(tensor),
+      () -> other.toHost(tensor),
+      beyond::synchronize,
+      beyond::trim,
+      () -> beyond.allocate(DType.FLOAT32, 1),
+      () -> beyond.wrap(0, DType.FLOAT32, 0)
+    }) {
+      assertRefused(IllegalStateException.class, "used after close", use);
+    }
+    other.release(tensor);
     tensor.close();
   }
 
@@ -123,16 +153,13 @@ class CudaTensorTest extends OnEmulator {
   void aWrappedPointerIsReadAndWrittenInPlaceAndNotFreed() {
     try (CudaTensor memory = backend.fromHost(values(12), DType.FLOAT32)) {
       long live = emulator.live();
-      CudaTensor x = backend.wrap(memory.pointer() + 4 * 4, DType.FLOAT32, 4, 2);
+      CudaTensor x = cuda.wrap(memory.pointer() + 4 * 4, DType.FLOAT32, 4, 2);
       assertTrue(x.wrapped());
       assertArrayEquals(
           new double[] {4, 5, 6, 7, 8, 9, 10, 11}, backend.toHost(x).toDoubles());
-      VbnConfig config = VbnConfig.of(2).withScale(false).withCenter(false);
-      try (VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config, null, null);
+      try (VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, VbnConfig.of(2));
           ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(x)) {
-        LiveOutput<CudaTensor> output = layer.forward(x, statistics, x);
-        output.statistics().moments().mean().close();
-        output.statistics().moments().variance().close();
+        layer.forwardInto(x, x, statistics).close();
       }
       double[] all = backend.toHost(memory).toDoubles();
       assertArrayEquals(new double[] {0, 1, 2, 3}, Arrays.copyOf(all, 4));
@@ -147,71 +174,64 @@ class CudaTensorTest extends OnEmulator {
   @Test
   void wrappingChecksThePointer() {
     try (CudaTensor memory = backend.fromHost(values(12), DType.FLOAT32);
-        CudaBackend second = CudaProvider.open(1)) {
+        VbnBackend<CudaTensor> second = openDevice("1")) {
       assertRefused(
           IllegalArgumentException.class,
           "a multiple of 4",
-          () -> backend.wrap(memory.pointer() + 2, DType.FLOAT32, 2));
+          () -> cuda.wrap(memory.pointer() + 2, DType.FLOAT32, 2));
       assertRefused(
           IllegalArgumentException.class,
           "expected memory of device 0",
-          () -> backend.wrap(64, DType.FLOAT32, 2));
+          () -> cuda.wrap(64, DType.FLOAT32, 2));
       assertRefused(
           IllegalArgumentException.class,
           "is memory of device 0; expected device 1",
-          () -> second.wrap(memory.pointer(), DType.FLOAT32, 2));
+          () -> second.unwrap(CudaBackend.class).wrap(memory.pointer(), DType.FLOAT32, 2));
     }
   }
 
   @Test
-  void devicesAreCountedAndChosen() {
-    assertEquals(2, CudaProvider.devices());
-    try (CudaBackend second = CudaProvider.open(1)) {
-      assertEquals(1, second.device());
+  void devicesAreNamedAndChosen() {
+    Availability availability = new CudaProvider().probe();
+    assertEquals(List.of("0", "1"), availability.devices());
+    String description = availability.description();
+    assertTrue(description.contains("0: emulated CUDA device 0"), description);
+    assertTrue(description.contains("1: emulated CUDA device 1"), description);
+    assertEquals(0, cuda.device());
+    try (VbnBackend<CudaTensor> second = openDevice("1")) {
+      assertEquals(1, second.unwrap(CudaBackend.class).device());
       Work.on(second);
     }
-    assertRefused(IllegalArgumentException.class, "expected 0 to 1", () -> CudaProvider.open(2));
-    System.setProperty(CudaProvider.DEVICE_PROPERTY, "1");
-    try (CudaBackend chosen = new CudaProvider().open()) {
-      assertEquals(1, chosen.device());
-      assertTrue(new CudaProvider().probe().description().contains("device 1 of 2"));
-      System.setProperty(CudaProvider.DEVICE_PROPERTY, "one");
-      assertTrue(new CudaProvider().probe().description().contains("'one'; expected the ordinal"));
-    } finally {
-      System.clearProperty(CudaProvider.DEVICE_PROPERTY);
-    }
+    assertRefused(IllegalArgumentException.class, "device is '2'", () -> openDevice("2"));
+    assertRefused(IllegalArgumentException.class, "'cuda': 0, 1", () -> openDevice("one"));
   }
 
   @Test
   void aTensorOfAnotherDeviceOrBackendIsRefused() {
-    try (CudaBackend second = CudaProvider.open(1);
-        CudaBackend sameDevice = CudaProvider.open(0);
+    try (VbnBackend<CudaTensor> second = openDevice("1");
+        VbnBackend<CudaTensor> sameDevice = openDevice("0");
         CudaTensor tensor = backend.fromHost(values(6), DType.FLOAT32)) {
       assertRefused(
-          IllegalArgumentException.class,
+          BackendFailedException.class,
           "on device 0 was given to a backend on device 1",
           () -> second.toHost(tensor));
       assertRefused(
-          IllegalArgumentException.class, "is another backend's", () -> sameDevice.toHost(tensor));
+          BackendFailedException.class, "is another backend's", () -> sameDevice.toHost(tensor));
     }
   }
 
   @Test
   void theCallersStreamIsUsedAndLeftOpen() {
-    try (CudaBackend onDefault = CudaProvider.open(0, 0);
-        CudaBackend owner = CudaProvider.open(0)) {
-      assertEquals(0, onDefault.stream());
-      Work.on(onDefault);
-      try (CudaBackend guest = CudaProvider.open(0, owner.stream())) {
-        assertEquals(owner.stream(), guest.stream());
-        Work.on(guest);
-      }
-      Work.on(owner);
-      assertRefused(
-          IllegalArgumentException.class,
-          "belongs to another context; expected one of the primary context of device 1",
-          () -> CudaProvider.open(1, owner.stream()));
+    try (VbnBackend<CudaTensor> guest = VbnBackend.open(CudaProvider.inStream(cuda.stream()))) {
+      assertEquals(cuda.stream(), guest.unwrap(CudaBackend.class).stream());
+      Work.on(guest);
     }
+    Work.on(backend);
+    assertRefused(
+        BackendUnavailableException.class,
+        "belongs to another context; expected one of the primary context of device 1",
+        () -> VbnBackend.open(
+            CudaProvider.inStream(cuda.stream()), BackendOptions.defaults().withDevice("1")));
   }
 
   /** The driver keeps a context for each thread, and a new thread has none. */
@@ -223,7 +243,7 @@ class CudaTensorTest extends OnEmulator {
     CompletableFuture.runAsync(() -> Work.on(backend)).join();
     CompletableFuture.runAsync(tensor::close).join();
     long sets = emulator.calls("cuCtxSetCurrent");
-    backend.synchronize();
+    cuda.synchronize();
     assertEquals(2, emulator.calls("cuCtxSetCurrent") - sets, "context set, and put back");
   }
 }

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.vbn.VbnBackend;
 import dev.vbn.spi.Availability;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -152,14 +153,24 @@ class DriverFaultTest extends OnEmulator {
     }
   }
 
-  /** The driver's failure, which an open that cannot be wraps in an exception of its own. */
+  /** The driver's failure, which the backend's handle, or an open that cannot be, wraps. */
   private static CudaException failureIn(Throwable thrown) {
-    for (Throwable e = thrown; e != null; e = e.getCause()) {
-      if (e instanceof CudaException failure) {
-        return failure;
-      }
+    CudaException found = find(thrown);
+    if (found == null) {
+      throw new AssertionError("no CudaException among the causes", thrown);
     }
-    throw new AssertionError("no CudaException among the causes", thrown);
+    return found;
+  }
+
+  private static CudaException find(Throwable thrown) {
+    if (thrown == null || thrown instanceof CudaException) {
+      return (CudaException) thrown;
+    }
+    CudaException found = find(thrown.getCause());
+    for (Throwable suppressed : thrown.getSuppressed()) {
+      found = found != null ? found : find(suppressed);
+    }
+    return found;
   }
 
   @Test
@@ -185,10 +196,10 @@ class DriverFaultTest extends OnEmulator {
   @ParameterizedTest
   @ValueSource(ints = {700, 719})
   void afterAStickyErrorEveryCallSaysToRestartTheProcess(int status) {
-    CudaBackend backend = CudaProvider.open(0);
+    VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider());
     emulator.fail("cuLaunchKernel", 1, status);
     for (int call = 0; call < 3; call++) {
-      CudaException e = assertThrows(CudaException.class, () -> Work.on(backend));
+      CudaException e = failureIn(assertThrows(RuntimeException.class, () -> Work.on(backend)));
       assertEquals(status, e.code());
       assertTrue(e.sticky());
       assertTrue(String.valueOf(e.getMessage()).contains("restart the process"), e::getMessage);

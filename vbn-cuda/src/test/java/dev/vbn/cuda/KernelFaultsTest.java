@@ -3,12 +3,15 @@ package dev.vbn.cuda;
 import static java.util.stream.Collectors.joining;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.fail;
 
+import dev.vbn.BackendFailedException;
 import dev.vbn.Gradients;
-import dev.vbn.LiveOutput;
+import dev.vbn.Output;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
+import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.tensor.DType;
@@ -115,8 +118,8 @@ class KernelFaultsTest {
       new Fault(
           "elements beside the output are written",
           "",
-          "lane >= (long long) featureCount * after",
-          "lane > (long long) featureCount * after",
+          "lane >= (long long) features * after",
+          "lane > (long long) features * after",
           Found.STOPPED),
       new Fault(
           "poison, as unset memory holds it, is copied behind an allocation",
@@ -259,7 +262,8 @@ class KernelFaultsTest {
           assertEquals(fault.found, Found.RESULTS, "how it was found");
           return;
         }
-      } catch (CudaException e) {
+      } catch (BackendFailedException e) {
+        assertInstanceOf(CudaException.class, e.getCause());
         assertEquals(fault.found, Found.STOPPED, e::getMessage);
         return;
       }
@@ -288,7 +292,7 @@ class KernelFaultsTest {
   /** All that the kernels compute, on shapes that take their different ways. */
   private static List<double[]> results() {
     List<double[]> results = new ArrayList<>();
-    try (CudaBackend backend = CudaProvider.open(0)) {
+    try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider())) {
       for (Variant variant : List.of(Variant.BATCH, Variant.PER_EXAMPLE)) {
         addResults(backend, variant, results, 5, 2, 8192); // several units of a group
         addResults(backend, variant, results, 4, 3, 33); // runs that no vector fits
@@ -328,35 +332,38 @@ class KernelFaultsTest {
   }
 
   private static void addResults(
-      CudaBackend backend, Variant variant, List<double[]> results, int... shape) {
+      VbnBackend<CudaTensor> backend, Variant variant, List<double[]> results, int... shape) {
     addResults(backend, variant, Values.ORDINARY, results, shape);
   }
 
   private static void addResults(
-      CudaBackend backend, Variant variant, Values values, List<double[]> results, int... shape) {
-    VbnConfig config =
-        VbnConfig.of(shape[1]).withVariant(variant).withScale(false).withCenter(false);
-    try (VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config, null, null);
+      VbnBackend<CudaTensor> backend,
+      Variant variant,
+      Values values,
+      List<double[]> results,
+      int... shape) {
+    VbnConfig config = VbnConfig.of(shape[1]).withVariant(variant);
+    try (VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config);
         CudaTensor reference = random(backend, 1, values, shape);
         CudaTensor x = random(backend, 2, values, shape);
         CudaTensor upstream = random(backend, 3, Values.ORDINARY, shape);
-        ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(reference)) {
-      LiveOutput<CudaTensor> live = layer.forward(x, statistics);
-      Gradients<CudaTensor> gradients = layer.backward(x, statistics, upstream);
+        ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(reference);
+        Output<CudaTensor> live = layer.forward(x, statistics);
+        Gradients<CudaTensor> gradients = layer.backward(x, statistics, upstream)) {
       for (CudaTensor tensor : List.of(
+          statistics.mean(),
+          statistics.variance(),
           live.output(),
-          live.statistics().moments().mean(),
-          live.statistics().moments().variance(),
-          gradients.input(),
-          gradients.gamma(),
-          gradients.beta())) {
+          gradients.dx(),
+          gradients.dgamma(),
+          gradients.dbeta())) {
         results.add(backend.toHost(tensor).toDoubles());
-        tensor.close();
       }
     }
   }
 
-  private static CudaTensor random(CudaBackend backend, long seed, Values kind, int... shape) {
+  private static CudaTensor random(
+      VbnBackend<CudaTensor> backend, long seed, Values kind, int... shape) {
     Random random = new Random(seed);
     float[] values = new float[shape[0] * shape[1] * shape[2]];
     for (int i = 0; i < values.length; i++) {

@@ -3,8 +3,10 @@ package dev.vbn.cuda;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.vbn.Gradients;
-import dev.vbn.LiveOutput;
+import dev.vbn.Output;
 import dev.vbn.ReferenceStatistics;
+import dev.vbn.Variant;
+import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.tensor.DType;
@@ -13,38 +15,56 @@ import org.junit.jupiter.api.condition.JRE;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/**
- * How many kernels a call launches. A batch that the cache does not keep is worked through in ranges of
- * features, but not where a range is read faster than its launches start. On the emulated device, ranges
- * have from 24000 to 32768 bytes.
- */
+/** How many kernels a call launches, and how often it asks for memory. */
 @EnabledForJreRange(min = JRE.JAVA_22)
 class LaunchesTest extends OnEmulator {
-  private static final long FORWARD = 3; // of a range: sums, mixture, output
-  private static final long BACKWARD = 3; // of a range; one more adds up groups
+  private long launches;
+  private long allocations;
 
-  /** Of the four features of a batch, read in a pass: once forward, with the gradient backward. */
+  /** Counts from here on. */
+  private void start() {
+    launches = emulator.calls("cuLaunchKernel");
+    allocations = emulator.calls("cuMemAllocFromPoolAsync");
+  }
+
+  private void assertSince(long launched, long allocated, String call) {
+    assertEquals(launched, emulator.calls("cuLaunchKernel") - launches, "launches of " + call);
+    assertEquals(
+        allocated,
+        emulator.calls("cuMemAllocFromPoolAsync") - allocations,
+        "allocations of " + call);
+  }
+
+  /** Nothing is computed or allocated for mixed statistics, which nobody reads. */
   @ParameterizedTest
   @CsvSource({
-    "1024, 1, 2", // 8 KiB, which the cache keeps; 16 KiB, of which it keeps two
-    "2048, 2, 4", // 16 KiB, two; 32 KiB, one
-    "2560, 1, 1", // 20 KiB, of which it keeps one, which is too little; 40 KiB, more than it keeps
-    "8192, 1, 1"
+    "LIVE_BATCH, 3", // sums, mixture, output
+    "PER_EXAMPLE, 3",
+    "REFERENCE_ONLY, 2" // no sums
   })
-  void ranges(int positions, int forward, int backward) {
-    VbnConfig config = VbnConfig.of(4).withScale(false).withCenter(false);
-    try (CudaBackend backend = CudaProvider.open(0);
-        CudaTensor x = backend.allocate(DType.FLOAT32, 2, 4, positions);
-        VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config, null, null);
-        ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(x)) {
-      long before = emulator.calls("cuLaunchKernel");
-      LiveOutput<CudaTensor> live = layer.forward(x, statistics);
-      long between = emulator.calls("cuLaunchKernel");
-      Gradients<CudaTensor> gradients = layer.backward(x, statistics, live.output());
-      long after = emulator.calls("cuLaunchKernel");
-      assertEquals(FORWARD * forward, between - before, "forward");
-      assertEquals(BACKWARD * backward + 1, after - between, "backward");
-      gradients.input().close();
+  void ofEachCall(Variant variant, long forward) {
+    VbnConfig config = VbnConfig.of(4).withVariant(variant);
+    try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider());
+        CudaTensor x = backend.unwrap(CudaBackend.class).allocate(DType.FLOAT32, 2, 4, 1024);
+        VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config)) {
+      start();
+      try (ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(x)) {
+        assertSince(2, 3, "statistics: mean, variance and sums");
+        start();
+        try (Output<CudaTensor> live = layer.forward(x, statistics)) {
+          assertSince(forward, 2, "forward: output and scratch");
+          start();
+          layer.forwardInto(live.output(), x, statistics).close();
+          assertSince(forward, 1, "forwardInto: scratch");
+          start();
+          try (Gradients<CudaTensor> gradients = layer.backward(x, statistics, live.output())) {
+            assertSince(4, 4, "backward: dx, dgamma, dbeta and scratch");
+            start();
+            layer.backwardInto(gradients.dx(), x, statistics, live.output()).close();
+            assertSince(4, 3, "backwardInto");
+          }
+        }
+      }
     }
   }
 }

@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.vbn.BackendUnavailableException;
+import dev.vbn.VbnBackend;
 import dev.vbn.spi.Availability;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -114,8 +116,8 @@ class MissingDriverTest {
     String before = System.getProperty(CudaProvider.LIBRARY_PROPERTY);
     System.setProperty(CudaProvider.LIBRARY_PROPERTY, directory + "/libcuda.so.1");
     try {
-      IllegalStateException e =
-          assertThrows(IllegalStateException.class, () -> CudaProvider.open(0));
+      BackendUnavailableException e = assertThrows(
+          BackendUnavailableException.class, () -> VbnBackend.open(new CudaProvider()));
       assertTrue(String.valueOf(e.getMessage()).contains("libcuda.so.1"), e::getMessage);
     } finally {
       if (before == null) {

@@ -8,10 +8,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.vbn.BackendCandidate;
 import dev.vbn.VbnBackends;
 import dev.vbn.spi.Availability;
+import dev.vbn.spi.BackendOptions;
+import dev.vbn.tensor.TensorType;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledForJreRange;
 import org.junit.jupiter.api.condition.JRE;
-import org.junit.jupiter.api.function.Executable;
 
 /** On a Java that cannot load what calls the driver. */
 @EnabledForJreRange(max = JRE.JAVA_21)
@@ -26,15 +27,15 @@ class OldJavaTest {
     assertFalse(availability.available());
     assertEquals(
         "needs Java 22 or newer; this is Java " + Runtime.version(), availability.description());
-    assertEquals(CudaTensor.class, candidate.tensorType());
+    assertEquals(TensorType.of(CudaTensor.class), candidate.tensorType());
   }
 
   @Test
   void openingItAllTheSameSaysSoToo() {
-    for (Executable call : new Executable[] {
-      () -> new CudaProvider().open(), () -> CudaProvider.open(0, 0), CudaProvider::devices
-    }) {
-      IllegalStateException e = assertThrows(IllegalStateException.class, call);
+    for (CudaProvider provider :
+        new CudaProvider[] {new CudaProvider(), CudaProvider.inStream(0)}) {
+      IllegalStateException e =
+          assertThrows(IllegalStateException.class, () -> provider.open(BackendOptions.defaults()));
       assertTrue(String.valueOf(e.getMessage()).contains("needs Java 22"), e::getMessage);
     }
   }

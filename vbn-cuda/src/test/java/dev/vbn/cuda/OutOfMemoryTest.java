@@ -1,9 +1,12 @@
 package dev.vbn.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.vbn.BackendFailedException;
+import dev.vbn.VbnBackend;
 import dev.vbn.tensor.DType;
 import org.junit.jupiter.api.condition.EnabledForJreRange;
 import org.junit.jupiter.api.condition.JRE;
@@ -24,9 +27,10 @@ class OutOfMemoryTest extends OnEmulator {
   @ValueSource(booleans = {true, false})
   void theExceptionHasTheSizesAndTheNextCallWorks(boolean pools) {
     deviceWithPools(pools);
-    try (CudaBackend backend = CudaProvider.open(0)) {
+    try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider())) {
+      CudaBackend cuda = backend.unwrap(CudaBackend.class);
       CudaOutOfMemoryException e = assertThrows(
-          CudaOutOfMemoryException.class, () -> backend.allocate(DType.FLOAT32, 2, MEMORY));
+          CudaOutOfMemoryException.class, () -> cuda.allocate(DType.FLOAT32, 2, MEMORY));
       assertEquals(8 * MEMORY, e.requested());
       assertEquals(MEMORY, e.total());
       assertTrue(e.free() <= MEMORY && e.free() >= 0, () -> "free is " + e.free());
@@ -44,17 +48,18 @@ class OutOfMemoryTest extends OnEmulator {
   @ValueSource(booleans = {true, false})
   void whatWasFreedCanBeHadInAnotherSize(boolean pools) {
     deviceWithPools(pools);
-    try (CudaBackend backend = CudaProvider.open(0)) {
+    try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider())) {
+      CudaBackend cuda = backend.unwrap(CudaBackend.class);
       for (int pieces = 1; pieces <= 8; pieces *= 2) {
         CudaTensor[] tensors = new CudaTensor[pieces];
         for (int i = 0; i < pieces; i++) {
-          tensors[i] = backend.allocate(DType.FLOAT32, MEMORY / 8 / pieces);
+          tensors[i] = cuda.allocate(DType.FLOAT32, MEMORY / 8 / pieces);
         }
         for (CudaTensor tensor : tensors) {
           tensor.close();
         }
       }
-      backend.allocate(DType.FLOAT32, MEMORY / 8 + MEMORY / 16).close();
+      cuda.allocate(DType.FLOAT32, MEMORY / 8 + MEMORY / 16).close();
     }
     assertEquals(0, emulator.live(), "left allocated");
   }
@@ -65,7 +70,7 @@ class OutOfMemoryTest extends OnEmulator {
   void aCallThatRunsOutHalfWayLeavesNothing(boolean pools) {
     deviceWithPools(pools);
     String function = pools ? "cuMemAllocFromPoolAsync" : "cuMemAlloc_v2";
-    try (CudaBackend backend = CudaProvider.open(0)) {
+    try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider())) {
       long before = emulator.calls(function);
       Work.on(backend);
       long count = emulator.calls(function) - before;
@@ -75,9 +80,11 @@ class OutOfMemoryTest extends OnEmulator {
         if (pools) { // which asks once more
           Work.on(backend);
         } else {
-          CudaOutOfMemoryException e =
-              assertThrows(CudaOutOfMemoryException.class, () -> Work.on(backend));
-          assertTrue(e.requested() > 0, e::getMessage);
+          BackendFailedException e =
+              assertThrows(BackendFailedException.class, () -> Work.on(backend));
+          CudaOutOfMemoryException cause =
+              assertInstanceOf(CudaOutOfMemoryException.class, e.getCause());
+          assertTrue(cause.requested() > 0, cause::getMessage);
         }
         assertEquals(live, emulator.live(), "left after allocation " + nth + " failed");
       }

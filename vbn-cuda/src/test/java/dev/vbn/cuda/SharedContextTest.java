@@ -4,7 +4,14 @@ import static dev.vbn.cuda.Emulator.Client.ANSWER;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import dev.vbn.VbnBackend;
+import dev.vbn.spi.Availability;
+import dev.vbn.spi.BackendOptions;
+import dev.vbn.spi.Kernels;
+import dev.vbn.spi.TensorAccess;
+import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.DType;
+import dev.vbn.tensor.TensorType;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import java.util.concurrent.CompletableFuture;
@@ -39,27 +46,60 @@ class SharedContextTest extends OnEmulator {
     }
   }
 
-  /** The backend, but each call is followed by a look at the thread's context. */
-  private CudaBackend watched(CudaBackend backend) {
-    return (CudaBackend) Proxy.newProxyInstance(
-        CudaBackend.class.getClassLoader(),
-        new Class<?>[] {CudaBackend.class},
-        (proxy, method, arguments) -> {
-          long before = other.currentContext();
-          try {
-            return method.invoke(backend, arguments);
-          } catch (InvocationTargetException e) {
-            throw e.getCause();
-          } finally {
-            assertEquals(before, other.currentContext(), () -> "context after " + method.getName());
-          }
-        });
+  /** Kernels and tensors that are watched: each call is followed by a look at the thread's context. */
+  private final class Watched implements VbnProvider<CudaTensor> {
+    private final CudaProvider provider = new CudaProvider();
+
+    @Override
+    public String name() {
+      return provider.name();
+    }
+
+    @Override
+    public int priority() {
+      return provider.priority();
+    }
+
+    @Override
+    public TensorType<CudaTensor> tensorType() {
+      return provider.tensorType();
+    }
+
+    @Override
+    public Availability probe() {
+      return provider.probe();
+    }
+
+    @Override
+    @SuppressWarnings("unchecked") // a class has no arguments of its type
+    public Kernels<CudaTensor> open(BackendOptions options) {
+      Kernels<CudaTensor> kernels = provider.open(options);
+      Object tensors = watched(TensorAccess.class, kernels.tensors(), null);
+      return (Kernels<CudaTensor>) watched(Kernels.class, kernels, tensors);
+    }
+
+    /** @param tensors what a call of tensors() gives */
+    private Object watched(Class<?> type, Object object, Object tensors) {
+      return Proxy.newProxyInstance(
+          type.getClassLoader(), new Class<?>[] {type}, (proxy, method, arguments) -> {
+            long before = other.currentContext();
+            try {
+              Object result = method.invoke(object, arguments);
+              return method.getName().equals("tensors") ? tensors : result;
+            } catch (InvocationTargetException e) {
+              throw e.getCause();
+            } finally {
+              assertEquals(
+                  before, other.currentContext(), () -> "context after " + method.getName());
+            }
+          });
+    }
   }
 
   @Test
   void eachCallLeavesAThreadsContext() {
     long second = other.driver.get("cuDevicePrimaryCtxRetain", ANSWER, 1);
-    try (CudaBackend backend = watched(CudaProvider.open(0))) {
+    try (VbnBackend<CudaTensor> backend = VbnBackend.open(new Watched())) {
       assertEquals(other.context, other.currentContext(), "after opening");
       for (long context : new long[] {other.context, second, 0}) {
         inANewThread(() -> {
@@ -77,8 +117,9 @@ class SharedContextTest extends OnEmulator {
 
   @Test
   void theOthersMemoryAndStreamOutliveTheBackend() {
-    try (CudaBackend backend = CudaProvider.open(0)) {
-      CudaTensor x = backend.wrap(other.memory, DType.FLOAT32, OtherUser.SIZE);
+    try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider())) {
+      CudaBackend cuda = backend.unwrap(CudaBackend.class);
+      CudaTensor x = cuda.wrap(other.memory, DType.FLOAT32, OtherUser.SIZE);
       double[] seen = backend.toHost(x).toDoubles();
       for (int i = 0; i < values.length; i++) {
         assertEquals(values[i], seen[i]);
@@ -107,7 +148,7 @@ class SharedContextTest extends OnEmulator {
 
   @Test
   void theBackendOutlivesTheOther() {
-    try (CudaBackend backend = CudaProvider.open(0)) {
+    try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider())) {
       other.leave();
       Work.on(backend);
       inANewThread(() -> Work.on(backend));

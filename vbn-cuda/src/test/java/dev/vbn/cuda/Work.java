@@ -1,18 +1,20 @@
 package dev.vbn.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.vbn.Gradients;
-import dev.vbn.LiveOutput;
+import dev.vbn.MixedStatistics;
+import dev.vbn.Output;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
+import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
-import java.util.List;
 
 /** Everything that a backend does, once, small; a worked example for its values. */
 final class Work {
@@ -25,50 +27,49 @@ final class Work {
 
   /** Opens the backend, does the work and closes it. */
   static void openDoAndClose() {
-    try (CudaBackend backend = CudaProvider.open(0)) {
+    try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider())) {
       on(backend);
     }
   }
 
   /** Releases what it makes, whatever fails. */
-  static void on(CudaBackend backend) {
+  static void on(VbnBackend<CudaTensor> backend) {
     try (CudaTensor reference = tensor(backend, 1, 3);
         CudaTensor x = tensor(backend, 5, -1);
         CudaTensor upstream = tensor(backend, 1, 0);
         VirtualBatchNorm<CudaTensor> layer =
-            VirtualBatchNorm.initialized(backend, CONFIG, DType.FLOAT32, 1)) {
-      ReferenceOutput<CudaTensor> pass = layer.reference(reference);
-      try (CudaTensor normalized = pass.output();
-          ReferenceStatistics<CudaTensor> statistics = pass.statistics()) {
-        // 1 and 3, of mean 2 and variance 1
-        assertArrayEquals(new double[] {-1, 1}, backend.toHost(normalized).toDoubles(), 0.1);
-        LiveOutput<CudaTensor> live = layer.forward(x, statistics);
-        try (CudaTensor output = live.output();
-            CudaTensor mean = live.statistics().moments().mean();
-            CudaTensor variance = live.statistics().moments().variance()) {
-          // m = 2 + (2 - 2)/3, v = 2/3*1 + 1/3*9 = 11/3 by the formula, of the live mean 2 and
-          // variance 9
-          assertArrayEquals(new double[] {2}, backend.toHost(mean).toDoubles(), 1e-12);
-          assertArrayEquals(new double[] {11.0 / 3}, backend.toHost(variance).toDoubles(), 1e-6);
-          backend.toHost(output);
-        }
-        Gradients<CudaTensor> gradients = layer.backward(x, statistics, upstream);
-        try (CudaTensor dx = gradients.input();
-            CudaTensor dgamma = gradients.gamma();
-            CudaTensor dbeta = gradients.beta();
-            CudaTensor dMean = gradients.reference().mean();
-            CudaTensor dVariance = gradients.reference().variance();
-            CudaTensor dr = layer.referenceGradient(reference, statistics, gradients)) {
-          assertArrayEquals(new double[] {1}, backend.toHost(dbeta).toDoubles(), 1e-6);
-          for (CudaTensor tensor : List.of(dx, dgamma, dMean, dVariance, dr)) {
-            backend.toHost(tensor);
-          }
-        }
+            VirtualBatchNorm.of(backend, CONFIG).initialized(DType.FLOAT32, 1);
+        ReferenceOutput<CudaTensor> pass = layer.reference(reference)) {
+      ReferenceStatistics<CudaTensor> statistics = pass.statistics();
+      // 1 and 3, of mean 2 and variance 1
+      assertClose(0.1, backend.toHost(pass.output()), -1, 1);
+      assertClose(1e-12, backend.toHost(statistics.mean()), 2);
+      assertClose(1e-12, backend.toHost(statistics.variance()), 1);
+      // m = 2 + (2 - 2)/3, v = 2/3*1 + 1/3*9 = 11/3 by the formula, of the live mean 2 and variance
+      // 9
+      MixedStatistics mixed = layer.mixedStatistics(x, statistics);
+      assertClose(1e-12, mixed.mean(), 2);
+      assertClose(1e-6, mixed.variance(), 11.0 / 3);
+      try (Output<CudaTensor> live = layer.forward(x, statistics)) {
+        double unit = backend.toHost(layer.gamma()).get(0) * 3 / Math.sqrt(11.0 / 3);
+        assertClose(1e-6, backend.toHost(live.output()), unit, -unit);
+      }
+      try (Gradients<CudaTensor> gradients = layer.backward(x, statistics, upstream);
+          Output<CudaTensor> dr = layer.referenceGradient(reference, statistics, gradients)) {
+        // dbeta = 1 + 0, dgamma the first output before gamma
+        assertClose(1e-6, backend.toHost(gradients.dbeta()), 1);
+        assertClose(1e-6, backend.toHost(gradients.dgamma()), 3 / Math.sqrt(11.0 / 3));
+        assertEquals(2, backend.toHost(gradients.dx()).size());
+        assertEquals(2, backend.toHost(dr.output()).size());
       }
     }
   }
 
-  private static CudaTensor tensor(CudaBackend backend, float... values) {
+  private static void assertClose(double bound, HostTensor actual, double... expected) {
+    assertArrayEquals(expected, actual.toDoubles(), bound);
+  }
+
+  private static CudaTensor tensor(VbnBackend<CudaTensor> backend, float... values) {
     return backend.fromHost(HostTensor.of(values, values.length, 1), DType.FLOAT32);
   }
 }

@@ -1,16 +1,16 @@
 package dev.vbn.nd4j;
 
-/** Parameters of each feature of a tile, and the passes over a group that use them. */
+/** Slopes of each feature of a tile, and the passes over a group that use them. */
 final class Affine {
   final double[] center;
   final double[] factor;
-  final double[] slope;
-  final double[] offset;
+  final double[] upstream;
+  final double[] constant;
   private final Tile tile;
   private final double[] laneCenter;
   private final double[] laneFactor;
-  private final double[] laneSlope;
-  private final double[] laneOffset;
+  private final double[] laneUpstream;
+  private final double[] laneConstant;
   private final double[] x;
   private final double[] dy;
 
@@ -18,64 +18,64 @@ final class Affine {
     this.tile = tile;
     center = new double[tile.features];
     factor = new double[tile.features];
-    slope = new double[tile.features];
-    offset = new double[tile.features];
+    upstream = new double[tile.features];
+    constant = new double[tile.features];
     laneCenter = new double[tile.lanes];
     laneFactor = new double[tile.lanes];
-    laneSlope = new double[tile.lanes];
-    laneOffset = new double[tile.lanes];
+    laneUpstream = new double[tile.lanes];
+    laneConstant = new double[tile.lanes];
     x = new double[tile.lanes];
     dy = new double[tile.lanes];
   }
 
-  /** {@code factor*(x - center) + offset}. */
-  void normalize(Elements input, Elements output, long group) {
+  /** {@code factor*(x - center) + constant}. */
+  void apply(Elements input, Elements output, long group) {
     spread();
     tile.forEachStrip(group, (at, lanes) -> {
       input.read(at, lanes, x);
-      normalize(lanes, x, laneCenter, laneFactor, laneOffset);
+      apply(lanes, x, laneCenter, laneFactor, laneConstant);
       output.write(at, lanes, x);
     });
   }
 
-  private static void normalize(
-      int lanes, double[] x, double[] center, double[] factor, double[] offset) {
+  private static void apply(
+      int lanes, double[] x, double[] center, double[] factor, double[] constant) {
     for (int i = 0; i < lanes; i++) {
-      x[i] = factor[i] * (x[i] - center[i]) + offset[i];
+      x[i] = factor[i] * (x[i] - center[i]) + constant[i];
     }
   }
 
-  /** {@code factor*dy - slope*(x - center) - offset}. */
-  void differentiate(Elements input, Elements upstream, Elements output, long group) {
+  /** {@code upstream*dy + factor*(x - center) + constant}. */
+  void apply(Elements input, Elements gradient, Elements output, long group) {
     spread();
     tile.forEachStrip(group, (at, lanes) -> {
       input.read(at, lanes, x);
-      upstream.read(at, lanes, dy);
-      differentiate(lanes, x, dy, laneCenter, laneFactor, laneSlope, laneOffset);
+      gradient.read(at, lanes, dy);
+      apply(lanes, x, dy, laneCenter, laneFactor, laneUpstream, laneConstant);
       output.write(at, lanes, x);
     });
   }
 
-  private static void differentiate(
+  private static void apply(
       int lanes,
       double[] x,
       double[] dy,
       double[] center,
       double[] factor,
-      double[] slope,
-      double[] offset) {
+      double[] upstream,
+      double[] constant) {
     for (int i = 0; i < lanes; i++) {
-      x[i] = factor[i] * dy[i] - slope[i] * (x[i] - center[i]) - offset[i];
+      x[i] = upstream[i] * dy[i] + factor[i] * (x[i] - center[i]) + constant[i];
     }
   }
 
-  /** {@code factor*dy}, whatever x: NaN in it stays out of the gradient where the weight is 0. */
-  void scaleUpstream(Elements upstream, Elements output, long group) {
+  /** {@code upstream*dy}, whatever x: NaN in it stays out of the gradient where the weight is 0. */
+  void scaleUpstream(Elements gradient, Elements output, long group) {
     spread();
     tile.forEachStrip(group, (at, lanes) -> {
-      upstream.read(at, lanes, dy);
+      gradient.read(at, lanes, dy);
       for (int i = 0; i < lanes; i++) {
-        dy[i] *= laneFactor[i];
+        dy[i] *= laneUpstream[i];
       }
       output.write(at, lanes, dy);
     });
@@ -84,7 +84,7 @@ final class Affine {
   private void spread() {
     tile.spread(center, laneCenter);
     tile.spread(factor, laneFactor);
-    tile.spread(slope, laneSlope);
-    tile.spread(offset, laneOffset);
+    tile.spread(upstream, laneUpstream);
+    tile.spread(constant, laneConstant);
   }
 }

@@ -4,9 +4,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.vbn.spi.Availability;
+import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.Kernels;
 import dev.vbn.spi.Moments;
-import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.Scope;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.math.BigDecimal;
@@ -32,10 +34,10 @@ class AccuracyTest {
     for (int i = 0; i < values.length; i++) {
       values[i] = 3 + (float) random.nextGaussian();
     }
-    try (VbnBackend<INDArray> backend = new Nd4jProvider().open()) {
+    try (Kernels<INDArray> kernels = new Nd4jProvider().open(BackendOptions.defaults())) {
       long[] shape = {batch, features, positions};
-      INDArray x = backend.fromHost(HostTensor.of(values, shape), DType.FLOAT32);
-      Moments<INDArray> moments = backend.statistics(x, Geometry.of(shape, 1));
+      INDArray x = kernels.tensors().fromHost(HostTensor.of(values, shape), DType.FLOAT32);
+      Moments<INDArray> moments = kernels.statistics(x, Geometry.of(shape, 1), Scope.BATCH);
       INDArray[] means = {moments.mean(), x.mean(0, 2)};
       INDArray[] variances = {moments.variance(), x.var(false, 0, 2)};
       double[] errorOfMean = new double[2];

@@ -3,16 +3,12 @@ package dev.vbn.nd4j;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import dev.vbn.Gradients;
-import dev.vbn.LiveOutput;
 import dev.vbn.ReferenceStatistics;
+import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Availability;
-import dev.vbn.spi.Moments;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.tensor.DType;
-import java.util.List;
 import org.bytedeco.javacpp.Pointer;
 import org.junit.jupiter.api.Test;
 import org.nd4j.linalg.api.buffer.DataType;
@@ -33,23 +29,18 @@ class MemoryTest {
   void residentMemoryStaysWithinATenth() {
     Availability availability = new Nd4jProvider().probe();
     assumeTrue(availability.available(), availability::description);
-    try (VbnBackend<INDArray> backend = new Nd4jProvider().open();
+    try (VbnBackend<INDArray> backend = VbnBackend.open(new Nd4jProvider());
         INDArray x = Nd4j.rand(DataType.FLOAT, 100, 64, 1024);
         VirtualBatchNorm<INDArray> layer =
-            VirtualBatchNorm.initialized(backend, VbnConfig.of(64), DType.FLOAT32, 1);
+            VirtualBatchNorm.of(backend, VbnConfig.of(64)).initialized(DType.FLOAT32, 1);
         ReferenceStatistics<INDArray> statistics = layer.referenceStatistics(x)) {
       long early = 0;
       for (int call = 1; call <= CALLS; call++) {
-        List<INDArray> results;
         if (call % 2 == 0) {
-          LiveOutput<INDArray> live = layer.forward(x, statistics);
-          Moments<INDArray> mixed = live.statistics().moments();
-          results = List.of(live.output(), mixed.mean(), mixed.variance());
+          layer.forward(x, statistics).close();
         } else {
-          Gradients<INDArray> gradients = layer.backward(x, statistics, x);
-          results = List.of(gradients.input(), gradients.gamma(), gradients.beta());
+          layer.backward(x, statistics, x).close();
         }
-        results.forEach(backend::release);
         if (call % (CALLS / 10) == 0) {
           long resident = Pointer.physicalBytes();
           System.out.printf("%d calls: %d MB resident%n", call, resident >> 20);

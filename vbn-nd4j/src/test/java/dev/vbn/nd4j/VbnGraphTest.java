@@ -1,18 +1,21 @@
 package dev.vbn.nd4j;
 
+import static java.util.Objects.requireNonNull;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import dev.vbn.Gradients;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
+import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Availability;
+import dev.vbn.spi.Differentiated;
+import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
+import dev.vbn.spi.Normalization;
 import dev.vbn.spi.ReferenceGradient;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Map;
@@ -42,22 +45,36 @@ class VbnGraphTest {
   void gradientsAreTheExplicitOnes(Variant variant) {
     Availability availability = new Nd4jProvider().probe();
     assumeTrue(availability.available(), availability::description);
-    try (VbnBackend<INDArray> backend = new Nd4jProvider().open()) {
+    try (VbnBackend<INDArray> backend = VbnBackend.open(new Nd4jProvider())) {
       VbnConfig config =
           VbnConfig.of(3).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED);
       INDArray gamma = normal(backend, 1, 3);
       INDArray beta = normal(backend, 2, 3);
       INDArray x = normal(backend, 3, 4, 3, 5);
       INDArray dy = normal(backend, 4, 4, 3, 5);
-      VirtualBatchNorm<INDArray> layer = VirtualBatchNorm.of(backend, config, gamma, beta);
+      VirtualBatchNorm<INDArray> layer =
+          VirtualBatchNorm.of(backend, config).withGamma(gamma).withBeta(beta);
       ReferenceStatistics<INDArray> statistics =
           layer.referenceStatistics(normal(backend, 5, 6, 3, 5));
-      Gradients<INDArray> expected = layer.backward(x, statistics, dy);
+      Geometry geometry = Geometry.of(x.shape(), 1);
+      double weight = variant.weight(
+          4, geometry.elementsPerFeature(), statistics.examples(), statistics.elements());
+      Differentiated<INDArray> expected = backend
+          .unwrap(Nd4jKernels.class)
+          .backward(
+              x,
+              dy,
+              new Normalization(
+                  geometry, variant.scope(), weight, config.epsilon(), ReferenceGradient.ATTACHED),
+              new Moments<>(statistics.mean(), statistics.variance()),
+              gamma,
+              null);
+      Moments<INDArray> dreference = requireNonNull(expected.dreference());
 
       SameDiff graph = SameDiff.create();
       SDVariable input = graph.var("x", x);
-      SDVariable mean = graph.var("mean", statistics.moments().mean());
-      SDVariable variance = graph.var("variance", statistics.moments().variance());
+      SDVariable mean = graph.var("mean", statistics.mean());
+      SDVariable variance = graph.var("variance", statistics.variance());
       SDVariable output = VbnGraph.normalize(
           input,
           new Moments<>(mean, variance),
@@ -71,13 +88,12 @@ class VbnGraphTest {
       graph.setLossVariables(output.mul(graph.constant(dy)).sum().name());
       Map<String, INDArray> actual =
           graph.calculateGradients(Map.of(), "x", "gamma", "beta", "mean", "variance");
-      assertArrayEquals(doubles(expected.input()), doubles(actual.get("x")), 1e-11, "dx");
-      assertArrayEquals(doubles(expected.gamma()), doubles(actual.get("gamma")), 1e-11, "dgamma");
-      assertArrayEquals(doubles(expected.beta()), doubles(actual.get("beta")), 1e-11, "dbeta");
+      assertArrayEquals(doubles(expected.dx()), doubles(actual.get("x")), 1e-11, "dx");
+      assertArrayEquals(doubles(expected.dgamma()), doubles(actual.get("gamma")), 1e-11, "dgamma");
+      assertArrayEquals(doubles(expected.dbeta()), doubles(actual.get("beta")), 1e-11, "dbeta");
+      assertArrayEquals(doubles(dreference.mean()), doubles(actual.get("mean")), 1e-11, "dmr");
       assertArrayEquals(
-          doubles(expected.reference().mean()), doubles(actual.get("mean")), 1e-11, "dmr");
-      assertArrayEquals(
-          doubles(expected.reference().variance()), doubles(actual.get("variance")), 1e-11, "dvr");
+          doubles(dreference.variance()), doubles(actual.get("variance")), 1e-11, "dvr");
     }
   }
 
@@ -89,15 +105,16 @@ class VbnGraphTest {
   void floatsFarFromZeroKeepTheirDeviationsInTheGraph() {
     Availability availability = new Nd4jProvider().probe();
     assumeTrue(availability.available(), availability::description);
-    try (VbnBackend<INDArray> backend = new Nd4jProvider().open()) {
+    try (VbnBackend<INDArray> backend = VbnBackend.open(new Nd4jProvider())) {
       INDArray gamma = normal(backend, 1, 3).castTo(DataType.FLOAT);
       INDArray beta = normal(backend, 2, 3).castTo(DataType.FLOAT);
       INDArray batch = normal(backend, 3, 4, 3, 3).add(1000).castTo(DataType.FLOAT);
-      VirtualBatchNorm<INDArray> layer = VirtualBatchNorm.of(backend, VbnConfig.of(3), gamma, beta);
+      VirtualBatchNorm<INDArray> layer =
+          VirtualBatchNorm.of(backend, VbnConfig.of(3)).withGamma(gamma).withBeta(beta);
       ReferenceStatistics<INDArray> statistics =
           layer.referenceStatistics(normal(backend, 5, 6, 3, 3).add(1000).castTo(DataType.FLOAT));
-      INDArray mean = statistics.moments().mean();
-      INDArray variance = statistics.moments().variance();
+      INDArray mean = statistics.mean();
+      INDArray variance = statistics.variance();
       long examples = statistics.examples();
       long elements = statistics.elements();
 

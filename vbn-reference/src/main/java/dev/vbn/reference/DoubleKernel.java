@@ -6,11 +6,19 @@ import org.jspecify.annotations.Nullable;
 
 /** Arrays of 64 bits. */
 final class DoubleKernel extends Kernel {
+  /** So small that the squares of the largest numbers do not overflow, nor do 2^31 of them. */
+  private static final double SCALE = 0x1p-540;
+
   private final double[] x;
   private final double @Nullable [] upstream;
   private final double @Nullable [] output;
 
-  DoubleKernel(double[] x, double @Nullable [] upstream, double @Nullable [] output) {
+  DoubleKernel(
+      double[] x,
+      double @Nullable [] upstream,
+      double @Nullable [] centers,
+      double @Nullable [] output) {
+    super(centers);
     this.x = x;
     this.upstream = upstream;
     this.output = output;
@@ -19,6 +27,31 @@ final class DoubleKernel extends Kernel {
   @Override
   boolean withUpstream() {
     return upstream != null;
+  }
+
+  @Override
+  void sum(Block block, Tile tile, Workspace workspace, GroupSums into) {
+    super.sum(block, tile, workspace, into);
+    if (into.haveOverflowed()) {
+      sumScaled(block, tile, workspace, into);
+    }
+  }
+
+  /** Sums again what no sum of squares, or of differences, can hold as it is. */
+  private void sumScaled(Block block, Tile tile, Workspace workspace, GroupSums into) {
+    double[] scaled = new double[block.elements()];
+    for (int i = 0; i < scaled.length; i++) {
+      int row = i / block.length();
+      scaled[i] = SCALE * x[block.at() + row * block.stride() + i % block.length()];
+    }
+    GroupSums sums = new GroupSums(tile.features);
+    new DoubleKernel(scaled, null, null, null)
+        .sumOnce(new Block(0, block.rows(), block.length(), block.length()), tile, workspace, sums);
+    into.replaceOverflowed(sums, 1 / SCALE);
+  }
+
+  private void sumOnce(Block block, Tile tile, Workspace workspace, GroupSums into) {
+    super.sum(block, tile, workspace, into);
   }
 
   @Override
@@ -37,6 +70,7 @@ final class DoubleKernel extends Kernel {
           at,
           sums.lanes(),
           sums.shift,
+          sums.center,
           sums.sum,
           sums.squareSum,
           sums.upstreamSum,
@@ -59,17 +93,19 @@ final class DoubleKernel extends Kernel {
       int at,
       int lanes,
       double[] shift,
+      double[] center,
       double[] sum,
       double[] squareSum,
       double[] upstreamSum,
       double[] deviationSum) {
     for (int i = 0; i < lanes; i++) {
-      double d = x[at + i] - shift[i];
+      double value = x[at + i];
+      double d = value - shift[i];
       double dy = upstream[at + i];
       sum[i] += d;
       squareSum[i] += d * d;
       upstreamSum[i] += dy;
-      deviationSum[i] += dy * d;
+      deviationSum[i] += dy * (value - center[i]);
     }
   }
 

@@ -2,14 +2,12 @@ package dev.vbn.bench;
 
 import dev.vbn.BackendCandidate;
 import dev.vbn.Gradients;
-import dev.vbn.LiveOutput;
+import dev.vbn.Output;
 import dev.vbn.ReferenceStatistics;
+import dev.vbn.VbnBackend;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Capability;
-import dev.vbn.spi.Moments;
-import dev.vbn.spi.VbnBackend;
-import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
 import java.util.List;
@@ -79,76 +77,60 @@ final class BackendContender implements Contender {
     Layer(VbnBackend<T> backend, Workload workload, Pass pass, boolean outputGiven) {
       this.backend = backend;
       this.pass = pass;
-      x = backend.fromHost(workload.x(), DType.FLOAT32);
-      gamma = backend.fromHost(workload.gamma(), DType.FLOAT32);
-      beta = backend.fromHost(workload.beta(), DType.FLOAT32);
-      upstream = pass == Pass.FORWARD ? x : backend.fromHost(workload.upstream(), DType.FLOAT32);
-      output = outputGiven && pass != Pass.BACKWARD
-          ? backend.fromHost(workload.x(), DType.FLOAT32)
-          : null;
-      dx = outputGiven && pass != Pass.FORWARD
-          ? backend.fromHost(workload.x(), DType.FLOAT32)
-          : null;
-      layer = VirtualBatchNorm.of(backend, workload.config(), gamma, beta);
-      T reference = backend.fromHost(workload.reference(), DType.FLOAT32);
+      x = backend.fromHost(workload.x());
+      gamma = backend.fromHost(workload.gamma());
+      beta = backend.fromHost(workload.beta());
+      upstream = pass == Pass.FORWARD ? x : backend.fromHost(workload.upstream());
+      output = outputGiven && pass != Pass.BACKWARD ? backend.fromHost(workload.x()) : null;
+      dx = outputGiven && pass != Pass.FORWARD ? backend.fromHost(workload.x()) : null;
+      layer = VirtualBatchNorm.of(backend, workload.config()).withGamma(gamma).withBeta(beta);
+      T reference = backend.fromHost(workload.reference());
       statistics = layer.referenceStatistics(reference);
       backend.release(reference);
     }
 
     @Override
-    @SuppressWarnings("ReferenceEquality") // the very tensor is meant
     public Object run() {
-      List<T> results = compute();
-      for (T result : results) {
-        if (result != output && result != dx) {
-          backend.release(result);
+      Object last = backend;
+      if (pass != Pass.BACKWARD) {
+        try (Output<T> live = forward()) {
+          last = live;
         }
       }
-      return results;
+      if (pass != Pass.FORWARD) {
+        try (Gradients<T> gradients = backward()) {
+          last = gradients;
+        }
+      }
+      return last;
     }
 
-    /** What {@link Pass#results} names, and then what else there is to release. */
-    private List<T> compute() {
-      return switch (pass) {
-        case FORWARD -> {
-          LiveOutput<T> live = forward();
-          Moments<T> moments = live.statistics().moments();
-          yield List.of(live.output(), moments.mean(), moments.variance());
-        }
-        case BACKWARD -> {
-          Gradients<T> gradients = backward();
-          yield List.of(gradients.input(), gradients.gamma(), gradients.beta());
-        }
-        case STEP -> {
-          LiveOutput<T> live = forward();
-          Moments<T> moments = live.statistics().moments();
-          Gradients<T> gradients = backward();
-          yield List.of(
-              live.output(),
-              gradients.input(),
-              gradients.gamma(),
-              gradients.beta(),
-              moments.mean(),
-              moments.variance());
-        }
-      };
-    }
-
-    private LiveOutput<T> forward() {
-      return output == null ? layer.forward(x, statistics) : layer.forward(x, statistics, output);
+    private Output<T> forward() {
+      return output == null
+          ? layer.forward(x, statistics)
+          : layer.forwardInto(output, x, statistics);
     }
 
     private Gradients<T> backward() {
       return dx == null
           ? layer.backward(x, statistics, upstream)
-          : layer.backward(x, statistics, upstream, dx);
+          : layer.backwardInto(dx, x, statistics, upstream);
     }
 
     @Override
     public List<HostTensor> results() {
       List<HostTensor> results = new ArrayList<>();
-      for (T tensor : compute().subList(0, pass.results().size())) {
-        results.add(backend.toHost(tensor));
+      if (pass != Pass.BACKWARD) {
+        try (Output<T> live = forward()) {
+          results.add(backend.toHost(live.output()));
+        }
+      }
+      if (pass != Pass.FORWARD) {
+        try (Gradients<T> gradients = backward()) {
+          results.add(backend.toHost(gradients.dx()));
+          results.add(backend.toHost(gradients.dgamma()));
+          results.add(backend.toHost(gradients.dbeta()));
+        }
       }
       return results;
     }

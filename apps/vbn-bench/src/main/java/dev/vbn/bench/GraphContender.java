@@ -5,9 +5,10 @@ import ai.djl.ndarray.NDManager;
 import dev.vbn.BackendCandidate;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
+import dev.vbn.VbnBackend;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Availability;
-import dev.vbn.spi.VbnBackend;
+import dev.vbn.tensor.TensorType;
 
 /** A backend on DJL's arrays, recorded in the graph of libtorch and differentiated there. */
 final class GraphContender extends LibtorchContender {
@@ -20,7 +21,7 @@ final class GraphContender extends LibtorchContender {
 
   /** Whether a backend computes on DJL's arrays. */
   static boolean fits(BackendCandidate candidate) {
-    return candidate.tensorType() == NDArray.class;
+    return TensorType.of(NDArray.class).equals(candidate.tensorType());
   }
 
   @Override
@@ -38,30 +39,25 @@ final class GraphContender extends LibtorchContender {
   Form form(Workload workload, NDManager manager) {
     @SuppressWarnings("unchecked") // fits() has looked
     VbnBackend<NDArray> backend = (VbnBackend<NDArray>) candidate.open();
-    try (NDArray reference = copyOf(workload.reference(), manager);
-        VirtualBatchNorm<NDArray> layer = VirtualBatchNorm.of(
-            backend,
-            workload.config(),
-            copyOf(workload.gamma(), manager, workload.gamma().size()),
-            copyOf(workload.beta(), manager, workload.beta().size()))) {
-      return new Layer(backend, workload, layer.referenceStatistics(reference));
+    VirtualBatchNorm<NDArray> layer = VirtualBatchNorm.of(backend, workload.config());
+    try (NDArray reference = copyOf(workload.reference(), manager)) {
+      return new Layer(layer, layer.referenceStatistics(reference));
     }
   }
 
-  private record Layer(
-      VbnBackend<NDArray> backend, Workload workload, ReferenceStatistics<NDArray> statistics)
+  private record Layer(VirtualBatchNorm<NDArray> layer, ReferenceStatistics<NDArray> statistics)
       implements Form {
     @Override
     public NDArray forward(NDArray x, NDArray gamma, NDArray beta) {
-      return VirtualBatchNorm.of(backend, workload.config(), gamma, beta)
-          .forward(x, statistics)
-          .output();
+      // The graph still needs the output, which belongs to the manager of x.
+      return layer.withGamma(gamma).withBeta(beta).forward(x, statistics).takeOutput();
     }
 
     @Override
     public void close() {
       statistics.close();
-      backend.close();
+      layer.close();
+      layer.backend().close();
     }
   }
 }

@@ -4,6 +4,7 @@ import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAPac
 import static com.tngtech.archunit.core.domain.properties.HasName.Predicates.nameMatching;
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.classes;
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
+import static com.tngtech.archunit.library.Architectures.layeredArchitecture;
 import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -46,7 +47,7 @@ class ArchitectureTest {
       "vbn-cuda", Set.of("vbn-api"),
       "vbn-conformance", Set.of("vbn-api", "vbn-state"),
       "apps/vbn-cli", Set.of("vbn-api", "vbn-state", "vbn-conformance"),
-      "apps/vbn-examples", Set.of("vbn-api", "vbn-djl", "vbn-cuda", "apps/vbn-cli"),
+      "apps/vbn-examples", Set.of("vbn-api", "vbn-djl", "vbn-cuda"),
       "apps/vbn-bench", Set.of("vbn-api", "apps/vbn-cli"));
 
   private static final List<String> MODULES = modules();
@@ -128,22 +129,35 @@ class ArchitectureTest {
     assertEquals(ARROWS, known);
   }
 
-  /** Until it has a way of its own to show its digits, the GAN takes those of the demo. */
   @Test
-  void examplesKnowOnlyTheDemoOfTheCommandLine() {
-    seen("dev.vbn.examples.gan.Gan", "dev.vbn.cli.demo.Digits");
-    noClasses()
-        .that()
-        .resideInAPackage("dev.vbn.examples..")
-        .should()
-        .dependOnClassesThat()
-        .resideInAnyPackage("dev.vbn.cli", "dev.vbn.cli.report")
+  void tensorsSpiApiAndWiringAreLayers() {
+    seen(
+        "dev.vbn.tensor.HostTensor",
+        "dev.vbn.spi.Kernels",
+        "dev.vbn.VirtualBatchNorm",
+        "dev.vbn.guice.VbnModule");
+    layeredArchitecture()
+        .consideringOnlyDependenciesInLayers()
+        .layer("tensors")
+        .definedBy("dev.vbn.tensor")
+        .layer("SPI")
+        .definedBy("dev.vbn.spi")
+        .layer("API")
+        .definedBy("dev.vbn")
+        .layer("wiring")
+        .definedBy("dev.vbn.guice")
+        .whereLayer("wiring")
+        .mayNotBeAccessedByAnyLayer()
+        .whereLayer("API")
+        .mayOnlyBeAccessedByLayers("wiring")
+        .whereLayer("SPI")
+        .mayOnlyBeAccessedByLayers("API", "wiring")
         .check(CLASSES);
   }
 
   @Test
   void apiAndSpiNeedOnlyTheJdk() {
-    seen("dev.vbn.VirtualBatchNorm", "dev.vbn.spi.VbnBackend");
+    seen("dev.vbn.VirtualBatchNorm", "dev.vbn.spi.Kernels", "dev.vbn.tensor.HostTensor");
     classes()
         .that()
         .resideInAnyPackage(API)

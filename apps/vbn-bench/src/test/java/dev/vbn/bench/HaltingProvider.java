@@ -1,12 +1,14 @@
 package dev.vbn.bench;
 
 import dev.vbn.spi.Availability;
-import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.BackendOptions;
+import dev.vbn.spi.Kernels;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.TensorType;
 
 /** A backend that takes its JVM down, as one with a fault in native code does. */
-public final class HaltingProvider implements VbnProvider {
+public final class HaltingProvider implements VbnProvider<HostTensor> {
   static final String NAME = "halting";
   static final int EXIT_CODE = 66;
 
@@ -24,8 +26,8 @@ public final class HaltingProvider implements VbnProvider {
   }
 
   @Override
-  public Class<?> tensorType() {
-    return HostTensor.class;
+  public TensorType<HostTensor> tensorType() {
+    return TensorType.of(HostTensor.class);
   }
 
   @Override
@@ -34,7 +36,7 @@ public final class HaltingProvider implements VbnProvider {
   }
 
   @Override
-  public VbnBackend<?> open() {
+  public Kernels<HostTensor> open(BackendOptions options) {
     Runtime.getRuntime().halt(EXIT_CODE);
     throw new IllegalStateException("the JVM goes on; expected its end");
   }

@@ -3,16 +3,18 @@ package dev.vbn.cli;
 import static java.util.stream.Collectors.joining;
 
 import dev.vbn.BackendCandidate;
-import dev.vbn.BackendUnavailableException;
+import dev.vbn.VbnBackend;
 import dev.vbn.VbnBackends;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.TensorType;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
-/** Which backend computes. */
+/** Which backend computes, and with what. */
 public final class BackendOption {
+  private static final TensorType<HostTensor> ARRAYS = TensorType.of(HostTensor.class);
+
   @Option(
       names = "--backend",
       paramLabel = "NAME",
@@ -22,27 +24,43 @@ public final class BackendOption {
               + " is one.")
   private @Nullable String name;
 
+  @Option(
+      names = "--device",
+      paramLabel = "DEVICE",
+      description =
+          "Device that the backend computes on, one that 'vbn backends' lists. Default: its first.")
+  private @Nullable String device;
+
+  @Option(
+      names = "--threads",
+      paramLabel = "N",
+      description =
+          "Threads that the backend may use, where it has some of its own. Default: one per"
+              + " processor.")
+  private @Nullable Integer threads;
+
   /** The backends on the class path, {@code --class-path} included. */
   public static VbnBackends find() {
     return VbnBackends.find(Thread.currentThread().getContextClassLoader());
   }
 
-  /** Opens the backend asked for. */
-  VbnBackend<?> open() {
+  /**
+   * Opens the backend asked for, for plain arrays, which are what files hold: those that compute on
+   * other tensors are given copies.
+   */
+  VbnBackend<HostTensor> open() {
     VbnBackends found = find();
     String wanted = name != null ? name : System.getProperty(VbnBackends.BACKEND_PROPERTY);
-    VbnBackend<?> backend =
-        wanted == null ? openDefault(found) : named(found, wanted).open();
-    return GuardedBackend.of(backend);
-  }
-
-  /** Files hold plain arrays: a backend on those starts no other library, and copies nothing. */
-  private static VbnBackend<?> openDefault(VbnBackends found) {
-    try {
-      return found.open(HostTensor.class);
-    } catch (BackendUnavailableException e) {
-      return found.open();
+    if (wanted != null) {
+      named(found, wanted);
     }
+    return LayerOptions.accepted("", () -> {
+      VbnBackends set = device == null ? found : found.withDevice(device);
+      VbnBackends asked = threads == null ? set : set.withParallelism(threads);
+      return wanted == null
+          ? asked.open(HostTensor.class)
+          : asked.open(wanted, HostTensor.class);
+    });
   }
 
   /** Name of the backend that computes where none is named; null if there is none. */
@@ -55,7 +73,7 @@ public final class BackendOption {
         .filter(candidate -> candidate.availability().available())
         .toList();
     return available.stream()
-        .filter(candidate -> HostTensor.class.equals(candidate.tensorType()))
+        .filter(candidate -> ARRAYS.equals(candidate.tensorType()))
         .findFirst()
         .or(() -> available.stream().findFirst())
         .map(BackendCandidate::name)

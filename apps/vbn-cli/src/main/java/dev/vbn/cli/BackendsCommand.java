@@ -3,6 +3,7 @@ package dev.vbn.cli;
 import dev.vbn.BackendCandidate;
 import dev.vbn.VbnBackends;
 import dev.vbn.spi.Availability;
+import dev.vbn.tensor.TensorType;
 import java.io.PrintWriter;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -30,15 +31,18 @@ final class BackendsCommand implements Callable<Integer> {
     TextTable table = new TextTable("NAME", "PRIORITY", "AVAILABLE", "TENSOR", "FROM");
     for (BackendCandidate candidate : backends.list()) {
       Availability availability = candidate.availability();
-      Class<?> tensorType = candidate.tensorType();
+      TensorType<?> tensorType = candidate.tensorType();
       table.row(
           candidate.name(),
           // One that could not be loaded has no priority.
           candidate.priority() == Integer.MIN_VALUE ? "-" : Integer.toString(candidate.priority()),
           availability.available() ? "yes" : "no",
-          tensorType == null ? "-" : tensorType.getName(),
+          tensorType == null ? "-" : tensorType.toString(),
           shortOrigin(candidate.origin()));
       table.note(ErrorLine.of(availability.description()));
+      if (availability.devices().size() > 1) {
+        table.note("devices: " + String.join(", ", availability.devices()));
+      }
     }
     table.print(out);
     out.println();

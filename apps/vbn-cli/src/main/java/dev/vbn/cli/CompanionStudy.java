@@ -1,13 +1,12 @@
 package dev.vbn.cli;
 
-import dev.vbn.LiveOutput;
+import dev.vbn.Output;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
+import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
-import dev.vbn.cli.demo.Digits;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
@@ -120,22 +119,20 @@ final class CompanionStudy {
   }
 
   /** Normalises every live batch in every way. */
-  <T> Outputs normalize(VbnBackend<T> backend, DType dtype) {
+  Outputs normalize(VbnBackend<HostTensor> backend, DType dtype) {
     List<List<HostTensor>> tensors = new ArrayList<>();
     for (Method method : Method.ALL) {
-      VbnConfig config = VbnConfig.of(Digits.PIXELS).withScale(false).withCenter(false);
+      VbnConfig config = VbnConfig.of(Digits.PIXELS);
       if (method.variant != null) {
         config = config.withVariant(method.variant);
       }
-      try (TensorScope<T> scope = new TensorScope<>(backend);
-          VirtualBatchNorm<T> layer = VirtualBatchNorm.of(backend, config, null, null);
-          ReferenceStatistics<T> statistics =
-              layer.referenceStatistics(scope.add(backend.fromHost(reference, dtype)))) {
+      try (VirtualBatchNorm<HostTensor> layer = VirtualBatchNorm.of(backend, config);
+          ReferenceStatistics<HostTensor> statistics =
+              layer.referenceStatistics(reference.to(dtype))) {
         List<HostTensor> outputs = new ArrayList<>();
         for (LiveBatch batch : batches) {
-          T x = scope.add(backend.fromHost(digits.batch(batch.digits), dtype));
-          outputs.add(backend.toHost(scope.add(
-              method.variant == null ? batchNorm(layer, x) : live(layer, x, statistics, scope))));
+          HostTensor x = digits.batch(batch.digits).to(dtype);
+          outputs.add(method.variant == null ? batchNorm(layer, x) : live(layer, x, statistics));
         }
         tensors.add(outputs);
       }
@@ -144,16 +141,18 @@ final class CompanionStudy {
   }
 
   /** Batch normalization in training is the reference pass: the batch by its own statistics. */
-  private static <T> T batchNorm(VirtualBatchNorm<T> layer, T x) {
-    ReferenceOutput<T> pass = layer.reference(x);
-    pass.statistics().close();
-    return pass.output();
+  private static HostTensor batchNorm(VirtualBatchNorm<HostTensor> layer, HostTensor x) {
+    try (ReferenceOutput<HostTensor> pass = layer.reference(x)) {
+      return layer.backend().toHost(pass.output());
+    }
   }
 
-  private static <T> T live(
-      VirtualBatchNorm<T> layer, T x, ReferenceStatistics<T> statistics, TensorScope<T> scope) {
-    LiveOutput<T> live = layer.forward(x, statistics);
-    scope.add(live.statistics().moments());
-    return live.output();
+  private static HostTensor live(
+      VirtualBatchNorm<HostTensor> layer,
+      HostTensor x,
+      ReferenceStatistics<HostTensor> statistics) {
+    try (Output<HostTensor> live = layer.forward(x, statistics)) {
+      return layer.backend().toHost(live.output());
+    }
   }
 }

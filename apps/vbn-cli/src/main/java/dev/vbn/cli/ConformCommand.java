@@ -16,6 +16,7 @@ import dev.vbn.conformance.Outcome;
 import dev.vbn.conformance.Rule;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.TensorType;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
@@ -143,15 +144,15 @@ final class ConformCommand implements Callable<Integer> {
 
   private BackendResult result(
       BackendCandidate candidate, List<CheckResult> checks, OptionalLong seed, Duration duration) {
-    VbnProvider provider = candidate.provider();
-    Class<?> tensorType = candidate.tensorType();
+    VbnProvider<?> provider = candidate.provider();
+    TensorType<?> tensorType = candidate.tensorType();
     return new BackendResult(
         candidate.name(),
         ErrorLine.of(candidate.availability().description()),
         candidate.availability().available(),
         // One that was named has to be there.
         !names.isEmpty() || Boolean.getBoolean(VbnConformance.REQUIRE_DEVICE_PROPERTY),
-        tensorType == null ? null : tensorType.getName(),
+        tensorType == null ? null : tensorType.toString(),
         BackendsCommand.shortOrigin(candidate.origin()),
         provider == null ? null : Environment.versionOf(provider.getClass()),
         checks,

@@ -2,16 +2,18 @@ package dev.vbn.cli;
 
 import dev.vbn.BackendCandidate;
 import dev.vbn.BackendUnavailableException;
+import dev.vbn.VbnBackend;
+import dev.vbn.VbnBackends;
 import dev.vbn.cli.CompanionStudy.LiveBatch;
 import dev.vbn.cli.CompanionStudy.Method;
 import dev.vbn.cli.CompanionStudy.Outputs;
-import dev.vbn.cli.demo.Digits;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Capability;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -43,9 +45,9 @@ final class DemoCommand implements Callable<Integer> {
 
   @Option(
       names = "--output",
-      paramLabel = "PICTURE.png",
-      defaultValue = "vbn-demo.png",
-      description = "Takes the picture. Default: vbn-demo.png.")
+      paramLabel = "PICTURE.svg",
+      defaultValue = "vbn-demo.svg",
+      description = "Takes the picture, which browsers show. Default: vbn-demo.svg.")
   private Path output;
 
   /** What a backend computed, and on what. */
@@ -72,6 +74,10 @@ final class DemoCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
+    if (!output.toString().endsWith(".svg")) {
+      throw new BadInputException(
+          "--output " + output + ": the picture is SVG; expected a name that ends in .svg");
+    }
     CompanionStudy study = new CompanionStudy(Digits.load());
     Results results;
     try (StagedOutputs outputs = new StagedOutputs();
@@ -79,7 +85,7 @@ final class DemoCommand implements Callable<Integer> {
       Path picture = outputs.stage("--output", output);
       results = compute(study, progress);
       progress.show("drawing " + output);
-      DemoPicture.of(study, results.preferred()).write(picture);
+      Files.writeString(picture, DemoPicture.of(study, results.preferred()));
       outputs.commit();
     }
     PrintWriter out = spec.commandLine().getOut();
@@ -93,16 +99,17 @@ final class DemoCommand implements Callable<Integer> {
 
   private static Results compute(CompanionStudy study, Progress progress) {
     Results results = new Results();
-    for (BackendCandidate candidate : BackendOption.find().list()) {
+    VbnBackends found = BackendOption.find();
+    for (BackendCandidate candidate : found.list()) {
       Availability availability = candidate.availability();
       if (!availability.available()) {
         results.unavailable.put(candidate.name(), availability.description());
         continue;
       }
       progress.show("normalising with " + candidate.name());
-      VbnBackend<?> backend;
+      VbnBackend<HostTensor> backend;
       try {
-        backend = GuardedBackend.of(candidate.open());
+        backend = found.open(candidate.name(), HostTensor.class);
       } catch (BackendUnavailableException e) {
         results.unavailable.put(candidate.name(), String.valueOf(e.getMessage()));
         continue;
@@ -120,7 +127,7 @@ final class DemoCommand implements Callable<Integer> {
     }
     if (results.single.isEmpty()) {
       // Its message says what was found and why none of it serves.
-      BackendOption.find().open().close();
+      found.open(HostTensor.class).close();
       throw new IllegalStateException("no backend could be opened");
     }
     return results;

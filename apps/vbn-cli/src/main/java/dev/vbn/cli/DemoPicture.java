@@ -3,17 +3,15 @@ package dev.vbn.cli;
 import dev.vbn.cli.CompanionStudy.LiveBatch;
 import dev.vbn.cli.CompanionStudy.Method;
 import dev.vbn.cli.CompanionStudy.Outputs;
-import dev.vbn.cli.demo.Canvas;
-import dev.vbn.cli.demo.Digits;
-import dev.vbn.cli.demo.PixelFont;
-import java.io.IOException;
-import java.nio.file.Path;
+import dev.vbn.cli.report.Markup;
 import java.util.List;
 import java.util.Locale;
 
 /**
  * The watched digit before and after: a column for every method, a row for every live batch, and
  * below how much each pixel has moved from row to row.
+ *
+ * <p>In SVG, whose texts are drawn by whoever shows it: a server's JVM may have no fonts at all.
  */
 final class DemoPicture {
   private static final int PIXEL = 14;
@@ -24,10 +22,12 @@ final class DemoPicture {
   private static final int COMPANION_PIXEL = 3;
   private static final int COMPANION = COMPANION_PIXEL * Digits.SIDE + 3;
   private static final int COMPANIONS_PER_LINE = 8;
+  private static final int LEGEND_TITLE = 100;
   private static final int LEGEND_WIDTH = 240;
+  private static final int LEGEND_STEP = 4;
 
-  private static final int SMALL = 2;
-  private static final int LARGE = 3;
+  private static final int SMALL = 16;
+  private static final int LARGE = 24;
   private static final int LEFT = 268;
   private static final int TOP = 158;
 
@@ -46,37 +46,51 @@ final class DemoPicture {
   /** Where the colours end, in standard deviations. */
   private static final double RANGE = 2;
 
-  private final Canvas canvas;
+  private final Markup svg = new Markup();
 
-  private DemoPicture(int width, int height) {
-    canvas = new Canvas(width, height);
+  /** Colour of a pixel's value. */
+  private interface Colours {
+    int of(double value);
   }
 
-  static DemoPicture of(CompanionStudy study, Outputs outputs) {
+  private DemoPicture() {}
+
+  /** The content of the file. */
+  static String of(CompanionStudy study, Outputs outputs) {
     int columns = Method.ALL.size() + 1;
     int rows = study.batches().size() + 1;
-    DemoPicture picture =
-        new DemoPicture(LEFT + columns * COLUMN + MARGIN - (COLUMN - TILE), TOP + rows * ROW + 86);
-    picture.text("the same zero, normalised in different company", MARGIN, 22, LARGE, BLACK);
+    int width = LEFT + columns * COLUMN + MARGIN - (COLUMN - TILE);
+    int height = TOP + rows * ROW + 86;
+    DemoPicture picture = new DemoPicture();
+    picture.svg.open(
+        "svg",
+        "xmlns",
+        "http://www.w3.org/2000/svg",
+        "width",
+        width,
+        "height",
+        height,
+        "viewBox",
+        "0 0 " + width + " " + height,
+        "font-family",
+        "sans-serif",
+        "shape-rendering",
+        "crispEdges");
+    picture.rectangle(0, 0, width, height, WHITE);
+    picture.text("The same zero, normalised in different company", MARGIN, 42, LARGE, BLACK);
     picture.headings();
     for (int row = 0; row < study.batches().size(); row++) {
       picture.liveBatch(study, outputs, row);
     }
     picture.movements(outputs, rows - 1);
-    picture.legends(TOP + rows * ROW + 30);
-    return picture;
-  }
-
-  /** Writes the picture as PNG. */
-  void write(Path file) throws IOException {
-    canvas.write(file);
+    picture.legends(TOP + rows * ROW + 44);
+    return picture.svg.close().toString();
   }
 
   private void headings() {
-    String variants = "virtual batch norm, by variant";
     int width = left(Method.ALL.size()) + TILE - left(2);
-    text(variants, left(2) + (width - PixelFont.width(variants, SMALL)) / 2, 70, SMALL, BLACK);
-    canvas.fill(left(2), 92, width, 2, FRAME);
+    centred("virtual batch norm, by variant", left(2) + width / 2, 84);
+    rectangle(left(2), 92, width, 2, FRAME);
     heading("digit", 0);
     for (int method = 0; method < Method.ALL.size(); method++) {
       heading(Method.ALL.get(method).label(), method + 1);
@@ -87,103 +101,115 @@ final class DemoPicture {
   private void heading(String label, int column) {
     String[] words = label.split("(?<=-)|\\s", 2);
     for (int i = 0; i < words.length; i++) {
-      int width = PixelFont.width(words[i], SMALL);
-      int top = TOP - 26 - 20 * (words.length - 1 - i);
-      text(words[i], left(column) + (TILE - width) / 2, top, SMALL, BLACK);
+      centred(words[i], left(column) + TILE / 2, TOP - 12 - 20 * (words.length - 1 - i));
     }
   }
 
   private void liveBatch(CompanionStudy study, Outputs outputs, int row) {
     LiveBatch batch = study.batches().get(row);
-    text(batch.label(), MARGIN, top(row) + 8, SMALL, BLACK);
-    text("companions:", MARGIN, top(row) + 36, SMALL, GREY);
+    text(batch.label(), MARGIN, top(row) + 22, SMALL, BLACK);
+    text("companions:", MARGIN, top(row) + 50, SMALL, GREY);
     List<Integer> companions = batch.digits().subList(1, batch.digits().size());
     for (int i = 0; i < companions.size(); i++) {
-      ink(
-          study.digits().image(companions.get(i)),
+      tile(
+          ink(study.digits().image(companions.get(i))),
           MARGIN + COMPANION * (i % COMPANIONS_PER_LINE),
           top(row) + 60 + COMPANION * (i / COMPANIONS_PER_LINE),
-          COMPANION_PIXEL);
+          COMPANION_PIXEL,
+          DemoPicture::grey);
     }
     if (companions.isEmpty()) {
-      text("none", MARGIN, top(row) + 60, SMALL, GREY);
+      text("none", MARGIN, top(row) + 74, SMALL, GREY);
     }
-    ink(study.digits().image(study.probe()), left(0), top(row), PIXEL);
-    frame(left(0), top(row));
+    framed(ink(study.digits().image(study.probe())), 0, row, DemoPicture::grey);
     for (int method = 0; method < Method.ALL.size(); method++) {
-      double[] digit = outputs.digit(method, row);
-      for (int i = 0; i < digit.length; i++) {
-        pixel(i, left(method + 1), top(row), PIXEL, diverging(digit[i]));
-      }
-      frame(left(method + 1), top(row));
+      framed(outputs.digit(method, row), method + 1, row, DemoPicture::diverging);
     }
   }
 
   private void movements(Outputs outputs, int row) {
-    text("what moved", MARGIN, top(row) + 8, SMALL, BLACK);
-    text("from row to row,", MARGIN, top(row) + 36, SMALL, GREY);
-    text("and the most that", MARGIN, top(row) + 56, SMALL, GREY);
-    text("any pixel has", MARGIN, top(row) + 76, SMALL, GREY);
+    text("what moved", MARGIN, top(row) + 22, SMALL, BLACK);
+    text("from row to row,", MARGIN, top(row) + 50, SMALL, GREY);
+    text("and the most that", MARGIN, top(row) + 70, SMALL, GREY);
+    text("any pixel has", MARGIN, top(row) + 90, SMALL, GREY);
     for (int method = 0; method < Method.ALL.size(); method++) {
-      double[] movements = outputs.movements(method);
-      int left = left(method + 1);
-      for (int i = 0; i < movements.length; i++) {
-        pixel(i, left, top(row), PIXEL, moved(movements[i]));
-      }
-      frame(left, top(row));
+      framed(outputs.movements(method), method + 1, row, DemoPicture::moved);
       double largest = outputs.largestMovement(method);
       String label = largest == 0 ? "nothing" : String.format(Locale.ROOT, "%.2f", largest);
-      text(
-          label,
-          left + (TILE - PixelFont.width(label, SMALL)) / 2,
-          top(row) + TILE + 8,
-          SMALL,
-          BLACK);
+      centred(label, left(method + 1) + TILE / 2, top(row) + TILE + 22);
     }
   }
 
-  private void legends(int top) {
-    text("in standard deviations:", MARGIN, top, SMALL, GREY);
-    legend("output", left(1), top, -RANGE, BLUE);
-    legend("movement", left(4), top, 0, WHITE);
+  private void legends(int baseline) {
+    text("in standard deviations:", MARGIN, baseline, SMALL, GREY);
+    legend("output", left(1), baseline, -RANGE, DemoPicture::diverging);
+    legend("movement", left(4), baseline, 0, DemoPicture::moved);
   }
 
-  /** A scale from {@code low}, in its colour, to the end of the range. */
-  private void legend(String title, int left, int top, double low, int lowColour) {
-    text(title, left, top, SMALL, BLACK);
-    int bar = left + PixelFont.width(title, SMALL) + 16;
-    for (int x = 0; x < LEGEND_WIDTH; x++) {
-      double value = low + (RANGE - low) * x / (LEGEND_WIDTH - 1);
-      canvas.fill(bar + x, top, 1, 14, lowColour == WHITE ? moved(value) : diverging(value));
+  /** A scale from {@code low} to the end of the range. */
+  private void legend(String title, int left, int baseline, double low, Colours colours) {
+    text(title, left, baseline, SMALL, BLACK);
+    int bar = left + LEGEND_TITLE;
+    for (int x = 0; x < LEGEND_WIDTH; x += LEGEND_STEP) {
+      double value = low + (RANGE - low) * x / (LEGEND_WIDTH - LEGEND_STEP);
+      rectangle(bar + x, baseline - 13, LEGEND_STEP, 14, colours.of(value));
     }
-    String lowest = low == 0 ? "0" : String.format(Locale.ROOT, "%.0f", low);
-    String highest = String.format(Locale.ROOT, "%+.0f", RANGE);
-    text(lowest, bar, top + 20, SMALL, GREY);
+    centred(low == 0 ? "0" : String.format(Locale.ROOT, "%.0f", low), bar, baseline + 20);
     if (low < 0) {
-      text("0", bar + LEGEND_WIDTH / 2 - SMALL * 2, top + 20, SMALL, GREY);
+      centred("0", bar + LEGEND_WIDTH / 2, baseline + 20);
     }
-    int width = PixelFont.width(highest, SMALL);
-    text(highest, bar + LEGEND_WIDTH - width, top + 20, SMALL, GREY);
+    centred(String.format(Locale.ROOT, "%+.0f", RANGE), bar + LEGEND_WIDTH, baseline + 20);
   }
 
-  private void ink(float[] digit, int left, int top, int size) {
-    for (int i = 0; i < digit.length; i++) {
-      pixel(i, left, top, size, Canvas.blend(PAPER, BLACK, digit[i] / INK));
+  private static double[] ink(float[] digit) {
+    double[] ink = new double[digit.length];
+    for (int i = 0; i < ink.length; i++) {
+      ink[i] = digit[i] / INK;
+    }
+    return ink;
+  }
+
+  private void framed(double[] pixels, int column, int row, Colours colours) {
+    rectangle(left(column) - 1, top(row) - 1, TILE + 2, TILE + 2, FRAME);
+    tile(pixels, left(column), top(row), PIXEL, colours);
+  }
+
+  private void tile(double[] pixels, int left, int top, int size, Colours colours) {
+    for (int i = 0; i < pixels.length; i++) {
+      int x = left + size * (i % Digits.SIDE);
+      int y = top + size * (i / Digits.SIDE);
+      rectangle(x, y, size, size, colours.of(pixels[i]));
     }
   }
 
-  private void pixel(int index, int left, int top, int size, int colour) {
-    int x = left + size * (index % Digits.SIDE);
-    int y = top + size * (index / Digits.SIDE);
-    canvas.fill(x, y, size, size, colour);
+  private void rectangle(int left, int top, int width, int height, int colour) {
+    svg.empty(
+        "rect", "x", left, "y", top, "width", width, "height", height, "fill", name(colour));
   }
 
-  private void frame(int left, int top) {
-    canvas.frame(left, top, TILE, TILE, FRAME);
+  private void centred(String text, int middle, int baseline) {
+    svg.element(
+        "text",
+        text,
+        "x",
+        middle,
+        "y",
+        baseline,
+        "font-size",
+        SMALL,
+        "fill",
+        name(BLACK),
+        "text-anchor",
+        "middle");
   }
 
-  private void text(String text, int left, int top, int scale, int colour) {
-    canvas.text(text, left, top, scale, colour);
+  private void text(String text, int left, int baseline, int size, int colour) {
+    svg.element(
+        "text", text, "x", left, "y", baseline, "font-size", size, "fill", name(colour));
+  }
+
+  private static String name(int colour) {
+    return String.format("#%06x", colour);
   }
 
   private static int left(int column) {
@@ -194,12 +220,28 @@ final class DemoPicture {
     return TOP + row * ROW;
   }
 
+  private static int grey(double ink) {
+    return blend(PAPER, BLACK, ink);
+  }
+
   /** Blue below the mean, white at it, red above. */
   private static int diverging(double value) {
-    return Canvas.blend(WHITE, value < 0 ? BLUE : RED, Math.abs(value) / RANGE);
+    return blend(WHITE, value < 0 ? BLUE : RED, Math.abs(value) / RANGE);
   }
 
   private static int moved(double value) {
-    return Canvas.blend(WHITE, PURPLE, value / RANGE);
+    return blend(WHITE, PURPLE, value / RANGE);
+  }
+
+  /** The colour {@code share} of the way, clipped to 0 to 1, between two. */
+  private static int blend(int from, int to, double share) {
+    double clipped = Math.max(0, Math.min(1, share));
+    int colour = 0;
+    for (int shift = 16; shift >= 0; shift -= 8) {
+      int start = from >> shift & 0xff;
+      int end = to >> shift & 0xff;
+      colour |= (int) Math.round(start + clipped * (end - start)) << shift;
+    }
+    return colour;
   }
 }

@@ -1,5 +1,6 @@
 package dev.vbn.cli;
 
+import dev.vbn.BackendFailedException;
 import dev.vbn.BackendUnavailableException;
 
 /** Words for a failure, always on one line. */

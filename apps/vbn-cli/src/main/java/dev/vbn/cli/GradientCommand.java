@@ -1,10 +1,11 @@
 package dev.vbn.cli;
 
 import dev.vbn.Gradients;
+import dev.vbn.Output;
 import dev.vbn.ReferenceStatistics;
+import dev.vbn.VbnBackend;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.ReferenceGradient;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.state.Npy;
 import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
@@ -77,7 +78,7 @@ final class GradientCommand implements Callable<Integer> {
       LayerInputs inputs = layerOptions.read(progress);
       progress.show("reading " + upstream);
       HostTensor dy = LayerOptions.read("--upstream", upstream);
-      differentiate(backendOption.open(), inputs, dy, targets, progress);
+      differentiate(inputs, dy, targets, progress);
       outputs.commit();
     }
     return 0;
@@ -87,40 +88,31 @@ final class GradientCommand implements Callable<Integer> {
     return outputs.stage("--output-dir", outputDirectory.resolve(name));
   }
 
-  private <T> void differentiate(
-      VbnBackend<T> opened,
-      LayerInputs inputs,
-      HostTensor upstreamHost,
-      Targets targets,
-      Progress progress)
+  private void differentiate(
+      LayerInputs inputs, HostTensor upstreamRead, Targets targets, Progress progress)
       throws IOException {
-    try (VbnBackend<T> backend = opened;
-        TensorScope<T> scope = new TensorScope<>(backend);
-        VirtualBatchNorm<T> layer = inputs.layer(
-            backend, inputs.config().withReferenceGradient(referenceGradient), scope)) {
-      progress.show("statistics of the reference batch " + inputs.reference());
-      T r = scope.add(backend.fromHost(inputs.reference(), inputs.dtype()));
-      try (ReferenceStatistics<T> reference =
+    HostTensor r = inputs.reference();
+    HostTensor dy = LayerOptions.as(inputs.x().dtype(), upstreamRead);
+    try (VbnBackend<HostTensor> backend = backendOption.open();
+        VirtualBatchNorm<HostTensor> layer = inputs.layer(
+            backend, inputs.config().withReferenceGradient(referenceGradient))) {
+      progress.show("statistics of the reference batch " + r);
+      try (ReferenceStatistics<HostTensor> reference =
           LayerOptions.accepted("--reference: ", () -> layer.referenceStatistics(r))) {
+        layerOptions.warnUnlessFinite(reference.moments(), progress);
         progress.show("gradients of the live batch " + inputs.x());
-        T x = scope.add(backend.fromHost(inputs.x(), inputs.dtype()));
-        T dy = scope.add(backend.fromHost(upstreamHost, inputs.dtype()));
-        Gradients<T> gradients = LayerOptions.accepted(
-            "--input and --upstream: ", () -> layer.backward(x, reference, dy));
-        scope.add(gradients.input());
-        scope.add(gradients.gamma());
-        scope.add(gradients.beta());
-        if (gradients.reference() != null) {
-          scope.add(gradients.reference());
+        try (Gradients<HostTensor> gradients = LayerOptions.accepted(
+            "--input and --upstream: ", () -> layer.backward(inputs.x(), reference, dy))) {
+          if (targets.dreference != null) {
+            try (Output<HostTensor> dr = layer.referenceGradient(r, reference, gradients)) {
+              Npy.write(targets.dreference, dr.output());
+            }
+          }
+          progress.show("writing");
+          Npy.write(targets.dx, gradients.dx());
+          Npy.write(targets.dgamma, gradients.dgamma());
+          Npy.write(targets.dbeta, gradients.dbeta());
         }
-        if (targets.dreference != null) {
-          T dr = scope.add(layer.referenceGradient(r, reference, gradients));
-          Npy.write(targets.dreference, backend.toHost(dr));
-        }
-        progress.show("writing");
-        Npy.write(targets.dx, backend.toHost(gradients.input()));
-        Npy.write(targets.dgamma, backend.toHost(gradients.gamma()));
-        Npy.write(targets.dbeta, backend.toHost(gradients.beta()));
       }
     }
   }

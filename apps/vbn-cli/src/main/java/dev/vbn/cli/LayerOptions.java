@@ -1,5 +1,6 @@
 package dev.vbn.cli;
 
+import dev.vbn.ReferenceMoments;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.spi.Geometry;
@@ -81,9 +82,7 @@ final class LayerOptions {
         () -> VbnConfig.of(1)
             .withVariant(variant)
             .withFeatureAxis(featureAxis)
-            .withEpsilon(epsilon)
-            .withScale(gamma != null)
-            .withCenter(beta != null));
+            .withEpsilon(epsilon));
     progress.show("reading " + reference);
     HostTensor r = read("--reference", reference);
     Geometry geometry =
@@ -97,16 +96,27 @@ final class LayerOptions {
         settings.epsilon(),
         settings.featureAxis(),
         settings.variant(),
-        settings.scale(),
-        settings.center(),
         settings.referenceGradient());
     return new LayerInputs(
         config,
-        type,
-        r,
-        x,
-        gamma == null ? null : read("--gamma", gamma),
-        beta == null ? null : read("--beta", beta));
+        as(type, r),
+        as(type, x),
+        gamma == null ? null : as(type, read("--gamma", gamma)),
+        beta == null ? null : as(type, read("--beta", beta)));
+  }
+
+  /** The tensor in a type; a copy only where it has another. */
+  static HostTensor as(DType type, HostTensor tensor) {
+    return tensor.dtype() == type ? tensor : tensor.to(type);
+  }
+
+  /** Says how many features the reference batch makes NaN, if it makes any so. */
+  void warnUnlessFinite(ReferenceMoments moments, Progress progress) {
+    int nonFinite = moments.nonFiniteFeatures();
+    if (nonFinite > 0) {
+      progress.warn("--reference " + reference + ": mean or variance is NaN or infinite in "
+          + nonFinite + " of " + moments.features() + " features; expected finite numbers");
+    }
   }
 
   /** Reads an array that an option names. */

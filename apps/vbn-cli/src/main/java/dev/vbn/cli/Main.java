@@ -127,6 +127,7 @@ public final class Main implements Callable<Integer> {
         .registerConverter(ClassPath.class, ClassPath::of)
         .registerConverter(double.class, Main::number)
         .registerConverter(int.class, Main::integer)
+        .registerConverter(Integer.class, Main::integer)
         .setExpandAtFiles(false)
         .setUsageHelpAutoWidth(true)
         .setOut(out)

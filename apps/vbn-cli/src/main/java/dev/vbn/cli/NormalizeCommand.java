@@ -1,10 +1,12 @@
 package dev.vbn.cli;
 
-import dev.vbn.LiveOutput;
+import dev.vbn.MixedStatistics;
+import dev.vbn.Output;
+import dev.vbn.ReferenceMoments;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
+import dev.vbn.VbnBackend;
 import dev.vbn.VirtualBatchNorm;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.state.Npy;
 import dev.vbn.state.Npz;
 import dev.vbn.tensor.HostTensor;
@@ -69,35 +71,34 @@ final class NormalizeCommand implements Callable<Integer> {
           referenceOutput == null ? null : outputs.stage("--reference-output", referenceOutput),
           statistics == null ? null : outputs.stage("--statistics", statistics));
       LayerInputs inputs = layerOptions.read(progress);
-      normalize(backendOption.open(), inputs, targets, progress);
+      normalize(inputs, targets, progress);
       outputs.commit();
     }
     return 0;
   }
 
-  private static <T> void normalize(
-      VbnBackend<T> opened, LayerInputs inputs, Targets targets, Progress progress)
+  private void normalize(LayerInputs inputs, Targets targets, Progress progress)
       throws IOException {
-    try (VbnBackend<T> backend = opened;
-        TensorScope<T> scope = new TensorScope<>(backend);
-        VirtualBatchNorm<T> layer = inputs.layer(backend, inputs.config(), scope)) {
+    try (VbnBackend<HostTensor> backend = backendOption.open();
+        VirtualBatchNorm<HostTensor> layer = inputs.layer(backend, inputs.config())) {
       progress.show("normalising the reference batch " + inputs.reference());
-      T r = scope.add(backend.fromHost(inputs.reference(), inputs.dtype()));
-      try (ReferenceStatistics<T> reference = reference(backend, layer, r, targets, scope)) {
+      try (ReferenceStatistics<HostTensor> reference = reference(layer, inputs, targets)) {
+        ReferenceMoments moments = reference.moments();
+        layerOptions.warnUnlessFinite(moments, progress);
         progress.show("normalising the live batch " + inputs.x());
-        T x = scope.add(backend.fromHost(inputs.x(), inputs.dtype()));
-        LiveOutput<T> live = LayerOptions.accepted("--input: ", () -> layer.forward(x, reference));
-        scope.add(live.output());
-        scope.add(live.statistics().moments());
-        progress.show("writing");
-        Npy.write(targets.y, backend.toHost(live.output()));
+        try (Output<HostTensor> live = LayerOptions.accepted(
+            "--input: ", () -> layer.forward(inputs.x(), reference))) {
+          progress.show("writing");
+          Npy.write(targets.y, live.output());
+        }
         if (targets.statistics != null) {
+          MixedStatistics mixed = layer.mixedStatistics(inputs.x(), reference);
           Map<String, HostTensor> arrays = new LinkedHashMap<>();
-          arrays.put("mean", live.statistics().mean());
-          arrays.put("variance", live.statistics().variance());
-          arrays.put("mean_square", live.statistics().meanSquare());
-          arrays.put("reference_mean", vector(reference.mean()));
-          arrays.put("reference_variance", vector(reference.variance()));
+          arrays.put("mean", mixed.mean());
+          arrays.put("variance", mixed.variance());
+          arrays.put("mean_square", mixed.meanSquare());
+          arrays.put("reference_mean", vector(moments.mean()));
+          arrays.put("reference_variance", vector(moments.variance()));
           Npz.write(targets.statistics, arrays);
         }
       }
@@ -105,15 +106,17 @@ final class NormalizeCommand implements Callable<Integer> {
   }
 
   /** The statistics of the reference batch; its output too, and written, where it is wanted. */
-  private static <T> ReferenceStatistics<T> reference(
-      VbnBackend<T> backend, VirtualBatchNorm<T> layer, T r, Targets targets, TensorScope<T> scope)
-      throws IOException {
+  private static ReferenceStatistics<HostTensor> reference(
+      VirtualBatchNorm<HostTensor> layer, LayerInputs inputs, Targets targets) throws IOException {
     if (targets.referenceY == null) {
-      return LayerOptions.accepted("--reference: ", () -> layer.referenceStatistics(r));
+      return LayerOptions.accepted(
+          "--reference: ", () -> layer.referenceStatistics(inputs.reference()));
     }
-    ReferenceOutput<T> pass = LayerOptions.accepted("--reference: ", () -> layer.reference(r));
-    Npy.write(targets.referenceY, backend.toHost(scope.add(pass.output())));
-    return pass.statistics();
+    try (ReferenceOutput<HostTensor> pass =
+        LayerOptions.accepted("--reference: ", () -> layer.reference(inputs.reference()))) {
+      Npy.write(targets.referenceY, pass.output());
+      return pass.takeStatistics();
+    }
   }
 
   private static HostTensor vector(double[] values) {

@@ -26,6 +26,13 @@ public final class Progress implements AutoCloseable {
     }
   }
 
+  /** Leaves a line that stays: that something is likely not as it was meant. */
+  void warn(String what) {
+    wipe();
+    terminal.println("vbn: warning: " + ErrorLine.of(what));
+    terminal.flush();
+  }
+
   /** Leaves the line empty, for other output. */
   void wipe() {
     if (shown) {

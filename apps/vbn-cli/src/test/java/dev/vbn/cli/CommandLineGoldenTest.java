@@ -142,6 +142,29 @@ class CommandLineGoldenTest {
     assertArrayEquals(new long[] {5}, statistics.tensor("reference_mean").shape());
   }
 
+  /** Whole batches are normalised all the same: which features are of use is the user's to say. */
+  @Test
+  void warnsOfAReferenceThatIsNotFinite() throws IOException {
+    Path r = directory.resolve("nan.npy");
+    float[] values = {1, Float.NaN, 3, Float.POSITIVE_INFINITY, 5, 6, 7, 8};
+    Npy.write(r, HostTensor.of(values, 2, 4));
+    Path x = directory.resolve("live.npy");
+    Npy.write(x, HostTensor.of(new float[] {1, 2, 3, 4}, 1, 4));
+    Path y = directory.resolve("y.npy");
+    String warning = "vbn: warning: --reference " + r
+        + ": mean or variance is NaN or infinite in 2 of 4 features; expected finite numbers"
+        + System.lineSeparator();
+    CommandLine run =
+        CommandLine.run("normalize", "--reference", r, "--input", x, "--output", y);
+    assertEquals(0, run.exitCode());
+    assertEquals(warning, run.err());
+    assertTrue(Float.isFinite(Npy.read(y).floats()[0]));
+    CommandLine gradient = CommandLine.run(
+        "gradient", "--reference", r, "--input", x, "--upstream", x, "--output-dir", directory);
+    assertEquals(0, gradient.exitCode());
+    assertEquals(warning, gradient.err());
+  }
+
   @Test
   void swappedBatchesAreNormalisedByTheOther() throws IOException {
     GoldenFile golden = GoldenFile.unpack("live-batch-ncl", directory);

@@ -92,6 +92,11 @@ class CommandLineRefusalTest {
         arguments(NORMALIZE + " --dtype float16", "'float16'; expected float32, float64"),
         arguments(NORMALIZE + " --backend abacus", "backend 'abacus' was not found; expected one"),
         arguments(
+            NORMALIZE + " --backend reference --device gpu:0",
+            "device is 'gpu:0'; expected none, for backend 'reference' has no choice of them"),
+        arguments(NORMALIZE + " --threads 0", "parallelism is 0; expected 1 or more"),
+        arguments(NORMALIZE + " --threads many", "given 'many'; expected a whole number"),
+        arguments(
             GRADIENT + " --output-dir @folder --reference-gradient half",
             "reference gradient is 'half'; expected detached, attached"),
         // Input files.
@@ -133,7 +138,10 @@ class CommandLineRefusalTest {
         arguments(
             "gradient --reference @r --input @x --upstream @shorter --output-dir @none/deep",
             "upstream has shape [2, 3, 4]; expected that of x, [2, 3, 5]"),
-        arguments("demo --output @none/picture.png", "@none does not exist; expected"),
+        arguments("demo --output @none/picture.svg", "@none does not exist; expected"),
+        arguments(
+            "demo --output @picture.png",
+            "--output @picture.png: the picture is SVG; expected a name that ends in .svg"),
         arguments("conform --backend abacus", "backend 'abacus' was not found; expected one of"),
         arguments("conform --report @r", "--report @r: cannot be made a directory; expected"));
   }

@@ -52,7 +52,7 @@ class ConformCommandTest {
     System.clearProperty(VbnConformance.REQUIRE_DEVICE_PROPERTY);
   }
 
-  private CommandLine conform(List<Class<? extends VbnProvider>> providers, String... arguments)
+  private CommandLine conform(List<Class<? extends VbnProvider<?>>> providers, String... arguments)
       throws Exception {
     Path services = Files.createDirectories(directory.resolve("class-path/META-INF/services"));
     Files.write(

@@ -6,14 +6,15 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.Variant;
 import dev.vbn.reference.ReferenceProvider;
-import java.awt.image.BufferedImage;
-import java.io.IOException;
 import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.Set;
-import javax.imageio.ImageIO;
+import javax.xml.parsers.DocumentBuilderFactory;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.w3c.dom.Document;
+import org.w3c.dom.Element;
+import org.w3c.dom.NodeList;
 
 /** What {@code vbn demo} and {@code vbn backends} show. */
 class DemoTest {
@@ -21,8 +22,8 @@ class DemoTest {
   Path directory;
 
   @Test
-  void tabulatesEveryVariantAndDrawsThem() throws IOException {
-    Path picture = directory.resolve("digits.png");
+  void tabulatesEveryVariantAndDrawsThem() throws Exception {
+    Path picture = directory.resolve("digits.svg");
     CommandLine run = CommandLine.run("demo", "--output", picture).succeeded();
 
     for (Variant variant : Variant.values()) {
@@ -43,16 +44,21 @@ class DemoTest {
         .filter(line -> !line.contains(picture.toString()))
         .forEach(line -> assertTrue(line.length() <= 100, line));
 
-    BufferedImage image = ImageIO.read(picture.toFile());
-    assertNotNull(image, "not a PNG");
-    Set<Integer> colours = new HashSet<>();
-    for (int y = 0; y < image.getHeight(); y++) {
-      for (int x = 0; x < image.getWidth(); x++) {
-        colours.add(image.getRGB(x, y));
-      }
+    Document svg = DocumentBuilderFactory.newInstance()
+        .newDocumentBuilder()
+        .parse(picture.toFile());
+    assertEquals("svg", svg.getDocumentElement().getTagName());
+    Set<String> colours = new HashSet<>();
+    NodeList pixels = svg.getElementsByTagName("rect");
+    for (int i = 0; i < pixels.getLength(); i++) {
+      colours.add(((Element) pixels.item(i)).getAttribute("fill"));
     }
     assertTrue(colours.size() > 100, "colours: " + colours.size());
-    assertEquals(Set.of("digits.png"), CommandLine.contents(directory).keySet());
+    for (Variant variant : Variant.values()) {
+      String heading = variant.label().split("(?<=-)", 2)[0];
+      assertTrue(svg.getDocumentElement().getTextContent().contains(heading), heading);
+    }
+    assertEquals(Set.of("digits.svg"), CommandLine.contents(directory).keySet());
   }
 
   @Test

@@ -6,11 +6,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.VbnBackends;
 import dev.vbn.spi.Availability;
-import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.BackendOptions;
+import dev.vbn.spi.HostTensorAccess;
+import dev.vbn.spi.Kernels;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.state.Npy;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.TensorType;
 import java.io.File;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -20,6 +23,8 @@ import java.net.URL;
 import java.net.URLClassLoader;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -36,8 +41,8 @@ class FailingBackendTest {
 
   private URLClassLoader classPath;
 
-  /** Opens, and then throws whatever is asked of it. */
-  public static class Throwing implements VbnProvider {
+  /** Opens, and then throws whatever it is to compute. */
+  public static class Throwing implements VbnProvider<HostTensor> {
     @Override
     public String name() {
       return "throwing";
@@ -49,29 +54,34 @@ class FailingBackendTest {
     }
 
     @Override
-    public Class<?> tensorType() {
-      return HostTensor.class;
+    public TensorType<HostTensor> tensorType() {
+      return TensorType.of(HostTensor.class);
     }
 
     @Override
     public Availability probe() {
-      return Availability.available("a device on fire");
+      return Availability.available("a device on fire", List.of("fire:0", "fire:1"));
     }
 
     @Override
-    public VbnBackend<?> open() {
-      return (VbnBackend<?>) Proxy.newProxyInstance(
+    @SuppressWarnings("unchecked")
+    public Kernels<HostTensor> open(BackendOptions options) {
+      return (Kernels<HostTensor>) Proxy.newProxyInstance(
           getClass().getClassLoader(),
-          new Class<?>[] {VbnBackend.class},
+          new Class<?>[] {Kernels.class},
           (proxy, method, arguments) -> switch (method.getName()) {
             case "capabilities" -> Set.of();
+            case "tensors" -> new HostTensorAccess();
             case "close" -> null;
-            default -> throw failure();
+            default -> throw failure(options);
           });
     }
 
-    RuntimeException failure() {
-      return new IllegalArgumentException("the device\nburns");
+    RuntimeException failure(BackendOptions options) {
+      return new IllegalArgumentException(
+          options.device() == null
+              ? "the device\nburns"
+              : options.device() + " burns with " + options.parallelism() + " threads");
     }
   }
 
@@ -83,21 +93,36 @@ class FailingBackendTest {
     }
 
     @Override
-    RuntimeException failure() {
+    RuntimeException failure(BackendOptions options) {
       throw new OutOfMemoryError("Java heap space");
     }
   }
 
   /** Has tensors of its own. */
-  public static final class Foreign extends Throwing {
+  public static final class Foreign implements VbnProvider<StringBuilder> {
     @Override
     public String name() {
       return "foreign";
     }
 
     @Override
-    public Class<?> tensorType() {
-      return StringBuilder.class;
+    public int priority() {
+      return 1;
+    }
+
+    @Override
+    public TensorType<StringBuilder> tensorType() {
+      return TensorType.of(StringBuilder.class);
+    }
+
+    @Override
+    public Availability probe() {
+      return Availability.available("a device of its own");
+    }
+
+    @Override
+    public Kernels<StringBuilder> open(BackendOptions options) {
+      throw new IllegalStateException("opened; expected only to be listed");
     }
   }
 
@@ -153,12 +178,13 @@ class FailingBackendTest {
     return new CommandLine(exitCode, out.toString(), err.toString());
   }
 
-  private CommandLine normalize(String backend) throws Exception {
+  private CommandLine normalize(String... options) throws Exception {
     String x = directory.resolve("x.npy").toString();
     String y = directory.resolve("y.npy").toString();
-    CommandLine run =
-        run("normalize", "--reference", x, "--input", x, "--output", y, "--backend", backend);
-    assertEquals(1, run.exitCode(), run.err());
+    List<String> arguments = new ArrayList<>(
+        List.of("normalize", "--reference", x, "--input", x, "--output", y, "--backend"));
+    arguments.addAll(List.of(options));
+    CommandLine run = run(arguments.toArray(String[]::new));
     assertEquals(1, run.err().lines().count(), run.err());
     File[] files = directory.toFile().listFiles(File::isFile);
     assertEquals(1, files.length, "only x.npy");
@@ -168,7 +194,22 @@ class FailingBackendTest {
   @Test
   void aFailureIsOneLine() throws Exception {
     CommandLine run = normalize("throwing");
+    assertEquals(1, run.exitCode(), run.err());
     assertTrue(run.err().contains("IllegalArgumentException: the device burns"), run.err());
+  }
+
+  @Test
+  void deviceAndThreadsReachTheBackend() throws Exception {
+    CommandLine run = normalize("throwing", "--device", "fire:1", "--threads", "3");
+    assertEquals(1, run.exitCode(), run.err());
+    assertTrue(run.err().contains("fire:1 burns with 3 threads"), run.err());
+    CommandLine none = normalize("throwing", "--device", "water:0");
+    assertEquals(2, none.exitCode(), none.err());
+    assertTrue(
+        none.err()
+            .contains(
+                "device is 'water:0'; expected one of backend 'throwing': fire:0, fire:1"),
+        none.err());
   }
 
   @Test
@@ -193,12 +234,14 @@ class FailingBackendTest {
   @Test
   void exhaustedMemoryIsOneLine() throws Exception {
     CommandLine run = normalize("exhausted");
+    assertEquals(1, run.exitCode(), run.err());
     assertTrue(run.err().contains("out of memory (Java heap space); expected"), run.err());
   }
 
   @Test
   void anUnavailableBackendIsNeverReplaced() throws Exception {
     CommandLine run = normalize("absent");
+    assertEquals(1, run.exitCode(), run.err());
     assertTrue(run.err().contains("absent: no such device; expected one"), run.err());
   }
 
@@ -207,6 +250,7 @@ class FailingBackendTest {
     CommandLine run = run("backends").succeeded();
     assertTrue(run.out().contains("no such device; expected one"), run.out());
     assertTrue(run.out().contains("a device on fire"), run.out());
+    assertTrue(run.out().contains("devices: fire:0, fire:1"), run.out());
   }
 
   @Test

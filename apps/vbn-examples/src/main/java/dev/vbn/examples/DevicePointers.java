@@ -1,5 +1,7 @@
 package dev.vbn.examples;
 
+import dev.vbn.ReferenceStatistics;
+import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.cuda.CudaBackend;
@@ -18,13 +20,15 @@ public final class DevicePointers {
    * @param pointer device address of the live batch, which the output replaces
    */
   public static void normalize(long referencePointer, long pointer) {
-    VbnConfig config = VbnConfig.of(64).withScale(false).withCenter(false);
-    try (CudaBackend backend = CudaProvider.open(0); // device 0, a stream of its own
-        VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config, null, null)) {
-      CudaTensor reference = backend.wrap(referencePointer, DType.FLOAT32, 32, 64, 1024);
-      CudaTensor x = backend.wrap(pointer, DType.FLOAT32, 32, 64, 1024); // not copied
-      layer.forward(x, layer.referenceStatistics(reference), x);
-      backend.synchronize();
+    try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider());
+        VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, VbnConfig.of(64))) {
+      CudaBackend cuda = backend.unwrap(CudaBackend.class);
+      CudaTensor reference = cuda.wrap(referencePointer, DType.FLOAT32, 32, 64, 1024);
+      CudaTensor x = cuda.wrap(pointer, DType.FLOAT32, 32, 64, 1024); // not copied
+      try (ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(reference)) {
+        layer.forwardInto(x, x, statistics).close();
+      }
+      cuda.synchronize();
     }
   }
 }

@@ -2,10 +2,12 @@ package dev.vbn.examples;
 
 import com.google.inject.Guice;
 import com.google.inject.Inject;
+import com.google.inject.Injector;
+import com.google.inject.Key;
+import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.guice.VbnModule;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.tensor.HostTensor;
 
 /** A network that gets its backend injected. */
@@ -17,8 +19,7 @@ public final class GuiceWiring {
 
     @Inject
     Discriminator(VbnBackend<HostTensor> backend) {
-      VbnConfig config = VbnConfig.of(64).withScale(false).withCenter(false);
-      norm = VirtualBatchNorm.of(backend, config, null, null);
+      norm = VirtualBatchNorm.of(backend, VbnConfig.of(64));
     }
 
     @Override
@@ -27,8 +28,11 @@ public final class GuiceWiring {
     }
   }
 
-  /** Builds the network and prints its layer. */
+  /** Builds the network, prints its layer and closes the backend. */
   public static void main(String[] args) {
-    System.out.println(Guice.createInjector(new VbnModule()).getInstance(Discriminator.class));
+    Injector injector = Guice.createInjector(new VbnModule());
+    try (VbnBackend<HostTensor> backend = injector.getInstance(new Key<>() {})) {
+      System.out.println(injector.getInstance(Discriminator.class) + " on " + backend.name());
+    }
   }
 }

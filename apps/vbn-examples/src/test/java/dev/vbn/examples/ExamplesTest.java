@@ -1,23 +1,53 @@
 package dev.vbn.examples;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.inject.Guice;
+import dev.vbn.VbnBackend;
 import dev.vbn.VbnBackends;
 import dev.vbn.guice.VbnModule;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.tensor.HostTensor;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
 
+/** Every example computes what it says, and frees what it made. */
 class ExamplesTest {
+  /** All programs but those that need a GPU or train for minutes. */
+  private static final List<Class<?>> PROGRAMS =
+      List.of(PlainArrays.class, Training.class, AnyBackend.class, GuiceWiring.class);
+
+  @AfterEach
+  void restoreTheChoice() {
+    System.clearProperty(VbnBackends.BACKEND_PROPERTY);
+  }
+
   @Test
   void plainArraysGiveWhatThePaperSays() {
-    float[] output = PlainArrays.normalize(42);
-    assertEquals(2, output.length);
-    // Feature 0 is the worked value of reference [1,3] and live 5; gamma is within 6 sd of 1.
-    assertEquals(1.2247, output[0], 1.2247 * 0.12);
-    // Feature 1: the example lies on the reference mean.
-    assertEquals(0, output[1], 1e-6);
+    // The worked value of reference [1,3] and live 5; feature 1 lies on the reference mean.
+    assertArrayEquals(new float[] {1.2247f, 0}, PlainArrays.normalize(), 1e-4f);
+  }
+
+  /** The outputs wanted are a straight line over the inputs, which gamma and beta can express. */
+  @Test
+  void trainingLearnsWhatIsWanted() {
+    HostTensor x = HostTensor.of(new float[] {0, 1, 2, 3}, 4, 1);
+    float[] wanted = {1, 3, 5, 7};
+    try (VbnBackend<HostTensor> backend = VbnBackends.find().open(HostTensor.class)) {
+      float[] served = Training.trainAndServe(backend, x, HostTensor.of(wanted, 4, 1));
+      assertArrayEquals(wanted, served, 1e-3f);
+    }
   }
 
   @Test
@@ -32,8 +62,53 @@ class ExamplesTest {
   @Test
   void anyBackendNormalises() {
     try (VbnBackend<?> backend = VbnBackends.find().open()) {
-      HostTensor output = AnyBackend.normalize(backend);
-      assertEquals(0.904534, output.get(0), 1e-5);
+      assertEquals(0.904534, AnyBackend.onTensorsOf(backend).get(0), 1e-5);
+    }
+  }
+
+  static Stream<Class<?>> programs() {
+    return PROGRAMS.stream();
+  }
+
+  @ParameterizedTest
+  @MethodSource("programs")
+  void leavesNoTensorBehind(Class<?> program) throws ReflectiveOperationException {
+    System.setProperty(VbnBackends.BACKEND_PROPERTY, CountingProvider.NAME);
+    int made = CountingProvider.MADE.get();
+    int open = CountingProvider.OPEN.get();
+    program.getMethod("main", String[].class).invoke(null, (Object) new String[0]);
+    // The layer that Guice wires computes nothing.
+    assertEquals(program != GuiceWiring.class, CountingProvider.MADE.get() > made, "made tensors");
+    assertEquals(open, CountingProvider.OPEN.get(), "tensors that were not freed");
+  }
+
+  /** As the handle counts them too, on a backend that is still open. */
+  @Test
+  void theBackendCountsNoTensorThatIsLeft() {
+    VbnBackends counting = VbnBackends.find();
+    HostTensor x = HostTensor.of(new float[] {0, 1, 2, 3}, 4, 1);
+    try (VbnBackend<HostTensor> arrays = counting.open(CountingProvider.NAME, HostTensor.class);
+        VbnBackend<?> own = counting.open(CountingProvider.NAME)) {
+      assertFalse(Float.isNaN(Training.trainAndServe(arrays, x, x)[0]));
+      assertEquals(0, arrays.openTensors());
+      assertTrue(AnyBackend.onTensorsOf(own).get(0) > 0);
+      assertEquals(0, own.openTensors());
+    }
+  }
+
+  /** No example is left out above. */
+  @Test
+  void everyProgramIsCounted() throws IOException {
+    Set<String> counted = PROGRAMS.stream().map(Class::getSimpleName).collect(Collectors.toSet());
+    counted.add(DevicePointers.class.getSimpleName()); // wraps memory of a GPU
+    try (Stream<Path> sources = Files.list(Path.of("src/main/java/dev/vbn/examples"))) {
+      assertEquals(
+          counted,
+          sources
+              .map(file -> file.getFileName().toString())
+              .filter(name -> name.endsWith(".java") && !name.equals("package-info.java"))
+              .map(name -> name.substring(0, name.length() - ".java".length()))
+              .collect(Collectors.toSet()));
     }
   }
 }

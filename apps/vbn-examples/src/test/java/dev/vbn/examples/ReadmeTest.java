@@ -1,5 +1,6 @@
 package dev.vbn.examples;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assertions.fail;
 
@@ -29,34 +30,70 @@ class ReadmeTest {
     String java = sources(EXAMPLES, ".java")
         + sources(THIRD_PARTY.resolve("src"), ".java")
         + sources(ND4J_TESTS, ".java");
-    assertBlocksStandIn(java, "java");
-    assertBlocksStandIn(
-        withoutIndentation(Files.readString(THIRD_PARTY.resolve("pom.xml"))), "xml");
+    for (Path page : pages()) {
+      assertAllIn(java, blocks(page, "java"), page);
+    }
+    Path page = ROOT.resolve("docs/WRITING-A-BACKEND.md");
+    List<String> poms = blocks(page, "xml");
+    assertEquals(1, poms.size(), "blocks of xml in " + page);
+    assertAllIn(
+        withoutIndentation(Files.readString(THIRD_PARTY.resolve("pom.xml"))), poms, page);
   }
 
-  private static void assertBlocksStandIn(String sources, String language) throws IOException {
-    Pattern fence = Pattern.compile("```" + language + "\n(.*?)```", Pattern.DOTALL);
-    int blocks = 0;
-    for (Path page : pages()) {
-      Matcher matcher = fence.matcher(Files.readString(page));
-      while (matcher.find()) {
-        blocks++;
-        String block = withoutIndentation(matcher.group(1));
-        assertTrue(
-            sources.contains(block), () -> "no example holds what " + page + " shows\n" + block);
-      }
+  private static void assertAllIn(String sources, List<String> blocks, Path page) {
+    for (String block : blocks) {
+      assertTrue(
+          sources.contains(block), () -> "no example holds what " + page + " shows\n" + block);
     }
-    assertTrue(blocks > 0, "no block of " + language + " was found in " + pages());
+  }
+
+  private static List<String> blocks(Path page, String language) throws IOException {
+    Matcher matcher = Pattern.compile("```" + language + "\n(.*?)```", Pattern.DOTALL)
+        .matcher(Files.readString(page));
+    List<String> blocks = new ArrayList<>();
+    while (matcher.find()) {
+      blocks.add(withoutIndentation(matcher.group(1)));
+    }
+    return blocks;
   }
 
   /** One page alone must not be without code, or its blocks have lost their mark. */
   @Test
   void pagesThatExplainByCodeHaveSome() throws IOException {
     for (String page : List.of("README.md", "docs/WRITING-A-BACKEND.md")) {
-      long blocks =
-          Files.readString(ROOT.resolve(page)).lines().filter("```java"::equals).count();
-      assertTrue(blocks >= 2, "blocks of java in " + page + ": " + blocks);
+      int blocks = blocks(ROOT.resolve(page), "java").size();
+      assertTrue(blocks >= 5, "blocks of java in " + page + ": " + blocks);
     }
+  }
+
+  @Test
+  void codeOfTheReadmeIsRead() throws IOException {
+    for (String block : blocks(ROOT.resolve("README.md"), "java")) {
+      assertTrue(block.lines().count() <= 15, () -> "more than 15 lines:\n" + block);
+    }
+  }
+
+  /** The coordinates are those of modules of this build, in its version. */
+  @Test
+  void dependenciesAreOfThisBuild() throws IOException {
+    String pom = Files.readString(ROOT.resolve("pom.xml"));
+    String version = first(pom, "version");
+    List<String> blocks = blocks(ROOT.resolve("README.md"), "xml");
+    assertEquals(1, blocks.size());
+    List<String> dependencies = List.of(blocks.get(0).split("</dependency>\n", 0));
+    assertEquals(2, dependencies.size());
+    for (String dependency : dependencies) {
+      assertEquals("dev.vbn", first(dependency, "groupId"));
+      assertEquals(version, first(dependency, "version"));
+      String module = "<module>" + first(dependency, "artifactId") + "</module>";
+      assertTrue(pom.contains(module), () -> module + " in the root pom");
+    }
+  }
+
+  private static String first(String xml, String element) {
+    Matcher matcher = Pattern.compile("<" + element + ">([^<]*)<").matcher(xml);
+    assertTrue(matcher.find(), () -> element + " in " + xml);
+    return matcher.group(1);
   }
 
   private static String sources(Path directory, String suffix) throws IOException {

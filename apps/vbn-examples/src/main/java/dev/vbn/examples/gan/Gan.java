@@ -18,7 +18,6 @@ import ai.djl.training.Trainer;
 import ai.djl.training.loss.Loss;
 import ai.djl.training.optimizer.Optimizer;
 import ai.djl.training.tracker.Tracker;
-import dev.vbn.cli.demo.Digits;
 import dev.vbn.djl.VirtualBatchNormBlock;
 import java.util.Random;
 import java.util.function.UnaryOperator;
@@ -32,11 +31,10 @@ final class Gan implements AutoCloseable {
   private static final String ENGINE = "PyTorch";
   private static final float SLOPE = 0.2f;
   private static final float MOMENTUM = 0.5f;
-  private static final float HALF_INK = 8;
 
   private final GanSettings settings;
   private final GeneratorNorm norm;
-  private final Digits digits;
+  private final float[][] digits;
   private final Random random;
   private final Model generatorModel;
   private final Model discriminatorModel;
@@ -52,7 +50,7 @@ final class Gan implements AutoCloseable {
   /** Losses of one step. */
   record Losses(float discriminator, float generator) {}
 
-  Gan(GeneratorNorm norm, Digits digits, GanSettings settings) {
+  Gan(GeneratorNorm norm, float[][] digits, GanSettings settings) {
     this.norm = norm;
     this.digits = digits;
     this.settings = settings;
@@ -164,9 +162,9 @@ final class Gan implements AutoCloseable {
   private NDArray written(NDManager manager) {
     float[] pixels = new float[settings.batch() * Digits.PIXELS];
     for (int i = 0; i < settings.batch(); i++) {
-      float[] image = digits.image(random.nextInt(digits.count()));
+      float[] image = digits[random.nextInt(digits.length)];
       for (int pixel = 0; pixel < Digits.PIXELS; pixel++) {
-        pixels[i * Digits.PIXELS + pixel] = image[pixel] / HALF_INK - 1;
+        pixels[i * Digits.PIXELS + pixel] = 2 * image[pixel] - 1;
       }
     }
     return manager.create(pixels, new Shape(settings.batch(), Digits.PIXELS));

@@ -1,6 +1,5 @@
 package dev.vbn.examples.gan;
 
-import dev.vbn.cli.demo.Digits;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Files;
@@ -42,23 +41,23 @@ public final class GanExample {
   static List<NormRun> run(
       GanSettings settings, Path directory, PrintStream out, ProgressBar progress)
       throws IOException {
-    Digits digits = Digits.load();
+    float[][] digits = Digits.load();
     Files.createDirectories(directory);
     List<NormRun> runs = new ArrayList<>();
     for (GeneratorNorm norm : GeneratorNorm.values()) {
       runs.add(train(norm, digits, settings, progress));
     }
-    GanPictures.losses(runs).write(directory.resolve("losses.png"));
-    GanPictures.digits(runs, digits).write(directory.resolve("digits.png"));
-    GanPictures.dependence(runs).write(directory.resolve("dependence.png"));
+    GanPictures.losses(runs).write(directory.resolve("losses.svg"));
+    GanPictures.digits(runs, digits).write(directory.resolve("digits.svg"));
+    GanPictures.dependence(runs).write(directory.resolve("dependence.svg"));
     table(runs, out);
     out.println();
-    out.println("losses.png, digits.png and dependence.png are in " + directory.toAbsolutePath());
+    out.println("losses.svg, digits.svg and dependence.svg are in " + directory.toAbsolutePath());
     return runs;
   }
 
   private static NormRun train(
-      GeneratorNorm norm, Digits digits, GanSettings settings, ProgressBar progress) {
+      GeneratorNorm norm, float[][] digits, GanSettings settings, ProgressBar progress) {
     long start = System.nanoTime();
     List<Gan.Losses> losses = new ArrayList<>();
     try (Gan gan = new Gan(norm, digits, settings)) {

@@ -1,19 +1,14 @@
 package dev.vbn.examples.gan;
 
-import dev.vbn.cli.demo.Canvas;
-import dev.vbn.cli.demo.Digits;
-import dev.vbn.cli.demo.PixelFont;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.ToDoubleFunction;
 
 /** Draws what the runs gave. */
 final class GanPictures {
-  private static final int SMALL = 2;
-  private static final int LARGE = 3;
   private static final int MARGIN = 28;
 
-  private static final int WHITE = 0xffffff;
   private static final int BLACK = 0x202020;
   private static final int GREY = 0x707070;
   private static final int FRAME = 0xc8c8c8;
@@ -30,35 +25,27 @@ final class GanPictures {
   private static final int PLOT_LEFT = 96;
   private static final int PLOT_TOP = 124;
   private static final int PLOT_GAP = 84;
+  private static final int LEGEND = 230;
   private static final int TICKS = 4;
 
   /** The losses of both networks over the steps, a line per normalization. */
-  static Canvas losses(List<NormRun> runs) {
-    Canvas canvas =
-        new Canvas(PLOT_LEFT + PLOT_WIDTH + 60, PLOT_TOP + 2 * PLOT_HEIGHT + PLOT_GAP + 90);
-    canvas.text("losses in training", MARGIN, 22, LARGE, BLACK);
-    int left = PLOT_LEFT;
+  static Svg losses(List<NormRun> runs) {
+    Svg svg = new Svg(PLOT_LEFT + PLOT_WIDTH + 60, PLOT_TOP + 2 * PLOT_HEIGHT + PLOT_GAP + 90);
+    svg.text("Losses in training", MARGIN, 42, Svg.LARGE, BLACK);
     for (int i = 0; i < runs.size(); i++) {
-      canvas.fill(left, 68, 30, 4, COLOURS[i]);
-      String label = runs.get(i).norm().label();
-      canvas.text(label, left + 40, 62, SMALL, BLACK);
-      left += 40 + PixelFont.width(label, SMALL) + 40;
+      int left = PLOT_LEFT + i * LEGEND;
+      svg.fill(left, 68, 30, 4, COLOURS[i]);
+      svg.text(runs.get(i).norm().label(), left + 40, 76, Svg.SMALL, BLACK);
     }
-    plot(canvas, "discriminator", PLOT_TOP, runs, losses -> losses.discriminator());
+    plot(svg, "discriminator", PLOT_TOP, runs, losses -> losses.discriminator());
     int second = PLOT_TOP + PLOT_HEIGHT + PLOT_GAP;
-    plot(canvas, "generator", second, runs, losses -> losses.generator());
-    String axis = "training step";
-    canvas.text(
-        axis,
-        PLOT_LEFT + (PLOT_WIDTH - PixelFont.width(axis, SMALL)) / 2,
-        second + PLOT_HEIGHT + 46,
-        SMALL,
-        BLACK);
-    return canvas;
+    plot(svg, "generator", second, runs, losses -> losses.generator());
+    svg.centred("training step", PLOT_LEFT + PLOT_WIDTH / 2, second + PLOT_HEIGHT + 60, BLACK);
+    return svg;
   }
 
   private static void plot(
-      Canvas canvas, String title, int top, List<NormRun> runs, ToDoubleFunction<Gan.Losses> loss) {
+      Svg svg, String title, int top, List<NormRun> runs, ToDoubleFunction<Gan.Losses> loss) {
     double[][] curves =
         runs.stream().map(run -> smooth(run.losses(), loss)).toArray(double[][]::new);
     double highest = 0;
@@ -69,24 +56,22 @@ final class GanPictures {
     }
     double tick = roundTick(highest / TICKS);
     double scale = PLOT_HEIGHT / (tick * Math.ceil(highest / tick));
-    canvas.text("loss of the " + title, PLOT_LEFT, top - 26, SMALL, BLACK);
+    int bottom = top + PLOT_HEIGHT;
+    svg.text("loss of the " + title, PLOT_LEFT, top - 12, Svg.SMALL, BLACK);
     for (int i = 0; i * tick * scale <= PLOT_HEIGHT + 0.5; i++) {
-      int y = top + PLOT_HEIGHT - (int) Math.round(i * tick * scale);
-      canvas.fill(PLOT_LEFT, y, PLOT_WIDTH, 1, GRID);
+      int y = bottom - (int) Math.round(i * tick * scale);
+      svg.fill(PLOT_LEFT, y, PLOT_WIDTH, 1, GRID);
       String label = String.format(Locale.ROOT, tick < 0.1 ? "%.2f" : "%.1f", i * tick);
-      canvas.text(label, PLOT_LEFT - 12 - PixelFont.width(label, SMALL), y - 7, SMALL, GREY);
+      svg.before(label, PLOT_LEFT - 12, y + 6, GREY);
     }
     int steps = curves[0].length;
     for (int i = 0; i <= TICKS; i++) {
       int x = PLOT_LEFT + PLOT_WIDTH * i / TICKS;
-      canvas.fill(x, top, 1, PLOT_HEIGHT + 6, GRID);
-      String label = String.valueOf(steps * i / TICKS);
-      canvas.text(
-          label, x - PixelFont.width(label, SMALL) / 2, top + PLOT_HEIGHT + 14, SMALL, GREY);
+      svg.fill(x, top, 1, PLOT_HEIGHT + 6, GRID);
+      svg.centred(String.valueOf(steps * i / TICKS), x, bottom + 28, GREY);
     }
-    canvas.frame(PLOT_LEFT, top, PLOT_WIDTH, PLOT_HEIGHT, FRAME);
     for (int i = 0; i < curves.length; i++) {
-      curve(canvas, curves[i], top + PLOT_HEIGHT, scale, COLOURS[i]);
+      curve(svg, curves[i], bottom, scale, COLOURS[i]);
     }
   }
 
@@ -116,19 +101,17 @@ final class GanPictures {
     return 10 * power;
   }
 
-  private static void curve(Canvas canvas, double[] curve, int bottom, double scale, int colour) {
-    int last = height(curve[0], scale);
-    for (int x = 0; x < PLOT_WIDTH - 1; x++) {
-      int index = (int) Math.round((double) x * (curve.length - 1) / (PLOT_WIDTH - 2));
-      int next = height(curve[index], scale);
-      canvas.fill(
-          PLOT_LEFT + x, bottom - Math.max(last, next) - 1, 2, Math.abs(next - last) + 2, colour);
-      last = next;
+  /** As many points as there is room for. */
+  private static void curve(Svg svg, double[] curve, int bottom, double scale, int colour) {
+    int points = Math.min(curve.length, PLOT_WIDTH / 2);
+    double[] x = new double[points];
+    double[] y = new double[points];
+    for (int i = 0; i < points; i++) {
+      double share = points == 1 ? 0 : (double) i / (points - 1);
+      x[i] = PLOT_LEFT + share * PLOT_WIDTH;
+      y[i] = bottom - curve[(int) Math.round(share * (curve.length - 1))] * scale;
     }
-  }
-
-  private static int height(double value, double scale) {
-    return (int) Math.min(PLOT_HEIGHT - 2, Math.max(1, Math.round(value * scale)));
+    svg.line(x, y, colour);
   }
 
   // Generated digits
@@ -139,46 +122,39 @@ final class GanPictures {
   private static final int PITCH = TILE + 6;
 
   /** Digits as they were written, and a grid of generated ones for each normalization. */
-  static Canvas digits(List<NormRun> runs, Digits written) {
+  static Svg digits(List<NormRun> runs, float[][] written) {
     int count = runs.get(0).samples().length;
     int gridWidth = COLUMNS * PITCH;
     int rows = (count + COLUMNS - 1) / COLUMNS;
-    Canvas canvas =
-        new Canvas(MARGIN + (runs.size() + 1) * (gridWidth + MARGIN), 112 + rows * PITCH + MARGIN);
-    canvas.text("digits, written and generated", MARGIN, 22, LARGE, BLACK);
-    float[][] real = new float[count][];
-    for (int i = 0; i < count; i++) {
-      float[] image = written.image(i).clone();
-      for (int pixel = 0; pixel < image.length; pixel++) {
-        image[pixel] /= 16;
-      }
-      real[i] = image;
-    }
-    grid(canvas, "written by hand", real, MARGIN);
+    Svg svg = new Svg(
+        MARGIN + (runs.size() + 1) * (gridWidth + MARGIN), 112 + rows * PITCH + MARGIN);
+    svg.text("Digits, written and generated", MARGIN, 42, Svg.LARGE, BLACK);
+    grid(svg, "written by hand", Arrays.copyOf(written, count), MARGIN);
     for (int i = 0; i < runs.size(); i++) {
       NormRun run = runs.get(i);
-      grid(canvas, run.norm().label(), run.samples(), MARGIN + (i + 1) * (gridWidth + MARGIN));
+      grid(svg, run.norm().label(), run.samples(), MARGIN + (i + 1) * (gridWidth + MARGIN));
     }
-    return canvas;
+    return svg;
   }
 
-  private static void grid(Canvas canvas, String title, float[][] digits, int left) {
-    canvas.text(title, left, 74, SMALL, BLACK);
+  private static void grid(Svg svg, String title, float[][] digits, int left) {
+    svg.text(title, left, 90, Svg.SMALL, BLACK);
     for (int i = 0; i < digits.length; i++) {
-      tile(canvas, digits[i], left + i % COLUMNS * PITCH, 104 + i / COLUMNS * PITCH, PIXEL, BLACK);
+      tile(svg, digits[i], left + i % COLUMNS * PITCH, 104 + i / COLUMNS * PITCH, PIXEL, BLACK);
     }
   }
 
-  private static void tile(Canvas canvas, float[] digit, int left, int top, int pixel, int colour) {
+  private static void tile(Svg svg, float[] digit, int left, int top, int pixel, int colour) {
+    int side = pixel * Digits.SIDE;
+    svg.fill(left - 1, top - 1, side + 2, side + 2, FRAME);
     for (int i = 0; i < digit.length; i++) {
-      canvas.fill(
+      svg.fill(
           left + pixel * (i % Digits.SIDE),
           top + pixel * (i / Digits.SIDE),
           pixel,
           pixel,
-          Canvas.blend(WHITE, colour, digit[i]));
+          Svg.tint(colour, digit[i]));
     }
-    canvas.frame(left, top, pixel * Digits.SIDE, pixel * Digits.SIDE, FRAME);
   }
 
   // Dependence on companions
@@ -195,50 +171,46 @@ final class GanPictures {
    * The digit of one noise vector among other companions each time, and what has changed: the
    * vector whose digit changes most under any normalization.
    */
-  static Canvas dependence(List<NormRun> runs) {
+  static Svg dependence(List<NormRun> runs) {
     int watched = mostChanged(runs);
     int batches = runs.get(0).amongCompanions()[watched].length;
     int changes = MARGIN + LABELS + batches * LARGE_PITCH + 24;
     int bottom = 108 + runs.size() * (LARGE_PITCH + 24);
-    Canvas canvas = new Canvas(changes + LARGE_PITCH + MARGIN, bottom + 48);
-    canvas.text("the same noise, in different company", MARGIN, 22, LARGE, BLACK);
-    canvas.text("in batch", MARGIN, 78, SMALL, GREY);
+    Svg svg = new Svg(changes + LARGE_PITCH + MARGIN, bottom + 48);
+    svg.text("The same noise, in different company", MARGIN, 42, Svg.LARGE, BLACK);
+    svg.text("in batch", MARGIN, 92, Svg.SMALL, GREY);
     for (int batch = 0; batch < batches; batch++) {
-      canvas.text(
-          String.valueOf(batch + 1),
-          MARGIN + LABELS + batch * LARGE_PITCH + LARGE_TILE / 2 - 5,
-          78,
-          SMALL,
-          GREY);
+      int middle = MARGIN + LABELS + batch * LARGE_PITCH + LARGE_TILE / 2;
+      svg.centred(String.valueOf(batch + 1), middle, 92, GREY);
     }
-    canvas.text("moved", changes + 6, 78, SMALL, GREY);
+    svg.centred("moved", changes + LARGE_TILE / 2, 92, GREY);
     for (int row = 0; row < runs.size(); row++) {
       NormRun run = runs.get(row);
       int top = 108 + row * (LARGE_PITCH + 24);
-      canvas.text(run.norm().label(), MARGIN, top + 10, SMALL, BLACK);
-      canvas.text("rms change", MARGIN, top + 36, SMALL, GREY);
+      svg.text(run.norm().label(), MARGIN, top + 24, Svg.SMALL, BLACK);
+      svg.text("rms change", MARGIN, top + 50, Svg.SMALL, GREY);
       double dependence = run.dependence();
       String number =
           dependence == 0 ? "0: not a bit" : String.format(Locale.ROOT, "%.4f", dependence);
-      canvas.text(number, MARGIN, top + 56, SMALL, GREY);
+      svg.text(number, MARGIN, top + 70, Svg.SMALL, GREY);
       float[][] digits = run.amongCompanions()[watched];
       for (int batch = 0; batch < batches; batch++) {
         int left = MARGIN + LABELS + batch * LARGE_PITCH;
-        tile(canvas, digits[batch], left, top, LARGE_PIXEL, BLACK);
+        tile(svg, digits[batch], left, top, LARGE_PIXEL, BLACK);
       }
       float[] moved = NormRun.ranges(digits);
       for (int i = 0; i < moved.length; i++) {
         moved[i] /= FULL_CHANGE;
       }
-      tile(canvas, moved, changes, top, LARGE_PIXEL, PURPLE);
+      tile(svg, moved, changes, top, LARGE_PIXEL, PURPLE);
     }
-    canvas.text(
-        "full ink is 1. moved: white is 0, purple " + FULL_CHANGE + " and more",
+    svg.text(
+        "Full ink is 1. Moved: white is 0, purple " + FULL_CHANGE + " and more.",
         MARGIN,
-        bottom + 12,
-        SMALL,
+        bottom + 26,
+        Svg.SMALL,
         GREY);
-    return canvas;
+    return svg;
   }
 
   private static int mostChanged(List<NormRun> runs) {

@@ -1,6 +1,7 @@
 package com.example.nio;
 
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.Mixture;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Scope;
@@ -14,63 +15,45 @@ import java.util.function.IntToDoubleFunction;
 final class Groups {
   final int features;
   final int count;
-  final double elements; // in each group
-  final double[] d; // live mean minus reference mean
-  final double[] m; // mixed mean
-  final double[] v; // mixed variance
-  final double[] s; // mixed deviation
-  private final NioTensor x;
+  final double[] mean; // of the live batch, as is the variance; zeros in Scope.NONE
+  final double[] variance;
   private final Geometry geometry;
   private final Scope scope;
 
-  /** The groups of {@code x}, with {@code reference} mixed in; it is null in the reference pass. */
-  Groups(NioTensor x, Normalization how, Moments<NioTensor> reference) {
-    this.x = x;
-    geometry = how.geometry();
-    scope = how.scope();
+  Groups(NioTensor x, Geometry geometry, Scope scope) {
+    this.geometry = geometry;
+    this.scope = scope;
     features = (int) geometry.features();
     count = scope == Scope.EXAMPLE ? (int) geometry.batch() * features : features;
-    elements = (double) geometry.size() / count;
-    d = new double[count];
-    m = new double[count];
-    v = new double[count];
-    s = new double[count];
+    mean = new double[count];
+    variance = new double[count];
     if (scope != Scope.NONE) {
-      takeLiveStatistics();
-    }
-    if (reference != null) {
-      mix(how.weight(), reference);
-    }
-    for (int g = 0; g < count; g++) {
-      s[g] = Math.sqrt(v[g] + how.epsilon());
+      takeStatistics(x);
     }
   }
 
   /** In two passes: {@code E[x^2] - m^2} would cancel. */
-  private void takeLiveStatistics() {
+  private void takeStatistics(NioTensor x) {
+    double elements = (double) geometry.size() / count; // in each group
     double[] sums = sums(x::get);
     for (int g = 0; g < count; g++) {
-      m[g] = sums[g] / elements;
+      mean[g] = sums[g] / elements;
     }
-    double[] squares = sums(i -> (x.get(i) - m[of(i)]) * (x.get(i) - m[of(i)]));
+    double[] squares = sums(i -> (x.get(i) - mean[of(i)]) * (x.get(i) - mean[of(i)]));
     for (int g = 0; g < count; g++) {
-      v[g] = squares[g] / elements;
+      variance[g] = squares[g] / elements;
     }
   }
 
-  private void mix(double w, Moments<NioTensor> reference) {
+  /** The statistics that normalise each group: its own, mixed with those of the reference batch. */
+  Mixture[] mix(Normalization how, Moments<NioTensor> reference) {
+    Mixture[] mixtures = new Mixture[count];
     for (int g = 0; g < count; g++) {
       double mr = reference.mean().get(g % features);
       double vr = reference.variance().get(g % features);
-      if (w == 0) { // there are no live statistics
-        m[g] = mr;
-        v[g] = vr;
-      } else {
-        d[g] = m[g] - mr;
-        m[g] = mr + w * d[g];
-        v[g] = (1 - w) * vr + w * v[g] + w * (1 - w) * d[g] * d[g];
-      }
+      mixtures[g] = how.mix(mr, vr, mean[g], variance[g]);
     }
+    return mixtures;
   }
 
   /** The group of element i. */
@@ -78,11 +61,6 @@ final class Groups {
     int feature = (int) (i / geometry.after() % features);
     int example = (int) (i / (geometry.size() / geometry.batch()));
     return scope == Scope.EXAMPLE ? example * features + feature : feature;
-  }
-
-  /** Element i, normalised. */
-  double xh(int i) {
-    return (x.get(i) - m[of(i)]) / s[of(i)];
   }
 
   /** A sum over each group, by Kahan's method: in FLOAT64 a plain sum of many is not accurate. */

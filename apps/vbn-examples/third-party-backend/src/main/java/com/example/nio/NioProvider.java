@@ -1,11 +1,13 @@
 package com.example.nio;
 
 import dev.vbn.spi.Availability;
-import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.BackendOptions;
+import dev.vbn.spi.Kernels;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.TensorType;
 
 /** The entry that ServiceLoader finds: it says what the backend is, and opens it. */
-public final class NioProvider implements VbnProvider {
+public final class NioProvider implements VbnProvider<NioTensor> {
   @Override
   public String name() {
     return "nio";
@@ -17,8 +19,8 @@ public final class NioProvider implements VbnProvider {
   }
 
   @Override
-  public Class<NioTensor> tensorType() {
-    return NioTensor.class;
+  public TensorType<NioTensor> tensorType() {
+    return TensorType.of(NioTensor.class);
   }
 
   @Override
@@ -27,7 +29,7 @@ public final class NioProvider implements VbnProvider {
   }
 
   @Override
-  public VbnBackend<NioTensor> open() {
-    return new NioBackend();
+  public Kernels<NioTensor> open(BackendOptions options) {
+    return new NioKernels(); // one device, no threads of its own: there are no options to heed
   }
 }

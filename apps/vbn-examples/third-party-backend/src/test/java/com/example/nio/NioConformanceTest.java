@@ -1,8 +1,8 @@
 package com.example.nio;
 
+import dev.vbn.VbnBackend;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.Capability;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.HostTensor;
 import java.nio.ByteBuffer;
@@ -12,13 +12,17 @@ import java.util.Set;
 
 class NioConformanceTest extends VbnConformance {
   @Override
-  protected VbnProvider provider() {
+  protected VbnProvider<?> provider() {
     return new NioProvider();
   }
 
   @Override
   protected Set<Capability> capabilities() {
-    return Set.of(Capability.FLOAT64);
+    return Set.of(
+        Capability.FLOAT64,
+        Capability.FLOAT64_STATISTICS,
+        Capability.SUBNORMALS,
+        Capability.TENSORS_OUTLIVE_BACKEND);
   }
 
   @Override

@@ -1,4 +1,4 @@
-package dev.vbn.cli.demo;
+package dev.vbn.cli;
 
 import static java.nio.charset.StandardCharsets.US_ASCII;
 
@@ -16,12 +16,12 @@ import java.util.zip.GZIPInputStream;
  * Handwritten digits of 8x8 pixels, from 0 (paper) to 16 (ink): "Optical Recognition of Handwritten
  * Digits", E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, CC BY 4.0.
  */
-public final class Digits {
+final class Digits {
   /** Pixels along each side. */
-  public static final int SIDE = 8;
+  static final int SIDE = 8;
 
   /** Pixels of a digit. */
-  public static final int PIXELS = SIDE * SIDE;
+  static final int PIXELS = SIDE * SIDE;
 
   private final List<float[]> images = new ArrayList<>();
   private final List<Integer> labels = new ArrayList<>();
@@ -29,7 +29,7 @@ public final class Digits {
   private Digits() {}
 
   /** Reads them. */
-  public static Digits load() throws IOException {
+  static Digits load() throws IOException {
     Digits digits = new Digits();
     try (InputStream resource = Digits.class.getResourceAsStream("digits.csv.gz")) {
       if (resource == null) {
@@ -51,22 +51,22 @@ public final class Digits {
   }
 
   /** How many there are. */
-  public int count() {
+  int count() {
     return images.size();
   }
 
   /** Which digit it is, 0 to 9. */
-  public int label(int index) {
+  int label(int index) {
     return labels.get(index);
   }
 
   /** Its pixels row by row, 0 to 16; not a copy. */
-  public float[] image(int index) {
+  float[] image(int index) {
     return images.get(index);
   }
 
   /** The digits as a batch of shape {@code [digits, pixels]}: each pixel is a feature. */
-  public HostTensor batch(List<Integer> indices) {
+  HostTensor batch(List<Integer> indices) {
     float[] values = new float[indices.size() * PIXELS];
     for (int i = 0; i < indices.size(); i++) {
       System.arraycopy(images.get(indices.get(i)), 0, values, i * PIXELS, PIXELS);

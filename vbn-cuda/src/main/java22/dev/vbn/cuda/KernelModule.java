@@ -12,7 +12,7 @@ import java.util.HashMap;
 import java.util.Map;
 
 /** The kernels, compiled by the driver for one device, and launched into one stream. */
-final class Kernels {
+final class KernelModule {
   private static final int MOST_ARGUMENTS = 32;
   private static final int MULTIPROCESSORS = 16; // CUdevice_attribute
 
@@ -30,7 +30,7 @@ final class Kernels {
 
   private final MemorySegment addresses;
 
-  private Kernels(CudaDriver driver, long module, long stream, int enoughThreads) {
+  private KernelModule(CudaDriver driver, long module, long stream, int enoughThreads) {
     this.driver = driver;
     this.module = module;
     this.stream = stream;
@@ -43,9 +43,9 @@ final class Kernels {
     }
   }
 
-  static Kernels load(CudaDriver driver, int device, long stream) {
+  static KernelModule load(CudaDriver driver, int device, long stream) {
     int enoughThreads = ENOUGH_FOR_A_MULTIPROCESSOR * driver.attribute(device, MULTIPROCESSORS);
-    return new Kernels(driver, driver.loadModule(ptx()), stream, enoughThreads);
+    return new KernelModule(driver, driver.loadModule(ptx()), stream, enoughThreads);
   }
 
   /** Threads that keep the device busy. */
@@ -54,10 +54,10 @@ final class Kernels {
   }
 
   private static byte[] ptx() {
-    try (InputStream resource = Kernels.class.getResourceAsStream("vbn.ptx")) {
+    try (InputStream resource = KernelModule.class.getResourceAsStream("vbn.ptx")) {
       if (resource == null) {
-        throw new IllegalStateException(
-            "the jar of vbn-cuda has no vbn.ptx; expected it beside " + Kernels.class.getName());
+        throw new IllegalStateException("the jar of vbn-cuda has no vbn.ptx; expected it beside "
+            + KernelModule.class.getName());
       }
       return resource.readAllBytes();
     } catch (IOException e) {
