@@ -51,6 +51,9 @@ abstract class ExtremeRules extends Rules {
       Computed computed = subject().run(far, DType.FLOAT32);
       Expected scales = Oracle.expect(exact ? near : far, DType.FLOAT32);
       for (Quantity each : List.of(
+          Quantity.VARIANCE,
+          Quantity.LONE_VARIANCE,
+          Quantity.LIVE_VARIANCE,
           Quantity.OUTPUT,
           Quantity.REFERENCE_OUTPUT,
           Quantity.DX,

@@ -71,8 +71,15 @@ final class Oracle {
     return c.config().variant().scope() == Scope.EXAMPLE ? (int) live.batch() : 1;
   }
 
-  /** The elements that share statistics: a feature of some neighbouring examples. */
-  private record Group(int[] index, double[] x, double[] dy) {
+  /**
+   * The elements that share statistics, a feature of some neighbouring examples, with both parts of
+   * their xh.
+   */
+  private record Group(int[] index, double[] x, double[] dy, double[] high, double[] low) {
+    DoubleDouble xh(int i) {
+      return new DoubleDouble(high[i], low[i]);
+    }
+
     static Group of(
         Geometry geometry, int feature, int first, int examples, HostTensor x, HostTensor dy) {
       int[] index = new int[examples * (int) geometry.positions()];
@@ -91,7 +98,8 @@ final class Oracle {
         values[i] = x.get(index[i]);
         gradients[i] = dy.get(index[i]);
       }
-      return new Group(index, values, gradients);
+      return new Group(
+          index, values, gradients, new double[index.length], new double[index.length]);
     }
   }
 
@@ -181,11 +189,15 @@ final class Oracle {
     return new Mixture(d, m, s, weight, means / s.value());
   }
 
+  /** Sets xh of a group, once for all that is made of it. */
   private static void normalize(
       Group group, Mixture by, DoubleDouble gamma, DoubleDouble beta, Values output) {
+    DoubleDouble slope = DoubleDouble.ONE.dividedBy(by.s);
     double largest = 1;
     for (int i = 0; i < group.x.length; i++) {
-      DoubleDouble xh = DoubleDouble.of(group.x[i]).minus(by.m).dividedBy(by.s);
+      DoubleDouble xh = DoubleDouble.of(group.x[i]).minus(by.m).times(slope);
+      group.high[i] = xh.high();
+      group.low[i] = xh.low();
       output.expected()[group.index[i]] = gamma.times(xh).plus(beta).value();
       largest = Math.max(largest, Math.abs(xh.value()));
     }
@@ -223,7 +235,7 @@ final class Oracle {
     double largestDy = 0;
     for (int i = 0; i < group.x.length; i++) {
       DoubleDouble dy = DoubleDouble.of(group.dy[i]);
-      DoubleDouble xh = DoubleDouble.of(group.x[i]).minus(by.m).dividedBy(by.s);
+      DoubleDouble xh = group.xh(i);
       a = a.plus(dy);
       b = b.plus(dy.times(xh));
       double size = Math.max(Math.abs(xh.value()), 1); // a rounded mean moves every xh alike
@@ -235,7 +247,7 @@ final class Oracle {
     DoubleDouble factor = gamma.dividedBy(by.s);
     DoubleDouble share = DoubleDouble.of(by.weight).dividedBy(group.x.length);
     for (int i = 0; i < group.x.length; i++) {
-      DoubleDouble xh = DoubleDouble.of(group.x[i]).minus(by.m).dividedBy(by.s);
+      DoubleDouble xh = group.xh(i);
       DoubleDouble through = share.times(a.plus(xh.times(b)));
       dx.expected()[group.index[i]] =
           factor.times(DoubleDouble.of(group.dy[i]).minus(through)).value();

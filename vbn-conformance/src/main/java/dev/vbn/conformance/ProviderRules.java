@@ -14,12 +14,14 @@ import dev.vbn.VbnBackends;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Availability;
+import dev.vbn.spi.Capability;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import dev.vbn.tensor.TensorType;
 import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 /** What a provider is, before it computes. */
@@ -129,10 +131,11 @@ abstract class ProviderRules extends Rules {
   @Checks(Rule.PROMISED_CAPABILITIES)
   final void backendHasTheCapabilitiesPromised() {
     holds(() -> {
+      Set<Capability> declared = subject().backend.capabilities();
       Check.current().compared();
       assertEquals(
           kit.capabilities(),
-          subject().backend.capabilities(),
+          declared,
           "capabilities promised to the kit, and those that the backend declares");
     });
   }

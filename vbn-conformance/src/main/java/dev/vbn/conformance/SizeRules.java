@@ -21,38 +21,109 @@ abstract class SizeRules extends Rules {
   private static final int BEYOND_18_BITS = (1 << 18) + 15;
   private static final int BEYOND_16_BITS = (1 << 16) + 5;
 
-  /** One of them in one direction; the others are as short as they can be. */
-  record Long(String name, int featureAxis, long[] live, long[] reference, DType dtype) {
+  /** One direction at a time; the others are as short as they can be. */
+  record Long(
+      String name,
+      int featureAxis,
+      long[] live,
+      long[] reference,
+      DType dtype,
+      List<Variant> variants) {
+    Long(
+        String name,
+        int featureAxis,
+        long[] live,
+        long[] reference,
+        DType dtype,
+        Variant... variants) {
+      this(name, featureAxis, live, reference, dtype, List.of(variants));
+    }
+
     @Override
     public String toString() {
       return name;
     }
   }
 
+  private static final Variant[] SCOPES = {
+    Variant.POOLED, Variant.PER_EXAMPLE, Variant.REFERENCE_ONLY
+  };
+
   private static final List<Long> LONG = List.of(
-      new Long("positions behind", 1, new long[] {1, 2, BEYOND_18_BITS}, new long[] {2, 2, 19},
-          DType.FLOAT32),
-      new Long("positions before", -1, new long[] {1, BEYOND_18_BITS, 2}, new long[] {2, 19, 2},
-          DType.FLOAT32),
-      new Long("positions of 64 bits", 1, new long[] {1, 1, BEYOND_18_BITS}, new long[] {2, 1, 19},
-          DType.FLOAT64),
-      new Long("positions of the reference behind", 1, new long[] {2, 2, 19},
-          new long[] {1, 2, BEYOND_18_BITS}, DType.FLOAT32),
-      new Long("positions of the reference before", -1, new long[] {2, 19, 2},
-          new long[] {1, BEYOND_18_BITS, 2}, DType.FLOAT32),
-      new Long("positions of the reference of 64 bits", 1, new long[] {2, 1, 19},
-          new long[] {1, 1, BEYOND_18_BITS}, DType.FLOAT64),
-      new Long("examples", 1, new long[] {BEYOND_16_BITS, 3}, new long[] {4, 3}, DType.FLOAT32),
-      new Long("examples with positions", 1, new long[] {BEYOND_16_BITS, 1, 3},
-          new long[] {4, 1, 3}, DType.FLOAT32),
-      new Long("examples of the reference", 1, new long[] {4, 3}, new long[] {BEYOND_16_BITS, 3},
-          DType.FLOAT32),
-      new Long("features", 1, new long[] {2, BEYOND_16_BITS}, new long[] {3, BEYOND_16_BITS},
-          DType.FLOAT32),
-      new Long("features with positions", 1, new long[] {2, BEYOND_16_BITS, 2},
-          new long[] {1, BEYOND_16_BITS, 3}, DType.FLOAT32),
-      new Long("features last", -1, new long[] {2, 2, BEYOND_16_BITS},
-          new long[] {1, 3, BEYOND_16_BITS}, DType.FLOAT32));
+      new Long(
+          "positions behind the features",
+          1,
+          new long[] {1, 2, BEYOND_18_BITS},
+          new long[] {2, 2, 19},
+          DType.FLOAT32,
+          SCOPES),
+      new Long(
+          "positions before the features",
+          -1,
+          new long[] {1, BEYOND_18_BITS, 2},
+          new long[] {2, 19, 2},
+          DType.FLOAT32,
+          SCOPES),
+      new Long(
+          "positions of 64 bits",
+          1,
+          new long[] {1, 1, BEYOND_18_BITS},
+          new long[] {1, 1, BEYOND_18_BITS},
+          DType.FLOAT64,
+          Variant.LIVE_BATCH),
+      new Long(
+          "positions of the reference behind the features",
+          1,
+          new long[] {2, 2, 19},
+          new long[] {1, 2, BEYOND_18_BITS},
+          DType.FLOAT32,
+          Variant.REFERENCE_ONLY),
+      new Long(
+          "positions of the reference before the features",
+          -1,
+          new long[] {2, 19, 2},
+          new long[] {1, BEYOND_18_BITS, 2},
+          DType.FLOAT32,
+          Variant.BATCH),
+      new Long(
+          "examples", 1, new long[] {BEYOND_16_BITS, 3}, new long[] {4, 3}, DType.FLOAT32, SCOPES),
+      new Long(
+          "examples with positions",
+          1,
+          new long[] {BEYOND_16_BITS, 2, 3},
+          new long[] {4, 2, 3},
+          DType.FLOAT32,
+          Variant.PER_EXAMPLE),
+      new Long(
+          "examples of the reference",
+          1,
+          new long[] {4, 3},
+          new long[] {BEYOND_16_BITS, 3},
+          DType.FLOAT32,
+          Variant.LIVE_BATCH),
+      new Long(
+          "features",
+          1,
+          new long[] {2, BEYOND_16_BITS},
+          new long[] {3, BEYOND_16_BITS},
+          DType.FLOAT32,
+          Variant.POOLED,
+          Variant.REFERENCE_ONLY),
+      new Long(
+          "features with positions",
+          1,
+          new long[] {2, BEYOND_16_BITS, 2},
+          new long[] {1, BEYOND_16_BITS, 3},
+          DType.FLOAT32,
+          Variant.PER_EXAMPLE),
+      new Long(
+          "features last",
+          -1,
+          new long[] {2, 2, BEYOND_16_BITS},
+          new long[] {1, 3, BEYOND_16_BITS},
+          DType.FLOAT32,
+          Variant.PER_EXAMPLE,
+          Variant.BATCH));
 
   private static final Map<String, Case> CASES = new ConcurrentHashMap<>();
 
@@ -64,7 +135,7 @@ abstract class SizeRules extends Rules {
     return LONG;
   }
 
-  /** In each scope: POOLED of a long batch is next to the live statistics alone, w almost 1. */
+  /** POOLED of a long batch is next to the live statistics alone: w is almost 1. */
   @ParameterizedTest
   @MethodSource("all")
   @Checks(Rule.SIZE)
@@ -73,7 +144,7 @@ abstract class SizeRules extends Rules {
       if (!subject().dtypes().contains(size.dtype)) {
         throw new DeclaredAbsent(size.dtype + " is declared absent; its refusal is checked apart");
       }
-      for (Variant variant : List.of(Variant.POOLED, Variant.PER_EXAMPLE, Variant.REFERENCE_ONLY)) {
+      for (Variant variant : size.variants) {
         Case c = CASES.computeIfAbsent(size + variant.label(), first -> make(size, variant));
         assertAgrees(
             subject(),
