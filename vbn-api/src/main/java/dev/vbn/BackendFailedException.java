@@ -17,7 +17,7 @@ public final class BackendFailedException extends RuntimeException {
   }
 
   BackendFailedException(String backend, String call, String problem) {
-    super("backend '" + backend + "' failed in " + call + ": " + problem);
+    super("backend '" + backend + "' failed: " + call + " " + problem);
     this.backend = backend;
     this.call = call;
   }
