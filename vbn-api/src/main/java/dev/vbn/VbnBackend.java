@@ -433,7 +433,7 @@ public final class VbnBackend<T> implements AutoCloseable {
   }
 
   private BackendFailedException gaveNull(String call) {
-    return new BackendFailedException(name, call + " gave null; expected a result");
+    return new BackendFailedException(name, call, "gave null; expected a result");
   }
 
   private BackendFailedException failed(String call, Throwable cause) {
