@@ -108,7 +108,8 @@ final class Agreement {
         .assertClose("mixed mean" + where, expected.mixedMean, outcome.mixedMean(), hint);
     // In 64 bits the means that d is the difference of have no width to spare, and v no epsilon.
     double varianceCondition = dtype == DType.FLOAT64 ? expected.varianceCondition : condition;
-    subject.tolerance(dtype, largest(expected.mixedVariance), varianceCondition)
+    subject
+        .tolerance(dtype, largest(expected.mixedVariance), varianceCondition)
         .assertClose(
             "mixed variance" + where, expected.mixedVariance, outcome.mixedVariance(), hint);
     return this;
@@ -120,13 +121,15 @@ final class Agreement {
   }
 
   Agreement gammaGradient(String hint) {
-    subject.tolerance(dtype.parameterType(), expected.dgammaScale, condition)
+    subject
+        .tolerance(dtype.parameterType(), expected.dgammaScale, condition)
         .assertClose("dgamma" + where, expected.dgamma, outcome.dgamma(), hint);
     return this;
   }
 
   Agreement betaGradient(String hint) {
-    subject.tolerance(dtype.parameterType(), expected.dbetaScale, 0)
+    subject
+        .tolerance(dtype.parameterType(), expected.dbetaScale, 0)
         .assertClose("dbeta" + where, expected.dbeta, outcome.dbeta(), hint);
     return this;
   }

@@ -126,20 +126,40 @@ abstract class ConversionRules extends Rules {
     try (Tensors<T> made = subject.tensors()) {
       VirtualBatchNorm<T> layer = made.layer(c, dtype);
       T x = made.of(c.x(), dtype);
-      try (ReferenceStatistics<T> own =
-          layer.referenceStatistics(made.of(c.reference(), dtype))) {
+      try (ReferenceStatistics<T> own = layer.referenceStatistics(made.of(c.reference(), dtype))) {
         ReferenceMoments moments = own.moments();
         double[] expected = subject.output(layer, x, own).toDoubles();
-        checkOutput(subject, c, dtype, layer, x, ReferenceStatistics.of(subject.backend, moments),
-            expected, condition);
-        checkOutput(subject, c, dtype, layer, x,
-            ReferenceStatistics.of(subject.backend, ReferenceMoments.ofMeanSquare(
-                moments.mean(), moments.meanSquare(), moments.examples(), moments.elements())),
-            expected, condition);
-        checkOutput(subject, c, dtype, layer, x,
+        checkOutput(
+            subject,
+            c,
+            dtype,
+            layer,
+            x,
+            ReferenceStatistics.of(subject.backend, moments),
+            expected,
+            condition);
+        checkOutput(
+            subject,
+            c,
+            dtype,
+            layer,
+            x,
+            ReferenceStatistics.of(
+                subject.backend,
+                ReferenceMoments.ofMeanSquare(
+                    moments.mean(), moments.meanSquare(), moments.examples(), moments.elements())),
+            expected,
+            condition);
+        checkOutput(
+            subject,
+            c,
+            dtype,
+            layer,
+            x,
             ReferenceStatistics.wrap(
                 subject.backend, own.mean(), own.variance(), own.examples(), own.elements()),
-            expected, condition);
+            expected,
+            condition);
       }
     }
   }

@@ -86,7 +86,8 @@ abstract class ForwardRules extends Rules {
     HostTensor x = HostTensor.of(live, live.length, 1);
     VbnConfig config = VbnConfig.of(1).withVariant(variant).withEpsilon(1e-30);
     HostTensor reference = HostTensor.of(new float[] {1, 3}, 2, 1);
-    subject().tolerance(DType.FLOAT32, 3, 1)
+    subject()
+        .tolerance(DType.FLOAT32, 3, 1)
         .assertClose(
             variant.label() + " of live " + Arrays.toString(live) + ", reference [1, 3],",
             expected,
@@ -155,7 +156,8 @@ abstract class ForwardRules extends Rules {
     double[] expected = new double[growth.length];
     Arrays.fill(expected, epsilon);
     // Either output has an error, which counts twice in a square.
-    subject().tolerance(DType.FLOAT32, 4 * largest(squares), condition)
+    subject()
+        .tolerance(DType.FLOAT32, 4 * largest(squares), condition)
         .assertClose(
             "growth of s^2 with epsilon" + where,
             expected,
@@ -212,9 +214,7 @@ abstract class ForwardRules extends Rules {
     for (DType dtype : dtypes()) {
       Subject.Outcome normalised = subject().outcome(bare, dtype);
       for (Case c : List.of(
-          full,
-          full.withParameters(full.gamma(), null),
-          full.withParameters(null, full.beta()))) {
+          full, full.withParameters(full.gamma(), null), full.withParameters(null, full.beta()))) {
         Subject.Outcome outcome = subject().outcome(c, dtype);
         double condition = Oracle.expect(c, dtype).condition;
         String where = " of " + c.describe() + ", in " + dtype;
@@ -245,7 +245,8 @@ abstract class ForwardRules extends Rules {
       magnitude = Math.max(magnitude, Math.abs(product) + Math.abs(beta));
     }
     // Twice, for xh is a result as well.
-    subject().tolerance(dtype, 2 * magnitude, condition)
+    subject()
+        .tolerance(dtype, 2 * magnitude, condition)
         .assertClose(
             what,
             expected,
@@ -284,7 +285,8 @@ abstract class ForwardRules extends Rules {
     Case together = c.withReference(Layouts.concatenate(c.reference(), c.x()));
     double[] all = subject().run(together, DType.FLOAT32).referenceOutput().toDoubles();
     double[] expected = Arrays.copyOfRange(all, c.reference().size(), all.length);
-    subject().tolerance(DType.FLOAT32, largest(expected), Oracle.expect(c).condition)
+    subject()
+        .tolerance(DType.FLOAT32, largest(expected), Oracle.expect(c).condition)
         .assertClose(
             "live output of " + c.describe(),
             expected,
@@ -334,7 +336,8 @@ abstract class ForwardRules extends Rules {
       double[] expected =
           Layouts.moveAxis(subject().output(channelsFirst, DType.FLOAT32), 1, 3).toDoubles();
       double condition = Oracle.expect(channelsFirst).condition;
-      subject().tolerance(DType.FLOAT32, largest(expected), condition)
+      subject()
+          .tolerance(DType.FLOAT32, largest(expected), condition)
           .assertClose(
               variant.label() + " of channels-last " + Arrays.toString(shape),
               expected,
@@ -354,7 +357,8 @@ abstract class ForwardRules extends Rules {
         c.withLive(Layouts.examples(c.x(), order), Layouts.examples(c.upstream(), order));
     double[] expected =
         Layouts.examples(subject().output(c, DType.FLOAT32), order).toDoubles();
-    subject().tolerance(DType.FLOAT32, largest(expected), Oracle.expect(c).condition)
+    subject()
+        .tolerance(DType.FLOAT32, largest(expected), Oracle.expect(c).condition)
         .assertClose(
             variant.label() + " of permuted examples",
             expected,

@@ -43,7 +43,12 @@ abstract class GradientRules extends Rules {
         variant,
         (golden, run) -> golden.check(
             subject(),
-            "dx", run.outcome.dx(), run.dtype, run.scales.condition, run.scales.dxScale, INPUT),
+            "dx",
+            run.outcome.dx(),
+            run.dtype,
+            run.scales.condition,
+            run.scales.dxScale,
+            INPUT),
         agreement -> agreement.inputGradient(INPUT));
   }
 
@@ -72,9 +77,8 @@ abstract class GradientRules extends Rules {
     String hint = "dbeta = sum(dy), over examples and positions, along the feature axis.";
     check(
         variant,
-        (golden, run) ->
-            golden.check(
-                subject(), "dbeta", run.outcome.dbeta(), run.dtype, 0, run.scales.dbetaScale, hint),
+        (golden, run) -> golden.check(
+            subject(), "dbeta", run.outcome.dbeta(), run.dtype, 0, run.scales.dbetaScale, hint),
         agreement -> agreement.betaGradient(hint));
   }
 
@@ -322,8 +326,17 @@ abstract class GradientRules extends Rules {
         c.reference(),
         c::withReference);
     checkSlopes(
-        "dgamma", c, outcome.dgamma(), requireNonNull(c.gamma()), gamma -> c.withParameters(gamma, c.beta()));
-    checkSlopes("dbeta", c, outcome.dbeta(), requireNonNull(c.beta()), beta -> c.withParameters(c.gamma(), beta));
+        "dgamma",
+        c,
+        outcome.dgamma(),
+        requireNonNull(c.gamma()),
+        gamma -> c.withParameters(gamma, c.beta()));
+    checkSlopes(
+        "dbeta",
+        c,
+        outcome.dbeta(),
+        requireNonNull(c.beta()),
+        beta -> c.withParameters(c.gamma(), beta));
   }
 
   private interface CaseOf {

@@ -396,8 +396,7 @@ abstract class LifecycleRules extends Rules {
         }
         assertSameBits(
             "supplied output", expected, subject.host(output), "Every element is written.");
-        assertSameBits(
-            "x beside a supplied output", input, subject.host(x), "Only the output is.");
+        assertSameBits("x beside a supplied output", input, subject.host(x), "Only the output is.");
         layer.forwardInto(x, x, statistics).close();
         assertSameBits(
             "output in place",
@@ -572,7 +571,8 @@ abstract class LifecycleRules extends Rules {
       releaseAgain(access, freed);
       String hint = "Releasing a tensor twice frees nothing but that tensor.";
       assertSameBits("tensor made before", c.x(), subject.host(kept), hint);
-      assertSameBits("tensor made after the first release", c.reference(), subject.host(next), hint);
+      assertSameBits(
+          "tensor made after the first release", c.reference(), subject.host(next), hint);
     }
   }
 
@@ -665,7 +665,13 @@ abstract class LifecycleRules extends Rules {
         // Not to the same bits: a library may well sum in another order along other strides.
         String hint = "It is the other on a dense tensor: read elements by strides and offset.";
         Agreement.ofLaw(
-                subject, dense, Oracle.expect(drawn, DType.FLOAT32), actual, c, DType.FLOAT32, "view " + i)
+                subject,
+                dense,
+                Oracle.expect(drawn, DType.FLOAT32),
+                actual,
+                c,
+                DType.FLOAT32,
+                "view " + i)
             .output(hint)
             .referenceOutput(hint)
             .inputGradient(hint)
@@ -684,11 +690,9 @@ abstract class LifecycleRules extends Rules {
     for (Object view : kit.views(subject.backend, host)) {
       @SuppressWarnings("unchecked") // and the class is checked
       T tensor = (T) subject.backend.tensorType().rawClass().cast(view);
-      assertSameBits(
-          "view " + views.size(), host, subject.host(tensor), "toHost reads strides.");
+      assertSameBits("view " + views.size(), host, subject.host(tensor), "toHost reads strides.");
       views.add(tensor);
     }
     return views;
   }
-
 }

@@ -342,7 +342,8 @@ abstract class NumericsRules extends Rules {
       double condition,
       String hint) {
     HostTensor all = Layouts.repeat(HostTensor.of(expected, shape), axis, times);
-    subject().tolerance(DType.FLOAT32, magnitude, condition)
+    subject()
+        .tolerance(DType.FLOAT32, magnitude, condition)
         .assertClose(what, all.doubles(), actual, hint);
   }
 

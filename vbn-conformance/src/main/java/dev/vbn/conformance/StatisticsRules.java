@@ -64,8 +64,8 @@ abstract class StatisticsRules extends Rules {
     Expected expected = Oracle.expect(c, dtype);
     Case rounded = c.roundedTo(dtype);
     try (Tensors<T> made = subject.tensors();
-        ReferenceStatistics<T> statistics = made.layer(rounded, dtype)
-            .referenceStatistics(made.of(rounded.reference(), dtype))) {
+        ReferenceStatistics<T> statistics =
+            made.layer(rounded, dtype).referenceStatistics(made.of(rounded.reference(), dtype))) {
       mean.assertClose(
           "mean taken alone", expected.referenceMean, subject.host(statistics.mean()), hint);
       variance.assertClose(
@@ -95,8 +95,7 @@ abstract class StatisticsRules extends Rules {
       List<T> tensors = Arrays.stream(chunks)
           .map(chunk -> made.of(Layouts.examples(c.reference(), chunk), dtype))
           .toList();
-      try (ReferenceStatistics<T> statistics =
-          made.layer(c, dtype).referenceStatistics(tensors)) {
+      try (ReferenceStatistics<T> statistics = made.layer(c, dtype).referenceStatistics(tensors)) {
         subject
             .tolerance(dtype, expected.meanScale, expected.condition)
             .assertClose(

@@ -48,7 +48,10 @@ record Tolerance(double bound, double ulp) {
    */
   static Tolerance of(DType dtype, DType statistics, double magnitude, double condition) {
     return new Tolerance(
-        units(dtype, statistics) * Math.scalb(1.0, -dtype.precision()) * magnitude * (1 + condition),
+        units(dtype, statistics)
+            * Math.scalb(1.0, -dtype.precision())
+            * magnitude
+            * (1 + condition),
         Math.scalb(1.0, Math.getExponent(magnitude) + 1 - dtype.precision()) * (1 + condition));
   }
 

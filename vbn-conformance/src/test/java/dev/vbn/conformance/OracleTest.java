@@ -33,9 +33,7 @@ class OracleTest {
     "REFERENCE_ONLY, 3, 3"
   })
   void workedValues(Variant variant, double ofFive, double ofPair) {
-    VbnConfig config = VbnConfig.of(1)
-        .withVariant(variant)
-        .withEpsilon(1e-300);
+    VbnConfig config = VbnConfig.of(1).withVariant(variant).withEpsilon(1e-300);
     HostTensor reference = HostTensor.of(new double[] {1, 3}, 2, 1);
     HostTensor five = HostTensor.of(new double[] {5}, 1, 1);
     HostTensor pair = HostTensor.of(new double[] {5, -1}, 2, 1);

@@ -130,6 +130,9 @@ record Strided(
       last += (shape[axis] - 1) * strides[axis];
     }
     return new MemoryRange(
-        data, offset, last + 1, Arrays.stream(strides).mapToLong(stride -> stride).toArray());
+        data,
+        offset,
+        last + 1,
+        Arrays.stream(strides).mapToLong(stride -> stride).toArray());
   }
 }
