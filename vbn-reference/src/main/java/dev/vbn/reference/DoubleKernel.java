@@ -10,7 +10,12 @@ final class DoubleKernel extends Kernel {
   private final double @Nullable [] upstream;
   private final double @Nullable [] output;
 
-  DoubleKernel(double[] x, double @Nullable [] upstream, double @Nullable [] output) {
+  DoubleKernel(
+      double[] x,
+      double @Nullable [] upstream,
+      double @Nullable [] centers,
+      double @Nullable [] output) {
+    super(centers);
     this.x = x;
     this.upstream = upstream;
     this.output = output;
@@ -37,6 +42,7 @@ final class DoubleKernel extends Kernel {
           at,
           sums.lanes(),
           sums.shift,
+          sums.center,
           sums.sum,
           sums.squareSum,
           sums.upstreamSum,
@@ -59,17 +65,19 @@ final class DoubleKernel extends Kernel {
       int at,
       int lanes,
       double[] shift,
+      double[] center,
       double[] sum,
       double[] squareSum,
       double[] upstreamSum,
       double[] deviationSum) {
     for (int i = 0; i < lanes; i++) {
-      double d = x[at + i] - shift[i];
+      double value = x[at + i];
+      double d = value - shift[i];
       double dy = upstream[at + i];
       sum[i] += d;
       squareSum[i] += d * d;
       upstreamSum[i] += dy;
-      deviationSum[i] += dy * d;
+      deviationSum[i] += dy * (value - center[i]);
     }
   }
 

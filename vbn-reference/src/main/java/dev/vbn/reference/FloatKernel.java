@@ -15,7 +15,12 @@ class FloatKernel extends Kernel {
   final float @Nullable [] upstream;
   final float @Nullable [] output;
 
-  FloatKernel(float[] x, float @Nullable [] upstream, float @Nullable [] output) {
+  FloatKernel(
+      float[] x,
+      float @Nullable [] upstream,
+      double @Nullable [] centers,
+      float @Nullable [] output) {
+    super(centers);
     this.x = x;
     this.upstream = upstream;
     this.output = output;
@@ -44,6 +49,7 @@ class FloatKernel extends Kernel {
           at,
           sums.lanes(),
           sums.shift,
+          sums.center,
           sums.sum,
           sums.squareSum,
           sums.upstreamSum,
@@ -66,17 +72,19 @@ class FloatKernel extends Kernel {
       int at,
       int lanes,
       double[] shift,
+      double[] center,
       double[] sum,
       double[] squareSum,
       double[] upstreamSum,
       double[] deviationSum) {
     for (int i = 0; i < lanes; i++) {
-      double d = x[at + i] - shift[i];
+      double value = x[at + i];
+      double d = value - shift[i];
       double dy = upstream[at + i];
       sum[i] += d;
       squareSum[i] += d * d;
       upstreamSum[i] += dy;
-      deviationSum[i] += dy * d;
+      deviationSum[i] += dy * (value - center[i]);
     }
   }
 

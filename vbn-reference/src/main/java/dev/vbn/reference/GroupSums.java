@@ -84,7 +84,7 @@ final class GroupSums {
       double runDeviation = 0;
       for (int i = from; i < from + run; i++) {
         runUpstream += sums.upstream[i];
-        runDeviation += sums.upstreamDeviation[i] + sums.upstream[i] * (sums.mean[i] - runMean);
+        runDeviation += sums.upstreamDeviation[i];
       }
       addedUpstream[feature] = runUpstream;
       addedDeviation[feature] = runDeviation;
@@ -98,7 +98,7 @@ final class GroupSums {
    * @param sum of d
    * @param squareSum of d*d
    * @param upstreamSum of dy
-   * @param deviationSum of dy*d
+   * @param deviationSum of dy*(x - center)
    */
   void add(
       double n,
@@ -111,7 +111,7 @@ final class GroupSums {
     addedMean[0] = shift + d;
     addedSquares[0] = Math.max(squareSum - sum * d, 0);
     addedUpstream[0] = upstreamSum;
-    addedDeviation[0] = deviationSum - upstreamSum * d;
+    addedDeviation[0] = deviationSum;
     addAdded(n);
   }
 
@@ -133,13 +133,10 @@ final class GroupSums {
     for (int i = 0; i < features; i++) {
       double before = mean[i];
       double d = otherMean[from + i] - before;
-      double after = before + share * d;
+      mean[i] = before + share * d;
       squares[i] += otherSquares[from + i] + weight * d * d;
-      upstreamDeviation[i] += upstream[i] * (before - after)
-          + otherDeviation[from + i]
-          + otherUpstream[from + i] * (otherMean[from + i] - after);
       upstream[i] += otherUpstream[from + i];
-      mean[i] = after;
+      upstreamDeviation[i] += otherDeviation[from + i];
     }
     count = total;
   }
@@ -158,8 +155,8 @@ final class GroupSums {
     return upstream[feature];
   }
 
-  /** {@code sum(dy * (x - center))}. */
-  double upstreamAround(int feature, double center) {
-    return upstreamDeviation[feature] + upstream[feature] * (mean[feature] - center);
+  /** {@code sum(dy*(x - center))}, of the kernel's center. */
+  double upstreamDeviation(int feature) {
+    return upstreamDeviation[feature];
   }
 }

@@ -1,5 +1,7 @@
 package dev.vbn.reference;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * The loops over elements, for the arrays of one call.
  *
@@ -11,6 +13,13 @@ abstract class Kernel {
   private static final int CUT = 256;
 
   private static final int SHORT_CUT = 64;
+
+  private final double @Nullable [] centers;
+
+  /** With what deviations that are multiplied by the upstream gradient are taken from, if any. */
+  Kernel(double @Nullable [] centers) {
+    this.centers = centers;
+  }
 
   /** Whether sums are those of the upstream gradient as well. */
   abstract boolean withUpstream();
@@ -33,15 +42,28 @@ abstract class Kernel {
   private void sumStrips(
       Block block, int from, int lanes, Tile tile, Workspace workspace, GroupSums into) {
     LaneSums sums = workspace.lanes;
-    sums.clear(lanes, withUpstream());
+    clear(sums, tile, lanes);
     for (int row = 0; row < block.rows(); row++) {
       int start = block.at() + row * block.stride();
-      for (int at = start + from; at + lanes <= start + block.length(); at += lanes) {
-        sums.add(this, at);
+      for (int i = from; i + lanes <= block.length(); i += lanes) {
+        sums.add(this, start + i);
       }
     }
     sums.complete();
     into.add(sums, tile);
+  }
+
+  /** Makes sums of none for the lanes of a tile. */
+  final void clear(LaneSums sums, Tile tile, int lanes) {
+    sums.clear(lanes, withUpstream());
+    if (centers != null) {
+      tile.spread(centers, lanes, sums.center);
+    }
+  }
+
+  /** Of a tile's only feature. */
+  final double center(Tile tile) {
+    return centers == null ? 0 : centers[tile.firstFeature];
   }
 
   /** Writes the output of a chunk of {@code tile}: of a gradient, where there is an upstream one. */
@@ -53,11 +75,17 @@ abstract class Kernel {
     }
   }
 
-  /** {@link #write} of a block, and {@link #sum} of the block that lies like it in the next tile. */
+  /** {@link #write} of a block, and {@link #sum} of the block that lies like it in another tile. */
   void writeAndSum(
-      Block block, Tile tile, Lines lines, Block next, Workspace workspace, GroupSums into) {
+      Block block,
+      Tile tile,
+      Lines lines,
+      Block next,
+      Tile nextTile,
+      Workspace workspace,
+      GroupSums into) {
     write(block, tile, lines, workspace);
-    sum(next, tile, workspace, into);
+    sum(next, nextTile, workspace, into);
   }
 
   private void normalize(Block block, Tile tile, Lines lines, Workspace workspace) {

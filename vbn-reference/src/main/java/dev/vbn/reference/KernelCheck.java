@@ -33,8 +33,9 @@ final class KernelCheck {
           float[] expected = new float[size];
           float[] actual = new float[size];
           Workspace workspace = new Workspace();
-          Kernel scalar = new FloatKernel(x, upstream, expected);
-          Kernel other = kernels.of(x, upstream, actual);
+          double[] centers = upstream == null ? null : centers((int) geometry.features());
+          Kernel scalar = new FloatKernel(x, upstream, centers, expected);
+          Kernel other = kernels.of(x, upstream, centers, actual);
           compare(sum(scalar, tile, workspace), sum(other, tile, workspace));
           lines(tile, workspace.lines);
           write(scalar, tile, workspace);
@@ -46,6 +47,14 @@ final class KernelCheck {
         }
       }
     }
+  }
+
+  private static double[] centers(int features) {
+    double[] centers = new double[features];
+    for (int i = 0; i < features; i++) {
+      centers[i] = i / 4.0 - 1;
+    }
+    return centers;
   }
 
   private static double[] sum(Kernel kernel, Tile tile, Workspace workspace) {
@@ -75,7 +84,7 @@ final class KernelCheck {
     GroupSums sums = new GroupSums(tile.features);
     for (int i = 0; i < tile.chunks(); i++) {
       Block block = tile.chunk(i);
-      kernel.writeAndSum(block, tile, workspace.lines, block, workspace, sums);
+      kernel.writeAndSum(block, tile, workspace.lines, block, tile, workspace, sums);
     }
     return results(sums, kernel.withUpstream(), tile);
   }
@@ -87,7 +96,7 @@ final class KernelCheck {
       results[4 * i + 1] = sums.variance(i);
       if (withUpstream) {
         results[4 * i + 2] = sums.upstream(i);
-        results[4 * i + 3] = sums.upstreamAround(i, 0);
+        results[4 * i + 3] = sums.upstreamDeviation(i);
       }
     }
     return results;

@@ -21,7 +21,11 @@ final class KernelChoice {
 
   /** Makes the kernel for the arrays of a call. */
   interface OfFloats {
-    FloatKernel of(float[] x, float @Nullable [] upstream, float @Nullable [] output);
+    FloatKernel of(
+        float[] x,
+        float @Nullable [] upstream,
+        double @Nullable [] centers,
+        float @Nullable [] output);
   }
 
   /** Null if the kernel asked for is not there. */
@@ -100,8 +104,17 @@ final class KernelChoice {
     return failure;
   }
 
-  /** The kernel for the tensors of a call. Arrays of 64 bits have one, the scalar one. */
-  Kernel of(HostTensor x, @Nullable HostTensor upstream, @Nullable HostTensor output) {
+  /**
+   * The kernel for the tensors of a call. Arrays of 64 bits have one, the scalar one.
+   *
+   * @param centers what {@link GroupSums#upstreamDeviation} is to be taken from, for each feature: of
+   *     the batch's type, and finite; null without an upstream gradient
+   */
+  Kernel of(
+      HostTensor x,
+      @Nullable HostTensor upstream,
+      double @Nullable [] centers,
+      @Nullable HostTensor output) {
     if (ofFloats == null) {
       throw new IllegalStateException(description, failure);
     }
@@ -109,10 +122,12 @@ final class KernelChoice {
         ? ofFloats.of(
             x.floats(),
             upstream == null ? null : upstream.floats(),
+            centers,
             output == null ? null : output.floats())
         : new DoubleKernel(
             x.doubles(),
             upstream == null ? null : upstream.doubles(),
+            centers,
             output == null ? null : output.doubles());
   }
 }

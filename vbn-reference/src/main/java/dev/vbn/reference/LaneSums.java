@@ -17,13 +17,19 @@ final class LaneSums {
   final double[] squares;
   final double[] upstream;
 
-  /** {@code sum(dy*(x - mean))}. */
+  /** {@code sum(dy*(x - center))}. */
   final double[] upstreamDeviation;
+
+  /**
+   * Given from outside, and always the same: the mean so far may be far from all elements whose
+   * upstream gradient is not 0, which then would be lost in what moves their sum elsewhere.
+   */
+  final double[] center;
 
   /** What deviations d are taken from until the next folding. */
   final double[] shift;
 
-  /** Sums since the last folding: d, d*d, dy, dy*d. */
+  /** Sums since the last folding: d, d*d, dy, dy*(x - center). */
   final double[] sum;
 
   final double[] squareSum;
@@ -40,6 +46,7 @@ final class LaneSums {
     squares = new double[lanes];
     upstream = new double[lanes];
     upstreamDeviation = new double[lanes];
+    center = new double[lanes];
     shift = new double[lanes];
     sum = new double[lanes];
     squareSum = new double[lanes];
@@ -115,7 +122,7 @@ final class LaneSums {
     double weight = share * count;
     double each = 1 / n;
     if (withUpstream) {
-      foldUpstream(share, each);
+      foldUpstream();
     }
     for (int i = 0; i < lanes; i++) {
       double before = mean[i];
@@ -129,12 +136,9 @@ final class LaneSums {
     clearPending();
   }
 
-  private void foldUpstream(double share, double each) {
+  private void foldUpstream() {
     for (int i = 0; i < lanes; i++) {
-      double before = mean[i];
-      double after = before + share * (shift[i] + sum[i] * each - before);
-      upstreamDeviation[i] +=
-          upstream[i] * (before - after) + deviationSum[i] + upstreamSum[i] * (shift[i] - after);
+      upstreamDeviation[i] += deviationSum[i];
       upstream[i] += upstreamSum[i];
     }
   }

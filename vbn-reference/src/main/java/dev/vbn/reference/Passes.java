@@ -2,6 +2,7 @@ package dev.vbn.reference;
 
 import dev.vbn.spi.Geometry;
 import java.util.Objects;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -16,7 +17,7 @@ final class Passes {
   private static final int CHAINS = 2;
 
   private final Workers workers;
-  private final ThreadLocal<Workspace> workspaces = ThreadLocal.withInitial(Workspace::new);
+  private final Workspaces workspaces = new Workspaces();
 
   Passes(Workers workers) {
     this.workers = workers;
@@ -45,27 +46,46 @@ final class Passes {
       LinesOfGroup linesOfGroup) {
     int rows = (int) (geometry.batch() * geometry.before() / groups);
     int size = (int) (geometry.size() / groups);
-    Tile[] tiles = workspaces.get().tiles(geometry, rows);
-    int tasks = groups * tiles.length;
     if (geometry.size() < PARALLEL_SIZE || workers.parallelism == 1) {
-      chain(tiles, groups, size, 0, tasks, summed, written, linesOfGroup);
-    } else if (tasks < workers.parallelism) {
-      for (int i = 0; i < tasks; i++) {
-        groupByChunks(tiles[i / groups], i % groups, size, summed, written, linesOfGroup);
-      }
+      withWorkspace(workspace -> {
+        Tile[] tiles = workspace.tiles(geometry, rows);
+        int tasks = groups * tiles.length;
+        chain(tiles, groups, size, 0, tasks, workspace, summed, written, linesOfGroup);
+      });
+      return;
+    }
+    Tile[] tiles = Tile.of(geometry, rows);
+    int tasks = groups * tiles.length;
+    if (tasks < workers.parallelism) {
+      withWorkspace(workspace -> {
+        for (int i = 0; i < tasks; i++) {
+          groupByChunks(
+              tiles[i / groups], i % groups, size, workspace, summed, written, linesOfGroup);
+        }
+      });
     } else {
-      int chains = Math.min(tasks, CHAINS * workers.parallelism);
+      int chains = (int) Math.min(tasks, (long) CHAINS * workers.parallelism);
       workers.forEach(
           chains,
-          i -> chain(
+          i -> withWorkspace(workspace -> chain(
               tiles,
               groups,
               size,
               (int) ((long) tasks * i / chains),
               (int) ((long) tasks * (i + 1) / chains),
+              workspace,
               summed,
               written,
-              linesOfGroup));
+              linesOfGroup)));
+    }
+  }
+
+  private void withWorkspace(Consumer<Workspace> work) {
+    Workspace workspace = workspaces.take();
+    try {
+      work.accept(workspace);
+    } finally {
+      workspaces.giveBack(workspace);
     }
   }
 
@@ -76,10 +96,10 @@ final class Passes {
       int size,
       int from,
       int to,
+      Workspace workspace,
       @Nullable Kernel summed,
       @Nullable Kernel written,
       LinesOfGroup linesOfGroup) {
-    Workspace workspace = workspaces.get();
     Kernel together = Objects.equals(summed, written) ? summed : null;
     for (int i = from; i < to; i++) {
       Tile tile = tiles[i / groups];
@@ -136,6 +156,7 @@ final class Passes {
           tile,
           workspace.lines,
           next.chunk(chunk).moved(nextAt),
+          next,
           workspace,
           sums);
       if (chunks > 1) {
@@ -148,17 +169,17 @@ final class Passes {
       Tile tile,
       int group,
       int size,
+      Workspace workspace,
       @Nullable Kernel summed,
       @Nullable Kernel written,
       LinesOfGroup linesOfGroup) {
-    Workspace workspace = workspaces.get();
     int at = group * size;
     int chunks = tile.chunks();
     if (summed != null) {
       GroupSums[] sums = new GroupSums[chunks];
       workers.forEach(chunks, chunk -> {
         sums[chunk] = new GroupSums(tile.features);
-        summed.sum(tile.chunk(chunk).moved(at), tile, workspaces.get(), sums[chunk]);
+        withWorkspace(own -> summed.sum(tile.chunk(chunk).moved(at), tile, own, sums[chunk]));
       });
       workspace.group.clear(tile.features);
       for (GroupSums chunk : sums) {
@@ -169,8 +190,13 @@ final class Passes {
     if (written != null) {
       workers.forEach(
           chunks,
-          chunk -> written.write(
-              tile.chunk(chunks - 1 - chunk).moved(at), tile, workspace.lines, workspaces.get()));
+          chunk -> withWorkspace(own ->
+              written.write(tile.chunk(chunks - 1 - chunk).moved(at), tile, workspace.lines, own)));
     }
+  }
+
+  /** Frees what calls have left for the next one. */
+  void close() {
+    workspaces.clear();
   }
 }

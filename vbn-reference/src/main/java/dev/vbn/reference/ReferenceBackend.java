@@ -52,7 +52,7 @@ final class ReferenceBackend implements Kernels<HostTensor> {
     int features = (int) geometry.features();
     int groups = scope == Scope.EXAMPLE ? (int) geometry.batch() : 1;
     Statistics statistics = new Statistics(groups, features);
-    passes.run(geometry, groups, choice.of(x, null, null), null, statistics::keep);
+    passes.run(geometry, groups, choice.of(x, null, null, null), null, statistics::keep);
     return scope == Scope.EXAMPLE
         ? statistics.tensors(groups, features)
         : statistics.tensors(features);
@@ -89,7 +89,7 @@ final class ReferenceBackend implements Kernels<HostTensor> {
     HostTensor output = HostTensor.zeros(x.dtype(), x.shape());
     int features = (int) how.geometry().features();
     Statistics statistics = new Statistics(1, features);
-    Kernel kernel = choice.of(x, null, output);
+    Kernel kernel = choice.of(x, null, null, output);
     passes.run(how.geometry(), 1, kernel, kernel, (tile, group, workspace) -> {
       statistics.keep(tile, group, workspace);
       GroupSums sums = workspace.group;
@@ -114,7 +114,7 @@ final class ReferenceBackend implements Kernels<HostTensor> {
     HostTensor result = output != null ? output : HostTensor.zeros(x.dtype(), x.shape());
     double[] referenceMean = reference.mean().doubles();
     double[] referenceVariance = reference.variance().doubles();
-    Kernel kernel = choice.of(x, null, result);
+    Kernel kernel = choice.of(x, null, null, result);
     Kernel summed = how.scope() == Scope.NONE ? null : kernel;
     passes.run(how.geometry(), (int) how.groups(), summed, kernel, (tile, group, workspace) -> {
       GroupSums sums = workspace.group;
@@ -167,9 +167,10 @@ final class ReferenceBackend implements Kernels<HostTensor> {
     double[] dmean = new double[groups * features];
     double[] dvariance = new double[groups * features];
     boolean constant = how.weight() == 0;
-    Kernel summed = choice.of(x, upstream, result);
+    double[] centers = centers(referenceMean, x.dtype());
+    Kernel summed = choice.of(x, upstream, centers, result);
     // Without live statistics dx = slope*dy, whatever x: NaN in it must not show.
-    Kernel written = constant ? choice.of(upstream, null, result) : summed;
+    Kernel written = constant ? choice.of(upstream, null, null, result) : summed;
     passes.run(how.geometry(), groups, summed, written, (tile, group, workspace) -> {
       GroupSums sums = workspace.group;
       Lines lines = workspace.lines;
@@ -179,7 +180,8 @@ final class ReferenceBackend implements Kernels<HostTensor> {
         Mixture mixture = how.mix(
             referenceMean[feature], referenceVariance[feature], sums.mean[i], sums.variance(i));
         double a = sums.upstream(i);
-        double b = sums.upstreamAround(i, mixture.mean()) / mixture.deviation();
+        double around = sums.upstreamDeviation(i) + a * (centers[feature] - mixture.mean());
+        double b = around / mixture.deviation();
         Slopes slopes = how.slopes(mixture, lines.factor[i], a, b);
         dbeta[at + i] = a;
         dgamma[at + i] = b;
@@ -200,6 +202,21 @@ final class ReferenceBackend implements Kernels<HostTensor> {
             : new Moments<>(total(dmean, features), total(dvariance, features)));
   }
 
+  /**
+   * Where {@code sum(dy*(x - m))} is summed around, before m is known: the reference mean is m itself
+   * with weights 0 and 1, and otherwise no farther from m than the elements are, be they near the
+   * reference mean or near the live one. The live mean would not do: one element of 1e9 carries it
+   * away, even if its upstream gradient is 0.
+   */
+  private static double[] centers(double[] referenceMean, DType dtype) {
+    double[] centers = new double[referenceMean.length];
+    for (int i = 0; i < centers.length; i++) {
+      double center = dtype == DType.FLOAT64 ? referenceMean[i] : (float) referenceMean[i];
+      centers[i] = Math.abs(center) <= Double.MAX_VALUE ? center : 0;
+    }
+    return centers;
+  }
+
   /** Sums over the groups, in their order. */
   private static HostTensor total(double[] ofGroups, int features) {
     double[] total = Arrays.copyOf(ofGroups, features);
@@ -217,7 +234,7 @@ final class ReferenceBackend implements Kernels<HostTensor> {
       Moments<HostTensor> gradient,
       long elements) {
     HostTensor dr = HostTensor.zeros(r.dtype(), r.shape());
-    passes.run(geometry, 1, null, choice.of(r, null, dr), (tile, group, workspace) -> {
+    passes.run(geometry, 1, null, choice.of(r, null, null, dr), (tile, group, workspace) -> {
       Lines lines = workspace.lines;
       read(statistics.mean(), 0, tile, lines.center);
       read(gradient.variance(), 0, tile, lines.factor);
@@ -231,7 +248,8 @@ final class ReferenceBackend implements Kernels<HostTensor> {
     return dr;
   }
 
-  /** Nothing is held that the garbage collector does not free. */
   @Override
-  public void close() {}
+  public void close() {
+    passes.close();
+  }
 }

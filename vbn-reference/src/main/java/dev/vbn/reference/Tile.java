@@ -2,6 +2,7 @@ package dev.vbn.reference;
 
 import dev.vbn.spi.Geometry;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -58,7 +59,8 @@ final class Tile {
     }
     List<Tile> tiles = new ArrayList<>();
     int width = run >= LONG_RUN ? 1 : LANES / run;
-    for (int first = 0; first < features; first += width) {
+    for (int tile = 0; tile < ceil(features, width); tile++) {
+      int first = tile * width;
       tiles.add(
           run >= LONG_RUN
               ? longRuns(first, rows, features * run, run)
@@ -95,6 +97,15 @@ final class Tile {
     return features == 1 ? lanes : run;
   }
 
+  /** Values of features, for every lane of a strip of {@code lanes}. */
+  void spread(double[] ofFeatures, int lanes, double[] into) {
+    int run = run(lanes);
+    for (int from = 0, feature = 0; from < lanes; from += run) {
+      Arrays.fill(into, from, from + run, ofFeatures[firstFeature + feature]);
+      feature = feature + 1 == features ? 0 : feature + 1;
+    }
+  }
+
   /** Chunks that are summed by themselves, in whatever order. */
   int chunks() {
     return chunksOfStrips() + (rest == null ? 0 : 1);
@@ -125,7 +136,8 @@ final class Tile {
         Math.min(CHUNK, strips.length() - cut));
   }
 
-  private static int ceil(int a, int b) {
-    return (a + b - 1) / b;
+  /** Of the quotient of a and b, which are 1 or more. */
+  static int ceil(int a, int b) {
+    return (a - 1) / b + 1; // a + b overflows for the longest arrays
   }
 }

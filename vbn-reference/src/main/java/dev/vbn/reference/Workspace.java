@@ -3,7 +3,7 @@ package dev.vbn.reference;
 import dev.vbn.spi.Geometry;
 import org.jspecify.annotations.Nullable;
 
-/** What one thread computes with, kept from call to call: a call allocates its result only. */
+/** What one thread computes with. {@link Workspaces} keeps it from call to call. */
 final class Workspace {
   /**
    * A little more than there are, so that neighbouring arrays do not start a multiple of 4 KiB

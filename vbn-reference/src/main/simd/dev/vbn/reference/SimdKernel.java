@@ -51,13 +51,21 @@ final class SimdKernel extends FloatKernel {
   /** Made by name. */
   static final class Factory implements KernelChoice.OfFloats {
     @Override
-    public FloatKernel of(float[] x, float @Nullable [] upstream, float @Nullable [] output) {
-      return new SimdKernel(x, upstream, output);
+    public FloatKernel of(
+        float[] x,
+        float @Nullable [] upstream,
+        double @Nullable [] centers,
+        float @Nullable [] output) {
+      return new SimdKernel(x, upstream, centers, output);
     }
   }
 
-  private SimdKernel(float[] x, float @Nullable [] upstream, float @Nullable [] output) {
-    super(x, upstream, output);
+  private SimdKernel(
+      float[] x,
+      float @Nullable [] upstream,
+      double @Nullable [] centers,
+      float @Nullable [] output) {
+    super(x, upstream, centers, output);
   }
 
   @Override
@@ -75,7 +83,7 @@ final class SimdKernel extends FloatKernel {
     for (int i = 0; i < holds(block); i++) {
       Block held = hold(block, i);
       float shift = shift(held, workspace, into);
-      sumRuns(held, shift, workspace);
+      sumRuns(held, tile, shift, workspace);
       add(held, shift, tile, workspace, into);
     }
   }
@@ -86,26 +94,32 @@ final class SimdKernel extends FloatKernel {
    */
   @Override
   void writeAndSum(
-      Block block, Tile tile, Lines lines, Block next, Workspace workspace, GroupSums into) {
+      Block block,
+      Tile tile,
+      Lines lines,
+      Block next,
+      Tile nextTile,
+      Workspace workspace,
+      GroupSums into) {
     if (!tile.longRuns() || !FloatLines.fits(lines, 0)) {
-      super.writeAndSum(block, tile, lines, next, workspace, into);
+      super.writeAndSum(block, tile, lines, next, nextTile, workspace, into);
       return;
     }
     for (int i = 0; i < holds(block); i++) {
       Block held = hold(next, i);
       float shift = shift(held, workspace, into);
-      writeAndSumRuns(hold(block, i), lines, held, shift, workspace);
-      add(held, shift, tile, workspace, into);
+      writeAndSumRuns(hold(block, i), lines, held, nextTile, shift, workspace);
+      add(held, shift, nextTile, workspace, into);
     }
   }
 
   /** Parts of a block that share a shift. */
   private static int holds(Block block) {
-    return ceil(block.rows(), heldRows(block)) * ceil(block.length(), HELD);
+    return Tile.ceil(block.rows(), heldRows(block)) * Tile.ceil(block.length(), HELD);
   }
 
   private static Block hold(Block block, int index) {
-    int cuts = ceil(block.length(), HELD);
+    int cuts = Tile.ceil(block.length(), HELD);
     int rows = heldRows(block);
     int row = index / cuts * rows;
     int from = index % cuts * HELD;
@@ -118,10 +132,6 @@ final class SimdKernel extends FloatKernel {
 
   private static int heldRows(Block block) {
     return Math.max(1, HELD / block.length());
-  }
-
-  private static int ceil(int a, int b) {
-    return (a + b - 1) / b;
   }
 
   private float shift(Block block, Workspace workspace, GroupSums soFar) {
@@ -137,7 +147,7 @@ final class SimdKernel extends FloatKernel {
     float near = shift;
     if (isFar(held[0], held[1], n)) {
       near += (float) (held[0] / n);
-      sumRuns(block, near, workspace);
+      sumRuns(block, tile, near, workspace);
     }
     if (isTrusted(held[0], held[1], n) && (upstream == null || inRange(held[3]))) {
       into.add(n, near, held[0], held[1], held[2], held[3]);
@@ -146,19 +156,20 @@ final class SimdKernel extends FloatKernel {
     }
   }
 
-  private void sumRuns(Block block, float shift, Workspace workspace) {
+  private void sumRuns(Block block, Tile tile, float shift, Workspace workspace) {
+    float around = (float) center(tile);
     float[] vectors = workspace.vectors;
     double[] held = workspace.held;
     SimdRuns.clear(vectors, held);
     for (int row = 0; row < block.rows(); row++) {
-      int at = block.at() + row * block.stride();
-      int end = at + block.length();
-      for (; at < end; at += PIECE) {
-        int to = Math.min(at + PIECE, end);
+      int start = block.at() + row * block.stride();
+      for (int i = 0; i < block.length(); i += PIECE) {
+        int at = start + i;
+        int to = at + Math.min(PIECE, block.length() - i);
         if (upstream == null) {
           SimdRuns.sum(x, at, to, shift, vectors, held);
         } else {
-          SimdRuns.sumWithUpstream(x, upstream, at, to, shift, vectors, held);
+          SimdRuns.sumWithUpstream(x, upstream, at, to, shift, around, vectors, held);
         }
       }
     }
@@ -166,7 +177,7 @@ final class SimdKernel extends FloatKernel {
   }
 
   private void writeAndSumRuns(
-      Block block, Lines lines, Block next, float shift, Workspace workspace) {
+      Block block, Lines lines, Block next, Tile nextTile, float shift, Workspace workspace) {
     float[] out = requireNonNull(output);
     float[] vectors = workspace.vectors;
     double[] held = workspace.held;
@@ -175,18 +186,20 @@ final class SimdKernel extends FloatKernel {
     float slope = (float) lines.slope[0];
     float offset = FloatLines.offset(lines, 0, upstream != null);
     int ahead = next.at() - block.at();
+    float around = (float) center(nextTile);
     SimdRuns.clear(vectors, held);
     for (int row = 0; row < block.rows(); row++) {
-      int at = block.at() + row * block.stride();
-      int end = at + block.length();
-      for (; at < end; at += PIECE) {
-        int to = Math.min(at + PIECE, end);
+      int start = block.at() + row * block.stride();
+      for (int i = 0; i < block.length(); i += PIECE) {
+        int at = start + i;
+        int to = at + Math.min(PIECE, block.length() - i);
         if (upstream == null) {
           SimdRuns.normalizeAndSum(
               x, out, at, to, center, factor, offset, ahead, shift, vectors, held);
         } else {
           SimdRuns.differentiateAndSum(
-              x, upstream, out, at, to, center, factor, slope, offset, ahead, shift, vectors, held);
+              x, upstream, out, at, to, center, factor, slope, offset, ahead, shift, around,
+              vectors, held);
         }
       }
     }
@@ -214,7 +227,8 @@ final class SimdKernel extends FloatKernel {
     int lanes = block.length();
     LaneSums sums = workspace.lanes;
     FloatLanes floats = workspace.floats;
-    sums.clear(lanes, withUpstream());
+    clear(sums, tile, lanes);
+    narrow(sums.center, floats.center, lanes);
     for (int row = 0; row < block.rows(); row += HELD_STRIPS) {
       Block held = new Block(
           block.at() + row * block.stride(),
@@ -339,6 +353,7 @@ final class SimdKernel extends FloatKernel {
     LaneSums wide = workspace.wide;
     wide.clear(block.length(), withUpstream());
     System.arraycopy(sums.shift, 0, wide.shift, 0, block.length());
+    System.arraycopy(sums.center, 0, wide.center, 0, block.length());
     for (int row = 0; row < block.rows(); row++) {
       sumStrip(block.at() + row * block.stride(), wide);
     }

@@ -6,7 +6,8 @@ import jdk.incubator.vector.VectorSpecies;
 
 /**
  * The loops of {@link SimdKernel} over runs of one feature. What they sum is held in vectors, and of
- * the elements that fill none in doubles: sums of d = x - shift, d*d, dy and dy*d, in this order.
+ * the elements that fill none in doubles: sums of d = x - shift, d*d, dy
+ * and dy*(x - around), in this order.
  */
 final class SimdRuns {
   private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
@@ -90,20 +91,29 @@ final class SimdRuns {
    * once: of two, the loop that writes meanwhile took a sixth longer, in cache.
    */
   static void sumWithUpstream(
-      float[] x, float[] dy, int from, int to, float shift, float[] vectors, double[] held) {
+      float[] x,
+      float[] dy,
+      int from,
+      int to,
+      float shift,
+      float around,
+      float[] vectors,
+      double[] held) {
     FloatVector s = FloatVector.broadcast(SPECIES, shift);
+    FloatVector a = FloatVector.broadcast(SPECIES, around);
     FloatVector sum = FloatVector.zero(SPECIES);
     FloatVector squares = FloatVector.zero(SPECIES);
     FloatVector upstream = FloatVector.zero(SPECIES);
     FloatVector deviation = FloatVector.zero(SPECIES);
     int i = from;
     for (; i <= to - STEP; i += STEP) {
-      FloatVector d = FloatVector.fromArray(SPECIES, x, i).sub(s);
+      FloatVector v = FloatVector.fromArray(SPECIES, x, i);
+      FloatVector d = v.sub(s);
       FloatVector g = FloatVector.fromArray(SPECIES, dy, i);
       sum = sum.add(d);
       squares = squares.add(d.mul(d));
       upstream = upstream.add(g);
-      deviation = deviation.add(d.mul(g));
+      deviation = deviation.add(v.sub(a).mul(g));
     }
     carry(sum, SUM, SUM_LOST, vectors);
     carry(squares, SQUARES, SQUARES_LOST, vectors);
@@ -114,7 +124,7 @@ final class SimdRuns {
       held[0] += d;
       held[1] += d * d;
       held[2] += dy[i];
-      held[3] += d * dy[i];
+      held[3] += (x[i] - around) * dy[i];
     }
   }
 
@@ -168,10 +178,12 @@ final class SimdRuns {
       float offset,
       int ahead,
       float shift,
+      float around,
       float[] vectors,
       double[] held) {
     FloatVector c = FloatVector.broadcast(SPECIES, center);
     FloatVector f = FloatVector.broadcast(SPECIES, factor);
+    FloatVector a = FloatVector.broadcast(SPECIES, around);
     FloatVector k = FloatVector.broadcast(SPECIES, slope);
     FloatVector o = FloatVector.broadcast(SPECIES, offset);
     FloatVector s = FloatVector.broadcast(SPECIES, shift);
@@ -181,12 +193,13 @@ final class SimdRuns {
     FloatVector deviation = FloatVector.zero(SPECIES);
     int i = from;
     for (; i <= to - STEP; i += STEP) {
-      FloatVector d = FloatVector.fromArray(SPECIES, x, i + ahead).sub(s);
+      FloatVector v = FloatVector.fromArray(SPECIES, x, i + ahead);
+      FloatVector d = v.sub(s);
       FloatVector g = FloatVector.fromArray(SPECIES, dy, i + ahead);
       sum = sum.add(d);
       squares = squares.add(d.mul(d));
       upstream = upstream.add(g);
-      deviation = deviation.add(d.mul(g));
+      deviation = deviation.add(v.sub(a).mul(g));
       FloatVector line = FloatVector.fromArray(SPECIES, x, i).sub(c).mul(k).add(o);
       FloatVector.fromArray(SPECIES, dy, i).mul(f).add(line).intoArray(out, i);
     }
@@ -200,7 +213,7 @@ final class SimdRuns {
       held[0] += d;
       held[1] += d * d;
       held[2] += g;
-      held[3] += d * g;
+      held[3] += (x[i + ahead] - around) * g;
       out[i] = factor * dy[i] + (slope * (x[i] - center) + offset);
     }
   }

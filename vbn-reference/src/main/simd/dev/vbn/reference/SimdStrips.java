@@ -86,6 +86,7 @@ final class SimdStrips {
   private static void addTwoWithUpstream(
       float[] x, float[] dy, int a, int b, int count, FloatLanes lanes) {
     float[] shift = lanes.shift;
+    float[] center = lanes.center;
     float[] sum = lanes.sum;
     float[] squares = lanes.squares;
     float[] upstream = lanes.upstream;
@@ -93,14 +94,17 @@ final class SimdStrips {
     int i = 0;
     for (; i <= count - STEP; i += STEP) {
       FloatVector s = FloatVector.fromArray(SPECIES, shift, i);
-      FloatVector d0 = FloatVector.fromArray(SPECIES, x, a + i).sub(s);
-      FloatVector d1 = FloatVector.fromArray(SPECIES, x, b + i).sub(s);
+      FloatVector c = FloatVector.fromArray(SPECIES, center, i);
+      FloatVector v0 = FloatVector.fromArray(SPECIES, x, a + i);
+      FloatVector v1 = FloatVector.fromArray(SPECIES, x, b + i);
+      FloatVector d0 = v0.sub(s);
+      FloatVector d1 = v1.sub(s);
       FloatVector g0 = FloatVector.fromArray(SPECIES, dy, a + i);
       FloatVector g1 = FloatVector.fromArray(SPECIES, dy, b + i);
       add(d0.add(d1), i, sum);
       add(d0.mul(d0).add(d1.mul(d1)), i, squares);
       add(g0.add(g1), i, upstream);
-      add(d0.mul(g0).add(d1.mul(g1)), i, deviation);
+      add(v0.sub(c).mul(g0).add(v1.sub(c).mul(g1)), i, deviation);
     }
     for (; i < count; i++) {
       float d0 = x[a + i] - shift[i];
@@ -108,33 +112,34 @@ final class SimdStrips {
       sum[i] += d0 + d1;
       squares[i] += d0 * d0 + d1 * d1;
       upstream[i] += dy[a + i] + dy[b + i];
-      deviation[i] += d0 * dy[a + i] + d1 * dy[b + i];
+      deviation[i] += (x[a + i] - center[i]) * dy[a + i] + (x[b + i] - center[i]) * dy[b + i];
     }
   }
 
   private static void addOneWithUpstream(
       float[] x, float[] dy, int at, int count, FloatLanes lanes) {
     float[] shift = lanes.shift;
+    float[] center = lanes.center;
     float[] sum = lanes.sum;
     float[] squares = lanes.squares;
     float[] upstream = lanes.upstream;
     float[] deviation = lanes.deviation;
     int i = 0;
     for (; i <= count - STEP; i += STEP) {
-      FloatVector d =
-          FloatVector.fromArray(SPECIES, x, at + i).sub(FloatVector.fromArray(SPECIES, shift, i));
+      FloatVector v = FloatVector.fromArray(SPECIES, x, at + i);
+      FloatVector d = v.sub(FloatVector.fromArray(SPECIES, shift, i));
       FloatVector g = FloatVector.fromArray(SPECIES, dy, at + i);
       add(d, i, sum);
       add(d.mul(d), i, squares);
       add(g, i, upstream);
-      add(d.mul(g), i, deviation);
+      add(v.sub(FloatVector.fromArray(SPECIES, center, i)).mul(g), i, deviation);
     }
     for (; i < count; i++) {
       float d = x[at + i] - shift[i];
       sum[i] += d;
       squares[i] += d * d;
       upstream[i] += dy[at + i];
-      deviation[i] += d * dy[at + i];
+      deviation[i] += (x[at + i] - center[i]) * dy[at + i];
     }
   }
 

@@ -28,7 +28,7 @@ class KernelChoiceTest {
   }
 
   private static Class<?> classOf(KernelChoice choice) {
-    return choice.of(HostTensor.zeros(DType.FLOAT32, 2, 3), null, null).getClass();
+    return choice.of(HostTensor.zeros(DType.FLOAT32, 2, 3), null, null, null).getClass();
   }
 
   @Test
@@ -67,8 +67,13 @@ class KernelChoiceTest {
   private static final class Wrong extends FloatKernel {
     private final String what;
 
-    Wrong(String what, float[] x, float @Nullable [] upstream, float @Nullable [] output) {
-      super(x, upstream, output);
+    Wrong(
+        String what,
+        float[] x,
+        float @Nullable [] upstream,
+        double @Nullable [] centers,
+        float @Nullable [] output) {
+      super(x, upstream, centers, output);
       this.what = what;
     }
 
@@ -104,11 +109,17 @@ class KernelChoiceTest {
 
     @Override
     void writeAndSum(
-        Block block, Tile tile, Lines lines, Block next, Workspace workspace, GroupSums into) {
-      super.writeAndSum(block, tile, lines, next, workspace, into);
+        Block block,
+        Tile tile,
+        Lines lines,
+        Block next,
+        Tile nextTile,
+        Workspace workspace,
+        GroupSums into) {
+      super.writeAndSum(block, tile, lines, next, nextTile, workspace, into);
       if (what.equals("a row summed twice while another is written")) {
         Block row = new Block(next.at(), 1, next.stride(), next.length());
-        super.sum(row, tile, workspace, into);
+        super.sum(row, nextTile, workspace, into);
       }
       spoil("an output while another tile is summed", block);
     }
@@ -140,6 +151,7 @@ class KernelChoiceTest {
   void aKernelThatComputesSomethingElseIsFound(String what) {
     assertThrows(
         IllegalStateException.class,
-        () -> KernelCheck.check((x, upstream, output) -> new Wrong(what, x, upstream, output)));
+        () -> KernelCheck.check(
+            (x, upstream, centers, output) -> new Wrong(what, x, upstream, centers, output)));
   }
 }
