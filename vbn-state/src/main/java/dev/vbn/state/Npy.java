@@ -14,17 +14,20 @@ import java.util.Arrays;
 import java.util.stream.Collectors;
 
 /**
- * Reads and writes NumPy's {@code .npy}: one array of float32 or float64, of 0 to 32 axes.
+ * Reads and writes NumPy's {@code .npy}: one array of float32 or float64, of 0 to 32 axes; reads
+ * float16 too, as the float32 of the same values.
  *
  * <p>Format versions 1 to 3, both byte orders and both memory orders are read; the tensor is always
  * row-major. Version 1.0, little endian and row-major is written, byte for byte as NumPy does.
  */
 public final class Npy {
-  static final String DTYPES = "'<f4', '>f4', '<f8' or '>f8'";
+  static final String DTYPES = "'<f2', '>f2', '<f4', '>f4', '<f8' or '>f8'";
   /** Stands for a number of bytes that only reading them can tell. */
   static final long UNKNOWN = -1;
 
   private static final int CHUNK_BYTES = 1 << 16;
+  private static final int HALF_INFINITY = 0x7c00;
+  private static final int FLOAT_INFINITY = 0x7f800000;
   private static final int TILE = 32;
   private static final int ALIGNMENT = 64;
   // Room NumPy leaves for the outermost length to grow in place.
@@ -107,6 +110,7 @@ public final class Npy {
    */
   static HostTensor tensor(NpyHeader header, InputStream in, long bytes) throws IOException {
     DType dtype = switch (header.descr()) {
+      case "<f2", ">f2" -> DType.FLOAT16;
       case "<f4", ">f4" -> DType.FLOAT32;
       case "<f8", ">f8" -> DType.FLOAT64;
       default ->
@@ -123,11 +127,12 @@ public final class Npy {
         header.descr().charAt(0) == '<' ? ByteOrder.LITTLE_ENDIAN : ByteOrder.BIG_ENDIAN;
     ByteBuffer chunk =
         ByteBuffer.allocate((int) Math.min(CHUNK_BYTES, dataBytes)).order(order);
+    boolean wide = dtype == DType.FLOAT64;
     // The header may promise more than there is: without a known length, the array grows with
     // the bytes that have arrived.
     int capacity = bytes == UNKNOWN ? Math.min(count, CHUNK_BYTES) : count;
-    float[] floats = new float[dtype == DType.FLOAT32 ? capacity : 0];
-    double[] doubles = new double[dtype == DType.FLOAT64 ? capacity : 0];
+    float[] floats = new float[wide ? 0 : capacity];
+    double[] doubles = new double[wide ? capacity : 0];
     int length;
     for (int done = 0; done < count; done += length) {
       length = Math.min(CHUNK_BYTES / itemBytes, count - done);
@@ -137,16 +142,20 @@ public final class Npy {
       }
       if (done + length > capacity) {
         capacity = (int) Math.min(count, 2L * capacity);
-        if (dtype == DType.FLOAT32) {
-          floats = Arrays.copyOf(floats, capacity);
-        } else {
+        if (wide) {
           doubles = Arrays.copyOf(doubles, capacity);
+        } else {
+          floats = Arrays.copyOf(floats, capacity);
         }
       }
-      if (dtype == DType.FLOAT32) {
-        chunk.asFloatBuffer().get(floats, done, length);
-      } else {
-        chunk.asDoubleBuffer().get(doubles, done, length);
+      switch (dtype) {
+        case FLOAT64 -> chunk.asDoubleBuffer().get(doubles, done, length);
+        case FLOAT32 -> chunk.asFloatBuffer().get(floats, done, length);
+        default -> {
+          for (int i = 0; i < length; i++) {
+            floats[done + i] = ofHalf(chunk.getShort(Short.BYTES * i));
+          }
+        }
       }
     }
     checkEnd(header, in, dataBytes);
@@ -154,7 +163,17 @@ public final class Npy {
     if (header.fortranOrder() && shape.length > 1 && count > 0) {
       return rowMajor(floats, doubles, shape);
     }
-    return dtype == DType.FLOAT32 ? HostTensor.of(floats, shape) : HostTensor.of(doubles, shape);
+    return wide ? HostTensor.of(doubles, shape) : HostTensor.of(floats, shape);
+  }
+
+  /** The value of a binary16. Java has no method for it before version 20. */
+  private static float ofHalf(short half) {
+    int magnitude = half & 0x7fff;
+    float value = magnitude < HALF_INFINITY
+        // Exponent and significand are moved to their places; what is lacking is the bias.
+        ? Float.intBitsToFloat(magnitude << 13) * 0x1p112f
+        : Float.intBitsToFloat(FLOAT_INFINITY | magnitude << 13);
+    return half < 0 ? -value : value;
   }
 
   /** Reads the data and the end of the stream as the text of a 0-d array of Unicode. */
@@ -208,7 +227,11 @@ public final class Npy {
   }
 
   private static int itemBytes(DType dtype) {
-    return dtype == DType.FLOAT32 ? Float.BYTES : Double.BYTES;
+    return switch (dtype) {
+      case FLOAT16, BFLOAT16 -> Short.BYTES;
+      case FLOAT32 -> Float.BYTES;
+      case FLOAT64 -> Double.BYTES;
+    };
   }
 
   private static void checkRank(HostTensor tensor) {

@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What stands before the data of an {@code .npy} file.
@@ -30,6 +31,10 @@ record NpyHeader(String source, int length, String descr, boolean fortranOrder, 
   /** Reads up to the first byte of data. */
   static NpyHeader read(InputStream in, String source) throws IOException {
     byte[] start = in.readNBytes(MAGIC.length + 2);
+    String other = otherKind(start);
+    if (other != null) {
+      throw new NpyException(source + ": " + other + "; expected an .npy");
+    }
     if (start.length < MAGIC.length + 2) {
       throw new NpyException(
           source + ": ends after " + start.length + " bytes; expected an .npy header");
@@ -65,6 +70,37 @@ record NpyHeader(String source, int length, String descr, boolean fortranOrder, 
     int length = start.length + sizeBytes + text.length;
     // Version 3 is UTF-8, but only the names of fields, which are not read, may go beyond ASCII.
     return new Parser(source, new String(text, StandardCharsets.ISO_8859_1)).header(length);
+  }
+
+  /** What files that are given for an .npy often are, by their first bytes; null for any other. */
+  private static @Nullable String otherKind(byte[] start) {
+    if (startsWith(start, 'P', 'K', 3, 4) || startsWith(start, 'P', 'K', 5, 6)) {
+      return "is a zip, as an .npz is";
+    }
+    if (startsWith(start, 0x1f, 0x8b)) {
+      return "is compressed by gzip";
+    }
+    for (byte b : start) {
+      if (!(b >= ' ' && b <= '~' || b == '\t' || b == '\r' || b == '\n')) {
+        return null;
+      }
+    }
+    return start.length == 0
+        ? null
+        : "is text, as CSV is, and starts with \""
+            + printable(new String(start, StandardCharsets.US_ASCII).strip()) + "\"";
+  }
+
+  private static boolean startsWith(byte[] bytes, int... expected) {
+    if (bytes.length < expected.length) {
+      return false;
+    }
+    for (int i = 0; i < expected.length; i++) {
+      if ((bytes[i] & 0xff) != expected[i]) {
+        return false;
+      }
+    }
+    return true;
   }
 
   /**
