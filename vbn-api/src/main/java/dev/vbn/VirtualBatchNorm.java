@@ -137,35 +137,31 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /**
-   * Replaces gamma, on any backend. The layer frees the new tensor; one that was the caller's stays
-   * as it is.
+   * Gives the layer this gamma, on any backend, in place of one that it may have. The layer frees
+   * the tensor that it makes; a gamma that was the caller's stays as it is.
    *
-   * @param gamma shape {@code [features]}; rounded to the type that gamma has
-   * @throws IllegalStateException also if the layer has no gamma
+   * @param gamma shape {@code [features]}; rounded to the type of the gamma that it replaces, or
+   *     kept in its own type where there was none
    */
   public void setGamma(HostTensor gamma) {
-    parameters.replaceGamma(replacement("gamma", parameters.gamma(), gamma));
+    parameters.replaceGamma(ofHost("gamma", parameters.gamma(), gamma));
   }
 
   /**
-   * Replaces beta, on any backend. The layer frees the new tensor; one that was the caller's stays
-   * as it is.
+   * Gives the layer this beta, on any backend, in place of one that it may have. The layer frees
+   * the tensor that it makes; a beta that was the caller's stays as it is.
    *
-   * @param beta shape {@code [features]}; rounded to the type that beta has
-   * @throws IllegalStateException also if the layer has no beta
+   * @param beta shape {@code [features]}; rounded to the type of the beta that it replaces, or kept
+   *     in its own type where there was none
    */
   public void setBeta(HostTensor beta) {
-    parameters.replaceBeta(replacement("beta", parameters.beta(), beta));
+    parameters.replaceBeta(ofHost("beta", parameters.beta(), beta));
   }
 
-  private T replacement(String name, @Nullable T replaced, HostTensor host) {
-    if (replaced == null) {
-      throw new IllegalStateException(
-          "the layer has no " + name + " to replace; expected one made with it");
-    }
+  private T ofHost(String name, @Nullable T replaced, HostTensor host) {
     requireNonNull(host, name + " is null; expected shape [" + config.features() + "]");
     requireParameterShape(name, host.shape());
-    return backend.fromHost(host, backend.dtype(replaced));
+    return backend.fromHost(host, replaced == null ? host.dtype() : backend.dtype(replaced));
   }
 
   /**

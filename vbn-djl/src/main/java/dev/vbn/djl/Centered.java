@@ -2,6 +2,8 @@ package dev.vbn.djl;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.types.DataType;
+import dev.vbn.spi.Mixture;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -9,167 +11,60 @@ import org.jspecify.annotations.Nullable;
  * arithmetic of the batch's own width is enough: squares neither overflow nor vanish, and the mean
  * is no more than a few deviations away from 0.
  *
- * <p>Both are constants, exact, and the scale a power of two, so nothing is lost, and for most
- * batches they are 1 and 0 and cost nothing. A group has them for itself: what is in another group
- * changes no bit of it.
+ * <p>Both are constants, and the scale a power of two, so nothing is lost, and for most batches they
+ * are 1 and 0 and cost nothing. A group has them for itself: what is in another group changes no bit
+ * of it.
  */
 final class Centered {
-  /** Up to so many deviations between mean and 0 the plain sums are accurate. */
-  private static final double NEAR = 4;
+  /** Up to so many deviations between mean and 0 plain sums, and {@code a*x + b}, are accurate. */
+  static final double NEAR = 4;
 
   private final Workspace work;
   private final Layout layout;
   private final DataType type;
-  private final boolean constantStatistics;
-  private NDArray values;
-  private boolean own;
-  private double @Nullable [] scales;
-  private double @Nullable [] shifts;
-  private @Nullable NDArray mean;
-  private @Nullable NDArray square;
+  private final NDArray raw;
+  private final NDArray values;
+  private final double @Nullable [] scales;
+  private final double @Nullable [] shifts;
 
-  private Centered(Workspace work, Layout layout, NDArray view, boolean constantStatistics) {
+  private Centered(
+      Workspace work,
+      Layout layout,
+      NDArray raw,
+      NDArray values,
+      double @Nullable [] scales,
+      double @Nullable [] shifts) {
     this.work = work;
     this.layout = layout;
-    this.constantStatistics = constantStatistics;
-    type = view.getDataType() == DataType.FLOAT64 ? DataType.FLOAT64 : DataType.FLOAT32;
-    values = work.widen(view, type);
-    own = view.getDataType() != type;
+    type = raw.getDataType();
+    this.raw = raw;
+    this.values = values;
+    this.scales = scales;
+    this.shifts = shifts;
   }
 
-  /**
-   * Around its own statistics.
-   *
-   * @param constant whether the statistics are to be constants to automatic differentiation
-   */
-  static Centered onItself(Workspace work, Layout layout, NDArray view, boolean constant) {
-    Centered centered = new Centered(work, layout, view, constant);
-    centered.findScaleAndShift();
-    return centered;
+  /** The batch as it is, in 32 or 64 bits. */
+  static Centered of(Workspace work, Layout layout, NDArray view) {
+    NDArray raw = work.widen(
+        view, view.getDataType() == DataType.FLOAT64 ? DataType.FLOAT64 : DataType.FLOAT32);
+    return new Centered(work, layout, raw, raw, null, null);
   }
 
-  /** Around given statistics; it has none of its own. */
-  static Centered on(
-      Workspace work, Layout layout, NDArray view, double[] means, double[] deviations) {
-    Centered centered = new Centered(work, layout, view, false);
-    double[] found = centered.scalesFor(means, deviations);
-    centered.scale(found);
-    centered.shift(centered.shiftsFor(product(means, found), product(deviations, found)));
-    return centered;
-  }
-
-  private void findScaleAndShift() {
-    NDArray meanOfValues = measure();
-    double[] squares = squares();
-    if (anyOutOfRange(squares)) {
-      double[] found = scalesFor(squares);
-      if (found != null) {
-        scale(found);
-        meanOfValues = measure();
-        squares = squares();
-      }
+  /** The same batch by another scale and shift; this is not to be used any more. */
+  Centered at(double[] newScales, double[] newShifts) {
+    double[] scaling = unlessAll(1, newScales);
+    double[] shifting = unlessAll(0, newShifts);
+    if (Arrays.equals(scaling, scales) && Arrays.equals(shifting, shifts)) {
+      return this;
     }
-    double[] means = meanOfValues.toDoubleArray();
-    double[] deviations = new double[means.length];
-    for (int i = 0; i < means.length; i++) {
-      deviations[i] = Math.sqrt(Math.max(squares[i] - means[i] * means[i], 0));
+    if (values != raw) {
+      values.close();
     }
-    double[] found = shiftsFor(means, deviations);
-    if (found != null) {
-      shift(found);
-      measure();
+    NDArray placed = scaling == null ? raw : raw.mul(spread(scaling));
+    if (shifting != null) {
+      placed = work.sub(placed, placed != raw, spread(shifting));
     }
-  }
-
-  private NDArray measure() {
-    NDArray source = constantStatistics ? values.stopGradient() : values;
-    NDArray elements = work.constant((double) layout.elements());
-    NDArray found = layout.sum(work, source).div(elements);
-    mean = found;
-    square = layout.sumOfSquares(work, source).div(elements);
-    return found;
-  }
-
-  private double[] squares() {
-    return square().toDoubleArray();
-  }
-
-  private NDArray square() {
-    return measured(square);
-  }
-
-  private static NDArray measured(@Nullable NDArray statistic) {
-    if (statistic == null) {
-      throw new IllegalStateException("statistics of a batch that is not centered on its own");
-    }
-    return statistic;
-  }
-
-  private boolean isNarrow() {
-    return type == DataType.FLOAT32;
-  }
-
-  private boolean anyOutOfRange(double[] squares) {
-    for (double value : squares) {
-      if (outOfRange(value)) {
-        return true;
-      }
-    }
-    return false;
-  }
-
-  /** Whether squares of this mean, or of what is a 24th or 53rd binary digit of it, are inexact. */
-  private boolean outOfRange(double square) {
-    return !(isNarrow() ? square >= 1e-20 && square <= 1e30 : square >= 1e-250 && square <= 1e290);
-  }
-
-  private double @Nullable [] scalesFor(double[] squares) {
-    double[] largest = work.wide(layout.max(values.stopGradient().abs())).toDoubleArray();
-    double[] found = new double[squares.length];
-    for (int i = 0; i < found.length; i++) {
-      found[i] = outOfRange(squares[i]) ? scaleFor(largest[i]) : 1;
-    }
-    return unlessAll(1, found);
-  }
-
-  private double @Nullable [] scalesFor(double[] means, double[] deviations) {
-    double[] found = new double[means.length];
-    for (int i = 0; i < found.length; i++) {
-      double reach = Math.max(Math.abs(means[i]), deviations[i]);
-      found[i] = outOfRange(reach * reach) ? scaleFor(reach) : 1;
-    }
-    return unlessAll(1, found);
-  }
-
-  /** The power of two that brings {@code largest} close to 1; 1 for what is 0 or not finite. */
-  private double scaleFor(double largest) {
-    if (!(largest > 0 && largest < Double.POSITIVE_INFINITY)) {
-      return 1;
-    }
-    int limit = isNarrow() ? 126 : 1022;
-    int exponent = -Math.getExponent(largest);
-    return Math.scalb(1.0, Math.max(-limit, Math.min(limit, exponent)));
-  }
-
-  /** Shifts for values of these means and deviations. */
-  private double @Nullable [] shiftsFor(double[] means, double[] deviations) {
-    double[] found = new double[means.length];
-    for (int i = 0; i < found.length; i++) {
-      boolean far = Math.abs(means[i]) > NEAR * deviations[i] && Double.isFinite(means[i]);
-      found[i] = far ? (isNarrow() ? (float) means[i] : means[i]) : 0;
-    }
-    return unlessAll(0, found);
-  }
-
-  private static double[] product(double[] values, double @Nullable [] factors) {
-    if (factors == null) {
-      return values;
-    }
-    double[] products = values.clone();
-    for (int i = 0; i < products.length; i++) {
-      products[i] *= factors[i];
-    }
-    return products;
+    return new Centered(work, layout, raw, placed, scaling, shifting);
   }
 
   private static double @Nullable [] unlessAll(double neutral, double[] values) {
@@ -181,86 +76,207 @@ final class Centered {
     return null;
   }
 
-  private void scale(double @Nullable [] found) {
-    if (found != null) {
-      scales = found;
-      values = work.mul(values, own, spread(found));
-      own = true;
+  /**
+   * The same batch, placed so that {@code means} are near 0: this, where it is so placed. It is not
+   * to be used any more.
+   *
+   * @param deviations the unit of the results
+   * @param distances how far from 0 a mean may be
+   */
+  Centered around(double[] means, double[] deviations, double[] distances) {
+    double[] newScales = new double[means.length];
+    double[] newShifts = new double[means.length];
+    for (int i = 0; i < means.length; i++) {
+      double reach = Math.max(Math.abs(means[i]), deviations[i]);
+      double scale = scale(i);
+      double shift = shift(i);
+      if (isOutOfRange(reach * scale * (reach * scale))) {
+        scale = scaleFor(reach);
+        shift = scale == scale(i) ? shift : 0;
+      }
+      double mean = means[i] * scale;
+      boolean far = !(Math.abs(mean - shift) <= distances[i] * scale) && Double.isFinite(mean);
+      newScales[i] = scale;
+      newShifts[i] = far ? round(mean) : shift;
     }
+    return at(newScales, newShifts);
   }
 
-  private void shift(double @Nullable [] found) {
-    if (found != null) {
-      shifts = found;
-      values = work.sub(values, own, spread(found));
-      own = true;
-    }
+  double scale(int group) {
+    return scales == null ? 1 : scales[group];
   }
 
-  private NDArray spread(double[] perGroup) {
+  double shift(int group) {
+    return shifts == null ? 0 : shifts[group];
+  }
+
+  private boolean isNarrow() {
+    return type == DataType.FLOAT32;
+  }
+
+  /** To the type of the values. */
+  double round(double value) {
+    return isNarrow() ? (float) value : value;
+  }
+
+  /** Whether squares of this mean, or of what is a 24th or 53rd binary digit of it, are inexact. */
+  boolean isOutOfRange(double square) {
+    return !(isNarrow() ? square >= 1e-20 && square <= 1e30 : square >= 1e-250 && square <= 1e290);
+  }
+
+  /** The power of two that brings {@code largest} close to 1; 1 for what is 0 or NaN. */
+  double scaleFor(double largest) {
+    if (!(largest > 0)) {
+      return 1;
+    }
+    int exponent = -Math.getExponent(largest);
+    return Math.scalb(1.0, Math.max(-largestExponent(), Math.min(largestExponent(), exponent)));
+  }
+
+  /** Of a power of two that has an inverse. */
+  private int largestExponent() {
+    return isNarrow() ? 126 : 1022;
+  }
+
+  /** A value per group as an operand next to the values. */
+  NDArray spread(double[] perGroup) {
     return layout.spread(work.constant(perGroup, layout.groupShape(), type));
   }
 
-  /** Mean of each group of the batch. */
-  NDArray mean() {
-    NDArray result = measured(mean);
-    if (shifts != null) {
-      result = result.add(work.constant(shifts, layout.groupShape(), DataType.FLOAT64));
-    }
-    return perScale(result);
+  private NDArray wide(double[] perGroup) {
+    return work.constant(perGroup, layout.groupShape(), DataType.FLOAT64);
   }
 
-  /** Biased variance of each group of the batch. */
-  NDArray variance() {
-    NDArray result = square().sub(measured(mean).square());
-    if (shifts != null) {
-      // Around a shift the mean of a constant group is not quite 0.
-      result = result.maximum(work.constant(0));
-    }
-    return perScale(perScale(result));
+  /** The values. */
+  NDArray values() {
+    return values;
   }
 
-  /** {@code perGroup} divided by the scale: a slope against the values of the batch. */
-  private NDArray perScale(NDArray perGroup) {
-    return scales == null
-        ? perGroup
-        : perGroup.div(work.constant(scales, layout.groupShape(), DataType.FLOAT64));
+  /** Type of the values. */
+  DataType type() {
+    return type;
   }
 
-  /** How far {@code perGroup}, a place on the scale of the batch, is from where the values are 0. */
+  /** {@code perGroup}, a place among the values, as one in the batch. */
+  NDArray place(NDArray perGroup) {
+    NDArray shifted = shifts == null ? perGroup : perGroup.add(wide(shifts));
+    return perScale(shifted);
+  }
+
+  /** {@code perGroup} divided by the scale: a distance between values as one in the batch. */
+  NDArray perScale(NDArray perGroup) {
+    return scales == null ? perGroup : perGroup.div(wide(scales));
+  }
+
+  /** How far {@code perGroup}, a place in the batch, is from where the values are 0. */
   NDArray fromOrigin(NDArray perGroup) {
     if (shifts == null) {
       return perGroup;
     }
-    double[] origins = shifts.clone();
-    if (scales != null) {
-      for (int i = 0; i < origins.length; i++) {
-        origins[i] /= scales[i];
+    double[] origins = new double[shifts.length];
+    Arrays.setAll(origins, this::origin);
+    return perGroup.sub(wide(origins));
+  }
+
+  /** Where in the batch the values are 0. */
+  double origin(int group) {
+    return shift(group) / scale(group);
+  }
+
+  /**
+   * {@code sum(dy * (x - m))} of each group, with terms around m itself: around any other place
+   * they cancel where those are small.
+   *
+   * @param sums {@code sum(dy)}
+   */
+  double[] sumsAround(Mixture[] groups, NDArray dy, double[] sums) {
+    double[] distances = new double[groups.length];
+    double[] steps = new double[groups.length];
+    for (int i = 0; i < steps.length; i++) {
+      distances[i] = groups[i].mean() * scale(i) - shift(i);
+      steps[i] = Double.isFinite(distances[i]) ? round(distances[i]) : 0;
+    }
+    NDArray products = unlessAll(0, steps) == null
+        ? dy.mul(values)
+        : work.mul(values.sub(spread(steps)), true, dy);
+    double[] around = layout.sum(work, products).toDoubleArray();
+    products.close();
+    for (int i = 0; i < around.length; i++) {
+      around[i] = (around[i] - sums[i] * (distances[i] - steps[i])) / scale(i);
+    }
+    return around;
+  }
+
+  /**
+   * {@code slope * (x - origin) + constant}, of the type of the values.
+   *
+   * @param sizes a size of each slope
+   */
+  NDArray line(NDArray slope, NDArray constant, double[] sizes) {
+    Stretched stretched = stretched(sizes);
+    NDArray steep = stretched.steepness == null ? slope : slope.div(wide(stretched.steepness));
+    return layout.line(
+        work, stretched.values, work.cast(steep, type), work.cast(constant, type));
+  }
+
+  /** The same for constants. */
+  NDArray line(double[] slopes, double[] constants) {
+    Stretched stretched = stretched(slopes);
+    double[] steep = slopes.clone();
+    if (stretched.steepness != null) {
+      for (int i = 0; i < steep.length; i++) {
+        steep[i] /= stretched.steepness[i];
       }
     }
-    return perGroup.sub(work.constant(origins, layout.groupShape(), DataType.FLOAT64));
+    return layout.line(
+        work,
+        stretched.values,
+        work.constant(steep, layout.groupShape(), type),
+        work.constant(constants, layout.groupShape(), type));
   }
 
-  /** {@code slope * (x - origin) + constant}, of the work type. */
-  NDArray line(NDArray slope, NDArray constant) {
-    return layout.line(work, values, work.cast(perScale(slope), type), work.cast(constant, type));
+  /** {@code values = steepness * (x - origin)}. */
+  private record Stretched(NDArray values, double @Nullable [] steepness) {}
+
+  /**
+   * The values stretched, if the slopes against them are too large for their type: infinity times 0
+   * is not 0.
+   */
+  private Stretched stretched(double[] slopes) {
+    int[] exponents = new int[slopes.length];
+    for (int i = 0; i < slopes.length; i++) {
+      double size = Math.abs(slopes[i]);
+      exponents[i] = size > 0 && size < Double.POSITIVE_INFINITY
+          ? Math.getExponent(size) - Math.getExponent(scale(i))
+          : 0;
+    }
+    NDArray stretched = values;
+    double[] steepness = scales;
+    double[] factors = factors(exponents);
+    while (factors != null) {
+      stretched = stretched.mul(spread(factors));
+      steepness = steepness == null ? factors : product(steepness, factors);
+      factors = factors(exponents);
+    }
+    return new Stretched(stretched, steepness);
   }
 
-  /** {@code sum(dy * (x - origin))} of each group. */
-  NDArray sumWith(NDArray upstream) {
-    NDArray products = upstream.mul(values);
-    NDArray sums = perScale(layout.sum(work, products));
-    products.close();
-    return sums;
+  private double @Nullable [] factors(int[] exponents) {
+    int limit = largestExponent() - 30; // leaves room for gamma
+    double[] factors = new double[exponents.length];
+    for (int i = 0; i < exponents.length; i++) {
+      int exponent = exponents[i] > limit ? Math.min(exponents[i], largestExponent()) : 0;
+      exponents[i] -= exponent;
+      factors[i] = Math.scalb(1.0, exponent);
+    }
+    return unlessAll(1, factors);
   }
 
-  /** A value per group as an operand beside the values. */
-  NDArray perElement(NDArray perGroup) {
-    return layout.spread(work.cast(perGroup, type));
-  }
-
-  /** Type of the arithmetic. */
-  DataType type() {
-    return type;
+  private static double[] product(double[] left, double[] right) {
+    double[] product = left.clone();
+    for (int i = 0; i < product.length; i++) {
+      product[i] *= right[i];
+    }
+    return product;
   }
 }

@@ -1,22 +1,33 @@
 package dev.vbn.djl;
 
+import ai.djl.Device;
 import ai.djl.engine.Engine;
-import ai.djl.engine.EngineException;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import dev.vbn.spi.Availability;
-import dev.vbn.spi.VbnBackend;
+import dev.vbn.spi.BackendOptions;
+import dev.vbn.spi.Kernels;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.TensorType;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.ServiceConfigurationError;
+import java.util.function.Supplier;
 
 /**
  * The backend {@code djl}: on the arrays of whatever engine of DJL is on the class path.
  *
  * <p>Kernels compute where their arguments are: engine and device are those of the input's manager.
- * The engine chosen here is where {@link VbnBackend#fromHost} makes new arrays: the one that the
- * system property {@value #ENGINE_PROPERTY} names, or else DJL's own default.
+ * The engine and the device chosen here are where {@link dev.vbn.VbnBackend#fromHost} makes new
+ * arrays. The engine is the one that the system property {@value #ENGINE_PROPERTY} names, or else
+ * DJL's own default; devices have the names that DJL gives them: {@code cpu}, {@code gpu0}.
+ *
+ * <p>Where DJL was not started yet, it is started without its report of use, which is a connection
+ * to the cloud's metadata address and one to Amazon: the system property {@code OPT_OUT_TRACKING} is
+ * set to {@code true}, unless it or the environment variable of that name is set already.
  */
-public final class DjlProvider implements VbnProvider {
+public final class DjlProvider implements VbnProvider<NDArray> {
   /** System property that names the engine, such as {@code PyTorch}. */
   public static final String ENGINE_PROPERTY = "vbn.djl.engine";
 
@@ -24,8 +35,21 @@ public final class DjlProvider implements VbnProvider {
       "add an engine to the class path, such as ai.djl.pytorch:pytorch-engine with"
           + " ai.djl.pytorch:pytorch-native-cpu and ai.djl.pytorch:pytorch-jni for this platform";
 
-  /** For {@link java.util.ServiceLoader}. */
-  public DjlProvider() {}
+  private final Supplier<Engine> engine;
+
+  /** For {@link java.util.ServiceLoader}: on the engine that the settings name. */
+  public DjlProvider() {
+    this(() -> Engines.find()); // no method reference: it would load Engines now
+  }
+
+  private DjlProvider(Supplier<Engine> engine) {
+    this.engine = engine;
+  }
+
+  /** A provider on a given engine, for {@link dev.vbn.VbnBackend#open(VbnProvider)}. */
+  public static DjlProvider on(Engine engine) {
+    return new DjlProvider(() -> engine);
+  }
 
   @Override
   public String name() {
@@ -38,23 +62,36 @@ public final class DjlProvider implements VbnProvider {
   }
 
   @Override
-  public Class<NDArray> tensorType() {
-    return NDArray.class;
+  public TensorType<NDArray> tensorType() {
+    return TensorType.of(NDArray.class);
   }
 
   @Override
   public Availability probe() {
     try {
-      Engine engine = engine();
-      requireArithmetic(engine);
-      return Availability.available(engine.getEngineName() + " " + engine.getVersion() + " on "
-          + engine.defaultDevice() + ", DJL " + Engine.getDjlVersion());
-    } catch (EngineException
-        | IllegalArgumentException
-        | IllegalStateException
-        | UnsupportedOperationException
-        | LinkageError e) {
-      return Availability.unavailable("DJL has no engine to compute with; " + ARTIFACTS, e);
+      Engine found = engine.get();
+      requireArithmetic(found);
+      List<String> devices = new ArrayList<>();
+      add(devices, found.defaultDevice());
+      for (Device device : found.getDevices()) {
+        add(devices, device);
+      }
+      add(devices, Device.cpu());
+      return Availability.available(
+          found.getEngineName() + " " + found.getVersion() + " on " + devices.get(0) + ", DJL "
+              + Engine.getDjlVersion(),
+          devices);
+    } catch (RuntimeException | LinkageError | ServiceConfigurationError e) {
+      return Availability.unavailable(
+          "DJL has no engine to compute with: " + e.getMessage() + "; " + ARTIFACTS, e);
+    }
+  }
+
+  private static void add(List<String> names, Device device) {
+    boolean cpu = Device.Type.CPU.equals(device.getDeviceType());
+    String name = device.getDeviceType() + (cpu ? "" : device.getDeviceId());
+    if (!names.contains(name)) {
+      names.add(name);
     }
   }
 
@@ -71,24 +108,12 @@ public final class DjlProvider implements VbnProvider {
   }
 
   @Override
-  public VbnBackend<NDArray> open() {
-    return open(engine());
-  }
-
-  /** A backend whose own arrays are {@code engine}'s. */
-  public static VbnBackend<NDArray> open(Engine engine) {
-    return new DjlBackend(engine);
-  }
-
-  private static Engine engine() {
-    String name = System.getProperty(ENGINE_PROPERTY);
-    if (name == null) {
-      return Engine.getInstance();
-    }
-    if (!Engine.hasEngine(name)) {
-      throw new IllegalArgumentException(ENGINE_PROPERTY + " is '" + name
-          + "'; expected an engine on the class path, which has " + Engine.getAllEngines());
-    }
-    return Engine.getEngine(name);
+  public Kernels<NDArray> open(BackendOptions options) {
+    Engine found = engine.get();
+    String device = options.device();
+    return new DjlKernels(
+        device == null
+            ? found.newBaseManager()
+            : found.newBaseManager(Device.fromName(device, found)));
   }
 }

@@ -25,14 +25,27 @@ final class Layout {
   /** Longer runs than this are too long for an accumulator of 32 bits that adds one by one. */
   private static final long LONG_RUN = 8192;
 
+  /** DJL gives them to Java in one buffer of at most 2^31 bytes. */
+  private static final long MOST_GROUPS = Integer.MAX_VALUE / Double.BYTES;
+
   private final Geometry geometry;
   private final boolean perExample;
   private final boolean wholeRows;
 
+  /**
+   * The view of a batch.
+   *
+   * @throws IllegalArgumentException if there are more groups than a Java array holds
+   */
   Layout(Geometry geometry, Scope scope) {
     this.geometry = geometry;
     perExample = scope == Scope.EXAMPLE;
     wholeRows = !perExample && geometry.after() < SHORT_RUN;
+    if (groups() > MOST_GROUPS / features()) {
+      throw new IllegalArgumentException(
+          "the batch has statistics of " + groups() + " groups for each of " + features()
+              + " features; expected at most " + MOST_GROUPS + " in all");
+    }
   }
 
   /** Elements of a group. */

@@ -17,17 +17,16 @@ import ai.djl.training.ParameterStore;
 import ai.djl.training.initializer.Initializer;
 import ai.djl.util.Pair;
 import ai.djl.util.PairList;
-import dev.vbn.LiveOutput;
+import dev.vbn.Output;
+import dev.vbn.ReferenceMoments;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
+import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Geometry;
-import dev.vbn.spi.Moments;
 import dev.vbn.spi.ReferenceGradient;
-import dev.vbn.spi.VbnBackend;
-import dev.vbn.tensor.DType;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
@@ -78,12 +77,12 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   private @Nullable ReferenceStatistics<NDArray> found;
 
   /** What belongs to the values of the two statistics parameters. */
-  private record Reference(DType dtype, long examples, long elements) {}
+  private record Reference(long examples, long elements) {}
 
-  private VirtualBatchNormBlock(VbnConfig config) {
+  private VirtualBatchNormBlock(Builder builder) {
     super(VERSION);
-    this.config = config;
-    gamma = config.scale()
+    config = builder.config;
+    gamma = builder.scale
         ? parameter(
             "gamma",
             Parameter.Type.GAMMA,
@@ -91,7 +90,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
             (manager, shape, type) ->
                 manager.randomNormal(GAMMA_MEAN, GAMMA_DEVIATION, shape, type))
         : null;
-    beta = config.center() ? parameter("beta", Parameter.Type.BETA, true, Initializer.ZEROS) : null;
+    beta = builder.center ? parameter("beta", Parameter.Type.BETA, true, Initializer.ZEROS) : null;
     Initializer unset = VirtualBatchNormBlock::unsetStatistics;
     mean = parameter("referenceMean", Parameter.Type.RUNNING_MEAN, false, unset);
     variance = parameter("referenceVariance", Parameter.Type.RUNNING_VAR, false, unset);
@@ -108,13 +107,12 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   }
 
   private static NDArray unsetStatistics(NDManager manager, Shape shape, DataType type) {
-    DType batches = type == DataType.FLOAT64 ? DType.FLOAT64 : DType.FLOAT32;
-    boolean wide = backend(manager).statisticsType(batches) == DType.FLOAT64;
-    return manager.zeros(shape, wide ? DataType.FLOAT64 : DataType.FLOAT32);
+    return manager.zeros(shape, DataType.FLOAT64);
   }
 
   private static VbnBackend<NDArray> backend(NDManager manager) {
-    return BACKENDS.computeIfAbsent(manager.getEngine(), DjlProvider::open);
+    return BACKENDS.computeIfAbsent(
+        manager.getEngine(), engine -> VbnBackend.open(DjlProvider.on(engine)));
   }
 
   /** A builder with the defaults of {@link VbnConfig}. */
@@ -200,9 +198,9 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
       throw new IllegalStateException("a reference was set before the block was initialized;"
           + " expected initialize(manager, type, inputShape) first");
     }
-    NDManager manager = mean.getArray().getManager();
-    try (VirtualBatchNorm<NDArray> layer = layer(manager, array(gamma), array(beta));
-        ReferenceStatistics<NDArray> statistics = measurement.apply(layer)) {
+    VirtualBatchNorm<NDArray> layer =
+        VirtualBatchNorm.of(backend(mean.getArray().getManager()), config);
+    try (ReferenceStatistics<NDArray> statistics = measurement.apply(layer)) {
       keep(statistics);
       dropAttached();
     }
@@ -214,12 +212,17 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   }
 
   /**
-   * A copy of the reference, which the caller closes.
+   * The reference as plain numbers: to look at, to save, to hand to another block or backend.
    *
    * @throws IllegalStateException if there is none yet
    */
-  public ReferenceStatistics<NDArray> referenceStatistics() {
-    return detached(mean.getArray().getManager());
+  public ReferenceMoments referenceMoments() {
+    Reference counts = requireReference();
+    return ReferenceMoments.of(
+        mean.getArray().toDoubleArray(),
+        variance.getArray().toDoubleArray(),
+        counts.examples,
+        counts.elements);
   }
 
   /** What this block computes; the number of features is 1 until the block is initialized. */
@@ -269,8 +272,6 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
         .withEpsilon(config.epsilon())
         .withFeatureAxis(config.featureAxis())
         .withVariant(config.variant())
-        .withScale(config.scale())
-        .withCenter(config.center())
         .withReferenceGradient(config.referenceGradient());
   }
 
@@ -283,17 +284,18 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     NDArray x = inputs.singletonOrThrow();
     NDArray scale = value(parameterStore, gamma, x, training);
     NDArray offset = value(parameterStore, beta, x, training);
-    try (VirtualBatchNorm<NDArray> layer = layer(x.getManager(), scale, offset)) {
-      if (refreshing) {
-        return new NDList(referencePass(layer, x));
-      }
-      if (training && attached != null) {
-        return new NDList(livePass(layer, x, attached));
-      }
-      try (ReferenceStatistics<NDArray> statistics = detached(x.getManager())) {
-        return new NDList(livePass(layer, x, statistics));
-      }
+    VirtualBatchNorm<NDArray> layer = VirtualBatchNorm.of(backend(x.getManager()), config);
+    if (scale != null) {
+      layer = layer.withGamma(scale);
     }
+    if (offset != null) {
+      layer = layer.withBeta(offset);
+    }
+    if (refreshing) {
+      return new NDList(referencePass(layer, x));
+    }
+    return new NDList(
+        training && attached != null ? livePass(layer, x, attached) : detachedPass(layer, x));
   }
 
   private NDArray referencePass(VirtualBatchNorm<NDArray> layer, NDArray x) {
@@ -302,23 +304,31 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
           "the reference batch reached a VirtualBatchNormBlock twice; expected a block of its own"
               + " at each place");
     }
-    ReferenceOutput<NDArray> pass = layer.reference(x);
-    found = pass.statistics();
-    return pass.output();
+    try (ReferenceOutput<NDArray> pass = layer.reference(x)) {
+      found = pass.takeStatistics();
+      return pass.takeOutput();
+    }
   }
 
-  private NDArray livePass(
+  private static NDArray livePass(
       VirtualBatchNorm<NDArray> layer, NDArray x, ReferenceStatistics<NDArray> statistics) {
-    LiveOutput<NDArray> live = layer.forward(x, statistics);
-    Moments<NDArray> mixed = live.statistics().moments();
-    mixed.mean().close();
-    mixed.variance().close();
-    return live.output();
+    try (Output<NDArray> live = layer.forward(x, statistics)) {
+      return live.takeOutput();
+    }
   }
 
-  private VirtualBatchNorm<NDArray> layer(
-      NDManager manager, @Nullable NDArray scale, @Nullable NDArray offset) {
-    return VirtualBatchNorm.of(backend(manager), config, scale, offset);
+  /**
+   * With the values of the parameters. Copies, because automatic differentiation does not bear that
+   * what it has recorded is changed by the next refresh before the backward pass.
+   */
+  private NDArray detachedPass(VirtualBatchNorm<NDArray> layer, NDArray x) {
+    Reference counts = requireReference();
+    try (NDArray meanCopy = copy(mean, x.getManager());
+        NDArray varianceCopy = copy(variance, x.getManager());
+        ReferenceStatistics<NDArray> statistics = ReferenceStatistics.wrap(
+            layer.backend(), meanCopy, varianceCopy, counts.examples, counts.elements)) {
+      return livePass(layer, x, statistics);
+    }
   }
 
   private static @Nullable NDArray value(
@@ -326,27 +336,13 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     return parameter == null ? null : store.getValue(parameter, x.getDevice(), training);
   }
 
-  private static @Nullable NDArray array(@Nullable Parameter parameter) {
-    return parameter == null ? null : parameter.getArray();
-  }
-
-  /**
-   * The values of the parameters. Copies, because automatic differentiation does not bear that what
-   * it has recorded is changed by the next refresh before the backward pass.
-   */
-  private ReferenceStatistics<NDArray> detached(NDManager manager) {
-    Reference values = reference;
-    if (values == null) {
+  private Reference requireReference() {
+    if (reference == null) {
       throw new IllegalStateException("no reference is set; expected"
           + " VirtualBatchNormBlock.refresh(network, forward, batch), setReference(batch) or"
           + " loadParameters before the first batch");
     }
-    return ReferenceStatistics.of(
-        backend(manager),
-        values.dtype,
-        new Moments<>(copy(mean, manager), copy(variance, manager)),
-        values.examples,
-        values.elements);
+    return reference;
   }
 
   private static NDArray copy(Parameter parameter, NDManager manager) {
@@ -361,8 +357,8 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     dropAttached();
     if (config.referenceGradient() == ReferenceGradient.ATTACHED) {
       NDManager manager = mean.getArray().getManager();
-      statistics.moments().mean().attach(manager);
-      statistics.moments().variance().attach(manager);
+      statistics.mean().attach(manager);
+      statistics.variance().attach(manager);
       attached = statistics;
       found = null;
     }
@@ -377,10 +373,9 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   }
 
   private void keep(ReferenceStatistics<NDArray> statistics) {
-    Moments<NDArray> moments = statistics.moments();
-    assign(mean, moments.mean());
-    assign(variance, moments.variance());
-    reference = new Reference(statistics.dtype(), statistics.examples(), statistics.elements());
+    assign(mean, statistics.mean());
+    assign(variance, statistics.variance());
+    reference = new Reference(statistics.examples(), statistics.elements());
   }
 
   /** Assigns in place: the trainer knows a parameter by its array. */
@@ -413,11 +408,10 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     os.writeDouble(config.epsilon());
     os.writeInt(config.featureAxis());
     os.writeUTF(config.variant().label());
-    os.writeBoolean(config.scale());
-    os.writeBoolean(config.center());
+    os.writeBoolean(gamma != null);
+    os.writeBoolean(beta != null);
     os.writeBoolean(reference != null);
     if (reference != null) {
-      os.writeUTF(reference.dtype.name());
       os.writeLong(reference.examples);
       os.writeLong(reference.elements);
     }
@@ -437,11 +431,11 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
       requireSame("epsilon", is.readDouble(), config.epsilon());
       requireSame("feature axis", is.readInt(), config.featureAxis());
       requireSame("variant", is.readUTF(), config.variant().label());
-      requireSame("scale", is.readBoolean(), config.scale());
-      requireSame("center", is.readBoolean(), config.center());
+      requireSame("scale", is.readBoolean(), gamma != null);
+      requireSame("center", is.readBoolean(), beta != null);
       Reference loaded = null;
       if (is.readBoolean()) {
-        loaded = new Reference(DType.valueOf(is.readUTF()), is.readLong(), is.readLong());
+        loaded = new Reference(is.readLong(), is.readLong());
       }
       setFeatures(features);
       dropAttached();
@@ -465,6 +459,8 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   /** Settings of a block. Each is checked when it is given. */
   public static final class Builder {
     private VbnConfig config = VbnConfig.of(1);
+    private boolean scale = true;
+    private boolean center = true;
 
     private Builder() {}
 
@@ -488,13 +484,13 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
 
     /** Whether the output is multiplied by the parameter gamma; default true. */
     public Builder optScale(boolean scale) {
-      config = config.withScale(scale);
+      this.scale = scale;
       return this;
     }
 
     /** Whether the parameter beta is added to the output; default true. */
     public Builder optCenter(boolean center) {
-      config = config.withCenter(center);
+      this.center = center;
       return this;
     }
 
@@ -506,7 +502,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
 
     /** The block. */
     public VirtualBatchNormBlock build() {
-      return new VirtualBatchNormBlock(config);
+      return new VirtualBatchNormBlock(this);
     }
   }
 }

@@ -82,6 +82,11 @@ final class Workspace implements AutoCloseable {
     return constant(values, new Shape(values.length), DataType.FLOAT64).split(values.length);
   }
 
+  /** A value for each feature. */
+  NDArray perFeature(double[] values, DataType type) {
+    return constant(values, new Shape(values.length), type);
+  }
+
   /** In memory of the engine, since a graph may hold on to it for longer than Java does. */
   NDArray constant(double[] values, Shape shape, DataType type) {
     return copyOf(own, values, shape, type);
@@ -131,11 +136,6 @@ final class Workspace implements AutoCloseable {
     return made;
   }
 
-  /** A copy of its own, in the graph. */
-  NDArray copy(NDArray array) {
-    return array.mul(one());
-  }
-
   /** In another type, in the graph. */
   NDArray cast(NDArray array, DataType type) {
     if (array.getDataType() == type) {
@@ -168,12 +168,7 @@ final class Workspace implements AutoCloseable {
         .singletonOrThrow();
   }
 
-  /** The product, in the place of {@code array} if that is expendable and no graph can need it. */
-  NDArray mul(NDArray array, boolean expendable, NDArray factor) {
-    return expendable && mayOverwrite() ? array.muli(factor) : array.mul(factor);
-  }
-
-  /** The difference, likewise. */
+  /** The difference, in the place of {@code array} if that is expendable and no graph can need it. */
   NDArray sub(NDArray array, boolean expendable, NDArray subtrahend) {
     return expendable && mayOverwrite() ? array.subi(subtrahend) : array.sub(subtrahend);
   }
@@ -182,9 +177,14 @@ final class Workspace implements AutoCloseable {
     return pytorch && forConstants;
   }
 
-  /** The sum, in the place of {@code array} if no graph can need that. */
-  NDArray add(NDArray array, NDArray summand) {
-    return mayOverwrite() ? array.addi(summand) : array.add(summand);
+  /** The sum, likewise. */
+  NDArray add(NDArray array, boolean expendable, NDArray summand) {
+    return expendable && mayOverwrite() ? array.addi(summand) : array.add(summand);
+  }
+
+  /** The product, likewise. */
+  NDArray mul(NDArray array, boolean expendable, NDArray factor) {
+    return expendable && mayOverwrite() ? array.muli(factor) : array.mul(factor);
   }
 
   /** The sum, in the place of {@code product}: the gradient of a product needs its factors alone. */

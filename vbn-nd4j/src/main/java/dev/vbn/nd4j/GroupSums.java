@@ -3,31 +3,28 @@ package dev.vbn.nd4j;
 import java.util.Arrays;
 
 /**
- * Sums over one group of each feature of a tile, in 64 bits and lane by lane: additions that do not
- * wait for one another, which the JIT vectorises, and whose order no thread changes.
+ * Mean and variance of one group of each feature of a tile, from sums in 64 bits, lane by lane:
+ * additions that do not wait for one another, which the JIT vectorises, and whose order no thread
+ * changes.
  *
  * <p>Deviations are taken from the lane's first element. Its square is at most as many times the
  * variance as the lane has elements, so that no offset of the input costs accuracy.
  */
 final class GroupSums {
+  /** Takes the largest double to 2^424, whose square any number of elements can be summed of. */
+  private static final double SMALL = 0x1p-600;
+
   final double[] mean;
 
   /** Biased. */
   final double[] variance;
 
-  /** {@code sum(dy)}. */
-  final double[] upstream;
-
   private final Tile tile;
   private final double[] count;
-  private final double[] upstreamDeviation;
   private final double[] x;
-  private final double[] dy;
   private final double[] shift;
   private final double[] sum;
   private final double[] squares;
-  private final double[] upstreamSum;
-  private final double[] products;
   private int restLanes;
   private long fullStrips;
   private long restStrips;
@@ -36,60 +33,68 @@ final class GroupSums {
     this.tile = tile;
     mean = new double[tile.features];
     variance = new double[tile.features];
-    upstream = new double[tile.features];
     count = new double[tile.features];
-    upstreamDeviation = new double[tile.features];
     x = new double[tile.lanes];
-    dy = new double[tile.lanes];
     shift = new double[tile.lanes];
     sum = new double[tile.lanes];
     squares = new double[tile.lanes];
-    upstreamSum = new double[tile.lanes];
-    products = new double[tile.lanes];
   }
 
   /** Statistics of a group. */
   void take(Elements input, long group) {
-    clear();
-    tile.forEachStrip(group, (at, lanes) -> {
-      read(input, at, lanes);
-      add(lanes, x, shift, sum, squares);
-    });
-    combine();
-  }
-
-  /** Statistics of a group, and sums of the upstream gradient. */
-  void take(Elements input, Elements gradient, long group) {
-    clear();
-    tile.forEachStrip(group, (at, lanes) -> {
-      read(input, at, lanes);
-      gradient.read(at, lanes, dy);
-      add(lanes, x, shift, sum, squares);
-      addProducts(lanes, x, dy, shift, upstreamSum, products);
-    });
-    combine();
-    combineProducts();
-  }
-
-  private void clear() {
-    for (double[] sums : new double[][] {sum, squares, upstreamSum, products}) {
-      Arrays.fill(sums, 0);
+    take(input, group, 1);
+    if (!Arrays.stream(variance).allMatch(Double::isFinite)) {
+      takeSmall(input, group);
     }
+  }
+
+  /**
+   * Where sums of 64-bit elements overflow: once more, of the elements times a power of two that
+   * leaves their digits alone. What still overflows is the variance itself.
+   */
+  private void takeSmall(Elements input, long group) {
+    double[] firstMean = mean.clone();
+    double[] firstVariance = variance.clone();
+    take(input, group, SMALL);
+    for (int i = 0; i < tile.features; i++) {
+      if (Double.isFinite(firstVariance[i])) {
+        mean[i] = firstMean[i];
+        variance[i] = firstVariance[i];
+      } else {
+        mean[i] /= SMALL;
+        variance[i] = variance[i] / SMALL / SMALL;
+      }
+    }
+  }
+
+  private void take(Elements input, long group, double factor) {
+    Arrays.fill(sum, 0);
+    Arrays.fill(squares, 0);
     fullStrips = 0;
     restStrips = 0;
     restLanes = 0;
+    tile.forEachStrip(group, (at, lanes) -> {
+      input.read(at, lanes, x);
+      if (factor != 1) {
+        scale(lanes, x, factor);
+      }
+      if (lanes < tile.lanes) {
+        restLanes = lanes;
+        restStrips++;
+      } else {
+        if (fullStrips == 0) {
+          System.arraycopy(x, 0, shift, 0, lanes);
+        }
+        fullStrips++;
+      }
+      add(lanes, x, shift, sum, squares);
+    });
+    combine();
   }
 
-  private void read(Elements input, long at, int lanes) {
-    input.read(at, lanes, x);
-    if (lanes < tile.lanes) {
-      restLanes = lanes;
-      restStrips++;
-    } else {
-      if (fullStrips == 0) {
-        System.arraycopy(x, 0, shift, 0, lanes);
-      }
-      fullStrips++;
+  private static void scale(int lanes, double[] x, double factor) {
+    for (int i = 0; i < lanes; i++) {
+      x[i] *= factor;
     }
   }
 
@@ -101,14 +106,6 @@ final class GroupSums {
     }
   }
 
-  private static void addProducts(
-      int lanes, double[] x, double[] dy, double[] shift, double[] upstream, double[] products) {
-    for (int i = 0; i < lanes; i++) {
-      upstream[i] += dy[i];
-      products[i] += dy[i] * (x[i] - shift[i]);
-    }
-  }
-
   private double elements(int lane) {
     return lane < restLanes ? fullStrips + restStrips : fullStrips;
   }
@@ -117,11 +114,20 @@ final class GroupSums {
     Arrays.fill(count, 0);
     Arrays.fill(mean, 0);
     Arrays.fill(variance, 0);
+    // Means of lanes are added around the mean of their first elements, so that one far element
+    // costs the mean no digits.
     double[] origin = new double[tile.features];
     tile.forEachRun((feature, from, to) -> {
-      if (count[feature] == 0) {
-        origin[feature] = shift[from];
+      for (int i = from; i < to; i++) {
+        origin[feature] += shift[i];
+        count[feature]++;
       }
+    });
+    for (int i = 0; i < tile.features; i++) {
+      origin[i] /= count[i];
+      count[i] = 0;
+    }
+    tile.forEachRun((feature, from, to) -> {
       for (int i = from; i < to; i++) {
         count[feature] += elements(i);
         mean[feature] += elements(i) * (shift[i] - origin[feature]) + sum[i];
@@ -139,21 +145,5 @@ final class GroupSums {
     for (int i = 0; i < tile.features; i++) {
       variance[i] = Math.max(variance[i], 0) / count[i];
     }
-  }
-
-  private void combineProducts() {
-    Arrays.fill(upstream, 0);
-    Arrays.fill(upstreamDeviation, 0);
-    tile.forEachRun((feature, from, to) -> {
-      for (int i = from; i < to; i++) {
-        upstream[feature] += upstreamSum[i];
-        upstreamDeviation[feature] += products[i] + upstreamSum[i] * (shift[i] - mean[feature]);
-      }
-    });
-  }
-
-  /** {@code sum(dy * (x - center))}. */
-  double upstreamAround(int feature, double center) {
-    return upstreamDeviation[feature] + upstream[feature] * (mean[feature] - center);
   }
 }

@@ -158,21 +158,28 @@ final class Nd4jKernels implements Kernels<INDArray> {
         Elements from = input.fork();
         Elements dy = gradient.fork();
         Elements to = out.fork();
-        GroupSums sums = new GroupSums(tile);
+        GroupSums live = new GroupSums(tile);
+        UpstreamSums sums = new UpstreamSums(tile);
+        Mixture[] mixtures = new Mixture[tile.features];
         Affine affine = new Affine(tile);
         for (long group = 0; group < how.groups(); group++) {
-          sums.take(from, dy, group);
+          if (how.weight() != 0) {
+            live.take(from, group);
+          }
+          for (int i = 0; i < tile.features; i++) {
+            mixtures[i] = given.mix(how, tile.firstFeature + i, live.mean[i], live.variance[i]);
+          }
+          sums.take(from, dy, group, mixtures);
           for (int i = 0; i < tile.features; i++) {
             int feature = tile.firstFeature + i;
-            Mixture mixture = given.mix(how, feature, sums.mean[i], sums.variance[i]);
-            double a = sums.upstream[i];
-            double b = sums.upstreamAround(i, mixture.mean()) / mixture.deviation();
-            Slopes slopes = how.slopes(mixture, given.gamma[feature], a, b);
+            double a = sums.a[i];
+            double b = sums.b[i];
+            Slopes slopes = how.slopes(mixtures[i], given.gamma[feature], a, b);
             gradients.beta[feature] += a;
             gradients.gamma[feature] += b;
             gradients.mean[feature] += slopes.referenceMean();
             gradients.variance[feature] += slopes.referenceVariance();
-            affine.center[i] = mixture.mean();
+            affine.center[i] = mixtures[i].mean();
             affine.upstream[i] = slopes.upstream();
             affine.factor[i] = slopes.input();
             affine.constant[i] = slopes.constant();

@@ -3,7 +3,6 @@ package dev.vbn.nd4j;
 import dev.vbn.spi.Geometry;
 import java.util.Arrays;
 import java.util.function.Consumer;
-import java.util.stream.IntStream;
 
 /**
  * Features that are computed together. A batch is a matrix of {@code batch*before} rows of {@code
@@ -37,22 +36,20 @@ final class Tile {
   }
 
   /**
-   * Runs {@code work} on every tile of a batch, in parallel where that is worth while; one thread
-   * computes a tile, so that results do not depend on their number.
+   * Runs {@code work} on every tile of a batch, on several threads where that is worth while; one
+   * thread computes a tile, so that results do not depend on their number.
    *
    * @param groups groups of a feature
    * @param parallelism threads at most
    */
   static void forEach(Geometry geometry, long groups, int parallelism, Consumer<Tile> work) {
     long rows = geometry.batch() * geometry.before() / groups;
-    int features = (int) geometry.features();
+    int features = Math.toIntExact(geometry.features());
     int width = (int) Math.max(1, Elements.STRIP / geometry.after());
-    IntStream tiles = IntStream.range(0, (features + width - 1) / width);
-    if (geometry.size() >= PARALLEL_SIZE) {
-      tiles = tiles.parallel();
-    }
-    tiles.forEach(tile -> {
-      int first = tile * width;
+    long tiles = ((long) features + width - 1) / width;
+    int threads = geometry.size() < PARALLEL_SIZE ? 1 : parallelism;
+    Workers.forEach(tiles, threads, tile -> {
+      int first = (int) (tile * width);
       work.accept(new Tile(geometry, rows, first, Math.min(width, features - first)));
     });
   }

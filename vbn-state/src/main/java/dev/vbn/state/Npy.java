@@ -82,6 +82,11 @@ public final class Npy {
    */
   public static void write(OutputStream out, HostTensor tensor) throws IOException {
     out.write(header(tensor));
+    writeElements(out, tensor);
+  }
+
+  /** Writes the elements alone, in little endian. */
+  static void writeElements(OutputStream out, HostTensor tensor) throws IOException {
     int itemBytes = itemBytes(tensor.dtype());
     ByteBuffer chunk = ByteBuffer.allocate(CHUNK_BYTES).order(ByteOrder.LITTLE_ENDIAN);
     int count = tensor.size();
@@ -97,9 +102,15 @@ public final class Npy {
     }
   }
 
-  /** Bytes that {@link #write} writes. */
-  static long bytes(HostTensor tensor) {
-    return header(tensor).length + (long) tensor.size() * itemBytes(tensor.dtype());
+  /** Writes a text as a 0-d array of Unicode, as NumPy does. */
+  static void write(OutputStream out, String text) throws IOException {
+    int[] codePoints = text.codePoints().toArray();
+    // NumPy has no array of empty strings: it takes one character for them.
+    int length = Math.max(codePoints.length, 1);
+    out.write(header("<U" + length));
+    ByteBuffer data = ByteBuffer.allocate(4 * length).order(ByteOrder.LITTLE_ENDIAN);
+    data.asIntBuffer().put(codePoints);
+    out.write(data.array());
   }
 
   /**
@@ -244,10 +255,13 @@ public final class Npy {
 
   private static byte[] header(HostTensor tensor) {
     checkRank(tensor);
-    long[] shape = tensor.shape();
+    return header("<f" + itemBytes(tensor.dtype()), tensor.shape());
+  }
+
+  private static byte[] header(String descr, long... shape) {
     String axes = Arrays.stream(shape).mapToObj(Long::toString).collect(Collectors.joining(", "));
-    String dict = "{'descr': '<f" + itemBytes(tensor.dtype())
-        + "', 'fortran_order': False, 'shape': (" + axes + (shape.length == 1 ? "," : "") + "), }";
+    String dict = "{'descr': '" + descr + "', 'fortran_order': False, 'shape': (" + axes
+        + (shape.length == 1 ? "," : "") + "), }";
     if (shape.length > 0) {
       dict += " ".repeat(OUTERMOST_DIGITS - Long.toString(shape[0]).length());
     }

@@ -14,7 +14,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.zip.CRC32;
 import java.util.zip.CheckedInputStream;
-import java.util.zip.CheckedOutputStream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipException;
 import java.util.zip.ZipFile;
@@ -68,21 +67,66 @@ public final class Npz {
    * @throws IOException if the file cannot be written
    */
   public static void write(Path file, Map<String, HostTensor> tensors) throws IOException {
+    try (OutputStream out = Files.newOutputStream(file)) {
+      write(out, new NamedTensors(tensors, Map.of()));
+    }
+  }
+
+  /**
+   * Writes to a stream, which stays open: the tensors, and then the texts as 0-d arrays of Unicode,
+   * each in the map's order, not compressed.
+   *
+   * @throws IllegalArgumentException if a tensor has more than 32 axes
+   * @throws IOException if the stream cannot be written
+   */
+  public static void write(OutputStream out, NamedTensors content) throws IOException {
     // Not deflated: the bytes would depend on the zlib in use.
-    try (ZipOutputStream zip = new ZipOutputStream(Files.newOutputStream(file))) {
-      for (Map.Entry<String, HostTensor> named : tensors.entrySet()) {
-        HostTensor tensor = named.getValue();
-        CRC32 crc = new CRC32();
-        Npy.write(new CheckedOutputStream(OutputStream.nullOutputStream(), crc), tensor);
-        ZipEntry entry = new ZipEntry(named.getKey() + SUFFIX);
-        entry.setTimeLocal(ENTRY_TIME);
-        entry.setMethod(ZipEntry.STORED);
-        entry.setSize(Npy.bytes(tensor));
-        entry.setCrc(crc.getValue());
-        zip.putNextEntry(entry);
-        Npy.write(zip, tensor);
-        zip.closeEntry();
-      }
+    ZipOutputStream zip = new ZipOutputStream(out);
+    for (Map.Entry<String, HostTensor> named : content.tensors().entrySet()) {
+      writeEntry(zip, named.getKey(), array -> Npy.write(array, named.getValue()));
+    }
+    for (Map.Entry<String, String> named : content.texts().entrySet()) {
+      writeEntry(zip, named.getKey(), array -> Npy.write(array, named.getValue()));
+    }
+    zip.finish();
+    zip.flush();
+  }
+
+  /** Goes over the array twice: a stored entry begins with its length and its CRC. */
+  private static void writeEntry(ZipOutputStream zip, String name, Replacement.Content array)
+      throws IOException {
+    CRC32 crc = new CRC32();
+    CountingStream counted = new CountingStream(crc);
+    array.writeTo(counted);
+    ZipEntry entry = new ZipEntry(name + SUFFIX);
+    entry.setTimeLocal(ENTRY_TIME);
+    entry.setMethod(ZipEntry.STORED);
+    entry.setSize(counted.bytes);
+    entry.setCrc(crc.getValue());
+    zip.putNextEntry(entry);
+    array.writeTo(zip);
+    zip.closeEntry();
+  }
+
+  /** Counts and sums, and keeps nothing. */
+  private static final class CountingStream extends OutputStream {
+    private final CRC32 crc;
+    private long bytes;
+
+    CountingStream(CRC32 crc) {
+      this.crc = crc;
+    }
+
+    @Override
+    public void write(int value) {
+      crc.update(value);
+      bytes++;
+    }
+
+    @Override
+    public void write(byte[] values, int offset, int length) {
+      crc.update(values, offset, length);
+      bytes += length;
     }
   }
 

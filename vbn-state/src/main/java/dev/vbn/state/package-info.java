@@ -1,4 +1,8 @@
-/** Reader and writer of NumPy's {@code .npy} and {@code .npz} files of float32 and float64. */
+/**
+ * State files: a {@link dev.vbn.state.LayerState layer} saved and loaded, tensors in {@link
+ * dev.vbn.state.Safetensors safetensors} and in NumPy's {@link dev.vbn.state.Npy npy} and {@link
+ * dev.vbn.state.Npz npz}.
+ */
 @NullMarked
 package dev.vbn.state;
 

@@ -1,0 +1,349 @@
+package dev.vbn.djl;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.Differentiated;
+import dev.vbn.spi.Geometry;
+import dev.vbn.spi.Kernels;
+import dev.vbn.spi.Mixture;
+import dev.vbn.spi.Moments;
+import dev.vbn.spi.Normalization;
+import dev.vbn.spi.Normalized;
+import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.spi.Scope;
+import dev.vbn.spi.Slopes;
+import dev.vbn.spi.TensorAccess;
+import java.util.Arrays;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The kernels as operations on {@code NDArray}: what is as large as the batch in the batch's own
+ * width, what is per group in 64 bits. Recorded by a {@code GradientCollector}, {@link #statistics},
+ * {@link #reference} and {@link #forward} have the gradients that {@link #backward} computes.
+ */
+final class DjlKernels implements Kernels<NDArray> {
+  /** Not BFLOAT16: DJL has the name, but on PyTorch using it aborts the JVM, and MXNet lacks it. */
+  static final Set<Capability> CAPABILITIES = Set.of(
+      Capability.FLOAT64,
+      Capability.FLOAT64_STATISTICS,
+      Capability.FLOAT16,
+      Capability.SUBNORMALS);
+
+  private final NDManager manager;
+  private final DjlTensors tensors;
+
+  /** The manager, which is closed with the kernels, owns the arrays that come from the host. */
+  DjlKernels(NDManager manager) {
+    this.manager = manager;
+    tensors = new DjlTensors(manager);
+  }
+
+  @Override
+  public TensorAccess<NDArray> tensors() {
+    return tensors;
+  }
+
+  @Override
+  public Set<Capability> capabilities() {
+    return CAPABILITIES;
+  }
+
+  @Override
+  public Moments<NDArray> statistics(NDArray x, Geometry geometry, Scope scope) {
+    Layout layout = new Layout(geometry, scope);
+    try (Workspace work = Workspace.inGraph(x)) {
+      LiveStatistics live = LiveStatistics.of(work, layout, batch(work, layout, x), false);
+      return results(work, layout, live);
+    }
+  }
+
+  private static Centered batch(Workspace work, Layout layout, NDArray x) {
+    return Centered.of(work, layout, layout.view(work.enter(x, x.getShape())));
+  }
+
+  private static Moments<NDArray> results(Workspace work, Layout layout, LiveStatistics live) {
+    Shape shape = layout.statisticsShape();
+    return new Moments<>(
+        work.result(live.mean().reshape(shape)), work.result(live.variance().reshape(shape)));
+  }
+
+  @Override
+  public Normalized<NDArray> reference(
+      NDArray x, Normalization how, @Nullable NDArray gamma, @Nullable NDArray beta) {
+    Layout layout = new Layout(how.geometry(), how.scope());
+    boolean constant = how.referenceGradient() == ReferenceGradient.DETACHED;
+    try (Workspace work = Workspace.inGraph(x)) {
+      LiveStatistics live = LiveStatistics.of(work, layout, batch(work, layout, x), constant);
+      Mixture[] groups = new Mixture[live.means().length];
+      Arrays.setAll(groups, i -> how.alone(live.means()[i], live.variances()[i]));
+      Centered centered = centered(live.batch(), groups, reach(groups, how, live, null));
+      NDArray deviation = live.variance().add(work.constant(how.epsilon())).sqrt();
+      return new Normalized<>(
+          output(work, layout, centered, live.mean(), deviation, groups, gamma, beta, x),
+          results(work, layout, live));
+    }
+  }
+
+  @Override
+  public NDArray forward(
+      NDArray x,
+      Normalization how,
+      Moments<NDArray> reference,
+      @Nullable NDArray gamma,
+      @Nullable NDArray beta,
+      @Nullable NDArray output) {
+    Layout layout = new Layout(how.geometry(), how.scope());
+    boolean constant = how.referenceGradient() == ReferenceGradient.DETACHED;
+    try (Workspace work = Workspace.inGraph(x)) {
+      Moments<NDArray> given = enter(work, layout, reference, constant);
+      Centered batch = batch(work, layout, x);
+      LiveStatistics live =
+          how.scope() == Scope.NONE ? null : LiveStatistics.of(work, layout, batch, false);
+      Mixture[] groups = mix(layout, how, given, live);
+      Centered centered = centered(
+          live == null ? batch : live.batch(), groups, reach(groups, how, live, given));
+      NDArray mean = given.mean();
+      NDArray variance = given.variance();
+      if (live != null) {
+        double w = how.weight();
+        NDArray d = live.mean().sub(given.mean());
+        NDList weights = work.constants(w, w * (1 - w), 1 - w);
+        mean = d.mul(weights.get(0)).add(mean);
+        variance = live.variance()
+            .mul(weights.get(0))
+            .add(d.square().mul(weights.get(1)))
+            .add(variance.mul(weights.get(2)));
+      }
+      NDArray deviation = variance.add(work.constant(how.epsilon())).sqrt();
+      return output(work, layout, centered, mean, deviation, groups, gamma, beta, x);
+    }
+  }
+
+  private static Moments<NDArray> enter(
+      Workspace work, Layout layout, Moments<NDArray> moments, boolean constant) {
+    Shape shape = new Shape(1, layout.features());
+    return constant
+        ? new Moments<>(
+            work.enterConstant(moments.mean(), shape),
+            work.enterConstant(moments.variance(), shape))
+        : new Moments<>(work.enter(moments.mean(), shape), work.enter(moments.variance(), shape));
+  }
+
+  /** The statistics that normalise each group. */
+  private static Mixture[] mix(
+      Layout layout, Normalization how, Moments<NDArray> reference, @Nullable LiveStatistics live) {
+    double[] mr = reference.mean().toDoubleArray();
+    double[] vr = reference.variance().toDoubleArray();
+    Mixture[] groups = new Mixture[live == null ? mr.length : live.means().length];
+    Arrays.setAll(groups, i -> {
+      int feature = i % mr.length;
+      return live == null
+          ? how.alone(mr[feature], vr[feature])
+          : how.mix(mr[feature], vr[feature], live.means()[i], live.variances()[i]);
+    });
+    return groups;
+  }
+
+  /**
+   * How far the mean of each group may be from where its values are 0, for {@code a*x + b} to be
+   * accurate: a few deviations, of whichever of the statistics has the smallest. An outlier makes
+   * all of them large but the reference's.
+   */
+  private static double[] reach(
+      Mixture[] groups,
+      Normalization how,
+      @Nullable LiveStatistics live,
+      @Nullable Moments<NDArray> reference) {
+    double[] vr = reference == null ? null : reference.variance().toDoubleArray();
+    double[] reach = new double[groups.length];
+    for (int i = 0; i < reach.length; i++) {
+      double smallest = groups[i].deviation();
+      if (vr != null) {
+        smallest = Math.min(smallest, Math.sqrt(vr[i % vr.length] + how.epsilon()));
+      }
+      if (live != null) {
+        smallest = Math.min(smallest, Math.sqrt(live.variances()[i]));
+      }
+      reach[i] = Centered.NEAR * smallest;
+    }
+    return reach;
+  }
+
+  private static Centered centered(Centered batch, Mixture[] groups, double[] distances) {
+    double[] means = new double[groups.length];
+    double[] deviations = new double[groups.length];
+    for (int i = 0; i < groups.length; i++) {
+      means[i] = groups[i].mean();
+      deviations[i] = groups[i].deviation();
+    }
+    return batch.around(means, deviations, distances);
+  }
+
+  private static NDArray output(
+      Workspace work,
+      Layout layout,
+      Centered centered,
+      NDArray mean,
+      NDArray deviation,
+      Mixture[] groups,
+      @Nullable NDArray gamma,
+      @Nullable NDArray beta,
+      NDArray x) {
+    Shape perFeature = new Shape(1, layout.features());
+    NDArray scale = gamma == null ? work.constant(1) : work.wide(work.enter(gamma, perFeature));
+    NDArray slope = scale.div(deviation);
+    NDArray constant = slope.mul(centered.fromOrigin(mean)).neg();
+    if (beta != null) {
+      constant = constant.add(work.wide(work.enter(beta, perFeature)));
+    }
+    double[] sizes = new double[groups.length];
+    Arrays.setAll(sizes, i -> 1 / groups[i].deviation());
+    NDArray line = work.cast(centered.line(slope, constant, sizes), x.getDataType());
+    return work.result(line.reshape(x.getShape()));
+  }
+
+  /** Part of no graph, so that what is per group is computed in Java. */
+  @Override
+  public Differentiated<NDArray> backward(
+      NDArray x,
+      NDArray upstream,
+      Normalization how,
+      Moments<NDArray> reference,
+      @Nullable NDArray gamma,
+      @Nullable NDArray dx) {
+    Layout layout = new Layout(how.geometry(), how.scope());
+    try (Workspace work = Workspace.ofConstants(x)) {
+      Moments<NDArray> given = enter(work, layout, reference, true);
+      Centered batch = batch(work, layout, x);
+      LiveStatistics live =
+          how.scope() == Scope.NONE ? null : LiveStatistics.of(work, layout, batch, true);
+      Mixture[] groups = mix(layout, how, given, live);
+      Centered centered = centered(
+          live == null ? batch : live.batch(), groups, reach(groups, how, live, given));
+      NDArray dy = work.widen(
+          layout.view(work.enter(upstream, x.getShape())), centered.type());
+      Gradient gradient = new Gradient(
+          layout.features(),
+          how,
+          gamma == null ? null : doubles(gamma));
+      double[] sums = layout.sum(work, dy).toDoubleArray();
+      double[] sumsAround = centered.sumsAround(groups, dy, sums);
+      for (int i = 0; i < groups.length; i++) {
+        gradient.add(i, groups[i], sums[i], sumsAround[i], centered.origin(i));
+      }
+      boolean alone = how.weight() == 0; // an element's gradient is left to itself: 0 * NaN is NaN
+      NDArray share =
+          alone ? dy : work.add(centered.line(gradient.input, gradient.constant), true, dy);
+      NDArray result = work.mul(share, !alone, centered.spread(gradient.upstream));
+      boolean attached = how.referenceGradient() == ReferenceGradient.ATTACHED;
+      return new Differentiated<>(
+          work.result(work.cast(result, x.getDataType()).reshape(x.getShape())),
+          work.result(work.perFeature(gradient.gamma, centered.type())),
+          work.result(work.perFeature(gradient.beta, centered.type())),
+          !attached
+              ? null
+              : new Moments<>(
+                  work.result(work.perFeature(gradient.referenceMean, DataType.FLOAT64)),
+                  work.result(work.perFeature(gradient.referenceVariance, DataType.FLOAT64))));
+    }
+  }
+
+  private static double[] doubles(NDArray array) {
+    if (array.getDataType() == DataType.FLOAT64) {
+      return array.toDoubleArray();
+    }
+    float[] floats = array.toFloatArray();
+    double[] doubles = new double[floats.length];
+    Arrays.setAll(doubles, i -> floats[i]);
+    return doubles;
+  }
+
+  /** What the sums of all groups amount to. */
+  private static final class Gradient {
+    private final int features;
+    private final Normalization how;
+    private final double @Nullable [] scale;
+
+    /** By group: dx is {@code upstream * (dy + input*(x - origin) + constant)}. */
+    final double[] upstream;
+
+    final double[] input;
+    final double[] constant;
+
+    final double[] gamma;
+    final double[] beta;
+    final double[] referenceMean;
+    final double[] referenceVariance;
+
+    Gradient(long features, Normalization how, double @Nullable [] scale) {
+      this.features = Math.toIntExact(features);
+      this.how = how;
+      this.scale = scale;
+      int groups = Math.toIntExact(features * how.groups());
+      upstream = new double[groups];
+      input = new double[groups];
+      constant = new double[groups];
+      gamma = new double[this.features];
+      beta = new double[this.features];
+      referenceMean = new double[this.features];
+      referenceVariance = new double[this.features];
+    }
+
+    /**
+     * Adds a group's part.
+     *
+     * @param a sum of dy
+     * @param around sum of {@code dy*(x - m)}
+     */
+    void add(int group, Mixture mixture, double a, double around, double origin) {
+      int feature = group % features;
+      double b = around / mixture.deviation();
+      Slopes slopes = how.slopes(mixture, scale == null ? 1 : scale[feature], a, b);
+      upstream[group] = slopes.upstream();
+      if (slopes.upstream() != 0) { // else all of them are 0
+        input[group] = slopes.input() / slopes.upstream();
+        constant[group] = slopes.constant() / slopes.upstream() - input[group] * (mixture.mean() - origin);
+      }
+      gamma[feature] += b;
+      beta[feature] += a;
+      referenceMean[feature] += slopes.referenceMean();
+      referenceVariance[feature] += slopes.referenceVariance();
+    }
+  }
+
+  @Override
+  public NDArray referenceGradient(
+      NDArray r,
+      Geometry geometry,
+      Moments<NDArray> statistics,
+      Moments<NDArray> gradient,
+      long elements) {
+    Layout layout = new Layout(geometry, Scope.BATCH);
+    double[] means = statistics.mean().toDoubleArray();
+    double[] slopes = gradient.variance().toDoubleArray();
+    double[] constants = gradient.mean().toDoubleArray();
+    try (Workspace work = Workspace.ofConstants(r)) {
+      double[] deviations = statistics.variance().toDoubleArray();
+      Arrays.setAll(deviations, i -> Math.sqrt(deviations[i]));
+      double[] distances = deviations.clone();
+      Arrays.setAll(distances, i -> Centered.NEAR * deviations[i]);
+      Centered centered = batch(work, layout, r).around(means, deviations, distances);
+      for (int i = 0; i < slopes.length; i++) {
+        slopes[i] *= 2.0 / elements;
+        constants[i] = constants[i] / elements - slopes[i] * (means[i] - centered.origin(i));
+      }
+      NDArray line = work.cast(centered.line(slopes, constants), r.getDataType());
+      return work.result(line.reshape(r.getShape()));
+    }
+  }
+
+  @Override
+  public void close() {
+    manager.close();
+  }
+}

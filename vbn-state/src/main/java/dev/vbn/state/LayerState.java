@@ -1,0 +1,368 @@
+package dev.vbn.state;
+
+import static java.util.Objects.requireNonNull;
+
+import dev.vbn.ReferenceMoments;
+import dev.vbn.ReferenceStatistics;
+import dev.vbn.Variant;
+import dev.vbn.VbnBackend;
+import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * All that a layer is, free of any backend: saved, and loaded on another, with the same bits.
+ *
+ * <p>{@link #save} writes {@code .safetensors} or {@code .npz}, by the file's ending; {@link #load}
+ * reads both, whoever wrote them: see {@link StateNames}. A file of others may lack what VBN writes:
+ * then the layer has no gamma or beta, no reference, and the defaults of {@link VbnConfig}. Gamma,
+ * beta and statistics may have axes of length 1 around that of the features.
+ *
+ * @param config configuration of the layer
+ * @param gamma scale, shape {@code [features]}; null of a layer without
+ * @param beta offset, likewise
+ * @param reference statistics of the reference batch; null where there are none yet
+ */
+public record LayerState(
+    VbnConfig config,
+    @Nullable HostTensor gamma,
+    @Nullable HostTensor beta,
+    @Nullable ReferenceMoments reference) {
+  /** What a file says that was written here, with the version of its names. */
+  private static final String FORMAT = "vbn";
+
+  private static final String FORMAT_VERSION = "1";
+
+  /**
+   * Checks that all are of one number of features.
+   *
+   * @throws IllegalArgumentException if they are not
+   */
+  public LayerState {
+    requireNonNull(config, "config is null; expected a VbnConfig");
+    requireFeatures("gamma", gamma, config.features());
+    requireFeatures("beta", beta, config.features());
+    if (reference != null && reference.features() != config.features()) {
+      throw new IllegalArgumentException(
+          "reference is of " + reference.features() + " features; expected " + config.features());
+    }
+  }
+
+  private static void requireFeatures(String name, @Nullable HostTensor tensor, int features) {
+    if (tensor != null && !Arrays.equals(tensor.shape(), new long[] {features})) {
+      throw new IllegalArgumentException(
+          name + " has shape " + Arrays.toString(tensor.shape()) + "; expected [" + features + "]");
+    }
+  }
+
+  /** The state of a layer and of its reference batch. */
+  public static <T> LayerState of(VirtualBatchNorm<T> layer, ReferenceStatistics<T> reference) {
+    requireNonNull(layer, "layer is null; expected one to save");
+    requireNonNull(reference, "reference is null; expected the statistics of a reference batch");
+    return new LayerState(
+        layer.config(),
+        toHost(layer.backend(), layer.gamma()),
+        toHost(layer.backend(), layer.beta()),
+        reference.moments());
+  }
+
+  private static <T> @Nullable HostTensor toHost(VbnBackend<T> backend, @Nullable T tensor) {
+    return tensor == null ? null : backend.toHost(tensor);
+  }
+
+  /** The layer on a backend. It frees its parameters when it is closed. */
+  public <T> VirtualBatchNorm<T> layer(VbnBackend<T> backend) {
+    VirtualBatchNorm<T> layer = VirtualBatchNorm.of(backend, config);
+    try {
+      if (gamma != null) {
+        layer.setGamma(gamma);
+      }
+      if (beta != null) {
+        layer.setBeta(beta);
+      }
+    } catch (RuntimeException e) {
+      layer.close();
+      throw e;
+    }
+    return layer;
+  }
+
+  /**
+   * The statistics of the reference batch on a backend.
+   *
+   * @throws IllegalStateException if there are none
+   */
+  public <T> ReferenceStatistics<T> statistics(VbnBackend<T> backend) {
+    if (reference == null) {
+      throw new IllegalStateException(
+          "the state has no reference statistics; expected them to be set before");
+    }
+    return ReferenceStatistics.of(backend, reference);
+  }
+
+  /** This with another {@link #config()}. */
+  public LayerState withConfig(VbnConfig config) {
+    return new LayerState(config, gamma, beta, reference);
+  }
+
+  /** This with another {@link #reference()}. */
+  public LayerState withReference(ReferenceMoments reference) {
+    return new LayerState(config, gamma, beta, reference);
+  }
+
+  /**
+   * Writes a file, or replaces it when all is written.
+   *
+   * @param file ending in {@code .safetensors} or {@code .npz}
+   * @throws IllegalArgumentException if it ends otherwise
+   * @throws IOException if it cannot be written; what was there before is still there
+   */
+  public void save(Path file) throws IOException {
+    save(file, Map.of("", this));
+  }
+
+  /**
+   * Writes the layers of a network into one file, each behind its prefix.
+   *
+   * @param layers by prefix, such as {@code vbn1.}
+   */
+  public static void save(Path file, Map<String, LayerState> layers) throws IOException {
+    Map<String, HostTensor> tensors = new LinkedHashMap<>();
+    Map<String, String> texts = new LinkedHashMap<>();
+    texts.put(FORMAT, FORMAT_VERSION);
+    layers.forEach((prefix, state) -> state.put(prefix, tensors, texts));
+    NamedTensors content = new NamedTensors(tensors, texts);
+    switch (TensorFileType.of(file)) {
+      case SAFETENSORS -> Safetensors.write(file, content);
+      case NPZ -> Replacement.write(file, out -> Npz.write(out, content));
+    }
+  }
+
+  private void put(String prefix, Map<String, HostTensor> tensors, Map<String, String> texts) {
+    if (gamma != null) {
+      tensors.put(prefix + "gamma", gamma);
+    }
+    if (beta != null) {
+      tensors.put(prefix + "beta", beta);
+    }
+    if (reference != null) {
+      int features = config.features();
+      tensors.put(prefix + "reference_mean", HostTensor.of(reference.mean(), features));
+      tensors.put(prefix + "reference_variance", HostTensor.of(reference.variance(), features));
+      texts.put(prefix + "reference_examples", Long.toString(reference.examples()));
+      texts.put(prefix + "reference_elements", Long.toString(reference.elements()));
+    }
+    texts.put(prefix + "features", Integer.toString(config.features()));
+    texts.put(prefix + "variant", config.variant().label());
+    texts.put(prefix + "epsilon", Double.toString(config.epsilon()));
+    texts.put(prefix + "feature_axis", Integer.toString(config.featureAxis()));
+    texts.put(
+        prefix + "reference_gradient", config.referenceGradient().name().toLowerCase(Locale.ROOT));
+  }
+
+  /**
+   * Reads a layer that VBN or somebody else has saved, under the known names.
+   *
+   * @throws StateException if the file is not whole, or holds no layer
+   * @throws IOException if it cannot be read
+   */
+  public static LayerState load(Path file) throws IOException {
+    return load(file, StateNames.known());
+  }
+
+  /**
+   * Reads a layer.
+   *
+   * @param names under which the file has its parts
+   * @throws StateException if the file is not whole, or holds no layer under these names
+   * @throws IOException if it cannot be read
+   */
+  public static LayerState load(Path file, StateNames names) throws IOException {
+    requireNonNull(names, "names is null; expected StateNames.known()");
+    NamedTensors content = switch (TensorFileType.of(file)) {
+      case SAFETENSORS -> Safetensors.read(file, names::mayBe);
+      case NPZ -> {
+        Npz npz = Npz.read(file);
+        yield new NamedTensors(npz.tensors(), npz.strings());
+      }
+    };
+    return new Reader(file.toString(), names, content).layer();
+  }
+
+  /** Finds the parts of one layer in what a file holds. */
+  private static final class Reader {
+    private final String source;
+    private final StateNames names;
+    private final NamedTensors content;
+
+    Reader(String source, StateNames names, NamedTensors content) {
+      this.source = source;
+      this.names = names;
+      this.content = content;
+    }
+
+    LayerState layer() throws StateException {
+      HostTensor gamma = perFeature("gamma");
+      HostTensor beta = perFeature("beta");
+      HostTensor mean = perFeature("reference_mean");
+      HostTensor variance = perFeature("reference_variance");
+      HostTensor meanSquare = variance == null ? perFeature("reference_mean_square") : null;
+      int features = features(gamma, beta, mean);
+      VbnConfig config = config(features);
+      HostTensor second = variance == null ? meanSquare : variance;
+      if ((mean == null) != (second == null)) {
+        throw new StateException(source + ": has "
+            + (mean == null ? "no reference_mean" : "reference_mean alone")
+            + "; expected it with reference_variance or reference_mean_square");
+      }
+      try {
+        return new LayerState(
+            config,
+            gamma,
+            beta,
+            mean == null || second == null ? null : moments(config, mean, variance, second));
+      } catch (IllegalArgumentException e) {
+        throw new StateException(source + ": " + e.getMessage(), e);
+      }
+    }
+
+    private ReferenceMoments moments(
+        VbnConfig config, HostTensor mean, @Nullable HostTensor variance, HostTensor second)
+        throws StateException {
+      long examples = count("reference_examples", config);
+      long elements = Math.max(examples, count("reference_elements", config));
+      return variance != null
+          ? ReferenceMoments.of(mean.toDoubles(), second.toDoubles(), examples, elements)
+          : ReferenceMoments.ofMeanSquare(mean.toDoubles(), second.toDoubles(), examples, elements);
+    }
+
+    /** What the weight goes by has to be there; for other variants any number is as good. */
+    private long count(String part, VbnConfig config) throws StateException {
+      String text = text(part);
+      if (text != null) {
+        return number(part, text, 1, Long.MAX_VALUE);
+      }
+      boolean needed = switch (config.variant()) {
+        case LIVE_BATCH, REFERENCE_ONLY -> false;
+        case BATCH, PER_EXAMPLE -> part.equals("reference_examples");
+        case POOLED -> true;
+      };
+      if (needed) {
+        throw new StateException(source + ": no " + part + "; expected it for variant "
+            + config.variant().label());
+      }
+      return 1;
+    }
+
+    private int features(@Nullable HostTensor... parts) throws StateException {
+      for (HostTensor part : parts) {
+        if (part != null) {
+          return part.size();
+        }
+      }
+      String text = text("features");
+      if (text == null) {
+        throw new StateException(source + ": no layer"
+            + (names.prefix().isEmpty()
+                ? ""
+                : " of prefix '" + NpyHeader.printable(names.prefix()) + "'")
+            + "; expected gamma, beta or reference_mean among "
+            + NpyHeader.printable(content.tensors().keySet().toString()));
+      }
+      return (int) number("features", text, 1, Integer.MAX_VALUE);
+    }
+
+    private VbnConfig config(int features) throws StateException {
+      VbnConfig config = VbnConfig.of(features);
+      try {
+        String variant = text("variant");
+        if (variant != null) {
+          config = config.withVariant(Variant.of(variant));
+        }
+        String epsilon = text("epsilon");
+        if (epsilon != null) {
+          config = config.withEpsilon(Double.parseDouble(epsilon));
+        }
+        String axis = text("feature_axis");
+        if (axis != null) {
+          config = config.withFeatureAxis((int) number("feature_axis", axis, -4, 4));
+        }
+        String gradient = text("reference_gradient");
+        if (gradient != null) {
+          config = config.withReferenceGradient(
+              ReferenceGradient.valueOf(gradient.toUpperCase(Locale.ROOT)));
+        }
+      } catch (IllegalArgumentException e) {
+        throw new StateException(source + ": " + NpyHeader.printable(String.valueOf(e.getMessage())), e);
+      }
+      return config;
+    }
+
+    private @Nullable HostTensor perFeature(String part) throws StateException {
+      for (String name : names.of(part)) {
+        HostTensor tensor = content.tensors().get(name);
+        if (tensor != null) {
+          return flat(name, tensor);
+        }
+      }
+      if (names.isGiven(part)) {
+        throw new StateException(source + ": no tensor '"
+            + NpyHeader.printable(names.of(part).get(0)) + "'; expected it as " + part);
+      }
+      return null;
+    }
+
+    private HostTensor flat(String name, HostTensor tensor) throws StateException {
+      long[] shape = tensor.shape();
+      if (tensor.size() == 0
+          || Arrays.stream(shape).filter(length -> length != 1).count() > 1) {
+        throw new StateException(source + ": '" + NpyHeader.printable(name) + "' has shape "
+            + Arrays.toString(shape) + "; expected one value per feature");
+      }
+      return tensor.dtype() == DType.FLOAT64
+          ? HostTensor.of(tensor.doubles(), tensor.size())
+          : HostTensor.of(tensor.floats(), tensor.size());
+    }
+
+    /** A text stands behind the layer's prefix, or without one for all layers. */
+    private @Nullable String text(String part) {
+      for (String name : textNames(part)) {
+        String text = content.texts().get(name);
+        if (text != null) {
+          return text;
+        }
+      }
+      return null;
+    }
+
+    private List<String> textNames(String part) {
+      return part.equals("features")
+          ? List.of(names.prefix() + part)
+          : Stream.concat(names.of(part).stream(), Stream.of(part)).toList();
+    }
+
+    private long number(String part, String text, long least, long most) throws StateException {
+      try {
+        long number = Long.parseLong(text);
+        if (number >= least && number <= most) {
+          return number;
+        }
+      } catch (NumberFormatException e) {
+        // refused below, as numbers out of range are
+      }
+      throw new StateException(source + ": " + part + " is '" + NpyHeader.printable(text)
+          + "'; expected a whole number from " + least + " to " + most);
+    }
+  }
+}

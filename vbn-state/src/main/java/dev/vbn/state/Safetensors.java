@@ -1,0 +1,289 @@
+package dev.vbn.state;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonGenerator;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
+import java.io.ByteArrayOutputStream;
+import java.io.EOFException;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.function.Predicate;
+
+/**
+ * Reads and writes <a href="https://github.com/huggingface/safetensors">safetensors</a>: 8 bytes of
+ * length, a JSON header, and the data of the tensors, all little endian.
+ *
+ * <p>F32 and F64 are read as they are, F16 and BF16 as float32; other types are refused where they
+ * are wanted. F32 and F64 are written. Everything a header says is checked before memory is taken
+ * for it.
+ */
+public final class Safetensors {
+  /** Of the header: room for some 40,000 tensors. */
+  private static final int MAX_HEADER_BYTES = 1 << 22;
+
+  private static final int ALIGNMENT = 8;
+  private static final int CHUNK_BYTES = 1 << 16;
+  private static final JsonFactory JSON = new JsonFactory();
+
+  private Safetensors() {}
+
+  /**
+   * Reads a file.
+   *
+   * @throws StateException if the file is not whole, or has a tensor of a type not read here
+   * @throws IOException if the file cannot be read
+   */
+  public static NamedTensors read(Path file) throws IOException {
+    return read(file, name -> true);
+  }
+
+  /**
+   * Reads a file's texts and those of its tensors that are wanted: of a large network one layer.
+   *
+   * @param wanted by name
+   * @throws StateException if the file is not whole, or a wanted tensor is of a type not read here
+   * @throws IOException if the file cannot be read
+   */
+  public static NamedTensors read(Path file, Predicate<String> wanted) throws IOException {
+    String source = file.toString();
+    try (InputStream in = Files.newInputStream(file)) {
+      long bytes = Files.isRegularFile(file) ? Files.size(file) : Long.MAX_VALUE;
+      byte[] length = in.readNBytes(Long.BYTES);
+      byte[] json = readHeader(length, in, bytes, source);
+      SafetensorsHeader header = SafetensorsHeader.parse(json, source);
+      long dataBytes = bytes - Long.BYTES - json.length;
+      if (bytes != Long.MAX_VALUE && dataBytes != header.dataBytes()) {
+        throw new StateException(source + ": " + dataBytes + " bytes of data; expected "
+            + header.dataBytes() + ", as the header says");
+      }
+      NamedTensors result = readData(header, in, wanted, source);
+      if (in.read() >= 0) {
+        throw new StateException(source + ": goes on behind its last tensor; expected "
+            + header.dataBytes() + " bytes of data");
+      }
+      return result;
+    }
+  }
+
+  /**
+   * Reads one file's worth from a stream of several, which stays open: where the largest offset is,
+   * it ends.
+   *
+   * @throws EOFException if the stream has ended before the first byte
+   * @throws StateException as {@link #read(Path)}
+   * @throws IOException if the stream cannot be read
+   */
+  public static NamedTensors read(InputStream in) throws IOException {
+    byte[] length = in.readNBytes(Long.BYTES);
+    if (length.length == 0) {
+      throw new EOFException("the stream has ended; expected safetensors");
+    }
+    byte[] json = readHeader(length, in, Long.MAX_VALUE, "stream");
+    return readData(SafetensorsHeader.parse(json, "stream"), in, name -> true, "stream");
+  }
+
+  private static byte[] readHeader(byte[] lengthBytes, InputStream in, long bytes, String source)
+      throws IOException {
+    if (lengthBytes.length < Long.BYTES) {
+      throw new StateException(source + ": " + lengthBytes.length
+          + " bytes; expected 8 of a header's length and the header");
+    }
+    long length = ByteBuffer.wrap(lengthBytes).order(ByteOrder.LITTLE_ENDIAN).getLong();
+    if (length < 0 || length > MAX_HEADER_BYTES) {
+      throw new StateException(source + ": header of " + Long.toUnsignedString(length)
+          + " bytes; expected at most " + MAX_HEADER_BYTES + " of safetensors");
+    }
+    if (length > bytes - Long.BYTES) {
+      throw new StateException(source + ": header of " + length + " bytes in a file of " + bytes
+          + "; expected a whole one");
+    }
+    byte[] json = in.readNBytes((int) length);
+    if (json.length < length) {
+      throw new StateException(
+          source + ": " + json.length + " bytes of header; expected " + length);
+    }
+    return json;
+  }
+
+  private static NamedTensors readData(
+      SafetensorsHeader header, InputStream in, Predicate<String> wanted, String source)
+      throws IOException {
+    Map<String, HostTensor> tensors = new LinkedHashMap<>();
+    for (SafetensorsHeader.Entry entry : header.entries()) {
+      if (wanted.test(entry.name())) {
+        tensors.put(entry.name(), readTensor(entry, in, source));
+      } else {
+        skip(in, entry.end() - entry.begin(), entry, source);
+      }
+    }
+    return new NamedTensors(tensors, header.texts());
+  }
+
+  private static void skip(InputStream in, long bytes, SafetensorsHeader.Entry entry, String source)
+      throws IOException {
+    try {
+      in.skipNBytes(bytes);
+    } catch (EOFException e) {
+      throw cut(entry, source);
+    }
+  }
+
+  private static HostTensor readTensor(SafetensorsHeader.Entry entry, InputStream in, String source)
+      throws IOException {
+    String what = source + ": tensor '" + NpyHeader.printable(entry.name()) + "'";
+    DType dtype = switch (entry.dtype()) {
+      case "F32" -> DType.FLOAT32;
+      case "F64" -> DType.FLOAT64;
+      case "F16" -> DType.FLOAT16;
+      case "BF16" -> DType.BFLOAT16;
+      default ->
+        throw new StateException(
+            what + " has dtype " + entry.dtype() + "; expected F32, F64, F16 or BF16");
+    };
+    int itemBytes = itemBytes(dtype);
+    long elements = (entry.end() - entry.begin()) / itemBytes;
+    if (elements > NpyHeader.MAX_ELEMENTS) {
+      throw new StateException(
+          what + " has " + elements + " elements; expected at most " + NpyHeader.MAX_ELEMENTS);
+    }
+    int count = (int) elements;
+    // A stream may promise more than it brings: the array grows with the bytes that have arrived.
+    int capacity = Math.min(count, CHUNK_BYTES);
+    boolean wide = dtype == DType.FLOAT64;
+    float[] floats = new float[wide ? 0 : capacity];
+    double[] doubles = new double[wide ? capacity : 0];
+    byte[] bytes = new byte[CHUNK_BYTES];
+    ByteBuffer chunk = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
+    int length;
+    for (int done = 0; done < count; done += length) {
+      length = Math.min(CHUNK_BYTES / itemBytes, count - done);
+      if (in.readNBytes(bytes, 0, length * itemBytes) < length * itemBytes) {
+        throw cut(entry, source);
+      }
+      if (done + length > capacity) {
+        capacity = (int) Math.min(count, 2L * capacity);
+        floats = wide ? floats : Arrays.copyOf(floats, capacity);
+        doubles = wide ? Arrays.copyOf(doubles, capacity) : doubles;
+      }
+      switch (dtype) {
+        case FLOAT32 -> chunk.asFloatBuffer().get(floats, done, length);
+        case FLOAT64 -> chunk.asDoubleBuffer().get(doubles, done, length);
+        case FLOAT16 -> {
+          for (int i = 0; i < length; i++) {
+            floats[done + i] = ofFloat16(chunk.getShort(2 * i));
+          }
+        }
+        case BFLOAT16 -> {
+          for (int i = 0; i < length; i++) {
+            floats[done + i] = Float.intBitsToFloat(chunk.getShort(2 * i) << 16);
+          }
+        }
+      }
+    }
+    return wide ? HostTensor.of(doubles, entry.shape()) : HostTensor.of(floats, entry.shape());
+  }
+
+  private static StateException cut(SafetensorsHeader.Entry entry, String source) {
+    return new StateException(source + ": ends within tensor '"
+        + NpyHeader.printable(entry.name()) + "'; expected " + (entry.end() - entry.begin())
+        + " bytes of it");
+  }
+
+  private static int itemBytes(DType dtype) {
+    return switch (dtype) {
+      case FLOAT32 -> Float.BYTES;
+      case FLOAT64 -> Double.BYTES;
+      case FLOAT16, BFLOAT16 -> Short.BYTES;
+    };
+  }
+
+  /** The value of an IEEE 754 binary16; Java has this only from 20 on. */
+  static float ofFloat16(short bits) {
+    int exponent = bits >> 10 & 0x1f;
+    int significand = bits & 0x3ff;
+    float magnitude = exponent == 0x1f
+        ? Float.intBitsToFloat(0x7f800000 | significand << 13)
+        : exponent == 0
+            ? significand * 0x1p-24f
+            : Math.scalb(1 + significand * 0x1p-10f, exponent - 15);
+    return bits < 0 ? -magnitude : magnitude;
+  }
+
+  /**
+   * Writes a file, or replaces it when all is written. The same tensors give the same bytes.
+   *
+   * @throws IOException if the file cannot be written; what was there before is still there
+   */
+  public static void write(Path file, NamedTensors content) throws IOException {
+    Replacement.write(file, out -> write(out, content));
+  }
+
+  /**
+   * Writes to a stream, which stays open and is not flushed.
+   *
+   * @throws IOException if the stream cannot be written
+   */
+  public static void write(OutputStream out, NamedTensors content) throws IOException {
+    byte[] header = header(content);
+    out.write(ByteBuffer.allocate(Long.BYTES)
+        .order(ByteOrder.LITTLE_ENDIAN)
+        .putLong(header.length)
+        .array());
+    out.write(header);
+    for (HostTensor tensor : content.tensors().values()) {
+      Npy.writeElements(out, tensor);
+    }
+  }
+
+  private static byte[] header(NamedTensors content) throws IOException {
+    ByteArrayOutputStream json = new ByteArrayOutputStream();
+    try (JsonGenerator generator = JSON.createGenerator(json)) {
+      generator.writeStartObject();
+      if (!content.texts().isEmpty()) {
+        generator.writeObjectFieldStart(SafetensorsHeader.METADATA);
+        for (Map.Entry<String, String> text : content.texts().entrySet()) {
+          generator.writeStringField(text.getKey(), text.getValue());
+        }
+        generator.writeEndObject();
+      }
+      long at = 0;
+      for (Map.Entry<String, HostTensor> named : content.tensors().entrySet()) {
+        if (named.getKey().equals(SafetensorsHeader.METADATA)) {
+          throw new IllegalArgumentException(
+              "a tensor is named " + SafetensorsHeader.METADATA + "; expected another name");
+        }
+        HostTensor tensor = named.getValue();
+        long end = at + (long) tensor.size() * itemBytes(tensor.dtype());
+        generator.writeObjectFieldStart(named.getKey());
+        generator.writeStringField("dtype", tensor.dtype() == DType.FLOAT64 ? "F64" : "F32");
+        generator.writeFieldName("shape");
+        long[] shape = tensor.shape();
+        generator.writeArray(shape, 0, shape.length);
+        generator.writeFieldName("data_offsets");
+        generator.writeArray(new long[] {at, end}, 0, 2);
+        generator.writeEndObject();
+        at = end;
+      }
+      generator.writeEndObject();
+    }
+    // Spaces, so that the data are aligned in memory.
+    int padding = -json.size() & (ALIGNMENT - 1);
+    json.write(" ".repeat(padding).getBytes(UTF_8));
+    if (json.size() > MAX_HEADER_BYTES) {
+      throw new IllegalArgumentException("header would be " + json.size()
+          + " bytes; expected names and texts of at most " + MAX_HEADER_BYTES);
+    }
+    return json.toByteArray();
+  }
+}
