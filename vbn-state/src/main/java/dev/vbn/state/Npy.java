@@ -26,8 +26,6 @@ public final class Npy {
   static final long UNKNOWN = -1;
 
   private static final int CHUNK_BYTES = 1 << 16;
-  private static final int HALF_INFINITY = 0x7c00;
-  private static final int FLOAT_INFINITY = 0x7f800000;
   private static final int TILE = 32;
   private static final int ALIGNMENT = 64;
   // Room NumPy leaves for the outermost length to grow in place.
@@ -120,7 +118,23 @@ public final class Npy {
    *     otherwise {@link #UNKNOWN}
    */
   static HostTensor tensor(NpyHeader header, InputStream in, long bytes) throws IOException {
-    DType dtype = switch (header.descr()) {
+    DType dtype = dtype(header);
+    long dataBytes = header.count() * itemBytes(dtype);
+    if (bytes != UNKNOWN && bytes - header.length() != dataBytes) {
+      throw header.dataError(Long.toString(bytes - header.length()), dataBytes);
+    }
+    if (bytes != UNKNOWN) {
+      header.requireHeap(dataBytes);
+    }
+    try {
+      return elements(header, dtype, in, bytes == UNKNOWN);
+    } catch (OutOfMemoryError e) { // of a large array: there is room for all else
+      throw header.heapError(dataBytes, e);
+    }
+  }
+
+  private static DType dtype(NpyHeader header) throws NpyException {
+    return switch (header.descr()) {
       case "<f2", ">f2" -> DType.FLOAT16;
       case "<f4", ">f4" -> DType.FLOAT32;
       case "<f8", ">f8" -> DType.FLOAT64;
@@ -128,12 +142,13 @@ public final class Npy {
         throw header.error(
             "dtype is '" + NpyHeader.printable(header.descr()) + "'; expected " + DTYPES);
     };
-    int count = header.count();
+  }
+
+  private static HostTensor elements(
+      NpyHeader header, DType dtype, InputStream in, boolean lengthUnknown) throws IOException {
+    int count = (int) header.count();
     int itemBytes = itemBytes(dtype);
     long dataBytes = (long) count * itemBytes;
-    if (bytes != UNKNOWN && bytes - header.length() != dataBytes) {
-      throw header.dataError(Long.toString(bytes - header.length()), dataBytes);
-    }
     ByteOrder order =
         header.descr().charAt(0) == '<' ? ByteOrder.LITTLE_ENDIAN : ByteOrder.BIG_ENDIAN;
     ByteBuffer chunk =
@@ -141,7 +156,7 @@ public final class Npy {
     boolean wide = dtype == DType.FLOAT64;
     // The header may promise more than there is: without a known length, the array grows with
     // the bytes that have arrived.
-    int capacity = bytes == UNKNOWN ? Math.min(count, CHUNK_BYTES) : count;
+    int capacity = lengthUnknown ? Math.min(count, CHUNK_BYTES) : count;
     float[] floats = new float[wide ? 0 : capacity];
     double[] doubles = new double[wide ? capacity : 0];
     int length;
@@ -164,7 +179,7 @@ public final class Npy {
         case FLOAT32 -> chunk.asFloatBuffer().get(floats, done, length);
         default -> {
           for (int i = 0; i < length; i++) {
-            floats[done + i] = ofHalf(chunk.getShort(Short.BYTES * i));
+            floats[done + i] = Safetensors.ofFloat16(chunk.getShort(Short.BYTES * i));
           }
         }
       }
@@ -177,18 +192,21 @@ public final class Npy {
     return wide ? HostTensor.of(doubles, shape) : HostTensor.of(floats, shape);
   }
 
-  /** The value of a binary16. Java has no method for it before version 20. */
-  private static float ofHalf(short half) {
-    int magnitude = half & 0x7fff;
-    float value = magnitude < HALF_INFINITY
-        // Exponent and significand are moved to their places; what is lacking is the bias.
-        ? Float.intBitsToFloat(magnitude << 13) * 0x1p112f
-        : Float.intBitsToFloat(FLOAT_INFINITY | magnitude << 13);
-    return half < 0 ? -value : value;
+  /**
+   * Bytes of data that the header promises.
+   *
+   * @throws NpyException if it is of no type read here
+   */
+  static long dataBytes(NpyHeader header) throws NpyException {
+    return isString(header) ? 4L * characters(header) : header.count() * itemBytes(dtype(header));
   }
 
-  /** Reads the data and the end of the stream as the text of a 0-d array of Unicode. */
-  static String string(NpyHeader header, InputStream in) throws IOException {
+  /** Whether it is an array of Unicode. */
+  static boolean isString(NpyHeader header) {
+    return header.descr().startsWith("<U") || header.descr().startsWith(">U");
+  }
+
+  private static int characters(NpyHeader header) throws NpyException {
     String descr = header.descr();
     long characters;
     try {
@@ -204,14 +222,21 @@ public final class Npy {
       throw header.error(
           "strings of shape " + Arrays.toString(header.shape()) + "; expected a single one, []");
     }
-    int dataBytes = 4 * (int) characters;
+    return (int) characters;
+  }
+
+  /** Reads the data and the end of the stream as the text of a 0-d array of Unicode. */
+  static String string(NpyHeader header, InputStream in) throws IOException {
+    String descr = header.descr();
+    int characters = characters(header);
+    int dataBytes = 4 * characters;
     byte[] data = in.readNBytes(dataBytes);
     if (data.length < dataBytes) {
       throw header.dataError(Integer.toString(data.length), dataBytes);
     }
     checkEnd(header, in, dataBytes);
     ByteOrder order = descr.charAt(0) == '<' ? ByteOrder.LITTLE_ENDIAN : ByteOrder.BIG_ENDIAN;
-    int[] codePoints = new int[(int) characters];
+    int[] codePoints = new int[characters];
     ByteBuffer.wrap(data).order(order).asIntBuffer().get(codePoints);
     int length = codePoints.length;
     while (length > 0 && codePoints[length - 1] == 0) {

@@ -81,7 +81,8 @@ record NpyHeader(String source, int length, String descr, boolean fortranOrder, 
       return "is compressed by gzip";
     }
     for (byte b : start) {
-      if (!(b >= ' ' && b <= '~' || b == '\t' || b == '\r' || b == '\n')) {
+      boolean printed = (b >= ' ' && b <= '~') || b == '\t' || b == '\r' || b == '\n';
+      if (!printed) {
         return null;
       }
     }
@@ -108,7 +109,7 @@ record NpyHeader(String source, int length, String descr, boolean fortranOrder, 
    *
    * @throws NpyException if a Java array cannot hold as many
    */
-  int count() throws NpyException {
+  long count() throws NpyException {
     long count = 1;
     boolean empty = false;
     for (long axis : shape) {
@@ -128,7 +129,21 @@ record NpyHeader(String source, int length, String descr, boolean fortranOrder, 
       throw error("shape " + Arrays.toString(shape) + " has " + count
           + " elements; expected at most " + MAX_ELEMENTS);
     }
-    return (int) count;
+    return count;
+  }
+
+  /** Refuses data that Java could not hold even if it held nothing else. */
+  void requireHeap(long dataBytes) throws NpyException {
+    if (dataBytes > Runtime.getRuntime().maxMemory()) {
+      throw heapError(dataBytes, null);
+    }
+  }
+
+  NpyException heapError(long dataBytes, @Nullable Throwable cause) {
+    return new NpyException(
+        source + ": data is " + dataBytes + " bytes; expected what fits into the heap, at most "
+            + Runtime.getRuntime().maxMemory() + " bytes, which -Xmx raises",
+        cause);
   }
 
   NpyException error(String message) {
