@@ -7,6 +7,7 @@ import dev.vbn.VbnBackends;
 import dev.vbn.cli.CompanionStudy.LiveBatch;
 import dev.vbn.cli.CompanionStudy.Method;
 import dev.vbn.cli.CompanionStudy.Outputs;
+import dev.vbn.cli.StagedOutputs.StagedFile;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Capability;
 import dev.vbn.tensor.DType;
@@ -82,10 +83,11 @@ final class DemoCommand implements Callable<Integer> {
     Results results;
     try (StagedOutputs outputs = new StagedOutputs();
         Progress progress = new Progress(spec.commandLine().getErr())) {
-      Path picture = outputs.stage("--output", output);
+      StagedFile picture = outputs.stage("--output", output);
       results = compute(study, progress);
       progress.show("drawing " + output);
-      Files.writeString(picture, DemoPicture.of(study, results.preferred()));
+      String svg = DemoPicture.of(study, results.preferred());
+      picture.write(file -> Files.writeString(file, svg));
       outputs.commit();
     }
     PrintWriter out = spec.commandLine().getOut();

@@ -70,6 +70,11 @@ class CommandLineRefusalTest {
         arguments("train", "'train' is no command; expected demo, backends, normalize"),
         arguments("normalize", "Missing required options: '--reference=R.npy', '--input=X.npy'"),
         arguments(NORMALIZE + " --momentum 1", "Unknown options: '--momentum', '1'; expected"),
+        arguments(
+            "normalize --referense @r --input @x --output @old.npy",
+            "Unknown options: '--referense', '@r'; expected what 'vbn normalize --help' shows"),
+        arguments(NORMALIZE + " --statistics ", "given ''; expected the name of a file"),
+        arguments("normalize --reference @r --input  --output @old.npy", "given ''; expected"),
         arguments(NORMALIZE + " extra", "'extra'; expected what 'vbn normalize --help' shows"),
         arguments(NORMALIZE + " --input @r", "'--input' (X.npy) should be specified only once"),
         arguments("backends extra", "'extra'; expected what 'vbn backends --help' shows"),
