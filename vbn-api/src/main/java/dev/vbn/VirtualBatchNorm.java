@@ -143,28 +143,29 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    * Gives the layer this gamma, on any backend, in place of one that it may have. The layer frees
    * the tensor that it makes; a gamma that was the caller's stays as it is.
    *
-   * @param gamma shape {@code [features]}; rounded to the type of the gamma that it replaces, or
-   *     kept in its own type where there was none
+   * @param gamma shape {@code [features]}; rounded to the type of the layer's parameters, or kept in
+   *     its own type where the layer has none
    */
   public void setGamma(HostTensor gamma) {
-    parameters.replaceGamma(ofHost("gamma", parameters.gamma(), gamma));
+    parameters.replaceGamma(ofHost("gamma", gamma, parameters.gamma(), parameters.beta()));
   }
 
   /**
    * Gives the layer this beta, on any backend, in place of one that it may have. The layer frees
    * the tensor that it makes; a beta that was the caller's stays as it is.
    *
-   * @param beta shape {@code [features]}; rounded to the type of the beta that it replaces, or kept
-   *     in its own type where there was none
+   * @param beta shape {@code [features]}; rounded to the type of the layer's parameters, or kept in
+   *     its own type where the layer has none
    */
   public void setBeta(HostTensor beta) {
-    parameters.replaceBeta(ofHost("beta", parameters.beta(), beta));
+    parameters.replaceBeta(ofHost("beta", beta, parameters.beta(), parameters.gamma()));
   }
 
-  private T ofHost(String name, @Nullable T replaced, HostTensor host) {
+  private T ofHost(String name, HostTensor host, @Nullable T replaced, @Nullable T other) {
     requireNonNull(host, name + " is null; expected shape [" + config.features() + "]");
     requireParameterShape(name, host.shape());
-    return backend.fromHost(host, replaced == null ? host.dtype() : backend.dtype(replaced));
+    T model = replaced != null ? replaced : other;
+    return backend.fromHost(host, model == null ? host.dtype() : backend.dtype(model));
   }
 
   /**
