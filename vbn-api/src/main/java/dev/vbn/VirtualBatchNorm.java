@@ -449,6 +449,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   private void requireParameter(String name, T parameter, String otherName, @Nullable T other) {
+    parameters.requireNoneOwned();
     requireNonNull(parameter, name + " is null; expected shape [" + config.features() + "]");
     requireParameterShape(name, backend.shape(parameter));
     DType dtype = backend.dtype(parameter);
