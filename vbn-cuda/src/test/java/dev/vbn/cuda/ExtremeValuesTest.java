@@ -293,7 +293,8 @@ class ExtremeValuesTest extends OnEmulator {
             VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config);
             CudaTensor x = backend.fromHost(tensor(values, dtype, shape), dtype);
             CudaTensor other = backend.fromHost(tensor(spoilt, dtype, shape), dtype);
-            CudaTensor upstream = backend.fromHost(tensor(normal(4, 0, shape), dtype, shape), dtype);
+            CudaTensor upstream =
+                backend.fromHost(tensor(normal(4, 0, shape), dtype, shape), dtype);
             ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(x);
             ReferenceStatistics<CudaTensor> spoiltStatistics = layer.referenceStatistics(other);
             Gradients<CudaTensor> expected = layer.backward(x, statistics, upstream);
