@@ -387,6 +387,7 @@ static __device__ __forceinline__ void sumUnits(
     for (int pass = live ? 0 : 1; pass < 3; pass++) {
       ShiftedSums<A> sums(around, centered ? center : around);
       share.addTo(sums, pass == 0 ? ShiftedSums<A>::HELD : ALL);
+      own[2] = sums.upstream;
       if (!live || (pass > 0 && !sums.isFar()) || (!NARROW && pass == 2)) {
         trusted = !NARROW || sums.isInRange(live);
         A to = NARROW ? first : around;
@@ -404,7 +405,11 @@ static __device__ __forceinline__ void sumUnits(
       double exact = centered ? centers[c] : (double) first;
       ShiftedSums<double> wide(first, exact);
       share.addTo(wide, ALL);
+      double narrowUpstream = own[2];
       moveTo(first, exact, wide, own);
+      if (fabs(narrowUpstream) < 0x1p120) {
+        own[2] = narrowUpstream; // its bits are no matter of x, of what the reference is, or of NaN in either
+      }
     }
     shift = first;
   }

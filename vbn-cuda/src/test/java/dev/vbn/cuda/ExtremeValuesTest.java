@@ -1,5 +1,6 @@
 package dev.vbn.cuda;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -273,6 +274,37 @@ class ExtremeValuesTest extends OnEmulator {
         assertAll(0.5, backend.toHost(output.output()), what + ", forward");
         assertAll(0, backend.toHost(gradients.dgamma()), what + ", dgamma");
         assertAll(0, backend.toHost(gradients.dx()), what + ", dx");
+      }
+    }
+  }
+
+  /** The gradient of beta sums the upstream alone. */
+  @ParameterizedTest
+  @EnumSource(DType.class)
+  void whatXHoldsDoesNotChangeABitOfTheGradientOfBeta(DType dtype) {
+    for (int[] shape : SHAPES) {
+      double[] values = normal(2, 3, shape);
+      double[] spoilt = values.clone();
+      spoilt[spoilt.length / 2] = Double.NaN;
+      spoilt[0] = 1e38;
+      for (Variant variant : Variant.values()) {
+        VbnConfig config = VbnConfig.of(shape[1]).withVariant(variant);
+        try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider());
+            VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config);
+            CudaTensor x = backend.fromHost(tensor(values, dtype, shape), dtype);
+            CudaTensor other = backend.fromHost(tensor(spoilt, dtype, shape), dtype);
+            CudaTensor upstream =
+                backend.fromHost(tensor(normal(4, 0, shape), dtype, shape), dtype);
+            ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(x);
+            ReferenceStatistics<CudaTensor> spoiltStatistics = layer.referenceStatistics(other);
+            Gradients<CudaTensor> expected = layer.backward(x, statistics, upstream);
+            Gradients<CudaTensor> actual = layer.backward(other, statistics, upstream);
+            Gradients<CudaTensor> ofReference = layer.backward(x, spoiltStatistics, upstream)) {
+          double[] dbeta = backend.toHost(expected.dbeta()).toDoubles();
+          assertArrayEquals(dbeta, backend.toHost(actual.dbeta()).toDoubles(), "spoilt x");
+          assertArrayEquals(
+              dbeta, backend.toHost(ofReference.dbeta()).toDoubles(), "spoilt reference");
+        }
       }
     }
   }
