@@ -183,6 +183,7 @@ public final class ExactMoments implements Serializable {
         int squares = sumDigits(window);
         int row = c * width;
         int bias = FLOAT_BIAS - 32 * first;
+        // The window may begin below the floats that have a leading bit; no double's does.
         int least = Math.max(1, -bias);
         int bound = Math.min(0xff, 32 * window - bias);
         while (c < features) {
@@ -220,7 +221,7 @@ public final class ExactMoments implements Serializable {
         int squares = sumDigits(window);
         int row = c * width;
         int bias = DOUBLE_BIAS - 32 * first;
-        int least = Math.max(1, -bias);
+        int least = -bias;
         int bound = Math.min(0x7ff, 32 * window - bias);
         while (c < features) {
           long bits = Double.doubleToRawLongBits(x[i]);
@@ -313,7 +314,6 @@ public final class ExactMoments implements Serializable {
     first = newFirst;
     window = newWindow;
     digits = wider;
-    carry();
     return true;
   }
 

@@ -51,8 +51,11 @@ final class Parameters<T> {
 
   void close() {
     if (lifetime.end()) {
-      close(gamma);
-      close(beta);
+      try {
+        close(gamma);
+      } finally {
+        close(beta);
+      }
     }
   }
 

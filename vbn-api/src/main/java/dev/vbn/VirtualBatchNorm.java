@@ -61,7 +61,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /**
-   * The layer with gamma drawn from N(1, 0.02) and beta 0, which it frees when closed.
+   * The layer with gamma drawn from N(1, 0.02) and beta 0, which it frees when closed. Parameters of
+   * this layer stay this layer's.
    *
    * @param dtype type of the batches
    * @param seed the same seed gives the same gamma, on every backend
@@ -79,8 +80,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     T beta;
     try {
       beta = backend.fromHost(HostTensor.zeros(type, features), type);
-    } catch (RuntimeException e) {
-      backend.release(gamma);
+    } catch (RuntimeException | Error e) {
+      backend.releaseAfter(e, gamma);
       throw e;
     }
     return new VirtualBatchNorm<>(
@@ -92,7 +93,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
 
   /**
    * The layer with the caller's gamma. The tensor stays the caller's and is read at each call, so
-   * that a framework may train it in place.
+   * that a framework may train it in place. Beta stays this layer's, which is to stay open and to
+   * keep it as long as the new one is used.
    *
    * @param gamma scale, shape {@code [features]}, of type {@link DType#parameterType()} of the
    *     batches
@@ -108,7 +110,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
 
   /**
    * The layer with the caller's beta. The tensor stays the caller's and is read at each call, so that
-   * a framework may train it in place.
+   * a framework may train it in place. Gamma stays this layer's, which is to stay open and to keep it
+   * as long as the new one is used.
    *
    * @param beta offset, shape {@code [features]}, of type {@link DType#parameterType()} of the
    *     batches
@@ -127,9 +130,9 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /**
-   * A layer of another variant that shares all else with this one, parameters and their ends
-   * included: for instance one trained as {@link Variant#LIVE_BATCH} and served as {@link
-   * Variant#REFERENCE_ONLY}, whose answers do not depend on who shares a batch.
+   * A layer of another variant that shares all else with this one: setting or closing the parameters
+   * of one sets or closes those of both. For instance one trained as {@link Variant#LIVE_BATCH} and
+   * served as {@link Variant#REFERENCE_ONLY}, whose answers do not depend on who shares a batch.
    */
   public VirtualBatchNorm<T> withVariant(Variant variant) {
     parameters.requireOpen();
@@ -272,7 +275,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
       HostTensor liveMean = backend.toHost(live.mean());
       return mix(how, moments, liveMean, backend.toHost(live.variance()));
     } finally {
-      backend.release(live);
+      backend.releaseBoth(live);
     }
   }
 

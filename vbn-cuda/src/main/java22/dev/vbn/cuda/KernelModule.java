@@ -78,11 +78,19 @@ final class KernelModule {
     driver.launch(
         kernel,
         function,
-        Math.toIntExact(gridX),
-        Math.toIntExact(gridY),
+        blocks(kernel, gridX),
+        blocks(kernel, gridY),
         blockX,
         addresses,
         stream);
+  }
+
+  private static int blocks(String kernel, long count) {
+    if (count > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException(kernel + " needs " + count
+          + " blocks for a batch of this shape; expected at most " + Integer.MAX_VALUE);
+    }
+    return (int) count;
   }
 
   void close() {

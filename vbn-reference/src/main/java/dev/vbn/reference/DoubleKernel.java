@@ -6,6 +6,9 @@ import org.jspecify.annotations.Nullable;
 
 /** Arrays of 64 bits. */
 final class DoubleKernel extends Kernel {
+  /** So small that the squares of the largest numbers do not overflow, nor do 2^31 of them. */
+  private static final double SCALE = 0x1p-540;
+
   private final double[] x;
   private final double @Nullable [] upstream;
   private final double @Nullable [] output;
@@ -24,6 +27,31 @@ final class DoubleKernel extends Kernel {
   @Override
   boolean withUpstream() {
     return upstream != null;
+  }
+
+  @Override
+  void sum(Block block, Tile tile, Workspace workspace, GroupSums into) {
+    super.sum(block, tile, workspace, into);
+    if (into.haveOverflowed()) {
+      sumScaled(block, tile, workspace, into);
+    }
+  }
+
+  /** Sums again what no sum of squares, or of differences, can hold as it is. */
+  private void sumScaled(Block block, Tile tile, Workspace workspace, GroupSums into) {
+    double[] scaled = new double[block.elements()];
+    for (int i = 0; i < scaled.length; i++) {
+      int row = i / block.length();
+      scaled[i] = SCALE * x[block.at() + row * block.stride() + i % block.length()];
+    }
+    GroupSums sums = new GroupSums(tile.features);
+    new DoubleKernel(scaled, null, null, null)
+        .sumOnce(new Block(0, block.rows(), block.length(), block.length()), tile, workspace, sums);
+    into.replaceOverflowed(sums, 1 / SCALE);
+  }
+
+  private void sumOnce(Block block, Tile tile, Workspace workspace, GroupSums into) {
+    super.sum(block, tile, workspace, into);
   }
 
   @Override

@@ -141,6 +141,31 @@ final class GroupSums {
     count = total;
   }
 
+  /** Whether a mean or a sum of squares is none, for which squares that overflow may be the reason. */
+  boolean haveOverflowed() {
+    for (int i = 0; i < features; i++) {
+      if (hasOverflowed(i)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private boolean hasOverflowed(int feature) {
+    return !(Math.abs(mean[feature]) <= Double.MAX_VALUE && squares[feature] >= 0);
+  }
+
+  /** Takes the mean and the squares that have overflowed from sums over {@code x/scale}. */
+  void replaceOverflowed(GroupSums scaled, double scale) {
+    for (int i = 0; i < features; i++) {
+      // If it is none even so, elements are none.
+      if (hasOverflowed(i) && !scaled.hasOverflowed(i)) {
+        mean[i] = scaled.mean[i] * scale;
+        squares[i] = scaled.squares[i] * scale * scale;
+      }
+    }
+  }
+
   boolean isEmpty() {
     return count == 0;
   }

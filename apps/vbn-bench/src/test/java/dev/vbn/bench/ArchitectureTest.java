@@ -254,7 +254,7 @@ class ArchitectureTest {
 
   @Test
   void onlyTheNd4jBackendUsesNd4j() {
-    seen("dev.vbn.nd4j.Nd4jBackend", "dev.vbn.VirtualBatchNorm");
+    seen("dev.vbn.nd4j.Nd4jKernels", "dev.vbn.VirtualBatchNorm");
     noClasses()
         .that()
         .resideOutsideOfPackages("dev.vbn.nd4j..", "dev.vbn.bench..")
