@@ -87,10 +87,7 @@ class ExtremeValuesTest extends OnEmulator {
         Gradients<CudaTensor> gradients = layer.backward(onDevice, statistics, upstream)) {
       double[] dgamma = backend.toHost(gradients.dgamma()).toDoubles();
       double weight = variant.weight(
-          shape[0],
-          (long) shape[0] * shape[2],
-          statistics.examples(),
-          statistics.elements());
+          shape[0], (long) shape[0] * shape[2], statistics.examples(), statistics.elements());
       for (int c = 0; c < features; c++) {
         double[] expected = gradientOfGamma(
             hostX.toDoubles(),
@@ -101,8 +98,7 @@ class ExtremeValuesTest extends OnEmulator {
             variant == Variant.PER_EXAMPLE,
             shape,
             c);
-        double bound =
-            UNITS * Math.scalb(expected[1], -dtype.parameterType().precision());
+        double bound = UNITS * Math.scalb(expected[1], -dtype.parameterType().precision());
         assertTrue(
             Math.abs(dgamma[c] - expected[0]) <= bound,
             "dgamma[" + c + "] is " + dgamma[c] + "; expected " + expected[0] + " within " + bound);
@@ -148,7 +144,8 @@ class ExtremeValuesTest extends OnEmulator {
       BigDecimal groupMagnitude = BigDecimal.ZERO;
       for (int i = 0; i < rows * shape[2]; i++) {
         int at = at(group * rows, i, shape, feature);
-        BigDecimal term = new BigDecimal(dy[at]).multiply(new BigDecimal(x[at]).subtract(m), DIGITS);
+        BigDecimal term =
+            new BigDecimal(dy[at]).multiply(new BigDecimal(x[at]).subtract(m), DIGITS);
         groupSum = groupSum.add(term, DIGITS);
         groupMagnitude = groupMagnitude.add(term.abs(), DIGITS);
       }
@@ -200,8 +197,7 @@ class ExtremeValuesTest extends OnEmulator {
       Arrays.fill(four, 4);
       HostTensor beta = HostTensor.of(four, shape[1]);
       for (Variant variant : Variant.values()) {
-        VbnConfig config =
-            VbnConfig.of(shape[1]).withVariant(variant).withEpsilon(epsilon);
+        VbnConfig config = VbnConfig.of(shape[1]).withVariant(variant).withEpsilon(epsilon);
         try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider());
             VirtualBatchNorm<CudaTensor> layer =
                 VirtualBatchNorm.of(backend, config).initialized(parameters, 1);

@@ -193,13 +193,15 @@ final class ReferenceBackend implements Kernels<HostTensor> {
         lines.offset[i] = slopes.constant();
       }
     });
+    DType parameterType = x.dtype().parameterType();
     return new Differentiated<>(
         result,
-        total(dgamma, features).to(x.dtype().parameterType()),
-        total(dbeta, features).to(x.dtype().parameterType()),
+        total(dgamma, features, parameterType),
+        total(dbeta, features, parameterType),
         how.referenceGradient() == ReferenceGradient.DETACHED
             ? null
-            : new Moments<>(total(dmean, features), total(dvariance, features)));
+            : new Moments<>(
+                total(dmean, features, DType.FLOAT64), total(dvariance, features, DType.FLOAT64)));
   }
 
   /**
@@ -218,12 +220,19 @@ final class ReferenceBackend implements Kernels<HostTensor> {
   }
 
   /** Sums over the groups, in their order. */
-  private static HostTensor total(double[] ofGroups, int features) {
-    double[] total = Arrays.copyOf(ofGroups, features);
+  private static HostTensor total(double[] ofGroups, int features, DType dtype) {
+    double[] total = ofGroups.length == features ? ofGroups : Arrays.copyOf(ofGroups, features);
     for (int i = features; i < ofGroups.length; i++) {
       total[i % features] += ofGroups[i];
     }
-    return HostTensor.of(total, features);
+    if (dtype == DType.FLOAT64) {
+      return HostTensor.of(total, features);
+    }
+    float[] rounded = new float[features];
+    for (int i = 0; i < features; i++) {
+      rounded[i] = (float) total[i];
+    }
+    return HostTensor.of(rounded, features);
   }
 
   @Override

@@ -100,6 +100,12 @@ final class Tile {
   /** Values of features, for every lane of a strip of {@code lanes}. */
   void spread(double[] ofFeatures, int lanes, double[] into) {
     int run = run(lanes);
+    if (run == 1) {
+      for (int from = 0; from < lanes; from += features) {
+        System.arraycopy(ofFeatures, firstFeature, into, from, features);
+      }
+      return;
+    }
     for (int from = 0, feature = 0; from < lanes; from += run) {
       Arrays.fill(into, from, from + run, ofFeatures[firstFeature + feature]);
       feature = feature + 1 == features ? 0 : feature + 1;

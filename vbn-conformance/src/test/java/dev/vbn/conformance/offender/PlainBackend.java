@@ -89,7 +89,8 @@ class PlainBackend implements Kernels<Strided> {
     }
   }
 
-  private Strided made(Strided tensor) {
+  /** Every tensor that this backend makes comes by here. */
+  Strided made(Strided tensor) {
     return capabilities.contains(Capability.TENSORS_OUTLIVE_BACKEND)
         ? tensor
         : tensor.endingWith(closed);

@@ -4,6 +4,7 @@ import dev.vbn.spi.MemoryRange;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
+import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
@@ -67,6 +68,16 @@ record Strided(
     }
     int[] strides = Arrays.stream(dense.strides).map(stride -> 2 * stride).toArray();
     return new Strided(dense.dtype, dense.shape, data, 3, strides);
+  }
+
+  /** One tensor's examples but the last, and but the first. */
+  static List<Strided> overlapping(HostTensor host) {
+    Strided whole = of(host, host.dtype());
+    long[] shape = whole.shape.clone();
+    shape[0]--;
+    return List.of(
+        new Strided(whole.dtype, shape, whole.data, 0, whole.strides),
+        new Strided(whole.dtype, shape, whole.data, whole.strides[0], whole.strides));
   }
 
   /** This tensor, readable until its backend ends. */
