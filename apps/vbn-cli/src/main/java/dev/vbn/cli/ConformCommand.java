@@ -154,7 +154,7 @@ final class ConformCommand implements Callable<Integer> {
 
   private void print(ConformanceReport report) {
     PrintWriter out = spec.commandLine().getOut();
-    TextTable table = new TextTable(
+    Table table = new Table(
         "BACKEND", "PASSED", "ABSENT", "NO DEVICE", "FAILED", "WORST ULPS", "TIME", "VERDICT");
     for (BackendResult backend : report.backends()) {
       if (backend.available()) {
@@ -200,7 +200,7 @@ final class ConformCommand implements Callable<Integer> {
     out.println();
     out.println(
         backend.name() + ": " + rules.size() + " of " + Rule.values().length + " rules failed");
-    TextTable table = new TextTable("RULE", "CHECKS", "FIRST FAILURE");
+    Table table = new Table("RULE", "CHECKS", "FIRST FAILURE");
     for (RuleResult rule : rules) {
       table.row(
           rule.rule().id(),
