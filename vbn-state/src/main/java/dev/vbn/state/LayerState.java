@@ -304,7 +304,8 @@ public record LayerState(
               ReferenceGradient.valueOf(gradient.toUpperCase(Locale.ROOT)));
         }
       } catch (IllegalArgumentException e) {
-        throw new StateException(source + ": " + NpyHeader.printable(String.valueOf(e.getMessage())), e);
+        throw new StateException(
+            source + ": " + NpyHeader.printable(String.valueOf(e.getMessage())), e);
       }
       return config;
     }

@@ -56,8 +56,7 @@ class LauncherTest {
     builder.environment().put("CDPATH", directory.toString());
     builder.environment().remove("VBN_BACKENDS");
     Process process = builder.start();
-    String output =
-        new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     assertTrue(process.waitFor(1, TimeUnit.MINUTES));
     assertEquals(0, process.exitValue(), output);
     return output.lines().toList();

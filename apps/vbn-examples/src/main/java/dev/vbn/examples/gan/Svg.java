@@ -20,7 +20,10 @@ final class Svg {
         Locale.ROOT,
         "<svg xmlns='http://www.w3.org/2000/svg' width='%d' height='%d' viewBox='0 0 %d %d'"
             + " font-family='sans-serif'>",
-        width, height, width, height));
+        width,
+        height,
+        width,
+        height));
     fill(0, 0, width, height, WHITE);
   }
 
@@ -32,7 +35,11 @@ final class Svg {
     add(String.format(
         Locale.ROOT,
         "<rect x='%d' y='%d' width='%d' height='%d' fill='#%06x' shape-rendering='crispEdges'/>",
-        left, top, width, height, colour));
+        left,
+        top,
+        width,
+        height,
+        colour));
   }
 
   /** A text from {@code left} on. */
@@ -54,7 +61,12 @@ final class Svg {
     add(String.format(
         Locale.ROOT,
         "<text x='%d' y='%d' font-size='%d' fill='#%06x' text-anchor='%s'>%s</text>",
-        x, baseline, size, colour, anchor, text.replace("&", "&amp;").replace("<", "&lt;")));
+        x,
+        baseline,
+        size,
+        colour,
+        anchor,
+        text.replace("&", "&amp;").replace("<", "&lt;")));
   }
 
   /** A line through points. */
@@ -66,7 +78,8 @@ final class Svg {
     add(String.format(
         Locale.ROOT,
         "<polyline points='%s' fill='none' stroke='#%06x' stroke-width='2'/>",
-        points.toString().strip(), colour));
+        points.toString().strip(),
+        colour));
   }
 
   void write(Path file) throws IOException {
