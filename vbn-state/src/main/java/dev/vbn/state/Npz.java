@@ -182,8 +182,7 @@ public final class Npz {
     try {
       return zip.stream().toList();
     } catch (IllegalArgumentException e) { // Java 17 finds out as late as here, and says it so
-      throw new NpyException(
-          source + ": not a whole zip (bad entry name); expected an .npz", e);
+      throw new NpyException(source + ": not a whole zip (bad entry name); expected an .npz", e);
     }
   }
 

@@ -177,7 +177,8 @@ class NpzTest {
     assertStringRefused("data is 3 bytes; expected 4 for <U1 of shape []", "<U1", new byte[3]);
     assertStringRefused(
         "data is more than 4 bytes; expected 4 for <U1 of shape []", "<U1", new byte[5]);
-    Path file = zip(Map.of("s.npy", npy("{'descr': '<U536870909', 'fortran_order': False, 'shape': ()}", 0)));
+    Path file = zip(
+        Map.of("s.npy", npy("{'descr': '<U536870909', 'fortran_order': False, 'shape': ()}", 0)));
     NpyException e = assertThrows(NpyException.class, () -> Npz.read(file));
     assertTrue(
         e.getMessage().endsWith(" bytes; expected 2147483636 for <U536870909 of shape []"),
