@@ -174,7 +174,8 @@ abstract class Extremes {
       for (int from = 0; from < x.length; from += group) {
         double[] part = Arrays.copyOfRange(x, from, from + group);
         double ma = Arrays.stream(part).sum() / group;
-        double va = Arrays.stream(part).map(value -> (value - ma) * (value - ma)).sum() / group;
+        double va =
+            Arrays.stream(part).map(value -> (value - ma) * (value - ma)).sum() / group;
         double m = mr + w * (ma - mr);
         double v = (1 - w) * vr + w * va + w * (1 - w) * (ma - mr) * (ma - mr);
         for (int i = 0; i < group; i++) {
@@ -183,13 +184,15 @@ abstract class Extremes {
           terms += Math.abs(term);
         }
       }
-      String what = variant + ", mean " + mean + ", padding " + padding + ", positions " + positions;
+      String what =
+          variant + ", mean " + mean + ", padding " + padding + ", positions " + positions;
       double bound = 4 * Math.scalb(terms, -24);
       assertEquals(expected, gradients.dgamma().getFloat(), bound, what);
 
       gamma.setRequiresGradient(true);
       try (GradientCollector collector = here.engine.newGradientCollector()) {
-        collector.backward(layer.forward(batch, statistics).output().mul(upstream).sum());
+        collector.backward(
+            layer.forward(batch, statistics).output().mul(upstream).sum());
       }
       // A library's own sums, around a centre that is a few deviations off at most.
       assertEquals(expected, gamma.getGradient().getFloat(), 4 * bound, "recorded, " + what);
