@@ -62,7 +62,10 @@ final class GradientCommand implements Callable<Integer> {
 
   /** The files to write. */
   private record Targets(
-      StagedFile dx, StagedFile dgamma, StagedFile dbeta, @Nullable StagedFile dreference) {}
+      StagedFile dx,
+      StagedFile dgamma,
+      StagedFile dbeta,
+      @Nullable StagedFile dreference) {}
 
   @Override
   public Integer call() throws IOException {
@@ -95,8 +98,8 @@ final class GradientCommand implements Callable<Integer> {
     HostTensor r = inputs.reference();
     HostTensor dy = LayerOptions.as(inputs.x().dtype(), upstreamRead);
     try (VbnBackend<HostTensor> backend = backendOption.open();
-        VirtualBatchNorm<HostTensor> layer = inputs.layer(
-            backend, inputs.config().withReferenceGradient(referenceGradient))) {
+        VirtualBatchNorm<HostTensor> layer =
+            inputs.layer(backend, inputs.config().withReferenceGradient(referenceGradient))) {
       progress.show("statistics of the reference batch " + r);
       try (ReferenceStatistics<HostTensor> reference =
           LayerOptions.accepted("--reference: ", () -> layer.referenceStatistics(r))) {

@@ -61,7 +61,9 @@ final class NormalizeCommand implements Callable<Integer> {
 
   /** The files to write. */
   private record Targets(
-      StagedFile y, @Nullable StagedFile referenceY, @Nullable StagedFile statistics) {}
+      StagedFile y,
+      @Nullable StagedFile referenceY,
+      @Nullable StagedFile statistics) {}
 
   @Override
   public Integer call() throws IOException {
@@ -87,8 +89,8 @@ final class NormalizeCommand implements Callable<Integer> {
         ReferenceMoments moments = reference.moments();
         layerOptions.warnUnlessFinite(moments, progress);
         progress.show("normalising the live batch " + inputs.x());
-        try (Output<HostTensor> live = LayerOptions.accepted(
-            "--input: ", () -> layer.forward(inputs.x(), reference))) {
+        try (Output<HostTensor> live =
+            LayerOptions.accepted("--input: ", () -> layer.forward(inputs.x(), reference))) {
           progress.show("writing");
           targets.y.write(file -> Npy.write(file, live.output()));
         }

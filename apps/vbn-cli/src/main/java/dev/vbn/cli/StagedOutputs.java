@@ -211,7 +211,8 @@ public final class StagedOutputs implements AutoCloseable {
       }
     } catch (IOException e) {
       throw new BadInputException(
-          name + "belongs to " + kept.owner().getName() + " of group " + kept.group().getName()
+          name + "belongs to " + kept.owner().getName() + " of group "
+              + kept.group().getName()
               + ", and what replaces it would not; expected a file of your own",
           e);
     }

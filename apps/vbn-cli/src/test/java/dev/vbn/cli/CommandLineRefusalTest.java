@@ -109,7 +109,9 @@ class CommandLineRefusalTest {
         arguments(files + "--reference @none --input @x", "--reference @none: no such file"),
         arguments(NORMALIZE + " --gamma @none", "--gamma @none: no such file; expected a .npy"),
         arguments(files + "--reference @r --input @folder", "is a directory; expected a .npy file"),
-        arguments(files + "--reference @r --input @text", "--input @text: is text, as CSV is, and starts"),
+        arguments(
+            files + "--reference @r --input @text",
+            "--input @text: is text, as CSV is, and starts"),
         arguments(files + "--reference @r --input @cut", "data is 116 bytes; expected 120"),
         arguments(files + "--reference @r --input @integers", "dtype is '<i4'; expected '<f2'"),
         arguments(

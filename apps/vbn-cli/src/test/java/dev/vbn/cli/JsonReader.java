@@ -8,8 +8,9 @@ import java.util.Map;
 
 /** Reads JSON in which no key stands twice. */
 final class JsonReader {
-  private static final JSON READER = JSON.builder(
-          JsonFactory.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build())
+  private static final JSON READER = JSON.builder(JsonFactory.builder()
+          .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+          .build())
       .build();
 
   private JsonReader() {}

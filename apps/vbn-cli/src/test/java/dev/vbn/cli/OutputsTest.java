@@ -118,14 +118,34 @@ class OutputsTest {
   void aNameThatIsTooLongIsRefusedBeforeAnythingIsComputed() throws IOException {
     Path y = outputs.resolve("y".repeat(300) + ".npy");
     CommandLine run = CommandLine.run(
-        "normalize", "--class-path", classPath, "--backend", "waiting", "--reference", x, "--input",
-        x, "--output", y);
+        "normalize",
+        "--class-path",
+        classPath,
+        "--backend",
+        "waiting",
+        "--reference",
+        x,
+        "--input",
+        x,
+        "--output",
+        y);
     assertEquals(2, run.exitCode(), run.err());
     assertTrue(run.err().contains("--output " + y + ": cannot be written ("), run.err());
     assertEquals(Set.of(), left());
     CommandLine gradient = CommandLine.run(
-        "gradient", "--class-path", classPath, "--backend", "waiting", "--reference", x, "--input",
-        x, "--upstream", x, "--output-dir", outputs.resolve("new").resolve("d".repeat(300)));
+        "gradient",
+        "--class-path",
+        classPath,
+        "--backend",
+        "waiting",
+        "--reference",
+        x,
+        "--input",
+        x,
+        "--upstream",
+        x,
+        "--output-dir",
+        outputs.resolve("new").resolve("d".repeat(300)));
     assertEquals(2, gradient.exitCode(), gradient.err());
     assertEquals(Set.of(), left());
   }
@@ -146,8 +166,20 @@ class OutputsTest {
     Map<String, String> before = CommandLine.contents(directory);
     Path made = outputs.resolve("new/deep");
     try (ChildProcess child = ChildProcess.start(
-        "", "gradient", "--class-path", classPath, "--backend", "waiting", "--reference", x,
-        "--input", x, "--upstream", x, "--output-dir", made)) {
+        "",
+        "gradient",
+        "--class-path",
+        classPath,
+        "--backend",
+        "waiting",
+        "--reference",
+        x,
+        "--input",
+        x,
+        "--upstream",
+        x,
+        "--output-dir",
+        made)) {
       child.awaitLine(COMPUTING);
       assertTrue(Files.isDirectory(made));
       child.interrupt();
@@ -181,8 +213,18 @@ class OutputsTest {
 
   private ChildProcess waiting(Path output) throws IOException {
     ChildProcess child = ChildProcess.start(
-        "", "normalize", "--class-path", classPath, "--backend", "waiting", "--reference", x,
-        "--input", x, "--output", output);
+        "",
+        "normalize",
+        "--class-path",
+        classPath,
+        "--backend",
+        "waiting",
+        "--reference",
+        x,
+        "--input",
+        x,
+        "--output",
+        output);
     child.awaitLine(COMPUTING);
     return child;
   }
