@@ -61,8 +61,7 @@ class BenchReportTest {
   @SuppressWarnings("unchecked")
   void jsonHoldsEveryRoundAndWhatFollowsFromThem() throws IOException {
     Map<String, Object> json = JSON.std.mapFrom(JsonBenchReport.of(report(List.of())));
-    List<Map<String, Object>> measurements =
-        (List<Map<String, Object>>) json.get("measurements");
+    List<Map<String, Object>> measurements = (List<Map<String, Object>>) json.get("measurements");
     assertEquals(18, measurements.size());
     Map<String, Object> ours = measurements.get(1);
     assertEquals("ours", ours.get("contender"));
