@@ -407,8 +407,13 @@ static __device__ __forceinline__ void sumUnits(
       share.addTo(wide, ALL);
       double narrowUpstream = own[2];
       moveTo(first, exact, wide, own);
+      // The bits of this sum are no matter of x, nor of NaN in x or the reference. The deviation around the mean stays:
+      // that around the first element, which may lie far off, goes with the sum.
       if (fabs(narrowUpstream) < 0x1p120) {
-        own[2] = narrowUpstream; // its bits are no matter of x, of what the reference is, or of NaN in either
+        if (!centered && wide.count > 0) {
+          own[3] -= (own[2] - narrowUpstream) * (own[0] / wide.count);
+        }
+        own[2] = narrowUpstream;
       }
     }
     shift = first;

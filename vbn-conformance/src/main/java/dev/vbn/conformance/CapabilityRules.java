@@ -115,8 +115,7 @@ abstract class CapabilityRules extends Rules {
             () -> layer.backwardInto(output, x, statistics, x),
             "CALLER_SUPPLIED_OUTPUT is declared absent, and a tensor for dx is not refused");
       }
-      assertSameBits(
-          "refused output", before, subject.host(output), "A refusal changes nothing.");
+      assertSameBits("refused output", before, subject.host(output), "A refusal changes nothing.");
     }
   }
 

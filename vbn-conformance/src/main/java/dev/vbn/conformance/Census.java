@@ -240,7 +240,9 @@ final class Census
   }
 
   private int count(Outcome outcome) {
-    return tallies.values().stream().mapToInt(tally -> tally.getOrDefault(outcome, 0)).sum();
+    return tallies.values().stream()
+        .mapToInt(tally -> tally.getOrDefault(outcome, 0))
+        .sum();
   }
 
   /** One line of totals, with what to mend first where something failed. */

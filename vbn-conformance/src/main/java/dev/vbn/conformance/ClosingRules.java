@@ -88,7 +88,7 @@ abstract class ClosingRules extends Rules {
           }
         }
         checkInterleaved(first, second);
-        first.close();
+        first.backend.close();
         Case c = sample(Variant.LIVE_BATCH);
         assertEqualBits(
             ", on a backend opened before another was closed",

@@ -1,5 +1,6 @@
 package dev.vbn.conformance;
 
+import static java.util.Objects.requireNonNull;
 import static java.util.stream.Collectors.joining;
 
 import dev.vbn.Variant;
@@ -24,15 +25,36 @@ import java.util.stream.IntStream;
 final class Conditions {
   private static final int LARGEST = 21_000; // elements of a batch
 
+  // Places of the dimensions in a row.
+  private static final int VARIANT = 0;
+  private static final int LAYOUT = 1;
+  private static final int FEATURE_COUNT = 2;
+  private static final int POSITION_COUNT = 3;
+  private static final int EXAMPLE_COUNT = 4;
+  private static final int REFERENCE = 5;
+  private static final int EPSILON = 6;
+  private static final int GAMMA = 7;
+  private static final int BETA = 8;
+  private static final int ATTACHED = 9;
+  private static final int OUTPUT = 10;
+  private static final int DX = 11;
+  private static final int SPREAD = 12;
+  private static final int SOURCE = 13;
+
+  private static final Variant[] VARIANTS = Variant.values();
+  private static final Layout[] LAYOUTS = Layout.values();
   private static final long[] FEATURES = {1, 2, 8, 10, 12, 17, 20, 100};
   private static final long[] POSITIONS = {1, 5, 15, 16, 33, 64, 1025};
   private static final long[] EXAMPLES = {1, 2, 7, 33};
+  private static final Reference[] REFERENCES = Reference.values();
   private static final double[] EPSILONS = {1e-5, 1e-3, 0.5, 1e-10};
   private static final String[] GAMMAS = {"drawn", "absent", "negative", "0 in part"};
   private static final String[] BETAS = {"drawn", "absent"};
+  private static final ReferenceGradient[] GRADIENTS = ReferenceGradient.values();
   private static final Into[] OUTPUTS = {Into.NEW, Into.SUPPLIED, Into.OVER_X};
   private static final Into[] DXS = {Into.NEW, Into.SUPPLIED, Into.OVER_X, Into.OVER_UPSTREAM};
   private static final Spread[] SPREADS = {Spread.ORDINARY, Spread.APART, Spread.SCALED};
+  private static final Source[] SOURCES = Source.values();
 
   /** Axes before the features, axes behind them, and the sign of the feature axis. */
   private enum Layout {
@@ -77,7 +99,7 @@ final class Conditions {
       long[] factors = new long[axes];
       long rest = product;
       for (int i = 0; i < axes; i++) {
-        long factor = i == axes - 1 ? rest : (long) Math.sqrt(rest);
+        long factor = i == axes - 1 ? rest : (long) Math.sqrt((double) rest);
         while (rest % factor != 0) {
           factor--;
         }
@@ -119,20 +141,20 @@ final class Conditions {
   }
 
   private static final List<Dimension> DIMENSIONS = List.of(
-      Dimension.of("variant", (Object[]) Variant.values()),
-      Dimension.of("layout", (Object[]) Layout.values()),
+      Dimension.of("variant", (Object[]) VARIANTS),
+      Dimension.of("layout", (Object[]) LAYOUTS),
       Dimension.of("features", FEATURES),
       Dimension.of("positions", POSITIONS),
       Dimension.of("examples", EXAMPLES),
-      Dimension.of("reference of", (Object[]) Reference.values()),
+      Dimension.of("reference of", (Object[]) REFERENCES),
       Dimension.of("epsilon", Arrays.stream(EPSILONS).boxed().toArray()),
       Dimension.of("gamma", (Object[]) GAMMAS),
       Dimension.of("beta", (Object[]) BETAS),
-      Dimension.of("statistics", (Object[]) ReferenceGradient.values()),
+      Dimension.of("statistics", (Object[]) GRADIENTS),
       Dimension.of("output into", (Object[]) OUTPUTS),
       Dimension.of("dx into", (Object[]) DXS),
       Dimension.of("features spread", (Object[]) SPREADS),
-      Dimension.of("statistics from", (Object[]) Source.values()));
+      Dimension.of("statistics from", (Object[]) SOURCES));
 
   private static final List<Conditions> ROWS = rows();
 
@@ -160,14 +182,14 @@ final class Conditions {
 
   /** Only what is chosen already can be refused. */
   private static boolean allowed(int[] row) {
-    if (row[1] == 0 && row[3] > 0) {
+    if (row[LAYOUT] == 0 && row[POSITION_COUNT] > 0) {
       return false; // without an axis for positions there is one
     }
-    Layout layout = Layout.values()[Math.max(row[1], 0)];
+    Layout layout = LAYOUTS[Math.max(row[LAYOUT], 0)];
     return layout.elements(
-            EXAMPLES[Math.max(row[4], 0)],
-            FEATURES[Math.max(row[2], 0)],
-            POSITIONS[Math.max(row[3], 0)])
+            EXAMPLES[Math.max(row[EXAMPLE_COUNT], 0)],
+            FEATURES[Math.max(row[FEATURE_COUNT], 0)],
+            POSITIONS[Math.max(row[POSITION_COUNT], 0)])
         <= LARGEST;
   }
 
@@ -177,30 +199,31 @@ final class Conditions {
   }
 
   private Case draw(boolean wide) {
-    Layout layout = Layout.values()[row[1]];
-    long features = FEATURES[row[2]];
-    long positions = POSITIONS[row[3]];
-    long examples = EXAMPLES[row[4]];
+    Layout layout = LAYOUTS[row[LAYOUT]];
+    long features = FEATURES[row[FEATURE_COUNT]];
+    long positions = POSITIONS[row[POSITION_COUNT]];
+    long examples = EXAMPLES[row[EXAMPLE_COUNT]];
     VbnConfig config = VbnConfig.of((int) features)
-        .withVariant(Variant.values()[row[0]])
+        .withVariant(VARIANTS[row[VARIANT]])
         .withFeatureAxis(layout.axis())
-        .withEpsilon(EPSILONS[row[6]])
-        .withReferenceGradient(ReferenceGradient.values()[row[9]]);
-    Spread spread = wide || row[12] == 0 ? SPREADS[row[12]] : Spread.NEAR;
+        .withEpsilon(EPSILONS[row[EPSILON]])
+        .withReferenceGradient(GRADIENTS[row[ATTACHED]]);
+    Spread spread = wide || row[SPREAD] == 0 ? SPREADS[row[SPREAD]] : Spread.NEAR;
     Case drawn = new Samples(1000 + number)
         .of(
             config,
             layout.shape(examples, features, positions),
-            Reference.values()[row[5]].shape(layout, examples, features, positions),
+            REFERENCES[row[REFERENCE]].shape(layout, examples, features, positions),
             spread);
+    HostTensor gamma = requireNonNull(drawn.gamma());
     return drawn.withParameters(
-        switch (row[7]) {
+        switch (row[GAMMA]) {
           case 1 -> null;
-          case 2 -> negated(drawn.gamma());
-          case 3 -> zeroedInPart(drawn.gamma());
-          default -> drawn.gamma();
+          case 2 -> negated(gamma);
+          case 3 -> zeroedInPart(gamma);
+          default -> gamma;
         },
-        row[8] == 1 ? null : drawn.beta());
+        row[BETA] == 1 ? null : drawn.beta());
   }
 
   private static HostTensor negated(HostTensor gamma) {
@@ -217,14 +240,14 @@ final class Conditions {
 
   /** How the layer is called in this row. */
   Manner manner() {
-    return new Manner(OUTPUTS[row[10]], DXS[row[11]], Source.values()[row[13]]);
+    return new Manner(OUTPUTS[row[OUTPUT]], DXS[row[DX]], SOURCES[row[SOURCE]]);
   }
 
   /** This row in words. */
   String describe(DType dtype) {
-    return of(dtype).describe() + ", in " + dtype + ", output into " + OUTPUTS[row[10]]
-        + ", dx into " + DXS[row[11]] + ", statistics from " + Source.values()[row[13]]
-        + ", features spread " + SPREADS[row[12]];
+    return of(dtype).describe() + ", in " + dtype + ", output into " + OUTPUTS[row[OUTPUT]]
+        + ", dx into " + DXS[row[DX]] + ", statistics from " + SOURCES[row[SOURCE]]
+        + ", features spread " + SPREADS[row[SPREAD]];
   }
 
   /** What the rows that failed have in common, in words; empty where that says nothing. */
@@ -235,8 +258,11 @@ final class Conditions {
     List<String> common = new ArrayList<>();
     for (int i = 0; i < DIMENSIONS.size(); i++) {
       int dimension = i;
-      int[] values =
-          failed.stream().mapToInt(each -> each.row[dimension]).distinct().sorted().toArray();
+      int[] values = failed.stream()
+          .mapToInt(each -> each.row[dimension])
+          .distinct()
+          .sorted()
+          .toArray();
       if (2 * values.length <= DIMENSIONS.get(i).labels.size()) {
         common.add(DIMENSIONS.get(i).name + " "
             + Arrays.stream(values)

@@ -178,8 +178,7 @@ abstract class ContagionRules extends Rules {
       IntPredicate none = i -> false;
       IntPredicate inReference = i -> feature(reference, i) == MARKED_FEATURE;
       IntPredicate inLive = i -> feature(live, i) == MARKED_FEATURE;
-      HostTensor gamma =
-          Layouts.with(requireNonNull(clean.gamma()), MARKED_FEATURE, Double.NaN);
+      HostTensor gamma = Layouts.with(requireNonNull(clean.gamma()), MARKED_FEATURE, Double.NaN);
       HostTensor beta = Layouts.with(requireNonNull(clean.beta()), MARKED_FEATURE, Double.NaN);
       Marked marked = new Marked("gamma", clean.withParameters(gamma, clean.beta()));
       marked.check(Quantity.OUTPUT, inLive);

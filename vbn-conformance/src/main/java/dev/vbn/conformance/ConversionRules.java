@@ -71,10 +71,7 @@ abstract class ConversionRules extends Rules {
       assertEquals(dtype.hostType(), back.dtype(), "type on the host");
       assertArrayEquals(host.shape(), back.shape(), "shape on the host");
       assertSameBits(
-          "round trip in " + dtype,
-          host.to(dtype),
-          back,
-          "Round to nearest even, keep the order.");
+          "round trip in " + dtype, host.to(dtype), back, "Round to nearest even, keep the order.");
     }
   }
 

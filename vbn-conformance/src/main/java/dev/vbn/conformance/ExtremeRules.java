@@ -42,7 +42,8 @@ abstract class ExtremeRules extends Rules {
   @Checks(Rule.OFFSET)
   final void anOffsetOfAMillionDeviationsChangesNothing(Variant variant) {
     holds(() -> {
-      Case drawn = new Samples(51).of(config(variant), new long[] {5, 3, 37}, new long[] {7, 3, 41});
+      Case drawn =
+          new Samples(51).of(config(variant), new long[] {5, 3, 37}, new long[] {7, 3, 41});
       boolean exact = wideStatistics();
       double offset = exact ? 0x1p20 : 0x1p8;
       Case near = onGrid(drawn, 0);
@@ -134,8 +135,8 @@ abstract class ExtremeRules extends Rules {
       subject()
           .tolerance
           .assertClose(
-              each.label() + " of constants " + c.x().get(0) + " and " + c.reference().get(0)
-                  + ", " + c.describe(),
+              each.label() + " of constants " + c.x().get(0) + " and "
+                  + c.reference().get(0) + ", " + c.describe(),
               new Values(
                   Oracle.expect(c, DType.FLOAT32).of(each).expected(),
                   Oracle.expect(near, DType.FLOAT32).of(each).scale()),
@@ -171,8 +172,7 @@ abstract class ExtremeRules extends Rules {
       boolean subnormals = subject().has(Capability.SUBNORMALS);
       for (DType dtype : subject().dtypes()) {
         double smallest = switch (dtype) {
-          case FLOAT32, BFLOAT16 ->
-            wideStatistics() ? (subnormals ? 0x1p-130 : 0x1p-110) : 0x1p-50;
+          case FLOAT32, BFLOAT16 -> wideStatistics() ? (subnormals ? 0x1p-130 : 0x1p-110) : 0x1p-50;
           case FLOAT16 -> subnormals ? 0x1p-17 : 0x1p-10;
           case FLOAT64 -> 0x1p-500;
         };
@@ -187,7 +187,8 @@ abstract class ExtremeRules extends Rules {
     double[] live = {1, -1, 1, 0.5, -0.75, 0.25};
     double[] reference = {-1, 1, 0.25, -1, 0.5, -0.5};
     double[] upstream = {0.5, -0.25, 0.75, 1, -1, 0.25};
-    double gradients = dtype == DType.FLOAT16 ? 0x1p-5 : Math.scalb(1.0, Math.getExponent(unit) / 2);
+    double gradients =
+        dtype == DType.FLOAT16 ? 0x1p-5 : Math.scalb(1.0, Math.getExponent(unit) / 2);
     Case c = new Case(
         VbnConfig.of(1)
             .withVariant(variant)

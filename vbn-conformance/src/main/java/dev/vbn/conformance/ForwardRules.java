@@ -258,10 +258,8 @@ abstract class ForwardRules extends Rules {
     Case c = new Samples(27).of(VbnConfig.of(3).withVariant(variant), live, reference);
     HostTensor both = Layouts.concatenate(c.reference(), c.x());
     Case together = c.withReference(both, both);
-    double[] all = subject()
-        .run(together, DType.FLOAT32)
-        .of(Quantity.REFERENCE_OUTPUT)
-        .toDoubles();
+    double[] all =
+        subject().run(together, DType.FLOAT32).of(Quantity.REFERENCE_OUTPUT).toDoubles();
     double[] expected = Arrays.copyOfRange(all, c.reference().size(), all.length);
     Values scales = Oracle.expect(c, DType.FLOAT32).of(Quantity.OUTPUT);
     subject()
@@ -285,10 +283,8 @@ abstract class ForwardRules extends Rules {
         for (long positions : new long[] {1, 5, 1025}) {
           checkCompanions(config, dtype, new long[] {17, 3, positions}, new long[] {5, 3, 4});
           checkCompanions(
-              config.withFeatureAxis(-1),
-              dtype,
-              new long[] {17, positions, 3},
-              new long[] {5, 4, 3});
+              config.withFeatureAxis(-1), dtype, new long[] {17, positions, 3}, new long[] {5, 4, 3
+              });
         }
         checkCompanions(
             config.withFeatureAxis(2), dtype, new long[] {9, 7, 3, 33}, new long[] {2, 5, 3, 1});
@@ -313,8 +309,8 @@ abstract class ForwardRules extends Rules {
                   Layouts.replaceExample(others.upstream(), example, c.upstream())),
               dtype);
       for (Quantity each : List.of(Quantity.OUTPUT, Quantity.DX)) {
-        String what = each.label() + " of example " + example + ", " + c.describe() + ", in "
-            + dtype;
+        String what =
+            each.label() + " of example " + example + ", " + c.describe() + ", in " + dtype;
         HostTensor expected = Layouts.examples(all.of(each), example);
         String hint = "Statistics of this variant never see another example of the batch.";
         assertSameBits(what + ", alone", expected, alone.of(each), hint);
@@ -430,8 +426,7 @@ abstract class ForwardRules extends Rules {
         form.check("dbeta", perFeature, parameterType, gradients.dbeta());
         if (c.attached()) {
           try (Output<T> reached = layer.referenceGradient(reference, alone, gradients)) {
-            form.check(
-                Quantity.DREFERENCE.label(), c.reference().shape(), dtype, reached.output());
+            form.check(Quantity.DREFERENCE.label(), c.reference().shape(), dtype, reached.output());
           }
         }
       }

@@ -63,8 +63,8 @@ abstract class GradientRules extends Rules {
     holds(() -> {
       VbnConfig config = attached(Variant.REFERENCE_ONLY);
       Case drawn = new Samples(36).of(config, new long[] {6, 3, 7}, new long[] {5, 3, 7});
-      Case c = drawn.withLive(
-          Layouts.with(drawn.x(), 25, 1e9), Layouts.with(drawn.upstream(), 25, 0));
+      Case c =
+          drawn.withLive(Layouts.with(drawn.x(), 25, 1e9), Layouts.with(drawn.upstream(), 25, 0));
       for (DType dtype : subject().dtypes()) {
         if (dtype.precision() >= 24) {
           assertAgrees(
@@ -125,8 +125,7 @@ abstract class GradientRules extends Rules {
     holds(() -> {
       VbnConfig config = attached(variant);
       Case attached = new Samples(32).of(config, new long[] {4, 3, 5}, new long[] {6, 3, 5});
-      Case detached =
-          attached.withConfig(config.withReferenceGradient(ReferenceGradient.DETACHED));
+      Case detached = attached.withConfig(config.withReferenceGradient(ReferenceGradient.DETACHED));
       for (DType dtype : subject().dtypes()) {
         Computed with = subject().run(attached, dtype);
         Computed without = subject().run(detached, dtype);
@@ -151,9 +150,8 @@ abstract class GradientRules extends Rules {
       if (!subject().has(Capability.FLOAT64)) {
         throw new DeclaredAbsent("FLOAT64 is declared absent; its refusal is checked apart");
       }
-      VbnConfig config = VbnConfig.of(2)
-          .withVariant(variant)
-          .withReferenceGradient(ReferenceGradient.ATTACHED);
+      VbnConfig config =
+          VbnConfig.of(2).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED);
       Case c = new Samples(35).of(config, new long[] {3, 2, 3}, new long[] {4, 2, 2});
       Computed computed = subject().run(c, DType.FLOAT64);
       checkSlopes(c, computed, Quantity.DX, c.x(), x -> c.withLive(x, c.upstream()));

@@ -1,6 +1,5 @@
 package dev.vbn.conformance;
 
-import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 

@@ -201,8 +201,7 @@ final class Oracle {
       output.expected()[group.index[i]] = gamma.times(xh).plus(beta).value();
       largest = Math.max(largest, Math.abs(xh.value()));
     }
-    double scale =
-        Math.abs(gamma.value()) * largest * (1 + by.condition) + Math.abs(beta.value());
+    double scale = Math.abs(gamma.value()) * largest * (1 + by.condition) + Math.abs(beta.value());
     for (int index : group.index) {
       output.scale()[index] = scale;
     }
@@ -285,8 +284,7 @@ final class Oracle {
     double farthest = 0;
     for (int i = 0; i < reference.x.length; i++) {
       DoubleDouble deviation = DoubleDouble.of(reference.x[i]).minus(own.mean);
-      dr.expected()[reference.index[i]] =
-          constant.plus(slope.times(deviation)).value();
+      dr.expected()[reference.index[i]] = constant.plus(slope.times(deviation)).value();
       farthest = Math.max(farthest, Math.abs(deviation.value()));
     }
     double scale = (sums.dmrScale + 2 * (farthest + own.meanScale) * sums.dvrScale) / elements;

@@ -83,8 +83,8 @@ abstract class OwnershipRules extends Rules {
           String hint = "It changed with call " + call + " in " + dtype
               + ": kernels change nothing but a tensor supplied for a result.";
           hosts(subject, arguments)
-              .forEach((name, now) ->
-                  assertSameBits(name, requireNonNull(before.get(name)), now, hint));
+              .forEach(
+                  (name, now) -> assertSameBits(name, requireNonNull(before.get(name)), now, hint));
         }
       }
     }
@@ -187,8 +187,7 @@ abstract class OwnershipRules extends Rules {
   private static <T> void assertAllStay(
       Subject<T> subject, Map<String, HostTensor> before, Map<String, T> watched, String hint) {
     hosts(subject, watched)
-        .forEach(
-            (name, now) -> assertSameBits(name, requireNonNull(before.get(name)), now, hint));
+        .forEach((name, now) -> assertSameBits(name, requireNonNull(before.get(name)), now, hint));
   }
 
   private static <T> void checkApart(Map<String, T> results, Map<String, T> arguments) {

@@ -178,8 +178,7 @@ abstract class RepetitionRules extends Rules {
               expected.of(Quantity.LONE_MEAN),
               subject.host(aloneAgain.mean()),
               hint);
-          assertSameBits(
-              "output", expected.of(Quantity.OUTPUT), subject.host(live.output()), hint);
+          assertSameBits("output", expected.of(Quantity.OUTPUT), subject.host(live.output()), hint);
         }
       }
     }
@@ -214,10 +213,7 @@ abstract class RepetitionRules extends Rules {
       List<Computed> results = atOnce(calls);
       for (int i = 0; i < results.size(); i++) {
         assertEqualBits(
-            ", from one of 8 threads",
-            expected.get(i % cases.size()),
-            results.get(i),
-            ONE_ORDER);
+            ", from one of 8 threads", expected.get(i % cases.size()), results.get(i), ONE_ORDER);
       }
     });
   }

@@ -12,9 +12,12 @@ import java.util.Optional;
  */
 public enum Rule {
   /** Rule 101. */
-  FOUND_BY_NAME(101, "ServiceLoader finds the provider under its name, and tensors are of the type it names."),
+  FOUND_BY_NAME(
+      101,
+      "ServiceLoader finds the provider under its name, and tensors are of the type it names."),
   /** Rule 102. */
-  PROBE_IS_A_VALUE(102, "Probing answers the same each time, with a description, and never throws."),
+  PROBE_IS_A_VALUE(
+      102, "Probing answers the same each time, with a description, and never throws."),
   /** Rule 104. */
   PROMISED_CAPABILITIES(104, "The backend declares exactly the capabilities promised for it."),
 
@@ -32,13 +35,15 @@ public enum Rule {
   /** Rule 307. */
   EPSILON(307, "Epsilon is added to the variance inside the root."),
   /** Rule 308. */
-  MIXED_STATISTICS(308, "Live statistics are taken over the scope: of the batch, or of each example."),
+  MIXED_STATISTICS(
+      308, "Live statistics are taken over the scope: of the batch, or of each example."),
   /** Rule 309. */
   SCALE_AND_CENTER(309, "Gamma multiplies, beta is added after it, and either may be absent."),
   /** Rule 310. */
   BATCH_NORM(310, "POOLED, and one live example, give batch norm over reference and live batch."),
   /** Rule 311. */
-  COMPANIONS(311, "PER_EXAMPLE and REFERENCE_ONLY: no bit of an output or of dx depends on companions."),
+  COMPANIONS(
+      311, "PER_EXAMPLE and REFERENCE_ONLY: no bit of an output or of dx depends on companions."),
   /** Rule 312. */
   LAYOUT(312, "Channels-last is channels-first transposed, also where axes are equally long."),
   /** Rule 313. */
@@ -92,7 +97,8 @@ public enum Rule {
   /** Rule 706. */
   CLOSED(706, "Closing is harmless when repeated, as is closing later what a backend gave."),
   /** Rule 707. */
-  STRIDES(707, "Views, strides and offsets are read as the elements they show, argument by argument."),
+  STRIDES(
+      707, "Views, strides and offsets are read as the elements they show, argument by argument."),
   /** Rule 708. */
   SUPPLIED_DX(708, "A tensor supplied for dx, also x or dy itself, gets every element."),
   /** Rule 709. */

@@ -44,8 +44,7 @@ abstract class Rules {
       for (Conditions row : Conditions.all()) {
         Case c = row.of(dtype);
         Computed computed = subject.known(c, dtype, row.manner());
-        String wrong =
-            disagreement(subject, quantities, Oracle.expect(c, dtype), computed, dtype);
+        String wrong = disagreement(subject, quantities, Oracle.expect(c, dtype), computed, dtype);
         if (!wrong.isEmpty()) {
           failed.add(row);
           first = first.isEmpty() ? wrong.formatted(row.describe(dtype)) : first;

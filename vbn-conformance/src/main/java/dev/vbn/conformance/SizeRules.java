@@ -22,14 +22,14 @@ abstract class SizeRules extends Rules {
   private static final int BEYOND_16_BITS = (1 << 16) + 5;
 
   /** One direction at a time; the others are as short as they can be. */
-  record Long(
+  record LongBatch(
       String name,
       int featureAxis,
       long[] live,
       long[] reference,
       DType dtype,
       List<Variant> variants) {
-    Long(
+    LongBatch(
         String name,
         int featureAxis,
         long[] live,
@@ -49,59 +49,59 @@ abstract class SizeRules extends Rules {
     Variant.POOLED, Variant.PER_EXAMPLE, Variant.REFERENCE_ONLY
   };
 
-  private static final List<Long> LONG = List.of(
-      new Long(
+  private static final List<LongBatch> LONG = List.of(
+      new LongBatch(
           "positions behind the features",
           1,
           new long[] {1, 2, BEYOND_18_BITS},
           new long[] {2, 2, 19},
           DType.FLOAT32,
           SCOPES),
-      new Long(
+      new LongBatch(
           "positions before the features",
           -1,
           new long[] {1, BEYOND_18_BITS, 2},
           new long[] {2, 19, 2},
           DType.FLOAT32,
           SCOPES),
-      new Long(
+      new LongBatch(
           "positions of 64 bits",
           1,
           new long[] {1, 1, BEYOND_18_BITS},
           new long[] {1, 1, BEYOND_18_BITS},
           DType.FLOAT64,
           Variant.LIVE_BATCH),
-      new Long(
+      new LongBatch(
           "positions of the reference behind the features",
           1,
           new long[] {2, 2, 19},
           new long[] {1, 2, BEYOND_18_BITS},
           DType.FLOAT32,
           Variant.REFERENCE_ONLY),
-      new Long(
+      new LongBatch(
           "positions of the reference before the features",
           -1,
           new long[] {2, 19, 2},
           new long[] {1, BEYOND_18_BITS, 2},
           DType.FLOAT32,
           Variant.BATCH),
-      new Long(
+      new LongBatch(
           "examples", 1, new long[] {BEYOND_16_BITS, 3}, new long[] {4, 3}, DType.FLOAT32, SCOPES),
-      new Long(
+      new LongBatch(
           "examples with positions",
           1,
           new long[] {BEYOND_16_BITS, 2, 3},
           new long[] {4, 2, 3},
           DType.FLOAT32,
           Variant.PER_EXAMPLE),
-      new Long(
+      new LongBatch(
           "examples of the reference",
           1,
           new long[] {4, 3},
           new long[] {BEYOND_16_BITS, 3},
           DType.FLOAT32,
           Variant.LIVE_BATCH),
-      new Long(
+      new LongBatch(
           "features",
           1,
           new long[] {2, BEYOND_16_BITS},
@@ -109,14 +109,14 @@ abstract class SizeRules extends Rules {
           DType.FLOAT32,
           Variant.POOLED,
           Variant.REFERENCE_ONLY),
-      new Long(
+      new LongBatch(
           "features with positions",
           1,
           new long[] {2, BEYOND_16_BITS, 2},
           new long[] {1, BEYOND_16_BITS, 3},
           DType.FLOAT32,
           Variant.PER_EXAMPLE),
-      new Long(
+      new LongBatch(
           "features last",
           -1,
           new long[] {2, 2, BEYOND_16_BITS},
@@ -131,7 +131,7 @@ abstract class SizeRules extends Rules {
     super(kit);
   }
 
-  static List<Long> all() {
+  static List<LongBatch> all() {
     return LONG;
   }
 
@@ -139,7 +139,7 @@ abstract class SizeRules extends Rules {
   @ParameterizedTest
   @MethodSource("all")
   @Checks(Rule.SIZE)
-  final void resultsDoNotDependOnSize(Long size) {
+  final void resultsDoNotDependOnSize(LongBatch size) {
     holds(() -> {
       if (!subject().dtypes().contains(size.dtype)) {
         throw new DeclaredAbsent(size.dtype + " is declared absent; its refusal is checked apart");
@@ -157,7 +157,7 @@ abstract class SizeRules extends Rules {
     });
   }
 
-  private static Case make(Long size, Variant variant) {
+  private static Case make(LongBatch size, Variant variant) {
     int axis = size.featureAxis == 1 ? 1 : size.live.length - 1;
     int features = (int) size.live[axis];
     VbnConfig config = VbnConfig.of(features)

@@ -248,7 +248,8 @@ abstract class SuppliedRules extends Rules {
               subject.host(live.output()),
               "Where memory() tells nothing, overlapping outputs are computed right.");
         } catch (IllegalArgumentException e) {
-          assertSameBits("refused output", before, subject.host(into), "A refusal changes nothing.");
+          assertSameBits(
+              "refused output", before, subject.host(into), "A refusal changes nothing.");
         }
       }
     }

@@ -20,8 +20,7 @@ record Values(double[] expected, double[] scale) {
 
   /** With every magnitude multiplied. */
   Values scaled(double factor) {
-    return new Values(
-        expected, Arrays.stream(scale).map(each -> each * factor).toArray());
+    return new Values(expected, Arrays.stream(scale).map(each -> each * factor).toArray());
   }
 
   void set(int index, double value, double magnitude) {

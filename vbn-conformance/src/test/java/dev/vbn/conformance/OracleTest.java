@@ -38,9 +38,7 @@ class OracleTest {
     HostTensor five = HostTensor.of(new double[] {5}, 1, 1);
     HostTensor pair = HostTensor.of(new double[] {5, -1}, 2, 1);
     assertEquals(
-        ofFive,
-        output(new Case(config, five, reference, null, null, five, reference))[0],
-        1e-15);
+        ofFive, output(new Case(config, five, reference, null, null, five, reference))[0], 1e-15);
     double[] output = output(new Case(config, pair, reference, null, null, pair, reference));
     assertEquals(ofPair, output[0], 1e-15);
     assertEquals(-ofPair, output[1], 1e-15);
@@ -132,7 +130,9 @@ class OracleTest {
       BigDecimal b = BigDecimal.ZERO;
       for (int i = 0; i < x.length; i++) {
         BigDecimal xh = x[i].subtract(m).divide(s, DIGITS);
-        assertRounded(gamma.multiply(xh).add(beta), expected.of(Quantity.OUTPUT).expected()[at(feature, group, i, groups)]);
+        assertRounded(
+            gamma.multiply(xh).add(beta),
+            expected.of(Quantity.OUTPUT).expected()[at(feature, group, i, groups)]);
         a = a.add(dy[i]);
         b = b.add(dy[i].multiply(xh));
       }
@@ -162,7 +162,8 @@ class OracleTest {
     for (int i = 0; i < r.length; i++) {
       BigDecimal dr = dmr.add(BigDecimal.valueOf(2).multiply(r[i].subtract(mr)).multiply(dvr))
           .divide(elements, DIGITS);
-      assertRounded(dr, expected.of(Quantity.DREFERENCE).expected()[(i / 3 * 2 + feature) * 3 + i % 3]);
+      assertRounded(
+          dr, expected.of(Quantity.DREFERENCE).expected()[(i / 3 * 2 + feature) * 3 + i % 3]);
     }
   }
 

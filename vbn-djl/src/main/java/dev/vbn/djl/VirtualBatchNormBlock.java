@@ -236,8 +236,8 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
    */
   public void setReference(ReferenceMoments moments) {
     if (moments.features() != config.features() && isInitialized()) {
-      throw new IllegalArgumentException("the reference has " + moments.features()
-          + " features; expected " + config.features());
+      throw new IllegalArgumentException(
+          "the reference has " + moments.features() + " features; expected " + config.features());
     }
     measure(layer -> ReferenceStatistics.of(layer.backend(), moments));
   }

@@ -257,7 +257,8 @@ abstract class BlockBehavior {
     }
     for (String name : List.of("gamma", "beta")) {
       assertEquals(shape, gradient(given, name).getShape());
-      assertArrayEquals(gradient(flat, name).toFloatArray(), gradient(given, name).toFloatArray());
+      assertArrayEquals(
+          gradient(flat, name).toFloatArray(), gradient(given, name).toFloatArray());
     }
 
     VirtualBatchNormBlock loaded = VirtualBatchNormBlock.builder().build();
@@ -632,13 +633,12 @@ abstract class BlockBehavior {
       NDList frozen = new NDList(normal(owner, new Shape(16, 4)));
       List<ReferenceMoments> seen = new ArrayList<>();
       DefaultTrainingConfig training = trainingConfig();
-      training.addTrainingListeners(
-          new RefreshListener(frozen, 2), new TrainingListenerAdapter() {
-            @Override
-            public void onTrainingBatch(Trainer trainer, BatchData batchData) {
-              seen.add(block.referenceMoments());
-            }
-          });
+      training.addTrainingListeners(new RefreshListener(frozen, 2), new TrainingListenerAdapter() {
+        @Override
+        public void onTrainingBatch(Trainer trainer, BatchData batchData) {
+          seen.add(block.referenceMoments());
+        }
+      });
       try (Trainer trainer = model.newTrainer(training)) {
         trainer.initialize(new Shape(8, 4));
         VirtualBatchNormBlock.refresh(network, trainer::forward, frozen);

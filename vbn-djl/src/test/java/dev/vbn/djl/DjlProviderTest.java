@@ -29,8 +29,8 @@ class DjlProviderTest {
       assertEquals(here.engine.defaultDevice(), Device.fromName(devices.get(0), here.engine));
       assertTrue(devices.contains("cpu"), devices::toString);
       for (String device : devices) {
-        try (VbnBackend<NDArray> backend = VbnBackend.open(
-                new DjlProvider(), BackendOptions.defaults().withDevice(device));
+        try (VbnBackend<NDArray> backend =
+                VbnBackend.open(new DjlProvider(), BackendOptions.defaults().withDevice(device));
             NDArray array = backend.fromHost(HostTensor.zeros(DType.FLOAT32, 1))) {
           assertEquals(Device.fromName(device, here.engine), array.getDevice());
         }

@@ -362,8 +362,8 @@ class UnusualBackendsTest {
         Moments<Lazy> reference,
         @Nullable Lazy gamma,
         @Nullable Lazy dx) {
-      Once<Differentiated<Strided>> once = new Once<>(() ->
-          plain.backward(x.get(), upstream.get(), how, now(reference), now(gamma), null));
+      Once<Differentiated<Strided>> once = new Once<>(
+          () -> plain.backward(x.get(), upstream.get(), how, now(reference), now(gamma), null));
       return new Differentiated<>(
           new Lazy(() -> once.get().dx()),
           new Lazy(() -> once.get().dgamma()),
@@ -375,9 +375,13 @@ class UnusualBackendsTest {
 
     @Override
     public Lazy referenceGradient(
-        Lazy r, Geometry geometry, Moments<Lazy> statistics, Moments<Lazy> gradient, long elements) {
-      return new Lazy(() -> plain.referenceGradient(
-          r.get(), geometry, now(statistics), now(gradient), elements));
+        Lazy r,
+        Geometry geometry,
+        Moments<Lazy> statistics,
+        Moments<Lazy> gradient,
+        long elements) {
+      return new Lazy(() ->
+          plain.referenceGradient(r.get(), geometry, now(statistics), now(gradient), elements));
     }
 
     @Override
