@@ -128,11 +128,11 @@ struct Sums {
   double mean;
   double squares;           // sum((x - mean)^2)
   double upstream;          // sum(dy)
-  double upstreamDeviation; // sum(dy*(x - mean))
+  double upstreamDeviation; // sum(dy*(x - center)), where the center is given; else around the mean
 };
 
-// Of both together (Chan, Golub and LeVeque 1983).
-static __device__ __forceinline__ Sums merge(Sums a, Sums b) {
+// Of both together (Chan, Golub and LeVeque 1983). `centered` if a center is given.
+static __device__ __forceinline__ Sums merge(Sums a, Sums b, bool centered) {
   if (b.count == 0) {
     return a;
   }
@@ -146,31 +146,36 @@ static __device__ __forceinline__ Sums merge(Sums a, Sums b) {
   r.mean = fma(share, d, a.mean);
   r.squares = a.squares + b.squares + share * a.count * d * d;
   r.upstream = a.upstream + b.upstream;
-  r.upstreamDeviation = a.upstreamDeviation + a.upstream * (a.mean - r.mean)
-      + b.upstreamDeviation + b.upstream * (b.mean - r.mean);
+  r.upstreamDeviation = a.upstreamDeviation + b.upstreamDeviation;
+  if (!centered) {
+    r.upstreamDeviation += a.upstream * (a.mean - r.mean) + b.upstream * (b.mean - r.mean);
+  }
   return r;
 }
 
 static const int THREADS = 256;
 
-// What a thread adds up, around a shift, which is to be near the mean: its distance costs the squares digits. HELD
-// elements at a time are added up in A, then carried into 64 bits, lest one large square swallow many small ones.
+// What a thread adds up: x around a shift, which is to be near the mean, for its distance costs the squares digits; what
+// the upstream pulls at around a center, which is to be near what it is asked around. HELD elements at a time are added
+// up in A, then carried into 64 bits, lest one large square swallow many small ones.
 template <class A>
 struct ShiftedSums {
   static const int HELD = 8;
   A shift;
+  A center;
   int count;
   A held[4];
   double sum;               // sum(x - shift)
   double squares;           // sum((x - shift)^2)
   double upstream;          // sum(dy)
-  double upstreamDeviation; // sum(dy*(x - shift))
+  double upstreamDeviation; // sum(dy*(x - center))
   bool moved;               // some x is not the shift
+  bool apart;               // some x is not the center
   bool pulled;              // some dy is not 0
 
-  explicit __device__ __forceinline__ ShiftedSums(A around)
-      : shift(around), count(0), held(), sum(0), squares(0), upstream(0), upstreamDeviation(0), moved(false),
-        pulled(false) {}
+  __device__ __forceinline__ ShiftedSums(A around, A center)
+      : shift(around), center(center), count(0), held(), sum(0), squares(0), upstream(0), upstreamDeviation(0),
+        moved(false), apart(false), pulled(false) {}
 
   __device__ __forceinline__ void add(A x) {
     A d = x - shift;
@@ -180,8 +185,10 @@ struct ShiftedSums {
   }
 
   __device__ __forceinline__ void addUpstream(A x, A dy) {
+    A d = x - center;
     held[2] += dy;
-    held[3] = multiplyAdd(dy, x - shift, held[3]);
+    held[3] = multiplyAdd(dy, d, held[3]);
+    apart |= d != 0;
     pulled |= dy != 0;
   }
 
@@ -196,10 +203,10 @@ struct ShiftedSums {
   // Whether the squares are mostly the distance of the shift from the mean: their rounding then shows in the variance.
   __device__ __forceinline__ bool isFar() const { return sum * sum > 0.75 * squares * count; }
 
-  // Whether nothing has overflowed, or lost digits to underflow.
-  __device__ __forceinline__ bool isInRange() const {
-    return (!moved || inRange(squares)) && (!pulled || fabs(upstream) < 0x1p120)
-        && (!moved || !pulled || inRange(upstreamDeviation));
+  // Whether nothing that is asked for has overflowed, or lost digits to underflow.
+  __device__ __forceinline__ bool isInRange(bool live) const {
+    return (!live || !moved || inRange(squares)) && fabs(upstream) < 0x1p120
+        && (inRange(upstreamDeviation) || (upstreamDeviation == 0 && !(apart && pulled)));
   }
 
   static __device__ __forceinline__ bool inRange(double v) { return fabs(v) > 0x1p-80 && fabs(v) < 0x1p120; }
@@ -294,15 +301,37 @@ struct Share {
   }
 };
 
-// {sum, squares, upstream, upstreamDeviation} around another shift.
+static __device__ __forceinline__ bool isInfinite(double v) { return v - v != 0 && v == v; }
+
+// Moves {sum, squares, upstream, upstreamDeviation} of n elements by so much to another shift and another center.
+static __device__ __forceinline__ void move(double n, double byShift, double byCenter, double* sums) {
+  if (!isInfinite(sums[1])) { // squares that have overflowed stay infinite
+    sums[1] = fma(byShift, fma(n, byShift, 2 * sums[0]), sums[1]);
+  }
+  sums[0] = fma(n, byShift, sums[0]);
+  sums[3] = fma(sums[2], byCenter, sums[3]);
+}
+
 template <class A>
-static __device__ __forceinline__ void moveTo(double shift, const ShiftedSums<A>& sums, double* moved) {
-  double n = sums.count;
-  double d = (double) sums.shift - shift;
-  moved[0] = fma(n, d, sums.sum);
-  moved[1] = fma(d, fma(n, d, 2 * sums.sum), sums.squares);
+static __device__ __forceinline__ void moveTo(double shift, double center, const ShiftedSums<A>& sums, double* moved) {
+  moved[0] = sums.sum;
+  moved[1] = sums.squares;
   moved[2] = sums.upstream;
-  moved[3] = fma(sums.upstream, d, sums.upstreamDeviation);
+  moved[3] = sums.upstreamDeviation;
+  move(sums.count, (double) sums.shift - shift, (double) sums.center - center, moved);
+}
+
+// Adds up the first SUMS rows over each team, in its first thread. Every thread of the block has to come here.
+template <int SUMS>
+static __device__ __forceinline__ void addUpTeam(int team, int member, double (*shared)[THREADS]) {
+  for (int step = team / 2; step > 0; step /= 2) {
+    if (member < step) {
+      for (int k = 0; k < SUMS; k++) {
+        shared[k][threadIdx.x] += shared[k][threadIdx.x + step];
+      }
+    }
+    __syncthreads();
+  }
 }
 
 // Sums of units. A unit is `itemsPerUnit` items of one group; an item is at most `segment` neighbouring elements of
@@ -310,22 +339,31 @@ static __device__ __forceinline__ void moveTo(double shift, const ShiftedSums<A>
 // that a warp reads neighbouring elements: along a run where runs are long, across features where they are short.
 // Units count features fastest, then units of a group, then groups: unit = (group*unitsPerGroup + u)*features + c.
 //
-// In 32 bits a thread first takes a few elements for their mean, then all of them around that. Should it be far from
-// the mean of all, as the first rows of a picture may be, it starts again around the latter. What 32 bits cannot do
-// at all is added up in 64: there any element will do for a shift, being within sqrt(n) deviations of the mean.
+// A thread first takes a few elements for their mean, then all of them around that. Should it be far from the mean of
+// all, as the first rows of a picture may be, it starts again around the latter. What 32 bits cannot do at all is added
+// up in 64: there any element will do for a shift, being within sqrt(n) deviations of the mean.
+//
+// `centers` are what the upstream is asked around, one for each feature: the reference means, where the mixed mean is
+// nearer to them than to the live mean. An element that lies far off, and that nothing pulls at, then costs the others no
+// digits. Null where it is the live mean. Where nothing is `live`, mean and squares are not asked for.
 template <class E, int V, bool WITH_UPSTREAM>
 static __device__ __forceinline__ void sumUnits(
-    const typename E::Stored* x, const typename E::Stored* upstream, double* sums,
+    const typename E::Stored* x, const typename E::Stored* upstream, const double* centers, double* sums,
     long long groupRows, int features, int after, int segment, int segments,
-    long long itemsPerUnit, int unitsPerGroup, long long units, int team, double (*shared)[THREADS]) {
+    long long itemsPerUnit, int unitsPerGroup, long long units, int team, bool live, double (*shared)[THREADS]) {
   typedef typename E::Value A;
   const int ALL = 0x7fffffff;
+  const bool NARROW = sizeof(A) == sizeof(float);
   int teams = THREADS / team;
   int member = threadIdx.x & (team - 1);
   long long unit = (long long) blockIdx.x * teams + threadIdx.x / team;
   bool real = unit < units;
+  bool centered = WITH_UPSTREAM && centers != nullptr;
   double own[4] = {0, 0, 0, 0};
-  double count = 0, first = 0;
+  double count = 0;
+  double shift = 0; // of the sums, the same in a team
+  double near = 0;  // what the thread's own were added up around
+  double n = 0;     // elements of the thread
   int c = 0;
   long long part = 0;
   if (real) {
@@ -341,56 +379,78 @@ static __device__ __forceinline__ void sumUnits(
     Share<E, V, WITH_UPSTREAM> share = {
         x, upstream, group * groupRows + row, (int) (item - row * segments), end - item, c, features, after, segment,
         segments, member, team};
-    A near = E::load(x[share.start(share.row, share.place)]);
-    first = near;
+    A first = E::load(x[share.start(share.row, share.place)]);
+    A around = first;
+    A center = centered ? (A) centers[c] : first;
     bool trusted = false;
 #pragma unroll 1 // one copy of the code
-    for (int pass = 0; sizeof(A) == sizeof(float) && pass < 3; pass++) {
-      ShiftedSums<A> narrow(near);
-      share.addTo(narrow, pass == 0 ? ShiftedSums<A>::HELD : ALL);
-      if (pass > 0 && !narrow.isFar()) {
-        trusted = narrow.isInRange();
-        moveTo(first, narrow, own);
+    for (int pass = live ? 0 : 1; pass < 3; pass++) {
+      ShiftedSums<A> sums(around, centered ? center : around);
+      share.addTo(sums, pass == 0 ? ShiftedSums<A>::HELD : ALL);
+      own[2] = sums.upstream;
+      if (!live || (pass > 0 && !sums.isFar()) || (!NARROW && pass == 2)) {
+        trusted = !NARROW || sums.isInRange(live);
+        A to = NARROW ? first : around;
+        moveTo(to, centered ? centers[c] : (double) to, sums, own);
+        near = to;
+        n = sums.count;
         break;
       }
-      if (narrow.count > 0) {
-        near += (A) narrow.sum / narrow.count;
+      A next = around + (A) sums.sum / sums.count;
+      if (sums.count > 0 && next - next == 0) {
+        around = next;
       }
     }
-    if (!trusted) {
-      ShiftedSums<double> wide(first);
+    if (NARROW && !trusted) {
+      double exact = centered ? centers[c] : (double) first;
+      ShiftedSums<double> wide(first, exact);
       share.addTo(wide, ALL);
-      moveTo(first, wide, own);
+      double narrowUpstream = own[2];
+      moveTo(first, exact, wide, own);
+      // The bits of this sum are no matter of x, nor of NaN in x or the reference. The deviation around the mean stays:
+      // that around the first element, which may lie far off, goes with the sum.
+      if (fabs(narrowUpstream) < 0x1p120) {
+        if (!centered && wide.count > 0) {
+          own[3] -= (own[2] - narrowUpstream) * (own[0] / wide.count);
+        }
+        own[2] = narrowUpstream;
+      }
     }
+    shift = first;
+  }
+  if (!NARROW) {
+    // Around what is near the mean of all, not around an element, for that may lie so far off that going there and back
+    // costs the mean digits of 64 bits.
+    shared[0][threadIdx.x] = fma(n, near - shift, own[0]);
+    __syncthreads();
+    addUpTeam<1>(team, member, shared);
+    double mean = shift + shared[0][threadIdx.x - member] / count;
+    __syncthreads();
+    shift = mean - mean == 0 ? mean : shift;
+    move(n, near - shift, centered ? 0 : near - shift, own);
   }
   for (int k = 0; k < 4; k++) {
     shared[k][threadIdx.x] = own[k];
   }
   __syncthreads();
-  for (int step = team / 2; step > 0; step /= 2) {
-    if (member < step) {
-      for (int k = 0; k < (WITH_UPSTREAM ? 4 : 2); k++) {
-        shared[k][threadIdx.x] += shared[k][threadIdx.x + step];
-      }
-    }
-    __syncthreads();
-  }
+  addUpTeam<WITH_UPSTREAM ? 4 : 2>(team, member, shared);
   if (real && member == 0) {
     double s = shared[0][threadIdx.x];
     double q = shared[1][threadIdx.x];
-    double squares = q - s * (s / count);
+    double squares = isInfinite(q) && s - s == 0 ? q : q - s * (s / count);
     double* to = sums + (part * features + c) * 5;
     to[0] = count;
-    to[1] = first + s / count;
+    to[1] = shift + s / count;
     to[2] = squares < 0 ? 0 : squares; // NaN stays
     to[3] = WITH_UPSTREAM ? shared[2][threadIdx.x] : 0;
-    to[4] = WITH_UPSTREAM ? shared[3][threadIdx.x] - shared[2][threadIdx.x] * (s / count) : 0;
+    to[4] = WITH_UPSTREAM ? shared[3][threadIdx.x] - (centered ? 0 : shared[2][threadIdx.x] * (s / count)) : 0;
   }
 }
 
 // The sums of a group, merged from its units by `team` threads. Every thread of the block has to come here.
 static __device__ __forceinline__ Sums mergeUnits(
-    const double* sums, long long group, int c, int features, int unitsPerGroup, int team, bool real, Sums* shared) {
+    const double* sums, long long group, int c, int features, int unitsPerGroup, int team, bool real, bool centered,
+    Sums* shared) {
   int member = threadIdx.x & (team - 1);
   Sums own;
   own.count = 0;
@@ -407,14 +467,14 @@ static __device__ __forceinline__ Sums mergeUnits(
       next.squares = from[2];
       next.upstream = from[3];
       next.upstreamDeviation = from[4];
-      own = merge(own, next);
+      own = merge(own, next, centered);
     }
   }
   shared[threadIdx.x] = own;
   __syncthreads();
   for (int step = team / 2; step > 0; step /= 2) {
     if (member < step) {
-      shared[threadIdx.x] = merge(shared[threadIdx.x], shared[threadIdx.x + step]);
+      shared[threadIdx.x] = merge(shared[threadIdx.x], shared[threadIdx.x + step], centered);
     }
     __syncthreads();
   }
@@ -498,7 +558,7 @@ static __device__ __forceinline__ void mixForward(
   bool real = index < groups * features;
   long long group = real ? index / features : 0;
   int c = real ? (int) (index - group * features) : 0;
-  Sums live = mergeUnits(sums, group, c, features, unitsPerGroup, team, real && sums != nullptr, shared);
+  Sums live = mergeUnits(sums, group, c, features, unitsPerGroup, team, real && sums != nullptr, false, shared);
   if (real && member == 0) {
     Mixture mixture = mix(live, referenceMean, referenceVariance, c, w, epsilon);
     long long at = group * features + c;
@@ -513,10 +573,11 @@ static __device__ __forceinline__ void mixForward(
   }
 }
 
-// The line of each group, and what it adds to {dgamma, dbeta, dmr, dvr}. `elements` are those of a group.
+// The line of each group, and what it adds to {dgamma, dbeta, dmr, dvr}. `elements` are those of a group; `centers` are
+// those of the sums.
 template <class P>
 static __device__ __forceinline__ void mixBackward(
-    const double* sums, const double* referenceMean, const double* referenceVariance, const P* gamma,
+    const double* sums, const double* centers, const double* referenceMean, const double* referenceVariance, const P* gamma,
     Lines* lines, double* gradients, double w, double epsilon, long long groups,
     int features, int unitsPerGroup, double elements, int team, Sums* shared) {
   int member = threadIdx.x & (team - 1);
@@ -524,13 +585,14 @@ static __device__ __forceinline__ void mixBackward(
   bool real = index < groups * features;
   long long group = real ? index / features : 0;
   int c = real ? (int) (index - group * features) : 0;
-  Sums live = mergeUnits(sums, group, c, features, unitsPerGroup, team, real, shared);
+  Sums live = mergeUnits(sums, group, c, features, unitsPerGroup, team, real, centers != nullptr, shared);
   if (real && member == 0) {
     Mixture mixture = mix(live, referenceMean, referenceVariance, c, w, epsilon);
     double s = mixture.deviation;
     double factor = (gamma == nullptr ? 1 : (double) gamma[c]) / s;
     double a = live.upstream;
-    double b = (live.upstreamDeviation + a * (live.mean - mixture.mean)) / s;
+    double center = centers == nullptr ? live.mean : centers[c];
+    double b = (live.upstreamDeviation + a * (center - mixture.mean)) / s;
     double dm = -factor * a;
     double dv = -factor / (2 * s) * b;
     // Without a weight x has no part in its gradient, nor NaN in it: 0 * NaN is NaN.
@@ -665,29 +727,33 @@ static __device__ __forceinline__ void eachElement(
   }
 }
 
-// ---- Entries. `vector` is not 0 where 16 bytes at once are allowed: the runs' length is a multiple of them, and
+// ---- Entries. Booleans are ints. `vector` is not 0 where 16 bytes at once are allowed: the runs' length is a multiple of them, and
 // every pointer is aligned so. VECTOR is how many elements that is.
 
 #define ENTRIES(NAME, E, VECTOR) \
   extern "C" __global__ void __launch_bounds__(256) vbn_sums_##NAME( \
-      const E::Stored* x, const E::Stored* upstream, double* sums, long long groupRows, \
-      int features, int after, int segment, int segments, long long itemsPerUnit, \
-      int unitsPerGroup, long long units, int team, int vector) { \
+      const E::Stored* x, double* sums, long long groupRows, int features, int after, int segment, int segments, \
+      long long itemsPerUnit, int unitsPerGroup, long long units, int team, int vector) { \
     __shared__ double shared[4][THREADS]; \
-    if (upstream == nullptr) { \
-      if (vector) { \
-        sumUnits<E, VECTOR, false>(x, upstream, sums, groupRows, features, after, segment, \
-            segments, itemsPerUnit, unitsPerGroup, units, team, shared); \
-      } else { \
-        sumUnits<E, 1, false>(x, upstream, sums, groupRows, features, after, segment, \
-            segments, itemsPerUnit, unitsPerGroup, units, team, shared); \
-      } \
-    } else if (vector) { \
-      sumUnits<E, VECTOR, true>(x, upstream, sums, groupRows, features, after, segment, \
-          segments, itemsPerUnit, unitsPerGroup, units, team, shared); \
+    if (vector) { \
+      sumUnits<E, VECTOR, false>(x, nullptr, nullptr, sums, groupRows, features, after, segment, segments, \
+          itemsPerUnit, unitsPerGroup, units, team, true, shared); \
     } else { \
-      sumUnits<E, 1, true>(x, upstream, sums, groupRows, features, after, segment, \
-          segments, itemsPerUnit, unitsPerGroup, units, team, shared); \
+      sumUnits<E, 1, false>(x, nullptr, nullptr, sums, groupRows, features, after, segment, segments, \
+          itemsPerUnit, unitsPerGroup, units, team, true, shared); \
+    } \
+  } \
+  extern "C" __global__ void __launch_bounds__(256) vbn_gradient_sums_##NAME( \
+      const E::Stored* x, const E::Stored* upstream, const double* centers, double* sums, long long groupRows, \
+      int features, int after, int segment, int segments, long long itemsPerUnit, int unitsPerGroup, \
+      long long units, int team, int vector, int live) { \
+    __shared__ double shared[4][THREADS]; \
+    if (vector) { \
+      sumUnits<E, VECTOR, true>(x, upstream, centers, sums, groupRows, features, after, segment, segments, \
+          itemsPerUnit, unitsPerGroup, units, team, live, shared); \
+    } else { \
+      sumUnits<E, 1, true>(x, upstream, centers, sums, groupRows, features, after, segment, segments, \
+          itemsPerUnit, unitsPerGroup, units, team, live, shared); \
     } \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_normalize_##NAME( \
@@ -738,11 +804,11 @@ ENTRIES(bfloat16, BFloat16, 8)
         groups, features, unitsPerGroup, team, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_mix_backward_##NAME( \
-      const double* sums, const double* referenceMean, const double* referenceVariance, const P* gamma, \
-      Lines* lines, double* gradients, double weight, double epsilon, long long groups, \
+      const double* sums, const double* centers, const double* referenceMean, const double* referenceVariance, \
+      const P* gamma, Lines* lines, double* gradients, double weight, double epsilon, long long groups, \
       int features, int unitsPerGroup, double elements, int team) { \
     __shared__ Sums shared[THREADS]; \
-    mixBackward<P>(sums, referenceMean, referenceVariance, gamma, lines, gradients, weight, epsilon, groups, \
+    mixBackward<P>(sums, centers, referenceMean, referenceVariance, gamma, lines, gradients, weight, epsilon, groups, \
         features, unitsPerGroup, elements, team, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_sum_groups_##NAME( \

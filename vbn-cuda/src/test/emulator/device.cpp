@@ -226,7 +226,8 @@ const Kernel* find(const std::string& name) {
   return nullptr;
 }
 
-std::string run(const Kernel& kernel, void* const* arguments, Index blocks, unsigned threads, uint64_t seed) {
+std::string run(
+    const Kernel& kernel, void* const* arguments, Index blocks, unsigned threads, unsigned lastBlocks, uint64_t seed) {
   current = &kernel;
   currentArguments = arguments;
   char* memory = stacks(threads);
@@ -236,9 +237,11 @@ std::string run(const Kernel& kernel, void* const* arguments, Index blocks, unsi
   for (unsigned i = 0; i < threads; i++) {
     order[i] = i;
   }
-  std::vector<uint64_t> blockOrder(static_cast<uint64_t>(blocks.x) * blocks.y * blocks.z);
-  for (uint64_t i = 0; i < blockOrder.size(); i++) {
-    blockOrder[i] = i;
+  std::vector<uint64_t> blockOrder;
+  for (uint64_t y = blocks.y - std::min(blocks.y, lastBlocks); y < static_cast<uint64_t>(blocks.y) * blocks.z; y++) {
+    for (uint64_t x = blocks.x - std::min(blocks.x, lastBlocks); x < blocks.x; x++) {
+      blockOrder.push_back(y * blocks.x + x);
+    }
   }
   std::shuffle(blockOrder.begin(), blockOrder.end(), random);
   for (uint64_t block : blockOrder) {

@@ -1,6 +1,7 @@
 // An emulated NVIDIA driver: the functions of libcuda.so.1 that the backend calls, over the emulated device. Stricter
 // than a driver: work waits in its stream until somebody waits for it, new memory holds NaN, and what is written beside
 // an allocation, or used after it was freed, is an error. Tests direct it by the functions vbn_emulator_* at the end.
+#include <sys/mman.h>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -12,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <thread>
 #include <vector>
 #include "device.h"
 
@@ -92,6 +94,7 @@ struct Controls {
   int devices = 2;
   int version = 13000;
   bool pools = true;
+  unsigned lastBlocks = ~0u;
   std::map<std::string, std::pair<int, Status>> failures; // calls to come, the status
 };
 
@@ -114,11 +117,16 @@ struct Context {
   std::unique_ptr<Stream> defaultStream;
 };
 
+struct Pool;
+
 struct Allocation {
   size_t size;
   Context* context; // null for pinned memory of the host
   char* base;
   size_t total;
+  int device = 0;      // that it was made for
+  bool managed = false;
+  Pool* pool = nullptr; // that it is from
 };
 
 // Work that a stream has captured, and memory that it is given and gives back each time it is done.
@@ -156,8 +164,10 @@ struct Module {
   std::map<std::string, std::unique_ptr<Function>> functions;
 };
 
+// What is freed to a pool stays there, in pieces, until the pool is trimmed.
 struct Pool {
   Context* context;
+  std::multiset<size_t> pieces;
 };
 
 Context contexts[MOST_DEVICES];
@@ -170,6 +180,7 @@ std::set<Pool*> pools;
 std::map<Graph*, std::shared_ptr<Graph>> graphs;
 std::set<Executable*> executables;
 std::map<uintptr_t, Allocation> allocations;
+std::map<std::pair<Context*, std::thread::id>, std::unique_ptr<Stream>> threadStreams;
 
 Status fault(Status status, const std::string& words) {
   lastWords = words;
@@ -202,9 +213,14 @@ bool onDevice(Address address, size_t bytes) {
   return allocation != nullptr && allocation->context == current;
 }
 
-// As new memory is: poisoned and fenced.
+// Larger memory is not touched before it is used, so that there can be more of it than the machine has.
+const size_t HUGE = 1 << 30;
+
+// As new memory is: poisoned, unless it is huge, and fenced.
 void makeFresh(const Allocation& allocation) {
-  memset(allocation.base + RED_ZONE, POISON, allocation.size);
+  if (allocation.size < HUGE) {
+    memset(allocation.base + RED_ZONE, POISON, allocation.size);
+  }
   for (size_t i = 0; i < allocation.total; i++) {
     if (i == RED_ZONE) {
       i += allocation.size;
@@ -216,11 +232,30 @@ void makeFresh(const Allocation& allocation) {
 // Memory that nobody knows of yet; its base is null where there is none.
 Allocation reserve(size_t bytes, Context* context) {
   size_t total = (bytes + 255) / 256 * 256 + 2 * RED_ZONE;
-  Allocation allocation = {bytes, context, static_cast<char*>(aligned_alloc(256, total)), total};
-  if (allocation.base != nullptr) {
+  void* base;
+  if (bytes < HUGE) {
+    base = aligned_alloc(256, total);
+  } else {
+    base = mmap(nullptr, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    base = base == MAP_FAILED ? nullptr : base;
+  }
+  Allocation allocation;
+  allocation.size = bytes;
+  allocation.context = context;
+  allocation.base = static_cast<char*>(base);
+  allocation.total = total;
+  if (base != nullptr) {
     makeFresh(allocation);
   }
   return allocation;
+}
+
+void giveBack(const Allocation& allocation) {
+  if (allocation.size < HUGE) {
+    free(allocation.base);
+  } else {
+    munmap(allocation.base, allocation.total);
+  }
 }
 
 uintptr_t addressOf(const Allocation& allocation) {
@@ -235,25 +270,31 @@ void add(const Allocation& allocation) {
 }
 
 void remove(std::map<uintptr_t, Allocation>::iterator at) {
-  if (at->second.context != nullptr) {
-    at->second.context->used -= static_cast<long long>(at->second.size);
+  const Allocation& allocation = at->second;
+  if (pools.count(allocation.pool) != 0) {
+    allocation.pool->pieces.insert(allocation.size);
+  } else if (allocation.context != nullptr) {
+    allocation.context->used -= static_cast<long long>(allocation.size);
   }
   allocations.erase(at);
 }
 
-void* allocate(size_t bytes, Context* context) {
+void* allocate(size_t bytes, Context* context, bool managed = false, Pool* pool = nullptr) {
   Allocation allocation = reserve(bytes, context);
   if (allocation.base == nullptr) {
     return nullptr;
   }
+  allocation.device = current->device;
+  allocation.managed = managed;
+  allocation.pool = pool;
   add(allocation);
   return allocation.base + RED_ZONE;
 }
 
 void release(std::map<uintptr_t, Allocation>::iterator at) {
-  char* base = at->second.base;
+  Allocation allocation = at->second;
   remove(at);
-  free(base);
+  giveBack(allocation);
 }
 
 // Its memory is its own, also where the work has not given it back.
@@ -263,7 +304,7 @@ Graph::~Graph() {
     if (at != allocations.end()) {
       remove(at);
     }
-    free(entry.second.base);
+    giveBack(entry.second);
   }
 }
 
@@ -288,9 +329,24 @@ std::string damage() {
 
 // ---- Streams
 
-Stream* streamOf(Stream* given) { return given == nullptr ? current->defaultStream.get() : given; }
+// CU_STREAM_LEGACY is the default stream by another name; CU_STREAM_PER_THREAD is another one in each thread.
+Stream* const LEGACY = reinterpret_cast<Stream*>(1);
+Stream* const PER_THREAD = reinterpret_cast<Stream*>(2);
 
-bool known(Stream* stream) { return stream == nullptr || streams.count(stream) != 0; }
+bool isDefault(Stream* stream) { return stream == nullptr || stream == LEGACY; }
+
+Stream* streamOf(Stream* given) {
+  if (given == PER_THREAD) {
+    std::unique_ptr<Stream>& own = threadStreams[{current, std::this_thread::get_id()}];
+    if (own == nullptr) {
+      own.reset(new Stream{current, {}, nullptr, false});
+    }
+    return own.get();
+  }
+  return isDefault(given) ? current->defaultStream.get() : given;
+}
+
+bool known(Stream* stream) { return isDefault(stream) || stream == PER_THREAD || streams.count(stream) != 0; }
 
 Status finish(Stream* stream) {
   while (!stream->work.empty()) {
@@ -310,6 +366,11 @@ Status finishAll(Context* context) {
   for (Stream* stream : std::vector<Stream*>(streams.begin(), streams.end())) {
     if (stream->context == context) {
       finish(stream);
+    }
+  }
+  for (auto& entry : threadStreams) {
+    if (entry.first.first == context) {
+      finish(entry.second.get());
     }
   }
   return context->sticky;
@@ -425,6 +486,7 @@ void forgetEverything() {
     delete pool;
   }
   streams.clear();
+  threadStreams.clear();
   events.clear();
   modules.clear();
   functions.clear();
@@ -444,6 +506,33 @@ void* allocateOnDevice(size_t bytes) {
     finishAll(current);
   }
   return current->used + static_cast<long long>(bytes) > controls.memory ? nullptr : allocate(bytes, current);
+}
+
+// From a piece that the pool has kept and that is large enough, what is left of it staying there, or as new memory.
+void* allocateFromPool(Pool* pool, size_t bytes) {
+  if (pool->pieces.lower_bound(bytes) == pool->pieces.end()
+      && current->used + static_cast<long long>(bytes) > controls.memory) {
+    finishAll(current);
+  }
+  auto piece = pool->pieces.lower_bound(bytes);
+  if (piece != pool->pieces.end()) {
+    size_t rest = *piece - bytes;
+    pool->pieces.erase(piece);
+    if (rest > 0) {
+      pool->pieces.insert(rest);
+    }
+    current->used -= static_cast<long long>(bytes);
+  } else if (current->used + static_cast<long long>(bytes) > controls.memory) {
+    return nullptr;
+  }
+  return allocate(bytes, current, false, pool);
+}
+
+void trim(Pool* pool) {
+  for (size_t piece : pool->pieces) {
+    pool->context->used -= static_cast<long long>(piece);
+  }
+  pool->pieces.clear();
 }
 
 } // namespace
@@ -574,6 +663,16 @@ EXPORT Status cuMemAlloc_v2(Address* address, size_t bytes) {
   return memory == nullptr ? OUT_OF_MEMORY : SUCCESS;
 }
 
+EXPORT Status cuMemAllocManaged(Address* address, size_t bytes, unsigned flags) {
+  ENTER_CONTEXT_OUTSIDE_CAPTURES;
+  if (bytes == 0 || flags != 1) {
+    return INVALID_VALUE;
+  }
+  void* memory = allocate(bytes, current, true);
+  *address = reinterpret_cast<Address>(memory);
+  return memory == nullptr ? OUT_OF_MEMORY : SUCCESS;
+}
+
 EXPORT Status cuMemFree_v2(Address address) {
   ENTER_CONTEXT_OUTSIDE_CAPTURES;
   auto at = allocations.find(address);
@@ -614,7 +713,7 @@ EXPORT Status cuMemPoolCreate(Pool** pool, const int* properties) {
   if (properties[0] != 1 || properties[2] != 1 || properties[3] < 0 || properties[3] >= controls.devices) {
     return INVALID_VALUE;
   }
-  *pool = new Pool{&contexts[properties[3]]};
+  *pool = new Pool{&contexts[properties[3]], {}};
   pools.insert(*pool);
   return SUCCESS;
 }
@@ -624,6 +723,7 @@ EXPORT Status cuMemPoolDestroy(Pool* pool) {
   if (pools.erase(pool) == 0) {
     return INVALID_HANDLE;
   }
+  trim(pool);
   delete pool;
   return SUCCESS;
 }
@@ -636,9 +736,15 @@ EXPORT Status cuMemPoolSetAttribute(Pool* pool, int attribute, const void* value
   return attribute >= 1 && attribute <= 8 && value != nullptr ? SUCCESS : INVALID_VALUE;
 }
 
-EXPORT Status cuMemPoolTrimTo(Pool* pool, size_t) {
+EXPORT Status cuMemPoolTrimTo(Pool* pool, size_t keep) {
   ENTER_CONTEXT_OUTSIDE_CAPTURES;
-  return pools.count(pool) == 0 ? INVALID_HANDLE : SUCCESS;
+  if (pools.count(pool) == 0) {
+    return INVALID_HANDLE;
+  }
+  if (keep == 0) {
+    trim(pool);
+  }
+  return SUCCESS;
 }
 
 EXPORT Status cuMemAllocFromPoolAsync(Address* address, size_t bytes, Pool* pool, Stream* stream) {
@@ -663,7 +769,7 @@ EXPORT Status cuMemAllocFromPoolAsync(Address* address, size_t bytes, Pool* pool
       return SUCCESS;
     });
   }
-  void* memory = allocateOnDevice(bytes);
+  void* memory = allocateFromPool(pool, bytes);
   *address = reinterpret_cast<Address>(memory);
   return memory == nullptr ? OUT_OF_MEMORY : SUCCESS;
 }
@@ -701,11 +807,22 @@ EXPORT Status cuMemFreeAsync(Address address, Stream* stream) {
 EXPORT Status cuPointerGetAttribute(void* value, int attribute, Address address) {
   ENTER_INITIALIZED;
   const Allocation* allocation = allocationAt(address, 1);
-  if (attribute != 9 || allocation == nullptr || allocation->context == nullptr) {
+  if (allocation == nullptr) {
     return INVALID_VALUE;
   }
-  *static_cast<int*>(value) = allocation->context->device;
-  return SUCCESS;
+  switch (attribute) {
+    case 2: // memory type: of the host or of a device
+      *static_cast<int*>(value) = allocation->context == nullptr ? 1 : 2;
+      return SUCCESS;
+    case 8: // managed
+      *static_cast<int*>(value) = allocation->managed ? 1 : 0;
+      return SUCCESS;
+    case 9: // ordinal of the device, which pinned memory has too
+      *static_cast<int*>(value) = allocation->device;
+      return SUCCESS;
+    default:
+      return INVALID_VALUE;
+  }
 }
 
 EXPORT Status cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t bytes, Stream* stream) {
@@ -794,8 +911,8 @@ EXPORT Status cuStreamBeginCapture_v2(Stream* stream, int mode) {
   if (!known(stream) || mode != 0) {
     return INVALID_VALUE;
   }
-  if (stream == nullptr) {
-    return CAPTURE_UNSUPPORTED; // the default stream
+  if (isDefault(stream) || stream == PER_THREAD) {
+    return CAPTURE_UNSUPPORTED; // of the default streams the emulated driver captures none
   }
   if (stream->capture != nullptr) {
     return INVALID_VALUE;
@@ -816,7 +933,7 @@ EXPORT Status cuStreamIsCapturing(Stream* stream, int* status) {
 EXPORT Status cuStreamEndCapture(Stream* stream, Graph** graph) {
   ENTER_CONTEXT;
   *graph = nullptr;
-  if (stream == nullptr || !known(stream) || stream->capture == nullptr) {
+  if (isDefault(stream) || stream == PER_THREAD || !known(stream) || stream->capture == nullptr) {
     return INVALID_VALUE;
   }
   std::shared_ptr<Graph> captured = std::move(stream->capture);
@@ -919,6 +1036,7 @@ EXPORT Status cuEventSynchronize(Event* event) {
   return event->stream == nullptr || event->complete ? SUCCESS : finish(event->stream);
 }
 
+#ifndef WITHOUT_ELAPSED_TIME
 EXPORT Status cuEventElapsedTime(float* milliseconds, Event* start, Event* end) {
   ENTER_CONTEXT;
   if (events.count(start) == 0 || events.count(end) == 0) {
@@ -930,6 +1048,7 @@ EXPORT Status cuEventElapsedTime(float* milliseconds, Event* start, Event* end) 
   *milliseconds = static_cast<float>(end->milliseconds - start->milliseconds);
   return SUCCESS;
 }
+#endif
 
 // ---- Modules: PTX is not run, but its header and its entries have to fit the driver and the compiled kernels.
 
@@ -1094,7 +1213,7 @@ EXPORT Status cuLaunchKernel(
       pointers.push_back(&value);
     }
     std::string error =
-        emulated::run(*kernel, pointers.data(), {gridX, gridY, gridZ}, blockX, controls.seed++);
+        emulated::run(*kernel, pointers.data(), {gridX, gridY, gridZ}, blockX, controls.lastBlocks, controls.seed++);
     if (!error.empty()) {
       return fault(LAUNCH_FAILED, std::string(kernel->name) + ": " + error);
     }
@@ -1187,6 +1306,12 @@ EXPORT void vbn_emulator_version(int version) {
 EXPORT void vbn_emulator_pools(int available) {
   LOCK;
   controls.pools = available != 0;
+}
+
+// Later launches run only so many blocks, the last ones along each axis.
+EXPORT void vbn_emulator_last_blocks(int count) {
+  LOCK;
+  controls.lastBlocks = static_cast<unsigned>(count);
 }
 
 // Everything that is allocated, created or retained.

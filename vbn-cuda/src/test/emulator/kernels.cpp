@@ -5,6 +5,7 @@
 #define DECLARE(kernel) static const emulated::Declaration<&kernel> declared_##kernel(#kernel);
 #define DECLARE_BATCH_KERNELS(type) \
   DECLARE(vbn_sums_##type) \
+  DECLARE(vbn_gradient_sums_##type) \
   DECLARE(vbn_normalize_##type) \
   DECLARE(vbn_differentiate_##type)
 #define DECLARE_PARAMETER_KERNELS(type) \

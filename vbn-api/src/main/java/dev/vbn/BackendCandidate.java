@@ -161,6 +161,7 @@ public final class BackendCandidate {
    * @throws IllegalArgumentException if it has no such device
    */
   public VbnBackend<?> open(BackendOptions options) {
+    requireNonNull(options, "options is null; expected BackendOptions.defaults()");
     Availability answer = requireAvailable(options);
     return open(requireNonNull(provider), answer, options);
   }
@@ -168,7 +169,7 @@ public final class BackendCandidate {
   private <T> VbnBackend<T> open(
       VbnProvider<T> opener, Availability answer, BackendOptions options) {
     Kernels<T> kernels = kernels(opener, options);
-    return handle(answer.description(), kernels, opener::tensorType, kernels);
+    return handle(answer.description(), kernels, opener::tensorType, () -> kernels);
   }
 
   /** Opens the backend for plain arrays, whatever its own tensors are. */
@@ -183,7 +184,7 @@ public final class BackendCandidate {
       return open(onArrays, answer, options);
     }
     Kernels<?> kernels = kernels(opener, options);
-    return handle(answer.description(), kernels, () -> arrays, new HostKernels<>(kernels));
+    return handle(answer.description(), kernels, () -> arrays, () -> new HostKernels<>(kernels));
   }
 
   private Availability requireAvailable(BackendOptions options) {
@@ -219,13 +220,13 @@ public final class BackendCandidate {
       String description,
       Kernels<?> opened,
       Supplier<TensorType<T>> tensorType,
-      Kernels<T> kernels) {
+      Supplier<Kernels<T>> kernels) {
     try {
       return new VbnBackend<>(
           name,
           description,
           requireNonNull(tensorType.get(), "tensorType() returned null; expected the type"),
-          kernels);
+          kernels.get());
     } catch (Throwable e) {
       BackendUnavailableException failure =
           unavailable("what it opened cannot be used: " + Failure.explain(e), e);

@@ -107,11 +107,21 @@ final class Discovery {
       @Nullable ClassLoader classLoader, List<BackendCandidate> candidates) {
     ClassLoader loader = classLoader == null ? ClassLoader.getSystemClassLoader() : classLoader;
     return OURS.stream()
-        .filter(name -> candidates.stream()
-            .noneMatch(candidate -> className(candidate).equals(name)
-                || candidate.availability().description().contains(name)))
+        .filter(name -> candidates.stream().noneMatch(candidate -> isOf(candidate, name)))
         .filter(name -> isThere(loader, name))
         .toList();
+  }
+
+  /** Those that could not be loaded have the name in their reason, with dots or as linkers write it. */
+  private static boolean isOf(BackendCandidate candidate, String className) {
+    if (className(candidate).equals(className)) {
+      return true;
+    }
+    if (candidate.provider() != null) {
+      return false;
+    }
+    String reason = candidate.availability().description();
+    return reason.contains(className) || reason.contains(className.replace('.', '/'));
   }
 
   private static boolean isThere(ClassLoader loader, String className) {

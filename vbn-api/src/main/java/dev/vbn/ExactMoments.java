@@ -183,6 +183,7 @@ public final class ExactMoments implements Serializable {
         int squares = sumDigits(window);
         int row = c * width;
         int bias = FLOAT_BIAS - 32 * first;
+        // The window may begin below the floats that have a leading bit; no double's does.
         int least = Math.max(1, -bias);
         int bound = Math.min(0xff, 32 * window - bias);
         while (c < features) {
@@ -220,7 +221,7 @@ public final class ExactMoments implements Serializable {
         int squares = sumDigits(window);
         int row = c * width;
         int bias = DOUBLE_BIAS - 32 * first;
-        int least = Math.max(1, -bias);
+        int least = -bias;
         int bound = Math.min(0x7ff, 32 * window - bias);
         while (c < features) {
           long bits = Double.doubleToRawLongBits(x[i]);
@@ -313,7 +314,6 @@ public final class ExactMoments implements Serializable {
     first = newFirst;
     window = newWindow;
     digits = wider;
-    carry();
     return true;
   }
 
@@ -598,11 +598,10 @@ public final class ExactMoments implements Serializable {
       moments.window = window;
       System.arraycopy(nonFinite, 0, moments.nonFinite, 0, nonFinite.length);
       moments.digits = new long[digits.length];
-      int sumEnd = sumDigits(window) - 1;
+      int signed = sumDigits(window) - 1;
       for (int i = 0; i < digits.length; i++) {
-        int column = i % width(window);
-        boolean signed = column == sumEnd || column == width(window) - 1;
-        moments.digits[i] = signed ? digits[i] : Integer.toUnsignedLong(digits[i]);
+        moments.digits[i] =
+            i % width(window) == signed ? digits[i] : Integer.toUnsignedLong(digits[i]);
       }
       for (int c = 0; c < features; c++) {
         if (!moments.isPossible(c)) {

@@ -24,10 +24,16 @@ final class Failure {
   }
 
   private static String describe(Throwable failure) {
-    if (failure instanceof ServiceConfigurationError && failure.getMessage() != null) {
-      return failure.getMessage();
-    }
     String name = failure.getClass().getSimpleName();
-    return failure.getMessage() == null ? name : name + ": " + failure.getMessage();
+    String message;
+    try {
+      message = failure.getMessage();
+    } catch (Throwable e) {
+      return name; // its author's fault, and no reason to lose the failure
+    }
+    if (message == null) {
+      return name;
+    }
+    return failure instanceof ServiceConfigurationError ? message : name + ": " + message;
   }
 }

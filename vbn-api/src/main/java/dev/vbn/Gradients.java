@@ -78,12 +78,12 @@ public final class Gradients<T> implements AutoCloseable {
   /** Frees what has not been taken out; harmless when repeated. */
   @Override
   public void close() {
-    dx.close();
-    dgamma.close();
-    dbeta.close();
-    if (dmean != null && dvariance != null) {
-      dmean.close();
-      dvariance.close();
+    try (dx;
+        dgamma;
+        dbeta;
+        dmean;
+        dvariance) {
+      // each is closed, also where another cannot be
     }
   }
 }

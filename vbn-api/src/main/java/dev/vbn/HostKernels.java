@@ -1,5 +1,7 @@
 package dev.vbn;
 
+import static java.util.Objects.requireNonNull;
+
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
@@ -23,17 +25,27 @@ import org.jspecify.annotations.Nullable;
  * results back.
  */
 final class HostKernels<T> implements Kernels<HostTensor> {
+  private static final String GAVE_NULL = "null was given; expected a result";
+
   private final Kernels<T> kernels;
+  private final TensorAccess<T> tensors;
   private final Set<Capability> capabilities;
 
   HostKernels(Kernels<T> kernels) {
     this.kernels = kernels;
+    tensors = requireNonNull(kernels.tensors(), "tensors() returned null; expected the access");
     capabilities =
         EnumSet.of(Capability.CALLER_SUPPLIED_OUTPUT, Capability.TENSORS_OUTLIVE_BACKEND);
-    capabilities.addAll(kernels.capabilities());
+    capabilities.addAll(
+        requireNonNull(kernels.capabilities(), "capabilities() returned null; expected a set"));
     // No host tensor is of 16 bits.
     capabilities.remove(Capability.FLOAT16);
     capabilities.remove(Capability.BFLOAT16);
+  }
+
+  /** What the provider opened. */
+  Kernels<T> kernels() {
+    return kernels;
   }
 
   @Override
@@ -49,7 +61,7 @@ final class HostKernels<T> implements Kernels<HostTensor> {
   @Override
   public Moments<HostTensor> statistics(HostTensor x, Geometry geometry, Scope scope) {
     try (Call call = new Call()) {
-      return call.back(kernels.statistics(call.there(x), geometry, scope));
+      return call.bothBack(call.ownBoth(kernels.statistics(call.there(x), geometry, scope)));
     }
   }
 
@@ -59,8 +71,9 @@ final class HostKernels<T> implements Kernels<HostTensor> {
     try (Call call = new Call()) {
       Normalized<T> result =
           kernels.reference(call.there(x), how, call.orNull(gamma), call.orNull(beta));
-      Moments<HostTensor> statistics = call.back(result.statistics());
-      return new Normalized<>(call.back(result.output(), null), statistics);
+      call.own(result.output());
+      call.ownBoth(result.statistics());
+      return new Normalized<>(call.back(result.output()), call.bothBack(result.statistics()));
     }
   }
 
@@ -73,9 +86,9 @@ final class HostKernels<T> implements Kernels<HostTensor> {
       @Nullable HostTensor beta,
       @Nullable HostTensor output) {
     try (Call call = new Call()) {
-      T result = kernels.forward(
-          call.there(x), how, call.there(reference), call.orNull(gamma), call.orNull(beta), null);
-      return call.back(result, output);
+      T result = call.own(kernels.forward(
+          call.there(x), how, call.there(reference), call.orNull(gamma), call.orNull(beta), null));
+      return output == null ? call.back(result) : call.back(result, output);
     }
   }
 
@@ -95,14 +108,22 @@ final class HostKernels<T> implements Kernels<HostTensor> {
           call.there(reference),
           call.orNull(gamma),
           null);
-      HostTensor dgamma = call.back(result.dgamma(), null);
-      HostTensor dbeta = call.back(result.dbeta(), null);
       Moments<T> dreference = result.dreference();
+      call.own(result.dx());
+      call.own(result.dgamma());
+      call.own(result.dbeta());
+      if (dreference != null) {
+        call.ownBoth(dreference);
+      }
+      HostTensor dgamma = call.back(result.dgamma());
+      HostTensor dbeta = call.back(result.dbeta());
+      Moments<HostTensor> backReference = dreference == null ? null : call.bothBack(dreference);
+      // A tensor of the caller's comes last: where another part fails, it stays as it is.
       return new Differentiated<>(
-          call.back(result.dx(), dx),
+          dx == null ? call.back(result.dx()) : call.back(result.dx(), dx),
           dgamma,
           dbeta,
-          dreference == null ? null : call.back(dreference));
+          backReference);
     }
   }
 
@@ -114,9 +135,8 @@ final class HostKernels<T> implements Kernels<HostTensor> {
       Moments<HostTensor> gradient,
       long elements) {
     try (Call call = new Call()) {
-      T result = kernels.referenceGradient(
-          call.there(r), geometry, call.there(statistics), call.there(gradient), elements);
-      return call.back(result, null);
+      return call.back(call.own(kernels.referenceGradient(
+          call.there(r), geometry, call.there(statistics), call.there(gradient), elements)));
     }
   }
 
@@ -130,9 +150,7 @@ final class HostKernels<T> implements Kernels<HostTensor> {
     private final List<T> made = new ArrayList<>();
 
     T there(HostTensor host) {
-      T tensor = kernels.tensors().fromHost(host, host.dtype());
-      made.add(tensor);
-      return tensor;
+      return own(tensors.fromHost(host, host.dtype()));
     }
 
     @Nullable
@@ -144,26 +162,49 @@ final class HostKernels<T> implements Kernels<HostTensor> {
       return new Moments<>(there(moments.mean()), there(moments.variance()));
     }
 
-    /** A result on the host, in {@code into} if given. */
-    HostTensor back(T result, @Nullable HostTensor into) {
-      made.add(result);
-      HostTensor host = kernels.tensors().toHost(result);
-      if (into == null) {
-        return host;
+    /** Takes over a tensor that the backend has made; a missing one is found when it is copied. */
+    T own(T tensor) {
+      if (tensor != null) {
+        made.add(tensor);
       }
+      return tensor;
+    }
+
+    /** As {@link #own}, both before either is copied: a copy may fail. */
+    Moments<T> ownBoth(Moments<T> moments) {
+      if (moments != null) {
+        own(moments.mean());
+        own(moments.variance());
+      }
+      return moments;
+    }
+
+    HostTensor back(T result) {
+      return tensors.toHost(requireNonNull(result, GAVE_NULL));
+    }
+
+    HostTensor back(T result, HostTensor into) {
+      HostTensor host = back(result);
       Object from = host.dtype() == DType.FLOAT64 ? host.doubles() : host.floats();
       Object to = host.dtype() == DType.FLOAT64 ? into.doubles() : into.floats();
       System.arraycopy(from, 0, to, 0, host.size());
       return into;
     }
 
-    Moments<HostTensor> back(Moments<T> moments) {
-      return new Moments<>(back(moments.mean(), null), back(moments.variance(), null));
+    Moments<HostTensor> bothBack(Moments<T> moments) {
+      requireNonNull(moments, GAVE_NULL);
+      return new Moments<>(back(moments.mean()), back(moments.variance()));
     }
 
     @Override
     public void close() {
-      made.forEach(kernels.tensors()::release);
+      if (!made.isEmpty()) {
+        try {
+          tensors.release(made.remove(made.size() - 1));
+        } finally {
+          close(); // the others, also where this one cannot be freed
+        }
+      }
     }
   }
 }

@@ -4,7 +4,7 @@ package dev.vbn;
  * A tensor in a result. It is freed with the result, unless it was the caller's from the start or
  * has been taken out.
  */
-final class Part<T> {
+final class Part<T> implements AutoCloseable {
   private final VbnBackend<T> backend;
   private final String what;
   private final T tensor;
@@ -35,13 +35,18 @@ final class Part<T> {
     return tensor;
   }
 
+  boolean isOwned() {
+    return owned;
+  }
+
   T take() {
     T taken = get();
     owned = false;
     return taken;
   }
 
-  void close() {
+  @Override
+  public void close() {
     closed = true;
     if (owned) {
       owned = false;

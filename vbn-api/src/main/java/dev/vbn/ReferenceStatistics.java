@@ -56,8 +56,8 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
     T variance;
     try {
       variance = backend.fromHost(HostTensor.of(moments.variance(), features), type);
-    } catch (RuntimeException e) {
-      backend.release(mean);
+    } catch (RuntimeException | Error e) {
+      backend.releaseAfter(e, mean);
       throw e;
     }
     return ofMade(
@@ -177,7 +177,7 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
   @Override
   public void close() {
     if (lifetime.end() && owned) {
-      backend.release(tensors);
+      backend.releaseBoth(tensors);
     }
   }
 

@@ -11,6 +11,7 @@ import dev.vbn.spi.MemoryRange;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
+import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.TensorAccess;
 import dev.vbn.spi.UnsupportedCapabilityException;
@@ -18,8 +19,11 @@ import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import dev.vbn.tensor.TensorType;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.EnumSet;
+import java.util.List;
 import java.util.Set;
 import java.util.concurrent.atomic.LongAdder;
 import org.jspecify.annotations.Nullable;
@@ -113,11 +117,12 @@ public final class VbnBackend<T> implements AutoCloseable {
    */
   public <X> X unwrap(Class<X> type) {
     lifetime.requireOpen();
-    if (!type.isInstance(kernels)) {
+    Kernels<?> opened = kernels instanceof HostKernels<?> copies ? copies.kernels() : kernels;
+    if (!type.isInstance(opened)) {
       throw new IllegalArgumentException("backend '" + name + "' is a "
-          + kernels.getClass().getName() + "; expected a " + type.getName());
+          + opened.getClass().getName() + "; expected a " + type.getName());
     }
-    return type.cast(kernels);
+    return type.cast(opened);
   }
 
   /**
@@ -131,10 +136,11 @@ public final class VbnBackend<T> implements AutoCloseable {
   /** Lengths of a tensor's axes, outermost first. */
   public long[] shape(T tensor) {
     lifetime.requireOpen();
+    requireNonNull(tensor, "tensor is null; expected one to look at");
     try {
-      return tensors.shape(requireNonNull(tensor, "tensor is null; expected one to look at"));
-    } catch (IllegalStateException | NullPointerException e) {
-      throw e; // freed, or not there: the caller's matter
+      return notNull("shape", tensors.shape(tensor));
+    } catch (IllegalStateException e) {
+      throw e; // freed: the caller's matter
     } catch (RuntimeException | LinkageError e) {
       throw failed("shape", e);
     }
@@ -147,10 +153,11 @@ public final class VbnBackend<T> implements AutoCloseable {
    */
   public DType dtype(T tensor) {
     lifetime.requireOpen();
+    requireNonNull(tensor, "tensor is null; expected one to look at");
     try {
-      return tensors.dtype(requireNonNull(tensor, "tensor is null; expected one to look at"));
-    } catch (IllegalArgumentException | IllegalStateException | NullPointerException e) {
-      throw e; // of a type that VBN lacks, freed, or not there: the caller's matter
+      return notNull("dtype", tensors.dtype(tensor));
+    } catch (IllegalArgumentException | IllegalStateException e) {
+      throw e; // of a type that VBN lacks, or freed: the caller's matter
     } catch (RuntimeException | LinkageError e) {
       throw failed("dtype", e);
     }
@@ -184,10 +191,11 @@ public final class VbnBackend<T> implements AutoCloseable {
   /** A copy of the tensor on the host, of type {@link DType#hostType()}. */
   public HostTensor toHost(T tensor) {
     lifetime.requireOpen();
+    requireNonNull(tensor, "tensor is null; expected one to copy");
     try {
-      return tensors.toHost(requireNonNull(tensor, "tensor is null; expected one to copy"));
-    } catch (IllegalStateException | NullPointerException e) {
-      throw e; // freed, or not there: the caller's matter
+      return notNull("toHost", tensors.toHost(tensor));
+    } catch (IllegalStateException e) {
+      throw e; // freed: the caller's matter
     } catch (RuntimeException | LinkageError e) {
       throw failed("toHost", e);
     }
@@ -208,8 +216,10 @@ public final class VbnBackend<T> implements AutoCloseable {
     }
   }
 
-  /** Tensors that this backend has made, less those released or closed with a result: 0 of a program
-   * that leaks none. */
+  /**
+   * Tensors that this backend has made, less those released or closed with a result: above 0 in a
+   * program that leaks some, below 0 in one that releases some twice.
+   */
   public long openTensors() {
     return openTensors.sum();
   }
@@ -295,7 +305,9 @@ public final class VbnBackend<T> implements AutoCloseable {
   Moments<T> statistics(T x, Geometry geometry, Scope scope) {
     requireOpen();
     try {
-      return made("statistics", kernels.statistics(x, geometry, scope));
+      Moments<T> result = notNull("statistics", kernels.statistics(x, geometry, scope));
+      made("statistics", Arrays.asList(result.mean(), result.variance()));
+      return result;
     } catch (RuntimeException | LinkageError e) {
       throw failed("statistics", e);
     }
@@ -305,8 +317,8 @@ public final class VbnBackend<T> implements AutoCloseable {
     requireOpen();
     try {
       Normalized<T> result = notNull("reference", kernels.reference(x, how, gamma, beta));
-      made("reference", result.output());
-      made("reference", result.statistics());
+      Moments<T> statistics = result.statistics();
+      made("reference", Arrays.asList(result.output(), meanOf(statistics), varianceOf(statistics)));
       return result;
     } catch (RuntimeException | LinkageError e) {
       throw failed("reference", e);
@@ -335,14 +347,18 @@ public final class VbnBackend<T> implements AutoCloseable {
     try {
       Differentiated<T> result =
           notNull("backward", kernels.backward(x, upstream, how, reference, gamma, dx));
+      List<@Nullable T> made = new ArrayList<>(5);
       if (dx == null) {
-        made("backward", result.dx());
+        made.add(result.dx());
       }
-      made("backward", result.dgamma());
-      made("backward", result.dbeta());
-      if (result.dreference() != null) {
-        made("backward", result.dreference());
+      made.add(result.dgamma());
+      made.add(result.dbeta());
+      Moments<T> dreference = result.dreference();
+      if (dreference != null || how.referenceGradient() == ReferenceGradient.ATTACHED) {
+        made.add(meanOf(dreference));
+        made.add(varianceOf(dreference));
       }
+      made("backward", made);
       return result;
     } catch (RuntimeException | LinkageError e) {
       throw failed("backward", e);
@@ -361,9 +377,22 @@ public final class VbnBackend<T> implements AutoCloseable {
     }
   }
 
-  void release(Moments<T> moments) {
-    release(moments.mean());
-    release(moments.variance());
+  /** Frees both tensors, the second also where the first cannot be. */
+  void releaseBoth(Moments<T> moments) {
+    try {
+      release(moments.mean());
+    } finally {
+      release(moments.variance());
+    }
+  }
+
+  /** Frees a tensor because of a failure, which stays the one to be reported. */
+  void releaseAfter(Throwable failure, T tensor) {
+    try {
+      release(tensor);
+    } catch (RuntimeException | Error e) {
+      failure.addSuppressed(e);
+    }
   }
 
   /** Counts a tensor that the backend has made. */
@@ -373,18 +402,39 @@ public final class VbnBackend<T> implements AutoCloseable {
     return result;
   }
 
-  private Moments<T> made(String call, @Nullable Moments<T> moments) {
-    Moments<T> result = notNull(call, moments);
-    made(call, result.mean());
-    made(call, result.variance());
-    return result;
+  /** Counts the tensors that the backend has made; where one is missing, the others are freed. */
+  private void made(String call, List<@Nullable T> tensors) {
+    openTensors.add(tensors.size());
+    if (tensors.contains(null)) {
+      BackendFailedException failure = gaveNull(call);
+      for (T tensor : tensors) {
+        if (tensor == null) {
+          openTensors.decrement();
+        } else {
+          releaseAfter(failure, tensor);
+        }
+      }
+      throw failure;
+    }
+  }
+
+  private static <T> @Nullable T meanOf(@Nullable Moments<T> moments) {
+    return moments == null ? null : moments.mean();
+  }
+
+  private static <T> @Nullable T varianceOf(@Nullable Moments<T> moments) {
+    return moments == null ? null : moments.variance();
   }
 
   private <X> X notNull(String call, @Nullable X result) {
     if (result == null) {
-      throw new BackendFailedException(name, call + " gave null; expected a tensor");
+      throw gaveNull(call);
     }
     return result;
+  }
+
+  private BackendFailedException gaveNull(String call) {
+    return new BackendFailedException(name, call, "gave null; expected a result");
   }
 
   private BackendFailedException failed(String call, Throwable cause) {

@@ -64,7 +64,8 @@ public final class VbnBackends {
   }
 
   /**
-   * The same backends, opened on one of their devices.
+   * The same backends, opened on one of their devices: where no backend is named, on the first that
+   * has a device of the name.
    *
    * @param device one of the names that {@link Availability#devices} gives
    */
@@ -206,7 +207,7 @@ public final class VbnBackends {
 
   private VbnBackend<?> openNamed(BackendCandidate candidate, boolean forArrays) {
     try {
-      return open(candidate, forArrays);
+      return open(candidate, forArrays, options());
     } catch (BackendUnavailableException e) {
       throw unavailable(
           "backend '" + candidate.name() + "' cannot be opened", Map.of(candidate, e));
@@ -215,20 +216,25 @@ public final class VbnBackends {
 
   private VbnBackend<?> openFirst(
       Stream<BackendCandidate> inOrder, boolean forArrays, String problem) {
+    BackendOptions options = options();
     Map<BackendCandidate, BackendUnavailableException> failures = new LinkedHashMap<>();
     for (BackendCandidate candidate : inOrder.toList()) {
       try {
-        return open(candidate, forArrays);
+        return open(candidate, forArrays, options);
       } catch (BackendUnavailableException e) {
         failures.put(candidate, e);
+      } catch (IllegalArgumentException e) { // it has no such device; another may
+        failures.put(
+            candidate, new BackendUnavailableException(candidate.name() + ": " + e.getMessage()));
       }
     }
     throw unavailable(problem, failures);
   }
 
-  private VbnBackend<?> open(BackendCandidate candidate, boolean forArrays) {
+  private VbnBackend<?> open(
+      BackendCandidate candidate, boolean forArrays, BackendOptions options) {
     if (shared == null) {
-      return openNew(candidate, forArrays);
+      return openNew(candidate, forArrays, options);
     }
     // Arrays are the backend's own tensors, or else a backend opened for copies.
     boolean copies = forArrays && !isOf(candidate, ARRAYS);
@@ -236,22 +242,22 @@ public final class VbnBackends {
       Opening opening = new Opening(candidate, copies);
       VbnBackend<?> backend = shared.get(opening);
       if (backend == null || backend.isClosed()) {
-        backend = openNew(candidate, forArrays);
+        backend = openNew(candidate, forArrays, options);
         shared.put(opening, backend);
       }
       return backend;
     }
   }
 
-  private VbnBackend<?> openNew(BackendCandidate candidate, boolean forArrays) {
-    BackendOptions options = BackendOptions.defaults();
-    if (device != null) {
-      options = options.withDevice(device);
-    }
-    if (parallelism != null) {
-      options = options.withParallelism(parallelism);
-    }
+  private static VbnBackend<?> openNew(
+      BackendCandidate candidate, boolean forArrays, BackendOptions options) {
     return forArrays ? candidate.openForArrays(options) : candidate.open(options);
+  }
+
+  private BackendOptions options() {
+    BackendOptions options =
+        parallelism == null ? BackendOptions.defaults() : new BackendOptions(null, parallelism);
+    return device == null ? options : options.withDevice(device);
   }
 
   private static <T> VbnBackend<T> typed(VbnBackend<?> backend, TensorType<T> tensorType) {

@@ -6,8 +6,8 @@ import dev.vbn.spi.ReferenceGradient;
 import java.io.Serializable;
 
 /**
- * What a {@link VirtualBatchNorm} computes. Immutable and serializable; {@link #of} gives the defaults and the {@code
- * with} methods change one setting each.
+ * What a {@link VirtualBatchNorm} computes. Immutable and serializable; {@link #of} gives the
+ * defaults and the {@code with} methods change one setting each.
  *
  * @param features number of features, at least 1
  * @param epsilon added to the variance inside the root; finite and above 0, default 1e-5

@@ -65,9 +65,11 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    *
    * @param dtype type of the batches
    * @param seed the same seed gives the same gamma, on every backend
+   * @throws IllegalStateException also if this layer has parameters of its own
    */
   public VirtualBatchNorm<T> initialized(DType dtype, long seed) {
     parameters.requireOpen();
+    parameters.requireNoneOwned();
     requireNonNull(dtype, "dtype is null; expected the type of the batches");
     backend.requireBatchType("dtype", dtype);
     DType type = dtype.parameterType();
@@ -79,8 +81,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     T beta;
     try {
       beta = backend.fromHost(HostTensor.zeros(type, features), type);
-    } catch (RuntimeException e) {
-      backend.release(gamma);
+    } catch (RuntimeException | Error e) {
+      backend.releaseAfter(e, gamma);
       throw e;
     }
     return new VirtualBatchNorm<>(
@@ -96,6 +98,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    *
    * @param gamma scale, shape {@code [features]}, of type {@link DType#parameterType()} of the
    *     batches
+   * @throws IllegalStateException also if this layer has parameters of its own: {@link #setGamma}
+   *     replaces those
    */
   public VirtualBatchNorm<T> withGamma(T gamma) {
     requireParameter("gamma", gamma, "beta", parameters.beta());
@@ -112,6 +116,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    *
    * @param beta offset, shape {@code [features]}, of type {@link DType#parameterType()} of the
    *     batches
+   * @throws IllegalStateException also if this layer has parameters of its own: {@link #setBeta}
+   *     replaces those
    */
   public VirtualBatchNorm<T> withBeta(T beta) {
     requireParameter("beta", beta, "gamma", parameters.gamma());
@@ -127,9 +133,9 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /**
-   * A layer of another variant that shares all else with this one, parameters and their ends
-   * included: for instance one trained as {@link Variant#LIVE_BATCH} and served as {@link
-   * Variant#REFERENCE_ONLY}, whose answers do not depend on who shares a batch.
+   * A layer of another variant that shares all else with this one: setting or closing the parameters
+   * of one sets or closes those of both. For instance one trained as {@link Variant#LIVE_BATCH} and
+   * served as {@link Variant#REFERENCE_ONLY}, whose answers do not depend on who shares a batch.
    */
   public VirtualBatchNorm<T> withVariant(Variant variant) {
     parameters.requireOpen();
@@ -140,28 +146,29 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    * Gives the layer this gamma, on any backend, in place of one that it may have. The layer frees
    * the tensor that it makes; a gamma that was the caller's stays as it is.
    *
-   * @param gamma shape {@code [features]}; rounded to the type of the gamma that it replaces, or
-   *     kept in its own type where there was none
+   * @param gamma shape {@code [features]}; rounded to the type of the layer's parameters, or kept in
+   *     its own type where the layer has none
    */
   public void setGamma(HostTensor gamma) {
-    parameters.replaceGamma(ofHost("gamma", parameters.gamma(), gamma));
+    parameters.replaceGamma(ofHost("gamma", gamma, parameters.gamma(), parameters.beta()));
   }
 
   /**
    * Gives the layer this beta, on any backend, in place of one that it may have. The layer frees
    * the tensor that it makes; a beta that was the caller's stays as it is.
    *
-   * @param beta shape {@code [features]}; rounded to the type of the beta that it replaces, or kept
-   *     in its own type where there was none
+   * @param beta shape {@code [features]}; rounded to the type of the layer's parameters, or kept in
+   *     its own type where the layer has none
    */
   public void setBeta(HostTensor beta) {
-    parameters.replaceBeta(ofHost("beta", parameters.beta(), beta));
+    parameters.replaceBeta(ofHost("beta", beta, parameters.beta(), parameters.gamma()));
   }
 
-  private T ofHost(String name, @Nullable T replaced, HostTensor host) {
+  private T ofHost(String name, HostTensor host, @Nullable T replaced, @Nullable T other) {
     requireNonNull(host, name + " is null; expected shape [" + config.features() + "]");
     requireParameterShape(name, host.shape());
-    return backend.fromHost(host, replaced == null ? host.dtype() : backend.dtype(replaced));
+    T model = replaced != null ? replaced : other;
+    return backend.fromHost(host, model == null ? host.dtype() : backend.dtype(model));
   }
 
   /**
@@ -272,7 +279,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
       HostTensor liveMean = backend.toHost(live.mean());
       return mix(how, moments, liveMean, backend.toHost(live.variance()));
     } finally {
-      backend.release(live);
+      backend.releaseBoth(live);
     }
   }
 
@@ -442,6 +449,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   private void requireParameter(String name, T parameter, String otherName, @Nullable T other) {
+    parameters.requireNoneOwned();
     requireNonNull(parameter, name + " is null; expected shape [" + config.features() + "]");
     requireParameterShape(name, backend.shape(parameter));
     DType dtype = backend.dtype(parameter);

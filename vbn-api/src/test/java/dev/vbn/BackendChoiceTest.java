@@ -3,11 +3,16 @@ package dev.vbn;
 import static dev.vbn.testing.Refusals.assertHolds;
 import static dev.vbn.testing.Refusals.assertRefused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotSame;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import dev.vbn.fixture.Choices;
+import dev.vbn.spi.BackendOptions;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.TensorType;
+import dev.vbn.testing.Boxed;
 import dev.vbn.testing.NoBackendNamed;
 import dev.vbn.testing.ProviderPath;
 import dev.vbn.testing.RecordingKernels;
@@ -16,6 +21,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -230,6 +236,259 @@ final class BackendChoiceTest {
   }
 
   @Test
+  void thePropertyGoesForATensorTypeThatItsBackendHasAndNoOther() throws IOException {
+    VbnBackends backends = find(
+        Choices.Alpha.class, Choices.High.class, Choices.Foreign.class, Choices.LowForeign.class);
+    System.setProperty(VbnBackends.BACKEND_PROPERTY, "low-foreign");
+
+    assertOpens("low-foreign", backends, backends.open());
+    assertOpens("low-foreign", backends, backends.open(Boxed.class));
+    System.setProperty(VbnBackends.BACKEND_PROPERTY, "alpha");
+    assertOpens("alpha", backends, backends.open());
+    assertOpens("alpha", backends, backends.open(HostTensor.class));
+    assertOpens("foreign", backends, backends.open(Boxed.class));
+  }
+
+  @Test
+  void arraysGoWithTheBackendThatThePropertyNamesWhateverItsTensors() throws IOException {
+    VbnBackends backends = find(Choices.High.class, Choices.LowForeign.class);
+    System.setProperty(VbnBackends.BACKEND_PROPERTY, "low-foreign");
+
+    assertOpensForArrays("low-foreign", backends.open(HostTensor.class));
+  }
+
+  @Test
+  void arraysGoWithABackendOfTheirOwnFirstAndWithOthersElse() throws IOException {
+    path.jar("foreign.jar", Choices.Foreign.class);
+    assertOpensForArrays("foreign", path.find().open(HostTensor.class));
+    path.close();
+
+    path = new ProviderPath(folder);
+    VbnBackends both = find(Choices.Foreign.class, Choices.Alpha.class);
+    assertOpens("alpha", both, both.open(HostTensor.class));
+    assertOpens("foreign", both, both.open());
+    assertOpensForArrays("foreign", both.open("foreign", HostTensor.class));
+  }
+
+  private static void assertOpensForArrays(String name, VbnBackend<HostTensor> backend) {
+    assertEquals(name, backend.name());
+    assertEquals(TensorType.of(HostTensor.class), backend.tensorType());
+    assertThrows(IllegalArgumentException.class, () -> backend.unwrap(RecordingKernels.class));
+  }
+
+  @Test
+  void arraysPassOverABackendOfTheirOwnThatFails() throws IOException {
+    VbnBackends backends = find(Choices.OpenThrows.class, Choices.LowForeign.class);
+
+    assertOpensForArrays("low-foreign", backends.open(HostTensor.class));
+  }
+
+  @Test
+  void aNamedBackendOpensForItsTensorTypeAndNoOther() throws IOException {
+    VbnBackends backends = find(Choices.High.class, Choices.Foreign.class, Choices.Generic.class);
+
+    assertOpens("foreign", backends, backends.open("foreign", Boxed.class));
+    assertOpens("high", backends, backends.open("high", HostTensor.class));
+    assertOpens("generic", backends, backends.open("generic", Boxed.LIST));
+    assertRefused(
+        BackendUnavailableException.class,
+        () -> backends.open("high", Boxed.class),
+        "backend 'high' is not of tensor type dev.vbn.testing.Boxed",
+        "high: available, not asked for, on dev.vbn.tensor.HostTensor [");
+  }
+
+  @Test
+  void aGenericTensorTypeOpensByTypeOrByItsClass() throws IOException {
+    VbnBackends backends = find(Choices.High.class, Choices.Generic.class);
+
+    VbnBackend<List<Boxed>> typed = backends.open(Boxed.LIST);
+    assertOpens("generic", backends, typed);
+    assertOpens("generic", backends, backends.open(List.class));
+    assertRefused(
+        BackendUnavailableException.class,
+        () -> backends.open(new TensorType<List<String>>() {}),
+        "no backend of tensor type java.util.List<java.lang.String>",
+        "on java.util.List<dev.vbn.testing.Boxed>");
+  }
+
+  @Test
+  void aProviderThatChangesItsTensorTypeIsRefusedAndClosed() throws IOException {
+    VbnBackends backends = find(Choices.Changing.class);
+
+    assertRefused(
+        BackendUnavailableException.class,
+        () -> backends.open(HostTensor.class),
+        "dev.vbn.testing.Boxed",
+        "expected dev.vbn.tensor.HostTensor");
+    assertEquals(1, provider(backends, "changing").opened().get(0).closings());
+  }
+
+  @Test
+  void theDefaultsAreNoDeviceAndAllProcessors() throws IOException {
+    VbnBackends backends = find(Choices.High.class);
+    backends.open().close();
+
+    assertEquals(
+        List.of(new BackendOptions(null, Runtime.getRuntime().availableProcessors())),
+        provider(backends, "high").options());
+  }
+
+  @Test
+  void deviceAndParallelismReachTheProvider() throws IOException {
+    VbnBackends backends = find(Choices.Devices.class);
+    backends.withDevice("dev1").withParallelism(3).open().close();
+    backends.withParallelism(5).withDevice("dev0").open("devices").close();
+    backends.withParallelism(7).open(HostTensor.class).close();
+
+    assertEquals(
+        List.of(
+            new BackendOptions("dev1", 3),
+            new BackendOptions("dev0", 5),
+            new BackendOptions(null, 7)),
+        provider(backends, "devices").options());
+  }
+
+  @Test
+  void aDeviceThatTheNamedBackendLacksIsRefusedNamingThoseThatItHas() throws IOException {
+    VbnBackends backends = find(Choices.Devices.class, Choices.High.class).withDevice("gpu7");
+
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> backends.open("devices"),
+        "device is 'gpu7'",
+        "expected one of backend 'devices': dev0, dev1");
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> backends.open("high"),
+        "device is 'gpu7'",
+        "expected none, for backend 'high' has no choice of them");
+    System.setProperty(VbnBackends.BACKEND_PROPERTY, "devices");
+    assertRefused(IllegalArgumentException.class, backends::open, "device is 'gpu7'");
+    assertEquals(List.of(), provider(backends, "devices").opened());
+  }
+
+  @Test
+  void whereNobodyNamesABackendTheFirstThatHasTheDeviceOpens() throws IOException {
+    VbnBackends backends = find(Choices.High.class, Choices.Devices.class);
+
+    assertOpens("devices", backends, backends.withDevice("dev1").open());
+    assertRefused(
+        BackendUnavailableException.class,
+        () -> backends.withDevice("gpu7").open(),
+        "no backend can be opened",
+        "high: device is 'gpu7'; expected none",
+        "devices: device is 'gpu7'; expected one of backend 'devices': dev0, dev1");
+  }
+
+  @Test
+  void fewerThreadsThanOneAreRefused() {
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> path.find().withParallelism(0),
+        "parallelism is 0",
+        "expected 1 or more");
+  }
+
+  @Test
+  void sharedBackendsAreOpenedOnceForEachWayToUseThem() throws IOException {
+    VbnBackends backends = find(Choices.High.class, Choices.Foreign.class).shared();
+
+    VbnBackend<?> foreign = backends.open();
+    assertSame(foreign, backends.open());
+    assertSame(foreign, backends.open("foreign"));
+    assertSame(foreign, backends.open(Boxed.class));
+    VbnBackend<HostTensor> high = backends.open(HostTensor.class);
+    assertSame(high, backends.open("high"));
+    assertSame(high, backends.open("high", HostTensor.class));
+    VbnBackend<HostTensor> copies = backends.open("foreign", HostTensor.class);
+    assertSame(copies, backends.open("foreign", HostTensor.class));
+    assertNotSame(foreign, copies);
+    assertEquals(2, provider(backends, "foreign").opened().size());
+    assertEquals(1, provider(backends, "high").opened().size());
+
+    high.close();
+    assertNotSame(high, backends.open("high"));
+    assertSame(foreign, backends.open());
+  }
+
+  @Test
+  void otherOptionsShareNoBackend() throws IOException {
+    VbnBackends backends = find(Choices.Devices.class).shared();
+    VbnBackends other = backends.withDevice("dev1");
+
+    assertNotSame(backends.open(), other.open());
+    assertSame(other.open(), other.open());
+    assertNotSame(backends.open(), backends.withParallelism(1).open());
+    assertNotSame(backends.open(), backends.shared().open());
+  }
+
+  @Test
+  void backendsThatAreNotSharedAreOpenedEachTime() throws IOException {
+    VbnBackends backends = find(Choices.High.class);
+
+    assertNotSame(backends.open(), backends.open());
+  }
+
+  @Test
+  void whereNothingIsSeenTheMessageNamesTheClassLoader() {
+    VbnBackends empty = path.find();
+    assertRefused(
+        BackendUnavailableException.class,
+        empty::open,
+        "considered: none, for class loader ",
+        "sees no provider",
+        "VbnBackends.find(ClassLoader)");
+    assertRefused(
+        BackendUnavailableException.class,
+        () -> VbnBackends.find(null).open("of-no-provider"),
+        "no backend 'of-no-provider' was found");
+  }
+
+  @Test
+  void theMessageListsTensorTypes() throws IOException {
+    VbnBackends backends = find(Choices.Unavailable.class, Choices.Foreign.class);
+
+    assertRefused(
+        BackendUnavailableException.class,
+        () -> backends.open("djl"),
+        "unavailable: no such device, on dev.vbn.tensor.HostTensor [",
+        "foreign: available, not asked for, on dev.vbn.testing.Boxed [");
+  }
+
+  @Test
+  void aProviderThatNoServicesFileNamesLooksLikeJarsPutIntoOne() throws IOException {
+    String ours = "dev.vbn.reference.ReferenceProvider";
+    path.jar("fat.jar", ProviderPath.names(Choices.High.class), Map.of(ours, new byte[] {1}));
+    // its own fixture is named, but not there; what is there is not named
+    assertRefused(
+        BackendUnavailableException.class,
+        () -> path.find().open(),
+        ours + " is there",
+        "no META-INF/services/dev.vbn.spi.VbnProvider names it",
+        "merge META-INF/services");
+  }
+
+  @Test
+  void aProviderThatIsNamedAndCannotBeLoadedIsNoSuchThing() throws IOException {
+    String ours = "dev.vbn.reference.ReferenceProvider";
+    byte[] another = ProviderPath.classes(Choices.High.class).get(Choices.High.class.getName());
+    path.jar("broken.jar", List.of(ours), Map.of(ours, another));
+
+    var refusal =
+        assertThrows(BackendUnavailableException.class, () -> path.find().open());
+    assertHolds(refusal.getMessage(), "dev/vbn/reference/ReferenceProvider (wrong name");
+    assertFalse(refusal.getMessage().contains("merge"), refusal.getMessage());
+  }
+
+  @Test
+  void aMessageProbesEachProviderOnce() throws IOException {
+    VbnBackends backends = find(Choices.High.class, Choices.Alpha.class, Choices.Foreign.class);
+    assertThrows(BackendUnavailableException.class, () -> backends.open("djl"));
+
+    assertProbes(backends, 1, 1, 1);
+  }
+
+  @Test
   void nullsAreRefusedByName() {
     VbnBackends backends = path.find();
 
@@ -264,6 +523,10 @@ final class BackendChoiceTest {
   private static void assertOpens(String name, VbnBackends backends, VbnBackend<?> backend) {
     assertEquals(name, backend.name());
     var opened = provider(backends, name).opened();
+    if (!backend.tensorType().equals(TensorType.of(HostTensor.class))) {
+      assertFalse(opened.isEmpty());
+      return;
+    }
     assertSame(opened.get(opened.size() - 1), backend.unwrap(RecordingKernels.class));
   }
 

@@ -1,13 +1,17 @@
 package dev.vbn;
 
+import static dev.vbn.testing.Refusals.assertRefused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.vbn.spi.Scope;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Scope, weight and name of each variant, as the table of the design has them. */
 final class VariantTest {
@@ -68,5 +72,39 @@ final class VariantTest {
     long most = Long.MAX_VALUE;
 
     assertEquals(expected, variant.weight(most, most, most, most));
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void theLabelLeadsBack(Variant variant) {
+    assertEquals(variant, Variant.of(variant.label()));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"", "LIVE_BATCH", "live_batch", "Pooled", "pooled ", "instance"})
+  void anotherLabelIsRefusedNamingThoseThatThereAre(String label) {
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> Variant.of(label),
+        "variant is '" + label + "'",
+        "expected one of live-batch, batch, per-example, pooled, reference-only");
+  }
+
+  @Test
+  void noLabelIsRefused() {
+    assertRefused(NullPointerException.class, () -> Variant.of(null), "label is null", "expected");
+  }
+
+  /** In Turkish the small letter of I has no dot. */
+  @Test
+  void labelsDoNotDependOnTheLanguageOfTheMachine() {
+    Locale before = Locale.getDefault();
+    Locale.setDefault(Locale.forLanguageTag("tr"));
+    try {
+      assertEquals("live-batch", Variant.LIVE_BATCH.label());
+      assertEquals(Variant.LIVE_BATCH, Variant.of("live-batch"));
+    } finally {
+      Locale.setDefault(before);
+    }
   }
 }

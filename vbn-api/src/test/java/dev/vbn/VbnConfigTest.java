@@ -1,9 +1,19 @@
 package dev.vbn;
 
+import static dev.vbn.testing.Refusals.assertHolds;
 import static dev.vbn.testing.Refusals.assertRefused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import dev.vbn.spi.ReferenceGradient;
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.InvalidObjectException;
+import java.io.ObjectInputStream;
+import java.io.ObjectOutputStream;
+import java.nio.ByteBuffer;
+import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -111,5 +121,44 @@ final class VbnConfigTest {
         () -> CONFIG.withReferenceGradient(null),
         "referenceGradient is null",
         "expected DETACHED or ATTACHED");
+  }
+
+  @Test
+  void itGoesThroughAStreamAsItIs() throws Exception {
+    VbnConfig config = new VbnConfig(5, 0.25, -2, Variant.POOLED, ReferenceGradient.ATTACHED);
+    assertEquals(config, read(written(config)));
+  }
+
+  @Test
+  void aStreamCannotHoldWhatIsRefused() throws Exception {
+    byte[] stream = written(CONFIG.withEpsilon(0x1.123456789abcdp0));
+    byte[] epsilon = ByteBuffer.allocate(8).putDouble(0x1.123456789abcdp0).array();
+    int at = indexOf(stream, epsilon);
+    ByteBuffer.wrap(stream).putDouble(at, Double.NaN);
+
+    InvalidObjectException refusal = assertThrows(InvalidObjectException.class, () -> read(stream));
+    assertHolds(refusal.getMessage(), "epsilon is NaN", "expected a finite number above 0");
+  }
+
+  private static int indexOf(byte[] stream, byte[] part) {
+    int at = 0;
+    while (!Arrays.equals(stream, at, at + part.length, part, 0, part.length)) {
+      at++;
+    }
+    return at;
+  }
+
+  private static byte[] written(Object object) throws IOException {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try (ObjectOutputStream out = new ObjectOutputStream(bytes)) {
+      out.writeObject(object);
+    }
+    return bytes.toByteArray();
+  }
+
+  private static Object read(byte[] stream) throws IOException, ClassNotFoundException {
+    try (ObjectInputStream in = new ObjectInputStream(new ByteArrayInputStream(stream))) {
+      return in.readObject();
+    }
   }
 }

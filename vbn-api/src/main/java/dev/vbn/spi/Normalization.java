@@ -71,13 +71,15 @@ public record Normalization(
     double factor = gamma / s;
     double dm = -factor * a;
     double dv = -factor / (2 * s) * b;
-    double dmr = (1 - weight) * dm - 2 * weight * (1 - weight) * mixture.difference() * dv;
-    double dvr = (1 - weight) * dv;
-    if (weight == 0) { // a NaN in the sums is no concern of dx: 0 * NaN is NaN
-      return new Slopes(factor, 0, 0, dmr, dvr);
+    if (weight == 0) { // 0 * NaN is NaN, and the sums are no concern of what they have no weight in
+      return new Slopes(factor, 0, 0, dm, dv);
     }
     double share = -factor * weight / elementsPerGroup();
-    return new Slopes(factor, share * b / s, share * a, dmr, dvr);
+    if (weight == 1) {
+      return new Slopes(factor, share * b / s, share * a, 0, 0);
+    }
+    double dmr = (1 - weight) * dm - 2 * weight * (1 - weight) * mixture.difference() * dv;
+    return new Slopes(factor, share * b / s, share * a, dmr, (1 - weight) * dv);
   }
 
   /** Groups of a feature: the examples in {@link Scope#EXAMPLE}, else one. */

@@ -32,7 +32,7 @@ public enum DType {
     return precision;
   }
 
-  /** Type of gamma, beta and their gradients beside batches of this type: never narrower than 32 bits. */
+  /** Type of gamma, beta and their gradients for batches of this type: never below 32 bits. */
   public DType parameterType() {
     return this == FLOAT64 ? FLOAT64 : FLOAT32;
   }

@@ -102,4 +102,55 @@ final class GeometryTest {
         "shape is " + Arrays.toString(lengths),
         "expected at least 1 along every axis");
   }
+
+  @Test
+  void asManyElementsAsALongCountsAreTaken() {
+    assertEquals(1L << 62, new Geometry(1L << 31, 1, 1L << 31, 1).size());
+    assertEquals(Long.MAX_VALUE, new Geometry(1, 1, Long.MAX_VALUE, 1).size());
+    assertEquals(
+        Long.MAX_VALUE, Geometry.of(new long[] {1, 1, Long.MAX_VALUE}, 1).positions());
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "2, 1, 4611686018427387904, 1",
+    "1, 2, 1, 4611686018427387904",
+    "9223372036854775807, 2, 1, 1",
+    "1, 1, 3037000500, 3037000500",
+    "4294967296, 1, 4294967296, 1",
+    "65536, 65536, 65536, 65536"
+  })
+  void moreElementsThanALongCountsAreRefused(long batch, long before, long features, long after) {
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> new Geometry(batch, before, features, after),
+        batch + " * " + before + " * " + features + " * " + after,
+        "expected at most 9223372036854775807");
+    long[] shape = {batch, before, features, after};
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> Geometry.of(shape, 2),
+        "expected at most 9223372036854775807");
+  }
+
+  /** The axes on one side of the features alone are too many. */
+  @Test
+  void positionsBeyondALongAreRefusedWithTheShape() {
+    long[] shape = {1, 1, 1L << 32, 1L << 32};
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> Geometry.of(shape, 1),
+        Arrays.toString(shape),
+        "expected at most 9223372036854775807");
+  }
+
+  @ParameterizedTest
+  @CsvSource({"0, 1, 1, 1", "1, 0, 1, 1", "1, 1, 0, 1", "1, 1, 1, 0", "-1, -1, 1, 1"})
+  void lengthsBelowOneAreRefused(long batch, long before, long features, long after) {
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> new Geometry(batch, before, features, after),
+        "lengths are " + batch + ", " + before + ", " + features + " and " + after,
+        "expected 1 or more each");
+  }
 }

@@ -95,6 +95,8 @@ public final class RecordingKernels implements Kernels<HostTensor>, TensorAccess
   private final Map<String, Trouble> troubles = new HashMap<>();
   private final Map<String, Integer> counts = new HashMap<>();
   private int missingPart = -1;
+  private boolean detached;
+  private boolean faulty;
   private int closings;
 
   /** With the given capabilities and no other. */
@@ -112,6 +114,13 @@ public final class RecordingKernels implements Kernels<HostTensor>, TensorAccess
     return new RecordingKernels(Arrays.stream(Capability.values())
         .filter(capability -> !List.of(lacking).contains(capability))
         .toArray(Capability[]::new));
+  }
+
+  /** With every capability, and throwing what {@link Faults} say at the time of the call. */
+  public static RecordingKernels faulty() {
+    RecordingKernels kernels = capable();
+    kernels.faulty = true;
+    return kernels;
   }
 
   /** A backend over these, of the name {@code recording}. */
@@ -203,12 +212,20 @@ public final class RecordingKernels implements Kernels<HostTensor>, TensorAccess
     missingPart = part;
   }
 
+  /** Lets an attached backward give no reference gradient. */
+  public void detachAnyway() {
+    detached = true;
+  }
+
   private int count(String method) {
     return counts.getOrDefault(method, 0);
   }
 
   /** Throws if the method is to fail; true if it is to give null. */
   private boolean givesNull(String method) {
+    if (faulty) {
+      Faults.at(method);
+    }
     int count = counts.merge(method, 1, Integer::sum);
     Trouble trouble = troubles.get(method);
     if (trouble == null || count < trouble.from) {
@@ -343,7 +360,9 @@ public final class RecordingKernels implements Kernels<HostTensor>, TensorAccess
         dx == null ? like(0, x) : dx,
         make(1, parameterType, features),
         make(2, parameterType, features),
-        how.referenceGradient() == ReferenceGradient.ATTACHED ? moments(3, features) : null);
+        how.referenceGradient() == ReferenceGradient.ATTACHED && !detached
+            ? moments(3, features)
+            : null);
   }
 
   @Override

@@ -2,6 +2,7 @@ package dev.vbn.conformance;
 
 import dev.vbn.VbnConfig;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
@@ -12,7 +13,8 @@ import org.jspecify.annotations.Nullable;
  *
  * @param gamma shape {@code [features]}; null of a layer that does not scale
  * @param beta shape {@code [features]}; null of a layer that does not center
- * @param upstream gradient with respect to the live output; also serves, in part, the reference's
+ * @param upstream gradient with respect to the live output
+ * @param referenceUpstream gradient with respect to the reference output
  */
 record Case(
     VbnConfig config,
@@ -20,7 +22,8 @@ record Case(
     HostTensor reference,
     @Nullable HostTensor gamma,
     @Nullable HostTensor beta,
-    HostTensor upstream) {
+    HostTensor upstream,
+    HostTensor referenceUpstream) {
 
   Geometry liveGeometry() {
     return Geometry.of(x.shape(), config.featureAxis());
@@ -30,12 +33,16 @@ record Case(
     return Geometry.of(reference.shape(), config.featureAxis());
   }
 
+  boolean attached() {
+    return config.referenceGradient() == ReferenceGradient.ATTACHED;
+  }
+
   Case withConfig(VbnConfig other) {
-    return new Case(other, x, reference, gamma, beta, upstream);
+    return new Case(other, x, reference, gamma, beta, upstream, referenceUpstream);
   }
 
   Case withParameters(@Nullable HostTensor otherGamma, @Nullable HostTensor otherBeta) {
-    return new Case(config, x, reference, otherGamma, otherBeta, upstream);
+    return new Case(config, x, reference, otherGamma, otherBeta, upstream, referenceUpstream);
   }
 
   /** Without gamma and beta. */
@@ -44,11 +51,11 @@ record Case(
   }
 
   Case withLive(HostTensor otherX, HostTensor otherUpstream) {
-    return new Case(config, otherX, reference, gamma, beta, otherUpstream);
+    return new Case(config, otherX, reference, gamma, beta, otherUpstream, referenceUpstream);
   }
 
-  Case withReference(HostTensor otherReference) {
-    return new Case(config, x, otherReference, gamma, beta, upstream);
+  Case withReference(HostTensor otherReference, HostTensor otherUpstream) {
+    return new Case(config, x, otherReference, gamma, beta, upstream, otherUpstream);
   }
 
   /** Variant, shapes and what else a message needs. */
@@ -56,7 +63,7 @@ record Case(
     return config.variant().label() + " of live " + Arrays.toString(x.shape()) + ", reference "
         + Arrays.toString(reference.shape()) + ", feature axis " + config.featureAxis()
         + (gamma != null ? "" : ", no gamma") + (beta != null ? "" : ", no beta")
-        + ", epsilon " + config.epsilon();
+        + ", epsilon " + config.epsilon() + (attached() ? ", attached" : "");
   }
 
   /** With every value rounded to what {@code dtype} holds, as the backend will see it. */
@@ -67,6 +74,7 @@ record Case(
         reference.to(dtype),
         gamma == null ? null : gamma.to(dtype.parameterType()),
         beta == null ? null : beta.to(dtype.parameterType()),
-        upstream.to(dtype));
+        upstream.to(dtype),
+        referenceUpstream.to(dtype));
   }
 }

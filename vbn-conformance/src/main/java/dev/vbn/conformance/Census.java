@@ -2,6 +2,7 @@ package dev.vbn.conformance;
 
 import static java.util.stream.Collectors.joining;
 
+import dev.vbn.BackendFailedException;
 import java.lang.reflect.Method;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -16,88 +17,139 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.extension.AfterAllCallback;
 import org.junit.jupiter.api.extension.AfterTestExecutionCallback;
+import org.junit.jupiter.api.extension.BeforeAllCallback;
 import org.junit.jupiter.api.extension.BeforeTestExecutionCallback;
 import org.junit.jupiter.api.extension.ExtensionContext;
-import org.junit.jupiter.api.extension.ExtensionContext.Namespace;
 import org.junit.jupiter.api.extension.TestExecutionExceptionHandler;
 import org.junit.jupiter.api.extension.TestWatcher;
 import org.opentest4j.TestAbortedException;
 
 /**
- * Counts what was checked, rule by rule. At the end a test that did not run, or was switched off in
- * part, fails the kit: a filtered or emptied run does not look green.
+ * Counts what was checked, rule by rule. At the end a test that did not run or compared nothing, or
+ * was switched off in part, fails the kit: a filtered or emptied run does not look green. Tests of
+ * the subclass's own are none of its business.
  */
 final class Census
-    implements BeforeTestExecutionCallback,
+    implements BeforeAllCallback,
+        BeforeTestExecutionCallback,
         TestExecutionExceptionHandler,
         AfterTestExecutionCallback,
         TestWatcher,
         AfterAllCallback {
-  private static final Namespace NAMESPACE = Namespace.create(Census.class);
+  /** Families of rules in the order in which an author gets them right, each resting on those before. */
+  private static final List<Integer> ORDER_OF_WORK = List.of(8, 1, 2, 3, 4, 6, 7, 5);
+
+  private static final int FIRST_STEPS = 3;
 
   private final Map<Rule, Map<Outcome, Integer>> tallies = new EnumMap<>(Rule.class);
+  private final Map<Rule, Long> comparisons = new EnumMap<>(Rule.class);
   private final Set<Method> run = new HashSet<>();
   private final List<String> switchedOff = new ArrayList<>();
 
+  /** A setting that means nothing must not pass for one that means something. */
+  @Override
+  public void beforeAll(ExtensionContext context) {
+    Samples.seed();
+    VbnConformance.requireDevice();
+  }
+
+  private static Optional<Rule> rule(ExtensionContext context) {
+    return context.getTestMethod().flatMap(Rule::checkedBy);
+  }
+
   @Override
   public void beforeTestExecution(ExtensionContext context) {
-    Tolerance.startMeasuring();
+    Check.start();
   }
 
   /** Puts the rule before the message: it is what an author looks up. */
   @Override
   public void handleTestExecutionException(ExtensionContext context, Throwable failure)
       throws Throwable {
-    context.getStore(NAMESPACE).put("failure", failure);
-    if (failure instanceof TestAbortedException || failure instanceof VirtualMachineError) {
+    Rule rule = rule(context).orElse(null);
+    if (rule == null
+        || failure instanceof TestAbortedException
+        || failure instanceof VirtualMachineError) {
       throw failure;
     }
-    String id = Rule.checkedBy(context.getRequiredTestMethod()).map(Rule::id).orElse("");
-    throw new AssertionError(
-        id + ": "
-            + (failure instanceof AssertionError
-                ? failure.getMessage()
-                : "the backend threw " + failure + "; expected a result"),
-        failure);
+    throw new AssertionError(rule.id() + ": " + words(failure), failure);
+  }
+
+  private static String words(Throwable failure) {
+    if (failure instanceof AssertionError) {
+      return String.valueOf(failure.getMessage());
+    }
+    if (failure instanceof BackendFailedException failed) {
+      Throwable cause = failed.getCause() == null ? failed : failed.getCause();
+      return failed.call() + " threw " + cause + at(cause) + "; expected a result";
+    }
+    return "the backend threw " + failure + at(failure) + "; expected a result";
+  }
+
+  private static String at(Throwable failure) {
+    return frame(failure).map(frame -> ", at " + frame).orElse("");
+  }
+
+  /** The first frame that is neither the JDK's nor VBN's own. */
+  private static Optional<String> frame(Throwable failure) {
+    return Arrays.stream(failure.getStackTrace())
+        .filter(frame -> {
+          String name = frame.getClassName();
+          String owner = name.substring(0, Math.max(name.lastIndexOf('.'), 0));
+          return !owner.matches("(java|javax|jdk|sun)\\..*|org\\.junit\\..*")
+              && !Set.of("dev.vbn", "dev.vbn.spi", "dev.vbn.tensor", "dev.vbn.conformance")
+                  .contains(owner);
+        })
+        .findFirst()
+        .map(StackTraceElement::toString);
   }
 
   @Override
   public synchronized void afterTestExecution(ExtensionContext context) {
-    Method test = context.getRequiredTestMethod();
-    Rule rule =
-        Rule.checkedBy(test).orElseThrow(() -> new IllegalStateException(test + " holds no rule"));
-    Throwable thrown = context.getStore(NAMESPACE).get("failure", Throwable.class);
-    Outcome outcome = outcome(context.getExecutionException().orElse(thrown));
-    run.add(test);
+    Rule rule = rule(context).orElse(null);
+    if (rule == null) {
+      return;
+    }
+    Check check = Check.current();
+    Throwable seen = context.getExecutionException().orElse(null);
+    String fault = fault(check, seen);
+    Outcome outcome = fault != null ? Outcome.FAILED : outcome(check.failure());
+    run.add(context.getRequiredTestMethod());
+    comparisons.merge(rule, check.comparisons(), Long::sum);
     tallies
         .computeIfAbsent(rule, first -> new EnumMap<>(Outcome.class))
         .merge(outcome, 1, Integer::sum);
-    Map<String, String> entry = new LinkedHashMap<>();
-    entry.put("rule", rule.id());
-    entry.put("outcome", outcome.name());
-    putMeasured(entry, "ulps", Tolerance.worstUlps());
-    putMeasured(entry, "share-of-tolerance", Tolerance.worstShareOfBound());
-    context.publishReportEntry(entry);
-    Optional<Throwable> failure = context.getExecutionException();
-    if (outcome == Outcome.FAILED && failure.filter(Census::isAbort).isPresent()) {
-      throw new AssertionError(
-          rule.id() + ": the backend aborted a check, which only the kit may: " + failure.get(),
-          failure.get());
-    }
-    if (thrown != null && failure.isEmpty()) {
-      throw new AssertionError(
-          rule.id() + ": an extension swallowed the outcome of this check: " + thrown, thrown);
+    publish(context, rule, check, outcome);
+    if (fault != null) {
+      Throwable cause = seen == null ? check.failure() : seen;
+      throw new AssertionError(rule.id() + ": " + fault, cause);
     }
   }
 
-  private static void putMeasured(Map<String, String> entry, String key, double value) {
-    if (!Double.isNaN(value)) {
-      entry.put(key, String.format(Locale.ROOT, "%.3g", value));
+  /** What is wrong with how the check went, apart from what it found. */
+  private static @Nullable String fault(Check check, @Nullable Throwable seen) {
+    Throwable failure = check.failure();
+    if (seen == null && failure != null) {
+      return "an extension swallowed the outcome of this check: " + failure;
     }
+    if (seen == null && !check.ended()) {
+      return "an extension kept this check from running";
+    }
+    if (isAbort(seen) && !isOurs(failure)) {
+      return "the backend aborted a check, which only the kit may: " + seen;
+    }
+    if (seen == null && check.comparisons() == 0) {
+      return "this check compared nothing";
+    }
+    return null;
   }
 
-  private static boolean isAbort(Throwable exception) {
+  private static boolean isAbort(@Nullable Throwable exception) {
     return exception instanceof TestAbortedException;
+  }
+
+  private static boolean isOurs(@Nullable Throwable exception) {
+    return exception instanceof DeclaredAbsent || exception instanceof NoDevice;
   }
 
   private static Outcome outcome(@Nullable Throwable exception) {
@@ -110,16 +162,39 @@ final class Census
     return exception instanceof NoDevice ? Outcome.NO_DEVICE : Outcome.FAILED;
   }
 
+  private static void publish(ExtensionContext context, Rule rule, Check check, Outcome outcome) {
+    Map<String, String> entry = new LinkedHashMap<>();
+    entry.put("rule", rule.id());
+    entry.put("outcome", outcome.name());
+    entry.put("comparisons", Long.toString(check.comparisons()));
+    putMeasured(entry, "ulps", check.worstUlps());
+    putMeasured(entry, "share-of-tolerance", check.worstShare());
+    if (check.failure() instanceof BackendFailedException failed) {
+      entry.put("kernel", failed.call());
+      Throwable cause = failed.getCause() == null ? failed : failed.getCause();
+      frame(cause).ifPresent(frame -> entry.put("frame", frame));
+    }
+    context.publishReportEntry(entry);
+  }
+
+  private static void putMeasured(Map<String, String> entry, String key, double value) {
+    if (!Double.isNaN(value)) {
+      entry.put(key, String.format(Locale.ROOT, "%.3g", value));
+    }
+  }
+
   /** The kit has no test that is disabled: it was done from outside. */
   @Override
   public synchronized void testDisabled(ExtensionContext context, Optional<String> reason) {
-    switchedOff.add(name(context) + ", disabled: " + reason.orElse("no reason given"));
+    if (rule(context).isPresent()) {
+      switchedOff.add(name(context) + ", disabled: " + reason.orElse("no reason given"));
+    }
   }
 
   /** An assumption before a test, of a subclass or an extension, is not the kit's. */
   @Override
   public synchronized void testAborted(ExtensionContext context, @Nullable Throwable cause) {
-    if (!(cause instanceof DeclaredAbsent || cause instanceof NoDevice)) {
+    if (rule(context).isPresent() && !isOurs(cause)) {
       switchedOff.add(name(context) + ", aborted: " + cause);
     }
   }
@@ -129,18 +204,18 @@ final class Census
         + context.getDisplayName();
   }
 
-  /** Whether a check has failed so far. */
-  synchronized boolean hasFailures() {
-    return tallies.values().stream().anyMatch(tally -> tally.containsKey(Outcome.FAILED));
-  }
-
   @Override
   public synchronized void afterAll(ExtensionContext context) {
-    if (!(context.getRequiredTestInstance() instanceof VbnConformance kit)) {
-      return; // the end of one family of rules
+    if (!(context.getTestInstance().orElse(null) instanceof VbnConformance kit)) {
+      return; // the end of one family of rules, or of tests of the subclass's own
     }
-    context.publishReportEntry("seed", Long.toString(Samples.SEED));
-    System.out.println(summary(kit.provider().name()));
+    String provider = kit.provider().name();
+    long leaked = kit.openTensors();
+    context.publishReportEntry("seed", Long.toString(Samples.seed()));
+    if (!comparisons.isEmpty()) {
+      context.publishReportEntry("comparisons-by-rule", byRule());
+    }
+    System.out.println(summary(provider));
     List<String> faults = new ArrayList<>(switchedOff);
     Rules.tests().forEach((test, rule) -> {
       if (!run.contains(test)) {
@@ -152,37 +227,52 @@ final class Census
           + " checks: " + String.join("; ", faults)
           + ". A part of the kit proves nothing: run it whole.");
     }
+    if (leaked != 0 && count(Outcome.FAILED) == 0) {
+      throw new AssertionError("the kit has left " + leaked + " tensors open on the backends that"
+          + " it opened; expected none, and the fault is the kit's");
+    }
   }
 
-  /** One line of totals, and the checks of every rule. */
-  private String summary(String provider) {
-    Map<Outcome, Integer> totals = new LinkedHashMap<>();
-    for (Outcome outcome : Outcome.values()) {
-      totals.put(outcome, 0);
-    }
-    for (Map<Outcome, Integer> tally : tallies.values()) {
-      tally.forEach((outcome, count) -> totals.merge(outcome, count, Integer::sum));
-    }
-    String byRule = Arrays.stream(Rule.values())
-        .map(rule -> rule.number() + ": " + sum(tallies.getOrDefault(rule, Map.of())))
+  private String byRule() {
+    return comparisons.entrySet().stream()
+        .map(each -> each.getKey().number() + ": " + each.getValue())
         .collect(joining(", "));
+  }
+
+  private int count(Outcome outcome) {
+    return tallies.values().stream()
+        .mapToInt(tally -> tally.getOrDefault(outcome, 0))
+        .sum();
+  }
+
+  /** One line of totals, with what to mend first where something failed. */
+  private String summary(String provider) {
+    int checks = Arrays.stream(Outcome.values()).mapToInt(this::count).sum();
+    List<Rule> failed = tallies.keySet().stream()
+        .filter(rule -> tallies.getOrDefault(rule, Map.of()).containsKey(Outcome.FAILED))
+        .sorted((a, b) -> Integer.compare(step(a), step(b)))
+        .toList();
     return String.format(
         Locale.ROOT,
-        "VBN conformance of '%s': %d of %d rules, %d checks: %d passed, %d declared absent,"
-            + " %d without device, %d failed; seed %d%nChecks by rule: %s",
+        "VBN conformance of '%s': %d of %d rules, %d checks, %d comparisons: %d passed, %d declared"
+            + " absent, %d without device, %d failed; seed %d%s",
         provider,
         tallies.size(),
         Rule.values().length,
-        sum(totals),
-        totals.get(Outcome.PASSED),
-        totals.get(Outcome.DECLARED_ABSENT),
-        totals.get(Outcome.NO_DEVICE),
-        totals.get(Outcome.FAILED),
-        Samples.SEED,
-        byRule);
+        checks,
+        comparisons.values().stream().mapToLong(Long::longValue).sum(),
+        count(Outcome.PASSED),
+        count(Outcome.DECLARED_ABSENT),
+        count(Outcome.NO_DEVICE),
+        count(Outcome.FAILED),
+        Samples.seed(),
+        failed.isEmpty()
+            ? ""
+            : "; start with "
+                + failed.stream().limit(FIRST_STEPS).map(Rule::id).collect(joining(", ")));
   }
 
-  private static int sum(Map<Outcome, Integer> counts) {
-    return counts.values().stream().mapToInt(Integer::intValue).sum();
+  private static int step(Rule rule) {
+    return ORDER_OF_WORK.indexOf(rule.number() / 100) * 1000 + rule.number();
   }
 }

@@ -1,6 +1,5 @@
 package dev.vbn.conformance;
 
-import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 
@@ -59,26 +58,12 @@ final class Layouts {
     return HostTensor.of(values, shape).to(batch.dtype());
   }
 
-  /** The tensor so many times over, side by side along an axis. */
-  static HostTensor repeat(HostTensor tensor, int axis, int times) {
-    long[] shape = tensor.shape();
-    int run = 1; // elements that stay together
-    for (int i = axis; i < shape.length; i++) {
-      run *= (int) shape[i];
-    }
-    shape[axis] *= times;
-    HostTensor repeated = HostTensor.zeros(tensor.dtype(), shape);
-    Object from = array(tensor);
-    for (int i = 0; i < tensor.size(); i += run) {
-      for (int j = 0; j < times; j++) {
-        System.arraycopy(from, i, array(repeated), (i * times) + j * run, run);
-      }
-    }
-    return repeated;
-  }
-
-  private static Object array(HostTensor tensor) {
-    return tensor.dtype() == DType.FLOAT64 ? tensor.doubles() : tensor.floats();
+  /** The batch with one of its examples taken from another. */
+  static HostTensor replaceExample(HostTensor batch, int example, HostTensor from) {
+    int size = (int) (batch.size() / batch.shape()[0]);
+    double[] values = batch.toDoubles();
+    System.arraycopy(from.toDoubles(), example * size, values, example * size, size);
+    return HostTensor.of(values, batch.shape()).to(batch.dtype());
   }
 
   /** Two batches one after the other. */
@@ -90,6 +75,13 @@ final class Layouts {
     long[] shape = first.shape();
     shape[0] += second.shape()[0];
     return HostTensor.of(values, shape).to(first.dtype());
+  }
+
+  /** A tensor of that shape and type, of NaN throughout. */
+  static HostTensor nan(HostTensor tensor) {
+    double[] values = new double[tensor.size()];
+    Arrays.fill(values, Double.NaN);
+    return HostTensor.of(values, tensor.shape()).to(tensor.dtype());
   }
 
   /** A copy with one element replaced. */

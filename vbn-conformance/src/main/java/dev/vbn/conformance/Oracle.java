@@ -12,8 +12,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * What a case must give: the formulas of {@link dev.vbn.spi.Normalization} and {@link
- * dev.vbn.spi.Kernels#backward} written down once more, element by element, in {@link
- * DoubleDouble}. It shares no code with any provider.
+ * dev.vbn.spi.Kernels#backward} written down once more, group by group, in {@link DoubleDouble}. It
+ * shares no code with any provider.
  */
 final class Oracle {
   /** What was computed before: many rules look at the same cases, and a suite at them again. */
@@ -22,270 +22,279 @@ final class Oracle {
 
   private final Case c;
   private final DoubleDouble epsilon;
+  private final double rounding;
   private final Geometry live;
   private final Geometry ref;
   private final double weight;
-  private final Expected expected;
+  private final Expected expected = new Expected();
 
-  private Oracle(Case c) {
+  private Oracle(Case c, DType dtype) {
     this.c = c;
     epsilon = DoubleDouble.of(c.config().epsilon());
+    rounding = Math.scalb(1.0, -dtype.parameterType().precision());
     live = c.liveGeometry();
     ref = c.referenceGeometry();
     weight = c.config()
         .variant()
         .weight(live.batch(), live.elementsPerFeature(), ref.batch(), ref.elementsPerFeature());
     int features = (int) live.features();
-    int mixed = c.config().variant().scope() == Scope.EXAMPLE ? (int) live.batch() : 1;
-    expected = new Expected(c.x().size(), c.reference().size(), features, mixed);
+    for (Quantity quantity : Quantity.values()) {
+      int size = switch (quantity) {
+        case OUTPUT, DX -> c.x().size();
+        case REFERENCE_OUTPUT, REFERENCE_DX -> c.reference().size();
+        case DREFERENCE -> c.attached() ? c.reference().size() : 0;
+        case LIVE_MEAN, LIVE_VARIANCE -> groups() * features;
+        default -> features;
+      };
+      if (size > 0) {
+        expected.put(quantity, new Values(size));
+      }
+    }
   }
 
   /** What the layer must compute of {@code c} rounded to {@code dtype}. */
   static Expected expect(Case c, DType dtype) {
     return KNOWN
         .computeIfAbsent(c, first -> new ConcurrentHashMap<>())
-        .computeIfAbsent(dtype, type -> expect(c.roundedTo(type)));
+        .computeIfAbsent(dtype, type -> compute(c.roundedTo(type), type));
   }
 
-  /** What the layer must compute of {@code c}, whose values are those that the backend sees. */
-  static Expected expect(Case c) {
-    Oracle oracle = new Oracle(c);
+  private static Expected compute(Case c, DType dtype) {
+    Oracle oracle = new Oracle(c, dtype);
     for (int feature = 0; feature < oracle.live.features(); feature++) {
       oracle.compute(feature);
     }
     return oracle.expected;
   }
 
+  private int groups() {
+    return c.config().variant().scope() == Scope.EXAMPLE ? (int) live.batch() : 1;
+  }
+
+  /**
+   * The elements that share statistics, a feature of some neighbouring examples, with both parts of
+   * their xh.
+   */
+  private record Group(int[] index, double[] x, double[] dy, double[] high, double[] low) {
+    DoubleDouble xh(int i) {
+      return new DoubleDouble(high[i], low[i]);
+    }
+
+    static Group of(
+        Geometry geometry, int feature, int first, int examples, HostTensor x, HostTensor dy) {
+      int[] index = new int[examples * (int) geometry.positions()];
+      int next = 0;
+      for (long n = first; n < first + examples; n++) {
+        for (long b = 0; b < geometry.before(); b++) {
+          long start = (n * geometry.before() + b) * geometry.features() + feature;
+          for (long a = 0; a < geometry.after(); a++) {
+            index[next++] = (int) (start * geometry.after() + a);
+          }
+        }
+      }
+      double[] values = new double[index.length];
+      double[] gradients = new double[index.length];
+      for (int i = 0; i < index.length; i++) {
+        values[i] = x.get(index[i]);
+        gradients[i] = dy.get(index[i]);
+      }
+      return new Group(
+          index, values, gradients, new double[index.length], new double[index.length]);
+    }
+  }
+
+  /**
+   * Mean and biased variance of a group, with the magnitudes of their errors. A mean that is off by
+   * its rounding adds the square of that to the variance.
+   */
+  private record Statistics(
+      DoubleDouble mean, DoubleDouble variance, double meanScale, double varianceScale) {
+    static Statistics of(double[] x, double rounding) {
+      DoubleDouble sum = DoubleDouble.ZERO;
+      double absolute = 0;
+      for (double each : x) {
+        sum = sum.plus(DoubleDouble.of(each));
+        absolute += Math.abs(each);
+      }
+      DoubleDouble mean = sum.dividedBy(x.length);
+      DoubleDouble squares = DoubleDouble.ZERO;
+      for (double each : x) {
+        DoubleDouble d = DoubleDouble.of(each).minus(mean);
+        squares = squares.plus(d.times(d));
+      }
+      DoubleDouble variance = squares.dividedBy(x.length);
+      double m = absolute / x.length;
+      double v = variance.value();
+      return new Statistics(mean, variance, m, v + m * Math.sqrt(v) + rounding * m * m);
+    }
+  }
+
+  /** What normalises a group: m, s and how far the means are from 0 in units of s. */
+  private record Mixture(
+      DoubleDouble d, DoubleDouble m, DoubleDouble s, double weight, double condition) {
+    static Mixture alone(Statistics own, DoubleDouble epsilon, double weight) {
+      DoubleDouble s = own.variance.plus(epsilon).squareRoot();
+      return new Mixture(DoubleDouble.ZERO, own.mean, s, weight, own.meanScale / s.value());
+    }
+  }
+
   private void compute(int feature) {
-    DoubleDouble[] statistics = statistics(c.reference(), ref, feature, 0, (int) ref.batch());
-    DoubleDouble mr = statistics[0];
-    DoubleDouble vr = statistics[1];
     DoubleDouble gamma = parameter(c.gamma(), feature, DoubleDouble.ONE);
     DoubleDouble beta = parameter(c.beta(), feature, DoubleDouble.ZERO);
-    expected.referenceMean[feature] = mr.value();
-    expected.referenceVariance[feature] = vr.value();
-    DoubleDouble sr = vr.plus(epsilon).squareRoot();
-    expected.condition = Math.max(expected.condition, Math.abs(mr.value()) / sr.value());
-    forEach(
-        ref,
-        feature,
-        0,
-        (int) ref.batch(),
-        i -> expected.referenceOutput[i] =
-            gamma.times(at(c.reference(), i).minus(mr).dividedBy(sr)).plus(beta).value());
-
-    int groups = c.config().variant().scope() == Scope.EXAMPLE ? (int) live.batch() : 1;
-    int examples = (int) live.batch() / groups;
-    DoubleDouble[] sums = {
-      DoubleDouble.ZERO, DoubleDouble.ZERO, DoubleDouble.ZERO, DoubleDouble.ZERO
-    };
-    double[] magnitudes = new double[3];
-    for (int group = 0; group < groups; group++) {
-      computeGroup(
-          feature, group, group * examples, examples, mr, vr, gamma, beta, sums, magnitudes);
+    Group reference =
+        Group.of(ref, feature, 0, (int) ref.batch(), c.reference(), c.referenceUpstream());
+    Statistics own = Statistics.of(reference.x, rounding);
+    for (Quantity mean : new Quantity[] {Quantity.MEAN, Quantity.LONE_MEAN}) {
+      expected.of(mean).set(feature, own.mean.value(), own.meanScale);
     }
-    expected.dgamma[feature] = sums[0].value();
-    expected.dbeta[feature] = sums[1].value();
-    double elements = ref.elementsPerFeature();
-    DoubleDouble constant = sums[2].dividedBy(elements);
-    DoubleDouble slope = sums[3].times(2).dividedBy(elements);
-    forEach(
-        ref,
-        feature,
-        0,
-        (int) ref.batch(),
-        i -> expected.dreference[i] =
-            constant.plus(slope.times(at(c.reference(), i).minus(mr))).value());
-    expected.dgammaScale = Math.max(expected.dgammaScale, magnitudes[0]);
-    expected.dbetaScale = Math.max(expected.dbetaScale, magnitudes[1]);
-    expected.dreferenceScale = Math.max(expected.dreferenceScale, magnitudes[2] / elements);
+    for (Quantity variance : new Quantity[] {Quantity.VARIANCE, Quantity.LONE_VARIANCE}) {
+      expected.of(variance).set(feature, own.variance.value(), own.varianceScale);
+    }
+    Mixture pass = Mixture.alone(own, epsilon, c.attached() ? 1 : 0);
+    normalize(reference, pass, gamma, beta, expected.of(Quantity.REFERENCE_OUTPUT));
+    Sums total = new Sums();
+    differentiate(reference, pass, gamma, expected.of(Quantity.REFERENCE_DX), total);
+    total.put(feature, Quantity.REFERENCE_DGAMMA, Quantity.REFERENCE_DBETA, expected);
+
+    Sums sums = new Sums();
+    int examples = (int) live.batch() / groups();
+    for (int i = 0; i < groups(); i++) {
+      Group group = Group.of(live, feature, i * examples, examples, c.x(), c.upstream());
+      Mixture mixture = mix(own, Statistics.of(group.x, rounding), i, feature);
+      normalize(group, mixture, gamma, beta, expected.of(Quantity.OUTPUT));
+      differentiate(group, mixture, gamma, expected.of(Quantity.DX), sums);
+    }
+    sums.put(feature, Quantity.DGAMMA, Quantity.DBETA, expected);
+    if (c.attached()) {
+      reach(reference, own, sums);
+    }
   }
 
-  private void computeGroup(
-      int feature,
-      int group,
-      int first,
-      int examples,
-      DoubleDouble mr,
-      DoubleDouble vr,
-      DoubleDouble gamma,
-      DoubleDouble beta,
-      DoubleDouble[] sums,
-      double[] magnitudes) {
+  private Mixture mix(Statistics own, Statistics of, int group, int feature) {
     DoubleDouble w = DoubleDouble.of(weight);
     DoubleDouble rest = DoubleDouble.ONE.minus(w);
-    DoubleDouble[] statistics = statistics(c.x(), live, feature, first, examples);
-    DoubleDouble d = statistics[0].minus(mr);
-    DoubleDouble m = mr.plus(w.times(d));
-    DoubleDouble v =
-        rest.times(vr).plus(w.times(statistics[1])).plus(w.times(rest).times(d).times(d));
+    DoubleDouble d = of.mean.minus(own.mean);
+    DoubleDouble m = own.mean.plus(w.times(d));
+    DoubleDouble v = rest.times(own.variance)
+        .plus(w.times(of.variance))
+        .plus(w.times(rest).times(d).times(d));
     DoubleDouble s = v.plus(epsilon).squareRoot();
+    boolean mixes = weight > 0;
+    double means = own.meanScale + (mixes ? of.meanScale : 0);
     int index = group * (int) live.features() + feature;
-    expected.mixedMean[index] = m.value();
-    expected.mixedVariance[index] = v.value();
-    expected.condition = Math.max(expected.condition, Math.abs(m.value()) / s.value());
-    if (v.value() > 0) {
-      expected.varianceCondition = Math.max(
-          expected.varianceCondition, Math.abs(m.value()) / v.squareRoot().value());
-    }
-
-    DoubleDouble[] ab = {DoubleDouble.ZERO, DoubleDouble.ZERO};
-    double[] absolute = new double[2];
-    forEach(live, feature, first, examples, i -> {
-      DoubleDouble xh = at(c.x(), i).minus(m).dividedBy(s);
-      DoubleDouble dy = at(c.upstream(), i);
-      expected.output[i] = gamma.times(xh).plus(beta).value();
-      ab[0] = ab[0].plus(dy);
-      ab[1] = ab[1].plus(dy.times(xh));
-      absolute[0] += Math.abs(dy.value());
-      // An input's rounding moves xh by a part of |m|/s, however small xh itself is.
-      absolute[1] += Math.abs(dy.value()) * Math.max(Math.abs(xh.value()), 1);
-    });
-    double n = examples * (double) live.positions();
-    DoubleDouble factor = gamma.dividedBy(s);
-    forEach(live, feature, first, examples, i -> {
-      DoubleDouble xh = at(c.x(), i).minus(m).dividedBy(s);
-      DoubleDouble dy = at(c.upstream(), i);
-      DoubleDouble through = w.dividedBy(n).times(ab[0].plus(xh.times(ab[1])));
-      expected.dx[i] = factor.times(dy.minus(through)).value();
-      expected.dxScale = Math.max(expected.dxScale, Math.abs(factor.value() * dy.value()));
-    });
-    DoubleDouble dm = factor.times(ab[0]).negated();
-    DoubleDouble dv = factor.dividedBy(s).dividedBy(2).times(ab[1]).negated();
-    sums[0] = sums[0].plus(ab[1]);
-    sums[1] = sums[1].plus(ab[0]);
-    sums[2] = sums[2].plus(rest.times(dm)).minus(w.times(2).times(rest).times(d).times(dv));
-    sums[3] = sums[3].plus(rest.times(dv));
-    magnitudes[0] += absolute[1];
-    magnitudes[1] += absolute[0];
-    magnitudes[2] +=
-        Math.abs(factor.value()) * (absolute[0] + absolute[1] * referenceReach(feature, m, s));
+    expected.of(Quantity.LIVE_MEAN).set(index, m.value(), means);
+    double variances = own.varianceScale
+        + (mixes ? of.varianceScale + 2 * weight * (1 - weight) * Math.abs(d.value()) * means : 0);
+    expected.of(Quantity.LIVE_VARIANCE).set(index, v.value(), variances);
+    return new Mixture(d, m, s, weight, means / s.value());
   }
 
-  /** Largest distance of the reference batch from {@code m} in units of {@code s}. */
-  private double referenceReach(int feature, DoubleDouble m, DoubleDouble s) {
-    double[] reach = new double[1];
-    forEach(
-        ref,
-        feature,
-        0,
-        (int) ref.batch(),
-        i -> reach[0] = Math.max(
-            reach[0], Math.abs(at(c.reference(), i).minus(m).dividedBy(s).value())));
-    return reach[0];
+  /** Sets xh of a group, once for all that is made of it. */
+  private static void normalize(
+      Group group, Mixture by, DoubleDouble gamma, DoubleDouble beta, Values output) {
+    DoubleDouble slope = DoubleDouble.ONE.dividedBy(by.s);
+    double largest = 1;
+    for (int i = 0; i < group.x.length; i++) {
+      DoubleDouble xh = DoubleDouble.of(group.x[i]).minus(by.m).times(slope);
+      group.high[i] = xh.high();
+      group.low[i] = xh.low();
+      output.expected()[group.index[i]] = gamma.times(xh).plus(beta).value();
+      largest = Math.max(largest, Math.abs(xh.value()));
+    }
+    double scale = Math.abs(gamma.value()) * largest * (1 + by.condition) + Math.abs(beta.value());
+    for (int index : group.index) {
+      output.scale()[index] = scale;
+    }
+  }
+
+  /** The sums over the groups of a feature, and over the absolute values of their terms. */
+  private static final class Sums {
+    DoubleDouble dgamma = DoubleDouble.ZERO;
+    DoubleDouble dbeta = DoubleDouble.ZERO;
+    DoubleDouble dmr = DoubleDouble.ZERO;
+    DoubleDouble dvr = DoubleDouble.ZERO;
+    double dgammaScale;
+    double dbetaScale;
+    double dmrScale;
+    double dvrScale;
+
+    void put(int feature, Quantity gamma, Quantity beta, Expected expected) {
+      expected.of(gamma).set(feature, dgamma.value(), dgammaScale);
+      expected.of(beta).set(feature, dbeta.value(), dbetaScale);
+    }
+  }
+
+  private static void differentiate(
+      Group group, Mixture by, DoubleDouble gamma, Values dx, Sums sums) {
+    DoubleDouble a = DoubleDouble.ZERO;
+    DoubleDouble b = DoubleDouble.ZERO;
+    double absoluteA = 0;
+    double absoluteB = 0;
+    double largest = 1;
+    double largestDy = 0;
+    for (int i = 0; i < group.x.length; i++) {
+      DoubleDouble dy = DoubleDouble.of(group.dy[i]);
+      DoubleDouble xh = group.xh(i);
+      a = a.plus(dy);
+      b = b.plus(dy.times(xh));
+      double size = Math.max(Math.abs(xh.value()), 1); // a rounded mean moves every xh alike
+      absoluteA += Math.abs(group.dy[i]);
+      absoluteB += Math.abs(group.dy[i]) * size;
+      largest = Math.max(largest, size);
+      largestDy = Math.max(largestDy, Math.abs(group.dy[i]));
+    }
+    DoubleDouble factor = gamma.dividedBy(by.s);
+    DoubleDouble share = DoubleDouble.of(by.weight).dividedBy(group.x.length);
+    for (int i = 0; i < group.x.length; i++) {
+      DoubleDouble xh = group.xh(i);
+      DoubleDouble through = share.times(a.plus(xh.times(b)));
+      dx.expected()[group.index[i]] =
+          factor.times(DoubleDouble.of(group.dy[i]).minus(through)).value();
+    }
+    double reach = Math.abs(factor.value());
+    double condition = 1 + by.condition;
+    double scale =
+        reach * condition * (largestDy + share.value() * (absoluteA + largest * absoluteB));
+    for (int index : group.index) {
+      dx.scale()[index] = scale;
+    }
+    DoubleDouble rest = DoubleDouble.ONE.minus(DoubleDouble.of(by.weight));
+    DoubleDouble dm = factor.times(a).negated();
+    DoubleDouble dv = factor.dividedBy(by.s).dividedBy(2).times(b).negated();
+    DoubleDouble slant = DoubleDouble.of(2 * by.weight).times(rest).times(by.d);
+    sums.dgamma = sums.dgamma.plus(b);
+    sums.dbeta = sums.dbeta.plus(a);
+    sums.dmr = sums.dmr.plus(rest.times(dm)).minus(slant.times(dv));
+    sums.dvr = sums.dvr.plus(rest.times(dv));
+    double absoluteDv = reach / (2 * by.s.value()) * absoluteB * condition;
+    sums.dgammaScale += absoluteB * condition;
+    sums.dbetaScale += absoluteA;
+    // The difference of two means has the error of either.
+    double d = Math.abs(by.d.value()) + by.condition * by.s.value();
+    sums.dmrScale +=
+        rest.value() * (reach * condition * absoluteA + 2 * by.weight * d * absoluteDv);
+    sums.dvrScale += rest.value() * absoluteDv;
+  }
+
+  private void reach(Group reference, Statistics own, Sums sums) {
+    double elements = reference.x.length;
+    DoubleDouble constant = sums.dmr.dividedBy(elements);
+    DoubleDouble slope = sums.dvr.times(2).dividedBy(elements);
+    Values dr = expected.of(Quantity.DREFERENCE);
+    double farthest = 0;
+    for (int i = 0; i < reference.x.length; i++) {
+      DoubleDouble deviation = DoubleDouble.of(reference.x[i]).minus(own.mean);
+      dr.expected()[reference.index[i]] = constant.plus(slope.times(deviation)).value();
+      farthest = Math.max(farthest, Math.abs(deviation.value()));
+    }
+    double scale = (sums.dmrScale + 2 * (farthest + own.meanScale) * sums.dvrScale) / elements;
+    for (int index : reference.index) {
+      dr.scale()[index] = scale;
+    }
   }
 
   private static DoubleDouble parameter(
       @Nullable HostTensor parameter, int feature, DoubleDouble absent) {
     return parameter == null ? absent : DoubleDouble.of(parameter.get(feature));
-  }
-
-  private static DoubleDouble at(HostTensor tensor, int index) {
-    return DoubleDouble.of(tensor.get(index));
-  }
-
-  private DoubleDouble[] statistics(
-      HostTensor tensor, Geometry geometry, int feature, int first, int examples) {
-    double n = examples * (double) geometry.positions();
-    DoubleDouble[] sum = {DoubleDouble.ZERO, DoubleDouble.ZERO};
-    double[] absolute = new double[1];
-    forEach(geometry, feature, first, examples, i -> {
-      sum[0] = sum[0].plus(at(tensor, i));
-      absolute[0] += Math.abs(tensor.get(i)) / n;
-    });
-    expected.meanScale = Math.max(expected.meanScale, absolute[0]);
-    DoubleDouble mean = sum[0].dividedBy(n);
-    forEach(geometry, feature, first, examples, i -> {
-      DoubleDouble d = at(tensor, i).minus(mean);
-      sum[1] = sum[1].plus(d.times(d));
-    });
-    return new DoubleDouble[] {mean, sum[1].dividedBy(n)};
-  }
-
-  private interface IndexAction {
-    void accept(int index);
-  }
-
-  private static void forEach(
-      Geometry geometry, int feature, int first, int examples, IndexAction action) {
-    for (int n = first; n < first + examples; n++) {
-      for (int b = 0; b < geometry.before(); b++) {
-        for (int a = 0; a < geometry.after(); a++) {
-          long index =
-              ((n * geometry.before() + b) * geometry.features() + feature) * geometry.after() + a;
-          action.accept((int) index);
-        }
-      }
-    }
-  }
-
-  /**
-   * Expected values, rounded once to double, and the magnitudes that rounding errors are measured
-   * by: of sums, the sum of the absolute terms.
-   */
-  static final class Expected {
-    final double[] output;
-    final double[] referenceOutput;
-    final double[] referenceMean;
-    final double[] referenceVariance;
-    final double[] mixedMean;
-    final double[] mixedVariance;
-    final double[] dx;
-    final double[] dgamma;
-    final double[] dbeta;
-    final double[] dreference;
-    double dxScale;
-    double dgammaScale;
-    double dbetaScale;
-    double dreferenceScale;
-
-    /** Largest |m|/s of a group: how much larger than the deviations the inputs are. */
-    double condition;
-
-    /** Largest mean of |x| over a group of either batch: a mean is a sum. */
-    double meanScale;
-
-    /** Largest |m|/sqrt(v), without epsilon, of the groups that vary. */
-    double varianceCondition;
-
-    private Expected(int size, int referenceSize, int features, int groups) {
-      output = new double[size];
-      referenceOutput = new double[referenceSize];
-      referenceMean = new double[features];
-      referenceVariance = new double[features];
-      mixedMean = new double[groups * features];
-      mixedVariance = new double[groups * features];
-      dx = new double[size];
-      dgamma = new double[features];
-      dbeta = new double[features];
-      dreference = new double[referenceSize];
-    }
-
-    private Expected(Subject.Outcome values) {
-      output = values.output().toDoubles();
-      referenceOutput = values.referenceOutput().toDoubles();
-      referenceMean = values.referenceMean().toDoubles();
-      referenceVariance = values.referenceVariance().toDoubles();
-      mixedMean = values.mixedMean().toDoubles();
-      mixedVariance = values.mixedVariance().toDoubles();
-      dx = values.dx().toDoubles();
-      dgamma = values.dgamma().toDoubles();
-      dbeta = values.dbeta().toDoubles();
-      HostTensor reached = values.dreference();
-      dreference = reached == null ? new double[0] : reached.toDoubles();
-    }
-
-    /** These magnitudes, with a backend's own results for values. */
-    Expected withValues(Subject.Outcome values) {
-      Expected other = new Expected(values);
-      other.dxScale = dxScale;
-      other.dgammaScale = dgammaScale;
-      other.dbetaScale = dbetaScale;
-      other.dreferenceScale = dreferenceScale;
-      other.condition = condition;
-      other.meanScale = meanScale;
-      other.varianceCondition = varianceCondition;
-      return other;
-    }
   }
 }

@@ -1,9 +1,12 @@
 package dev.vbn.conformance;
 
 import static java.util.Comparator.comparing;
+import static org.junit.jupiter.api.Assertions.fail;
 
 import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.lang.reflect.Method;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -24,6 +27,77 @@ abstract class Rules {
     return kit.subject();
   }
 
+  /** Runs the body of a test, so that it is known whether it got to its end. */
+  static void holds(Check.Body body) {
+    Check.current().run(body);
+  }
+
+  /** Fails unless these results are right in every row of the table, in every element type. */
+  final void agrees(Quantity... quantities) {
+    holds(() -> checkTable(subject(), quantities));
+  }
+
+  private static void checkTable(Subject<?> subject, Quantity... quantities) {
+    List<Conditions> failed = new ArrayList<>();
+    String first = "";
+    for (DType dtype : subject.dtypes()) {
+      for (Conditions row : Conditions.all()) {
+        Case c = row.of(dtype);
+        Computed computed = subject.known(c, dtype, row.manner());
+        String wrong = disagreement(subject, quantities, Oracle.expect(c, dtype), computed, dtype);
+        if (!wrong.isEmpty()) {
+          failed.add(row);
+          first = first.isEmpty() ? wrong.formatted(row.describe(dtype)) : first;
+        }
+      }
+    }
+    if (!failed.isEmpty()) {
+      fail(first + " " + failed.size() + " of "
+          + Conditions.all().size() * subject.dtypes().size() + " cases fail."
+          + Conditions.common(failed));
+    }
+  }
+
+  /** With %s for the case; empty where all agrees. */
+  private static String disagreement(
+      Subject<?> subject,
+      Quantity[] quantities,
+      Expected expected,
+      Computed computed,
+      DType dtype) {
+    for (Quantity quantity : quantities) {
+      if (expected.has(quantity)) {
+        String wrong = subject.tolerance.disagreement(
+            quantity.label(),
+            expected.of(quantity),
+            computed.of(quantity),
+            quantity.roundedTo(dtype));
+        if (wrong != null) {
+          return wrong + ", for %s. " + quantity.hint();
+        }
+      }
+    }
+    return "";
+  }
+
+  /** Fails unless everything computed of a case is as expected. */
+  static void assertAgrees(
+      Subject<?> subject, String where, Expected expected, Computed computed, DType dtype) {
+    String wrong = disagreement(subject, Quantity.values(), expected, computed, dtype);
+    if (!wrong.isEmpty()) {
+      fail(wrong.formatted(where));
+    }
+  }
+
+  /** Fails unless both hold the same bits of everything that they hold. */
+  static void assertEqualBits(String where, Computed expected, Computed actual, String hint) {
+    for (Map.Entry<Quantity, HostTensor> each : expected.all().entrySet()) {
+      Quantity quantity = each.getKey();
+      Tolerance.assertSameBits(
+          quantity.label() + where, each.getValue(), actual.of(quantity), hint);
+    }
+  }
+
   /**
    * The element types that the backend has: the source of tests that run in each. Without a device
    * there is one, so that the tests start and say so.
@@ -32,7 +106,7 @@ abstract class Rules {
     try {
       return subject().dtypes();
     } catch (NoDevice e) {
-      return List.of(DType.FLOAT32); // so that the check runs, and is counted as without device
+      return List.of(DType.FLOAT32);
     }
   }
 

@@ -12,20 +12,54 @@ import java.util.Random;
  */
 final class Samples {
   static final String SEED_PROPERTY = "vbn.conformance.seed";
-  static final long SEED = seed(System.getProperty(SEED_PROPERTY, "20160610"));
+  private static final String DEFAULT_SEED = "20160610";
 
   private final Random random;
 
   Samples(long stream) {
-    random = new Random(SEED * 1000 + stream);
+    random = new Random(seed() * 1000 + stream);
   }
 
-  private static long seed(String property) {
+  /**
+   * The seed of all random choices.
+   *
+   * @throws IllegalArgumentException if the property is not a number
+   */
+  static long seed() {
+    String property = System.getProperty(SEED_PROPERTY, DEFAULT_SEED);
     try {
       return Long.parseLong(property);
     } catch (NumberFormatException e) {
       throw new IllegalArgumentException(
           SEED_PROPERTY + " is '" + property + "'; expected a whole number", e);
+    }
+  }
+
+  /** How far the features of a batch lie from 0 and from each other. */
+  enum Spread {
+    /** Means and deviations of about 1. */
+    ORDINARY,
+    /** Means up to a million deviations from 0, and from those of the neighbours. */
+    APART,
+    /** Deviations 16 decades from each other. */
+    SCALED,
+    /** Means and deviations a few powers of two from each other: as much as 16 bits bear. */
+    NEAR;
+
+    private double mean(int feature, double drawn) {
+      return switch (this) {
+        case ORDINARY, SCALED -> drawn;
+        case APART -> new double[] {drawn, 1e6, drawn, -1e4}[feature % 4];
+        case NEAR -> new double[] {drawn, 8, drawn, -4}[feature % 4];
+      };
+    }
+
+    private double scale(int feature) {
+      return switch (this) {
+        case ORDINARY, APART -> 1;
+        case SCALED -> new double[] {1, 1e8, 1e-8}[feature % 3];
+        case NEAR -> new double[] {1, 16, 0.125}[feature % 3];
+      };
     }
   }
 
@@ -41,17 +75,22 @@ final class Samples {
     return HostTensor.of(values, shape);
   }
 
+  /** As below, with means and deviations of about 1. */
+  Case of(VbnConfig config, long[] liveShape, long[] referenceShape) {
+    return of(config, liveShape, referenceShape, Spread.ORDINARY);
+  }
+
   /**
    * A case whose features differ in mean, deviation, gamma and beta, so that none can be taken for
    * another. Its values have 64 bits: {@link Case#roundedTo} makes them those of a type.
    */
-  Case of(VbnConfig config, long[] liveShape, long[] referenceShape) {
+  Case of(VbnConfig config, long[] liveShape, long[] referenceShape, Spread spread) {
     int features = config.features();
     double[] means = new double[features];
     double[] deviations = new double[features];
     for (int i = 0; i < features; i++) {
-      means[i] = random.nextGaussian();
-      deviations[i] = 0.5 + random.nextDouble();
+      deviations[i] = (0.5 + random.nextDouble()) * spread.scale(i);
+      means[i] = spread.mean(i, random.nextGaussian()) * spread.scale(i);
     }
     return new Case(
         config,
@@ -59,25 +98,8 @@ final class Samples {
         perFeature(config, means, deviations, 0, referenceShape),
         normal(1, 0.3, features),
         normal(0, 1, features),
-        normal(0, 1, liveShape));
-  }
-
-  /** As {@link #of}, with every batch moved and stretched: {@code offset + scale * value}. */
-  Case of(VbnConfig config, long[] liveShape, long[] referenceShape, double offset, double scale) {
-    Case c = of(config, liveShape, referenceShape);
-    return new Case(
-        config,
-        moved(c.x(), offset, scale),
-        moved(c.reference(), offset, scale),
-        c.gamma(),
-        c.beta(),
-        c.upstream());
-  }
-
-  private static HostTensor moved(HostTensor tensor, double offset, double scale) {
-    double[] values = tensor.toDoubles();
-    Arrays.setAll(values, i -> offset + scale * values[i]);
-    return HostTensor.of(values, tensor.shape());
+        normal(0, 1, liveShape),
+        normal(0, 1, referenceShape));
   }
 
   private HostTensor perFeature(

@@ -1,8 +1,5 @@
 package dev.vbn.conformance;
 
-import static org.junit.jupiter.api.Assertions.assertArrayEquals;
-import static org.junit.jupiter.api.Assertions.assertEquals;
-
 import dev.vbn.Gradients;
 import dev.vbn.MixedStatistics;
 import dev.vbn.Output;
@@ -10,26 +7,30 @@ import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnBackend;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.conformance.Manner.Into;
 import dev.vbn.spi.Capability;
-import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.spi.Kernels;
+import dev.vbn.spi.TensorAccess;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
-import org.jspecify.annotations.Nullable;
+import java.util.stream.IntStream;
 
 /** An open backend, driven through the layer with host tensors in and out. */
 final class Subject<T> implements AutoCloseable {
   final VbnBackend<T> backend;
+  final Tolerance tolerance;
 
-  private final Map<Input, Outcome> outcomes = new ConcurrentHashMap<>();
+  private final Map<Input, Computed> known = new ConcurrentHashMap<>();
 
-  private record Input(Case c, DType dtype) {}
+  private record Input(Case c, DType dtype, Manner manner) {}
 
   Subject(VbnBackend<T> backend) {
     this.backend = backend;
+    tolerance = new Tolerance(backend.capabilities());
   }
 
   /** FLOAT32, and whatever else the backend declares. */
@@ -52,116 +53,150 @@ final class Subject<T> implements AutoCloseable {
     return new Tensors<>(backend);
   }
 
-  /** The tolerance of a result of this backend. */
-  Tolerance tolerance(DType dtype, double magnitude, double condition) {
-    return Tolerance.of(dtype, backend.statisticsType(), magnitude, condition);
-  }
-
   HostTensor host(T tensor) {
     return backend.toHost(tensor);
   }
 
-  /**
-   * Everything that the layer computes of a case rounded to {@code dtype}: computed once, however
-   * many rules look at it.
-   */
-  Outcome outcome(Case c, DType dtype) {
-    return outcomes.computeIfAbsent(new Input(c, dtype), first -> run(c.roundedTo(dtype), dtype));
+  /** The provider's own access to tensors, which counts nothing and outlives the backend. */
+  @SuppressWarnings("unchecked") // the kernels are of this backend
+  TensorAccess<T> access() {
+    return ((Kernels<T>) backend.unwrap(Kernels.class)).tensors();
   }
 
-  /** Everything that the layer computes of a case, anew. */
-  Outcome run(Case c, DType dtype) {
+  /** The layer's results of a case rounded to {@code dtype}: computed once, however many look. */
+  Computed known(Case c, DType dtype, Manner manner) {
+    return known.computeIfAbsent(new Input(c, dtype, manner), first -> run(c, dtype, manner));
+  }
+
+  Computed known(Case c, DType dtype) {
+    return known(c, dtype, Manner.PLAIN);
+  }
+
+  /** The layer's results of a case rounded to {@code dtype}, anew. */
+  Computed run(Case c, DType dtype) {
+    return run(c, dtype, Manner.PLAIN);
+  }
+
+  Computed run(Case c, DType dtype, Manner manner) {
     try (Tensors<T> made = tensors()) {
-      return run(
-          made.layer(c, dtype),
-          made.of(c.x(), dtype),
-          made.of(c.reference(), dtype),
-          made.of(c.upstream(), dtype));
+      return run(c, dtype, manner, made);
     }
   }
 
-  /** Everything that a layer computes of these batches. */
-  Outcome run(VirtualBatchNorm<T> layer, T x, T reference, T upstream) {
+  /** As above, on tensors of the given making. */
+  Computed run(Case exact, DType dtype, Manner manner, Tensors<T> made) {
+    Case c = exact.roundedTo(dtype);
+    VirtualBatchNorm<T> layer = made.layer(c, dtype);
+    T reference = made.as(Argument.REFERENCE, c.reference(), dtype);
+    Computed computed = new Computed();
     try (ReferenceOutput<T> pass = layer.reference(reference)) {
-      ReferenceStatistics<T> statistics = pass.statistics();
-      MixedStatistics mixed = layer.mixedStatistics(x, statistics);
-      try (Output<T> live = layer.forward(x, statistics);
-          Gradients<T> gradients = layer.backward(x, statistics, upstream)) {
-        return new Outcome(
-            host(live.output()),
-            host(pass.output()),
-            host(statistics.mean()),
-            host(statistics.variance()),
-            mixed.mean(),
-            mixed.variance(),
-            host(gradients.dx()),
-            host(gradients.dgamma()),
-            host(gradients.dbeta()),
-            layer.config().referenceGradient() == ReferenceGradient.ATTACHED
-                ? referenceGradient(layer, reference, statistics, gradients)
-                : null);
+      computed.put(Quantity.REFERENCE_OUTPUT, host(pass.output()));
+      computed.put(Quantity.MEAN, host(pass.statistics().mean()));
+      computed.put(Quantity.VARIANCE, host(pass.statistics().variance()));
+      try (ReferenceStatistics<T> lone = layer.referenceStatistics(reference)) {
+        computed.put(Quantity.LONE_MEAN, host(lone.mean()));
+        computed.put(Quantity.LONE_VARIANCE, host(lone.variance()));
+      }
+      try (ReferenceStatistics<T> statistics = statistics(c, dtype, manner, made, pass)) {
+        live(c, dtype, manner, made, layer, statistics, computed);
+        T upstream = made.as(Argument.REFERENCE_UPSTREAM, c.referenceUpstream(), dtype);
+        try (Gradients<T> gradients = layer.referenceBackward(reference, statistics, upstream)) {
+          computed.put(Quantity.REFERENCE_DX, host(gradients.dx()));
+          computed.put(Quantity.REFERENCE_DGAMMA, host(gradients.dgamma()));
+          computed.put(Quantity.REFERENCE_DBETA, host(gradients.dbeta()));
+        }
       }
     }
+    return computed;
   }
 
-  /** What reaches a reference batch, or a chunk of it. */
-  HostTensor referenceGradient(
+  /** Statistics of their own, whatever their source. */
+  private ReferenceStatistics<T> statistics(
+      Case c, DType dtype, Manner manner, Tensors<T> made, ReferenceOutput<T> pass) {
+    VirtualBatchNorm<T> bare = VirtualBatchNorm.of(backend, c.config());
+    return switch (manner.statistics()) {
+      case PASS -> pass.takeStatistics();
+      case ALONE -> bare.referenceStatistics(made.of(c.reference(), dtype));
+      case CHUNKS -> bare.referenceStatistics(chunks(c, dtype, made));
+      case MOMENTS -> {
+        DType type = backend.statisticsType();
+        ReferenceStatistics<T> own = pass.statistics();
+        yield ReferenceStatistics.wrap(
+            backend,
+            made.as(Argument.MEAN, host(own.mean()), type),
+            made.as(Argument.VARIANCE, host(own.variance()), type),
+            own.examples(),
+            own.elements());
+      }
+    };
+  }
+
+  /** The first example alone, and the others. */
+  private static <T> List<T> chunks(Case c, DType dtype, Tensors<T> made) {
+    int examples = (int) c.reference().shape()[0];
+    List<T> chunks = new ArrayList<>();
+    chunks.add(made.of(Layouts.examples(c.reference(), 0), dtype));
+    if (examples > 1) {
+      int[] rest = IntStream.range(1, examples).toArray();
+      chunks.add(made.of(Layouts.examples(c.reference(), rest), dtype));
+    }
+    return chunks;
+  }
+
+  private void live(
+      Case c,
+      DType dtype,
+      Manner manner,
+      Tensors<T> made,
       VirtualBatchNorm<T> layer,
-      T chunk,
       ReferenceStatistics<T> statistics,
-      Gradients<T> gradients) {
-    try (Output<T> reached = layer.referenceGradient(chunk, statistics, gradients)) {
-      return host(reached.output());
+      Computed computed) {
+    boolean supplies = has(Capability.CALLER_SUPPLIED_OUTPUT);
+    Into outputInto = supplies ? manner.output() : Into.NEW;
+    Into dxInto = supplies ? manner.dx() : Into.NEW;
+    T x = made.as(Argument.X, c.x(), dtype);
+    MixedStatistics mixed = layer.mixedStatistics(x, statistics);
+    computed.put(Quantity.LIVE_MEAN, mixed.mean());
+    computed.put(Quantity.LIVE_VARIANCE, mixed.variance());
+    T own = outputInto == Into.OVER_X ? made.as(Argument.X, c.x(), dtype) : x;
+    try (Output<T> live = switch (outputInto) {
+      case SUPPLIED ->
+        layer.forwardInto(made.as(Argument.OUTPUT, Layouts.nan(c.x()), dtype), own, statistics);
+      case OVER_X -> layer.forwardInto(own, own, statistics);
+      default -> layer.forward(own, statistics);
+    }) {
+      computed.put(Quantity.OUTPUT, host(live.output()));
+    }
+    T upstream = made.as(Argument.UPSTREAM, c.upstream(), dtype);
+    try (Gradients<T> gradients = switch (dxInto) {
+      case SUPPLIED ->
+        layer.backwardInto(
+            made.as(Argument.DX, Layouts.nan(c.x()), dtype), x, statistics, upstream);
+      case OVER_X -> layer.backwardInto(x, x, statistics, upstream);
+      case OVER_UPSTREAM -> layer.backwardInto(upstream, x, statistics, upstream);
+      case NEW -> layer.backward(x, statistics, upstream);
+    }) {
+      computed.put(Quantity.DX, host(gradients.dx()));
+      computed.put(Quantity.DGAMMA, host(gradients.dgamma()));
+      computed.put(Quantity.DBETA, host(gradients.dbeta()));
+      if (c.attached()) {
+        try (Output<T> reached = layer.referenceGradient(
+            made.as(Argument.REFERENCE, c.reference(), dtype), statistics, gradients)) {
+          computed.put(Quantity.DREFERENCE, host(reached.output()));
+        }
+      }
     }
   }
 
   /** The live output alone. */
-  HostTensor output(Case c, DType dtype) {
-    try (Tensors<T> made = tensors()) {
-      VirtualBatchNorm<T> layer = made.layer(c, dtype);
-      try (ReferenceStatistics<T> statistics =
-          layer.referenceStatistics(made.of(c.reference(), dtype))) {
-        return output(layer, made.of(c.x(), dtype), statistics);
-      }
-    }
-  }
-
   HostTensor output(VirtualBatchNorm<T> layer, T x, ReferenceStatistics<T> statistics) {
     try (Output<T> live = layer.forward(x, statistics)) {
       return host(live.output());
     }
   }
 
-  /** Fails unless a result has this shape and type. */
-  void assertForm(String what, long[] shape, DType dtype, T tensor) {
-    assertArrayEquals(shape, backend.shape(tensor), "shape of the " + what);
-    assertEquals(dtype, backend.dtype(tensor), "type of the " + what);
-  }
-
   @Override
   public void close() {
     backend.close();
-  }
-
-  /** What the layer computed, on the host. */
-  record Outcome(
-      HostTensor output,
-      HostTensor referenceOutput,
-      HostTensor referenceMean,
-      HostTensor referenceVariance,
-      HostTensor mixedMean,
-      HostTensor mixedVariance,
-      HostTensor dx,
-      HostTensor dgamma,
-      HostTensor dbeta,
-      @Nullable HostTensor dreference) {
-
-    HostTensor mixedMeanSquare() {
-      double[] values = mixedVariance.toDoubles();
-      for (int i = 0; i < values.length; i++) {
-        values[i] += mixedMean.get(i) * mixedMean.get(i);
-      }
-      return HostTensor.of(values, values.length);
-    }
   }
 }

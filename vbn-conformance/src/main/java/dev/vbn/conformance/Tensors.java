@@ -8,7 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** The tensors that one check makes on a backend, freed at its end. */
-final class Tensors<T> implements AutoCloseable {
+class Tensors<T> implements AutoCloseable {
   private final VbnBackend<T> backend;
   private final List<T> made = new ArrayList<>();
 
@@ -16,24 +16,26 @@ final class Tensors<T> implements AutoCloseable {
     this.backend = backend;
   }
 
-  T of(HostTensor host, DType dtype) {
-    return keep(backend.fromHost(host, dtype));
-  }
-
-  /** Frees a tensor that the backend made with the others. */
-  T keep(T tensor) {
+  /** A new tensor. */
+  final T of(HostTensor host, DType dtype) {
+    T tensor = backend.fromHost(host, dtype);
     made.add(tensor);
     return tensor;
   }
 
+  /** A tensor to be used as an argument: a new one, unless a subclass knows better. */
+  T as(Argument argument, HostTensor host, DType dtype) {
+    return of(host, dtype);
+  }
+
   /** The layer of a case, with its parameters. */
-  VirtualBatchNorm<T> layer(Case c, DType dtype) {
+  final VirtualBatchNorm<T> layer(Case c, DType dtype) {
     VirtualBatchNorm<T> layer = VirtualBatchNorm.of(backend, c.config());
     if (c.gamma() != null) {
-      layer = layer.withGamma(of(c.gamma(), dtype.parameterType()));
+      layer = layer.withGamma(as(Argument.GAMMA, c.gamma(), dtype.parameterType()));
     }
     if (c.beta() != null) {
-      layer = layer.withBeta(of(c.beta(), dtype.parameterType()));
+      layer = layer.withBeta(as(Argument.BETA, c.beta(), dtype.parameterType()));
     }
     return layer;
   }

@@ -2,123 +2,109 @@ package dev.vbn.conformance;
 
 import static org.junit.jupiter.api.Assertions.fail;
 
+import dev.vbn.spi.Capability;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
- * How far a result may be from the expected one: one table for all providers.
- *
- * <p>The unit is the rounding of the element type, {@code 2^-precision}, times the largest expected
- * magnitude, times {@code 1 + |m|/s}: inputs that are {@code |m|/s} times larger than their
- * deviations have lost that much of the deviations in their own rounding.
- *
- * @param bound largest error allowed
- * @param ulp distance of neighbouring numbers of the element type at the largest magnitude, times
- *     {@code 1 + |m|/s} for the same reason; 0 where errors are not measured by it
+ * How far a result may be from the expected one: one table for all providers. The unit is the
+ * rounding of the element type, {@code 2^-precision}, times the magnitude of {@link Values}.
  */
-record Tolerance(double bound, double ulp) {
-  /** Nothing but the exact value. */
-  static final Tolerance EXACT = new Tolerance(0, 0);
+final class Tolerance {
+  /** Smallest subnormals that a result near 0 may be off by. */
+  private static final int SUBNORMAL_UNITS = 2;
 
-  private static final ThreadLocal<Measured> MEASURED = ThreadLocal.withInitial(Measured::new);
+  private final boolean narrowStatistics;
+  private final boolean flushes;
 
-  /** The largest errors met; NaN before the first comparison. */
-  private static final class Measured {
-    private double ulps = Double.NaN;
-    private double shareOfBound = Double.NaN;
+  /**
+   * The tolerance for a backend.
+   *
+   * @param capabilities those that the backend declares: the kit, not they, says what follows
+   */
+  Tolerance(Set<Capability> capabilities) {
+    narrowStatistics = !capabilities.contains(Capability.FLOAT64_STATISTICS);
+    flushes = !capabilities.contains(Capability.SUBNORMALS);
   }
 
   /**
    * Units allowed: 16 where arithmetic has the element's width, 2 where it is wider; and 64 where
-   * statistics too have no more than 32 bits, so that they and the sums over a batch round as well.
+   * statistics too have no more than 32 bits, so that they and all sums over a batch round as well.
    */
-  private static double units(DType dtype, DType statistics) {
+  private double units(DType dtype) {
     return switch (dtype) {
-      case FLOAT32 -> statistics == DType.FLOAT32 ? 64 : 16;
+      case FLOAT32 -> narrowStatistics ? 64 : 16;
       case FLOAT64 -> 16;
       case FLOAT16, BFLOAT16 -> 2;
     };
   }
 
+  /** What is allowed beside: near 0 the rounding is absolute, and may be a flush to 0. */
+  private double floor(DType dtype) {
+    double smallestNormal = Math.scalb(1.0, minExponent(dtype));
+    return flushes ? smallestNormal : SUBNORMAL_UNITS * smallestNormal * rounding(dtype) * 2;
+  }
+
+  private static int minExponent(DType dtype) {
+    return switch (dtype) {
+      case FLOAT32, BFLOAT16 -> Float.MIN_EXPONENT;
+      case FLOAT64 -> Double.MIN_EXPONENT;
+      case FLOAT16 -> -14;
+    };
+  }
+
+  private static double rounding(DType dtype) {
+    return Math.scalb(1.0, -dtype.precision());
+  }
+
   /**
-   * The tolerance of a result.
+   * Compares a result element by element; NaN is never close.
    *
-   * @param dtype of the result
-   * @param statistics type of the backend's statistics
+   * @param dtype type whose rounding errors are measured by
+   * @return what is wrong; null if nothing is
    */
-  static Tolerance of(DType dtype, DType statistics, double magnitude, double condition) {
-    return new Tolerance(
-        units(dtype, statistics) * Math.scalb(1.0, -dtype.precision()) * magnitude * (1 + condition),
-        Math.scalb(1.0, Math.getExponent(magnitude) + 1 - dtype.precision()) * (1 + condition));
-  }
-
-  static Tolerance absolute(double bound) {
-    return new Tolerance(bound, 0);
-  }
-
-  static double largest(double[] values) {
-    double largest = 0;
-    for (double value : values) {
-      largest = Math.max(largest, Math.abs(value));
+  @Nullable
+  String disagreement(String what, Values values, HostTensor actual, DType dtype) {
+    double[] expected = values.expected();
+    if (expected.length == 0 || expected.length != actual.size()) {
+      return what + " has " + actual.size() + " elements; expected " + expected.length;
     }
-    return largest;
-  }
-
-  /** Forgets the errors measured on this thread. */
-  static void startMeasuring() {
-    MEASURED.remove();
+    double unit = rounding(dtype);
+    double allowed = units(dtype) * unit;
+    double floor = floor(dtype);
+    int worst = 0;
+    double worstShare = 0;
+    double worstUnits = 0;
+    for (int i = 0; i < expected.length; i++) {
+      double error = Math.abs(actual.get(i) - expected[i]);
+      double share = error / (allowed * values.scale()[i] + floor);
+      if (!(share <= worstShare)) {
+        worst = i;
+        worstShare = Double.isNaN(share) ? Double.POSITIVE_INFINITY : share;
+      }
+      if (error > floor) {
+        worstUnits = Math.max(worstUnits, error / (2 * unit * values.scale()[i]));
+      }
+    }
+    Check.current().compared(worstUnits, worstShare);
+    return worstShare <= 1
+        ? null
+        : what + "[" + worst + "] is " + actual.get(worst) + "; expected " + expected[worst]
+            + " within " + (allowed * values.scale()[worst] + floor);
   }
 
   /**
-   * Largest error that a comparison on this thread has met, in units in the last place; NaN where
-   * none measured by them.
-   */
-  static double worstUlps() {
-    return MEASURED.get().ulps;
-  }
-
-  /** Largest error on this thread as a share of the one allowed; NaN where none was allowed. */
-  static double worstShareOfBound() {
-    return MEASURED.get().shareOfBound;
-  }
-
-  private static double larger(double known, double next) {
-    return known >= next ? known : next; // NaN is smaller than any
-  }
-
-  /**
-   * Fails unless every element is within the bound; NaN never is.
+   * Fails unless every element is close.
    *
    * @param hint what to look at when it fails
    */
-  void assertClose(String what, double[] expected, double[] actual, String hint) {
-    if (expected.length == 0 || expected.length != actual.length) {
-      fail(what + " has " + actual.length + " elements; expected " + expected.length);
+  void assertClose(String what, Values expected, HostTensor actual, DType dtype, String hint) {
+    String wrong = disagreement(what, expected, actual, dtype);
+    if (wrong != null) {
+      fail(wrong + ". " + hint);
     }
-    int worst = 0;
-    double worstError = 0;
-    for (int i = 0; i < expected.length; i++) {
-      double error = Math.abs(actual[i] - expected[i]);
-      if (!(error <= worstError)) {
-        worst = i;
-        worstError = Double.isNaN(error) ? Double.POSITIVE_INFINITY : error;
-      }
-    }
-    Measured measured = MEASURED.get();
-    if (ulp > 0) {
-      measured.ulps = larger(measured.ulps, worstError / ulp);
-    }
-    if (bound > 0) {
-      measured.shareOfBound = larger(measured.shareOfBound, worstError / bound);
-    }
-    if (!(worstError <= bound)) {
-      fail(what + "[" + worst + "] is " + actual[worst] + "; expected " + expected[worst]
-          + " within " + bound + ". " + hint);
-    }
-  }
-
-  void assertClose(String what, double[] expected, HostTensor actual, String hint) {
-    assertClose(what, expected, actual.toDoubles(), hint);
   }
 
   /** Fails unless both hold the same bits. */
@@ -126,6 +112,7 @@ record Tolerance(double bound, double ulp) {
     if (expected.size() == 0 || expected.size() != actual.size()) {
       fail(what + " has " + actual.size() + " elements; expected " + expected.size());
     }
+    Check.current().compared();
     for (int i = 0; i < expected.size(); i++) {
       if (Double.doubleToLongBits(expected.get(i)) != Double.doubleToLongBits(actual.get(i))) {
         fail(what + "[" + i + "] is " + actual.get(i) + "; expected the same bits as "

@@ -1,38 +1,39 @@
 package dev.vbn.conformance;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
-import dev.vbn.tensor.HostTensor;
-import java.lang.reflect.Constructor;
-import java.lang.reflect.Method;
-import java.net.URL;
-import java.net.URLClassLoader;
 import java.util.Arrays;
+import java.util.function.Supplier;
 import org.junit.jupiter.api.Test;
 
 /** The seed that a run states draws the same cases again. */
 class SamplesTest {
   @Test
-  void theSeedOfARunReplaysIt() throws Exception {
+  void theSeedOfARunReplaysIt() {
     double[] drawn = drawn("7");
     assertArrayEquals(drawn, drawn("7"));
     assertFalse(Arrays.equals(drawn, drawn("8")), "another seed draws the same");
   }
 
-  /** By classes loaded anew, for they read the property once. */
-  private static double[] drawn(String seed) throws Exception {
-    URL[] path = {location(Samples.class), location(HostTensor.class)};
+  private static double[] drawn(String seed) {
+    return withSeed(seed, () -> new Samples(5).normal(0, 1, 8).toDoubles());
+  }
+
+  @Test
+  void aSeedThatIsNoNumberIsRefused() {
+    IllegalArgumentException e =
+        assertThrows(IllegalArgumentException.class, () -> withSeed("now", Samples::seed));
+    assertEquals("vbn.conformance.seed is 'now'; expected a whole number", e.getMessage());
+  }
+
+  private static <R> R withSeed(String seed, Supplier<R> call) {
     String before = System.getProperty(Samples.SEED_PROPERTY);
     System.setProperty(Samples.SEED_PROPERTY, seed);
-    try (URLClassLoader loader = new URLClassLoader(path, ClassLoader.getPlatformClassLoader())) {
-      Class<?> samples = loader.loadClass(Samples.class.getName());
-      Constructor<?> constructor = samples.getDeclaredConstructor(long.class);
-      Method normal = samples.getDeclaredMethod("normal", double.class, double.class, long[].class);
-      constructor.setAccessible(true);
-      normal.setAccessible(true);
-      Object tensor = normal.invoke(constructor.newInstance(5L), 0.0, 1.0, new long[] {8});
-      return (double[]) tensor.getClass().getMethod("toDoubles").invoke(tensor);
+    try {
+      return call.get();
     } finally {
       if (before == null) {
         System.clearProperty(Samples.SEED_PROPERTY);
@@ -40,9 +41,5 @@ class SamplesTest {
         System.setProperty(Samples.SEED_PROPERTY, before);
       }
     }
-  }
-
-  private static URL location(Class<?> type) {
-    return type.getProtectionDomain().getCodeSource().getLocation();
   }
 }

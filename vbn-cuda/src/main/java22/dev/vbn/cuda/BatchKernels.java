@@ -26,6 +26,9 @@ final class BatchKernels {
    */
   private static final int PACKS_PER_THREAD = 8;
 
+  /** Packs of a run for each thread of a team at least, lest threads have next to nothing to add up. */
+  private static final int RUN_PACKS_PER_THREAD = 4;
+
   private static final int ENOUGH_UNITS = 1 << 20;
   private static final int ENOUGH_BLOCKS = 8192;
   private static final int MOST_BLOCKS_ALONG_Y = 65535;
@@ -61,7 +64,7 @@ final class BatchKernels {
     segments = Math.ceilDiv(after, SEGMENT);
 
     int run = Math.min(after, SEGMENT);
-    team = Math.min(THREADS, Integer.highestOneBit(Math.max(1, run / pack)));
+    team = Math.min(THREADS, Integer.highestOneBit(Math.max(1, run / pack / RUN_PACKS_PER_THREAD)));
     long items = groupRows * segments;
     long wanted = Math.ceilDiv(items * run, (long) team * pack * PACKS_PER_THREAD);
     long busy = Math.max(1, kernels.enoughThreads() / ((long) features * team));
@@ -83,11 +86,15 @@ final class BatchKernels {
 
   /** Smallest power of two that is no less. */
   private static int powerOfTwo(long value) {
-    return value <= 1 ? 1 : Math.toIntExact(Long.highestOneBit(value - 1) << 1);
+    return value <= 1 ? 1 : Math.toIntExact(Long.highestOneBit(value - 1) * 2);
+  }
+
+  private long units() {
+    return groups * unitsPerGroup * features;
   }
 
   long sumsBytes() {
-    return groups * unitsPerGroup * features * SUMS * Double.BYTES;
+    return units() * SUMS * Double.BYTES;
   }
 
   long linesBytes() {
@@ -98,21 +105,14 @@ final class BatchKernels {
     return groups * features * GRADIENTS * Double.BYTES;
   }
 
-  /** The sums that statistics are made of. */
+  /** Sums that statistics are made of. */
   void sums(long x, long sums) {
-    sums(x, 0, sums);
-  }
-
-  /** The same, and those that gradients are made of. */
-  void sums(long x, long upstream, long sums) {
-    long units = groups * unitsPerGroup * features;
     kernels.launch(
         "vbn_sums_" + type,
-        Math.ceilDiv(units, THREADS / team),
+        Math.ceilDiv(units(), THREADS / team),
         1,
         THREADS,
         x,
-        upstream,
         sums,
         groupRows,
         features,
@@ -121,9 +121,38 @@ final class BatchKernels {
         segments,
         itemsPerUnit,
         unitsPerGroup,
-        units,
+        units(),
         team,
         vector ? 1 : 0);
+  }
+
+  /**
+   * Sums that gradients are made of.
+   *
+   * @param centers what the upstream is asked around, of each feature; 0 for the live means
+   * @param live whether those are asked for at all
+   */
+  void gradientSums(long x, long upstream, long centers, boolean live, long sums) {
+    kernels.launch(
+        "vbn_gradient_sums_" + type,
+        Math.ceilDiv(units(), THREADS / team),
+        1,
+        THREADS,
+        x,
+        upstream,
+        centers,
+        sums,
+        groupRows,
+        features,
+        after,
+        SEGMENT,
+        segments,
+        itemsPerUnit,
+        unitsPerGroup,
+        units(),
+        team,
+        vector ? 1 : 0,
+        live ? 1 : 0);
   }
 
   /**
@@ -166,11 +195,13 @@ final class BatchKernels {
   }
 
   private static int mixTeam(int units) {
-    return Math.min(64, powerOfTwo(Math.ceilDiv(units, 4)));
+    return powerOfTwo(Math.min(64, Math.ceilDiv(units, 4)));
   }
 
+  /** @param centers those of the sums */
   void mixBackward(
       long sums,
+      long centers,
       long referenceMean,
       long referenceVariance,
       long gamma,
@@ -185,6 +216,7 @@ final class BatchKernels {
         1,
         THREADS,
         sums,
+        centers,
         referenceMean,
         referenceVariance,
         gamma,
@@ -210,7 +242,7 @@ final class BatchKernels {
 
   private void eachElement(String kernel, long lines, long... tensors) {
     long places = (long) features * after / pack;
-    int width = Math.min(THREADS, powerOfTwo(places));
+    int width = powerOfTwo(Math.min(THREADS, places));
     long gridX = Math.ceilDiv(places, width);
     int step = THREADS / width;
     long wantedY = Math.clamp(ENOUGH_BLOCKS / gridX, 1, MOST_BLOCKS_ALONG_Y);

@@ -377,11 +377,14 @@ final class CudaDriver {
     check("cuMemcpyDtoDAsync_v2", () -> (int) memcpyDtoDAsync.invokeExact(to, from, bytes, stream));
   }
 
-  /** Ordinal of the device that has the memory at {@code pointer}. */
-  int deviceOfPointer(long pointer) {
-    int deviceOrdinal = 9; // CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+  /**
+   * What is known of the memory at {@code pointer}; an error of code 1 if nothing is.
+   *
+   * @param attribute a {@code CUpointer_attribute} of 4 bytes
+   */
+  int pointerAttribute(long pointer, int attribute) {
     return intOf("cuPointerGetAttribute", out ->
-        (int) pointerGetAttribute.invokeExact(out, deviceOrdinal, pointer));
+        (int) pointerGetAttribute.invokeExact(out, attribute, pointer));
   }
 
   /** A stream that takes turns with the legacy default stream, where other libraries may work. */

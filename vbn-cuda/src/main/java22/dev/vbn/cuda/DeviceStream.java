@@ -202,11 +202,6 @@ final class DeviceStream implements CudaTensor.Owner {
     }
   }
 
-  /** Whether some call holds the lock. */
-  boolean isBusy() {
-    return lock.isLocked();
-  }
-
   /**
    * One call: holds the lock and the context, frees its scratch memory when it is closed, and what it
    * has made unless it is done.

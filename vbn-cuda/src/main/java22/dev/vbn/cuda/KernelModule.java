@@ -76,13 +76,15 @@ final class KernelModule {
     long function = functions.computeIfAbsent(kernel, name -> driver.function(module, name));
     MemorySegment.copy(arguments, 0, slots, JAVA_LONG, 0, arguments.length);
     driver.launch(
-        kernel,
-        function,
-        Math.toIntExact(gridX),
-        Math.toIntExact(gridY),
-        blockX,
-        addresses,
-        stream);
+        kernel, function, blocks(kernel, gridX), blocks(kernel, gridY), blockX, addresses, stream);
+  }
+
+  private static int blocks(String kernel, long count) {
+    if (count > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException(kernel + " needs " + count
+          + " blocks for a batch of this shape; expected at most " + Integer.MAX_VALUE);
+    }
+    return (int) count;
   }
 
   void close() {

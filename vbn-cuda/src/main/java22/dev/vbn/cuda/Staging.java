@@ -29,10 +29,8 @@ final class Staging {
     prepare();
     int elementBytes = CudaTensor.elementBytes(tensor.dtype());
     int capacity = HALF_BYTES / elementBytes;
-    int size = elements.host().size();
-    for (int start = 0, turn = 0; start < size; start += capacity, turn ^= 1) {
-      int count = Math.min(capacity, size - start);
-      Half half = halves[turn];
+    forEachPiece(elements.host().size(), capacity, (start, count) -> {
+      Half half = halves[start / capacity % 2];
       driver.awaitEvent(half.event);
       elements.write(start, count, half.memory);
       driver.copyToDevice(
@@ -41,7 +39,7 @@ final class Staging {
           (long) count * elementBytes,
           stream);
       driver.record(half.event, stream);
-    }
+    });
   }
 
   /** Waits for the tensor's elements and copies them all. */
@@ -52,13 +50,28 @@ final class Staging {
     if (size > 0) {
       fetch(tensor, 0, Math.min(capacity, size), halves[0]);
     }
-    for (int start = 0, turn = 0; start < size; start += capacity, turn ^= 1) {
-      int next = start + Math.min(capacity, size - start);
+    forEachPiece(size, capacity, (start, count) -> {
+      int turn = start / capacity % 2;
+      int next = start + count;
       if (next < size) {
         fetch(tensor, next, Math.min(capacity, size - next), halves[turn ^ 1]);
       }
       driver.awaitEvent(halves[turn].event);
-      elements.read(halves[turn].memory, start, next - start);
+      elements.read(halves[turn].memory, start, count);
+    });
+  }
+
+  /** A piece of a transfer: {@code count} elements from {@code start} on. */
+  interface Piece {
+    void of(int start, int count);
+  }
+
+  /** Cuts a transfer into pieces of at most {@code capacity} elements. */
+  static void forEachPiece(int size, int capacity, Piece piece) {
+    int count;
+    for (int done = 0; done < size; done += count) { // never beyond size, which may be near 2^31
+      count = Math.min(capacity, size - done);
+      piece.of(done, count);
     }
   }
 

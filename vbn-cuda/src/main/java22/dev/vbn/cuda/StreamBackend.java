@@ -16,6 +16,21 @@ import org.jspecify.annotations.Nullable;
 
 /** The kernels on one stream of one device. */
 final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
+  /**
+   * Up to this weight the mixed mean is no further from the reference mean than from the live one.
+   * Gradients are summed around the nearer: its distance from the mixed mean is then at most one
+   * mixed deviation, for s*s is at least w*(1-w)*d*d, and so costs the sums no digits.
+   */
+  private static final double NEARER_THE_REFERENCE = 0.5;
+
+  // CUpointer_attribute
+  private static final int MEMORY_TYPE = 2;
+  private static final int IS_MANAGED = 8;
+  private static final int DEVICE_ORDINAL = 9;
+
+  private static final int TYPE_DEVICE = 2; // CU_MEMORYTYPE_DEVICE
+  private static final int INVALID_VALUE = 1; // CUDA_ERROR_INVALID_VALUE
+
   private final DeviceStream stream;
   private final KernelModule kernels;
   private final CudaTensors tensors;
@@ -86,27 +101,35 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
       }
       if (tensor.size() > 0) {
         requireHere(pointer);
+        requireHere(pointer + tensor.bytes() - 1);
       }
       return call.done(tensor);
     }
   }
 
+  /** Refuses an address that is not one of memory of this device. */
   private void requireHere(long pointer) {
-    int device;
+    CudaDriver driver = stream.driver();
+    String what;
     try {
-      device = stream.driver().deviceOfPointer(pointer);
+      int device = driver.pointerAttribute(pointer, DEVICE_ORDINAL);
+      if (driver.pointerAttribute(pointer, IS_MANAGED) != 0) {
+        what = "managed memory, which the host has too";
+      } else if (driver.pointerAttribute(pointer, MEMORY_TYPE) != TYPE_DEVICE) {
+        what = "pinned memory of the host";
+      } else if (device != device()) {
+        what = "memory of device " + device;
+      } else {
+        return;
+      }
     } catch (CudaException e) {
-      if (e.code() != 1) { // CUDA_ERROR_INVALID_VALUE: no memory that the driver knows
+      if (e.code() != INVALID_VALUE) {
         throw e;
       }
-      throw new IllegalArgumentException(
-          "pointer is 0x" + Long.toHexString(pointer) + "; expected memory of device " + device(),
-          e);
+      what = "no memory that the driver knows";
     }
-    if (device != device()) {
-      throw new IllegalArgumentException("pointer 0x" + Long.toHexString(pointer)
-          + " is memory of device " + device + "; expected device " + device());
-    }
+    throw new IllegalArgumentException("pointer 0x" + Long.toHexString(pointer) + " is " + what
+        + "; expected memory of device " + device());
   }
 
   @Override
@@ -121,11 +144,6 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
     try (DeviceStream.Call call = stream.call()) {
       call.trim();
     }
-  }
-
-  /** Whether some call is at work here. */
-  boolean isBusy() {
-    return stream.isBusy();
   }
 
   /** Copies all bytes of one tensor to another of as many. */
@@ -256,9 +274,11 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
       long sums = call.scratch(batch.sumsBytes() + batch.linesBytes() + batch.gradientsBytes());
       long lines = sums + batch.sumsBytes();
       long gradients = lines + batch.linesBytes();
-      batch.sums(from, dy, sums);
+      long centers = how.weight() <= NEARER_THE_REFERENCE ? referenceMean : 0;
+      batch.gradientSums(from, dy, centers, how.weight() != 0, sums);
       batch.mixBackward(
           sums,
+          centers,
           referenceMean,
           call.pointer(reference.variance()),
           call.pointerOrNull(gamma),

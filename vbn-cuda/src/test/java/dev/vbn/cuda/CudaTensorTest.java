@@ -1,5 +1,6 @@
 package dev.vbn.cuda;
 
+import static dev.vbn.cuda.Emulator.Client.ANSWER;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -172,6 +173,26 @@ class CudaTensorTest extends OnEmulator {
   }
 
   @Test
+  void memoryOfTheHostIsNotWrapped() {
+    Emulator.Client driver = Emulator.client();
+    OtherUser other = new OtherUser();
+    long pinned = driver.get("cuMemHostAlloc", ANSWER, 64, 0);
+    long managed = driver.get("cuMemAllocManaged", ANSWER, 64, 1);
+    assertRefused(
+        IllegalArgumentException.class,
+        "is pinned memory of the host; expected memory of device 0",
+        () -> cuda.wrap(pinned, DType.FLOAT32, 2));
+    assertRefused(
+        IllegalArgumentException.class,
+        "is managed memory, which the host has too; expected memory of device 0",
+        () -> cuda.wrap(managed, DType.FLOAT32, 2));
+    other.succeed("cuMemFreeHost", pinned);
+    other.succeed("cuMemFree_v2", managed);
+    other.leave();
+    other.succeed("cuCtxSetCurrent", 0); // as new threads have it
+  }
+
+  @Test
   void wrappingChecksThePointer() {
     try (CudaTensor memory = backend.fromHost(values(12), DType.FLOAT32);
         VbnBackend<CudaTensor> second = openDevice("1")) {
@@ -185,7 +206,11 @@ class CudaTensorTest extends OnEmulator {
           () -> cuda.wrap(64, DType.FLOAT32, 2));
       assertRefused(
           IllegalArgumentException.class,
-          "is memory of device 0; expected device 1",
+          "is no memory that the driver knows; expected memory of device 0",
+          () -> cuda.wrap(memory.pointer(), DType.FLOAT32, 13));
+      assertRefused(
+          IllegalArgumentException.class,
+          "is memory of device 0; expected memory of device 1",
           () -> second.unwrap(CudaBackend.class).wrap(memory.pointer(), DType.FLOAT32, 2));
     }
   }
@@ -232,6 +257,21 @@ class CudaTensorTest extends OnEmulator {
         "belongs to another context; expected one of the primary context of device 1",
         () -> VbnBackend.open(
             CudaProvider.inStream(cuda.stream()), BackendOptions.defaults().withDevice("1")));
+  }
+
+  @Test
+  void theDefaultStreamIsOneForAllThreads() {
+    for (long legacy : new long[] {0, 1}) {
+      try (VbnBackend<CudaTensor> onDefault = VbnBackend.open(CudaProvider.inStream(legacy))) {
+        assertEquals(legacy, onDefault.unwrap(CudaBackend.class).stream());
+        Work.on(onDefault);
+        CompletableFuture.runAsync(() -> Work.on(onDefault)).join();
+      }
+    }
+    assertRefused(
+        IllegalArgumentException.class,
+        "stream is 2, CU_STREAM_PER_THREAD",
+        () -> CudaProvider.inStream(2));
   }
 
   /** The driver keeps a context for each thread, and a new thread has none. */

@@ -173,6 +173,20 @@ class DriverFaultTest extends OnEmulator {
     return found;
   }
 
+  /** Newer drivers may have it under another name; only the benchmark measures time by it. */
+  @Test
+  void withoutTheClockOfEventsEverythingElseWorks() {
+    Path directory = Emulator.DIRECTORY.resolveSibling("emulator-without-elapsed-time");
+    Emulator.Controls other =
+        Emulator.controls(Emulator.SOURCE, directory, "-DWITHOUT_ELAPSED_TIME");
+    try {
+      Work.openDoAndClose();
+      assertEquals(0, other.live(), "left allocated");
+    } finally {
+      Emulator.install();
+    }
+  }
+
   @Test
   void withoutADeviceItIsUnavailable() {
     emulator.devices(0);

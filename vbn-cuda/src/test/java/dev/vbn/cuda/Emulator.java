@@ -7,6 +7,8 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 
 /**
  * The emulated driver: the driver's functions over host memory, and the kernels' own source compiled
@@ -42,6 +44,9 @@ final class Emulator {
     /** Whether the devices have memory pools. */
     void pools(boolean pools);
 
+    /** Lets later launches run only so many blocks, the last ones along each axis. */
+    void lastBlocks(int count);
+
     /** Everything that has been allocated, created or retained and not been freed. */
     long live();
   }
@@ -60,15 +65,15 @@ final class Emulator {
     /** The answer of a function, which has to succeed; it goes where one of the arguments says. */
     long get(String function, long... arguments);
 
-    /** Writes to memory of the host that the driver has allocated. */
+    /** Writes to memory that the driver has allocated; that of the emulated device is the host's. */
     void put(long address, float... values);
 
     float[] floats(long address, int count);
   }
 
   private static final String LIBRARY = "libcuda.so.1";
-  private static final Path SOURCE = Path.of("src/main/cuda/vbn.cu");
-  private static final Path DIRECTORY = Path.of(System.getProperty("vbn.test.emulator"));
+  static final Path SOURCE = Path.of("src/main/cuda/vbn.cu");
+  static final Path DIRECTORY = Path.of(System.getProperty("vbn.test.emulator"));
   private static final String NO_COMPILER = "no g++ to build it with";
   private static final boolean BUILT = buildIfThereIsACompiler();
 
@@ -95,9 +100,9 @@ final class Emulator {
     return controls(library());
   }
 
-  /** The same with other kernels, built in a directory of their own. */
-  static Controls controls(Path source, Path directory) {
-    build(source, directory);
+  /** The same with other kernels, or other options for its compiler, built in a directory of its own. */
+  static Controls controls(Path source, Path directory, String... options) {
+    build(source, directory, options);
     Path library = directory.resolve(LIBRARY);
     System.setProperty(CudaProvider.LIBRARY_PROPERTY, library.toString());
     return controls(library);
@@ -134,9 +139,12 @@ final class Emulator {
     return true;
   }
 
-  private static void build(Path source, Path directory) {
+  private static void build(Path source, Path directory, String... options) {
     try {
-      ProcessBuilder build = new ProcessBuilder("src/test/emulator/build.sh", directory.toString());
+      List<String> command =
+          new ArrayList<>(List.of("src/test/emulator/build.sh", directory.toString()));
+      command.addAll(List.of(options));
+      ProcessBuilder build = new ProcessBuilder(command);
       build.environment().put("VBN_CUDA_SOURCE", source.toAbsolutePath().toString());
       run(build);
     } catch (IOException e) {

@@ -1,5 +1,6 @@
 package dev.vbn.cuda;
 
+import static dev.vbn.cuda.Emulator.Client.ANSWER;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -61,6 +62,38 @@ class OutOfMemoryTest extends OnEmulator {
       }
       cuda.allocate(DType.FLOAT32, MEMORY / 8 + MEMORY / 16).close();
     }
+    assertEquals(0, emulator.live(), "left allocated");
+  }
+
+  /** What the backend has freed and kept is others' again. */
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void trimmingGivesWhatIsKeptToOthers(boolean pools) {
+    deviceWithPools(pools);
+    OtherUser other = new OtherUser();
+    try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider())) {
+      CudaBackend cuda = backend.unwrap(CudaBackend.class);
+      try (CudaTensor kept = cuda.allocate(DType.FLOAT32, 2)) {
+        cuda.allocate(DType.FLOAT32, MEMORY / 8).close();
+        cuda.trim();
+        other.succeed("cuMemFree_v2", other.driver.get("cuMemAlloc_v2", ANSWER, MEMORY * 3 / 4));
+        assertEquals(2, backend.toHost(kept).size());
+      }
+      Work.on(backend);
+    }
+    other.leave();
+    other.succeed("cuCtxSetCurrent", 0); // as new threads have it
+    assertEquals(0, emulator.live(), "left allocated");
+  }
+
+  /** A device may promise pools where its driver has none. */
+  @ParameterizedTest
+  @ValueSource(strings = {"cuMemPoolCreate", "cuMemPoolSetAttribute"})
+  void wherePoolsAreNotSupportedMemoryIsAllocatedWithout(String function) {
+    emulator.fail(function, 1, 801);
+    Work.openDoAndClose();
+    assertEquals(0, emulator.calls("cuMemAllocFromPoolAsync"));
+    assertTrue(emulator.calls("cuMemAlloc_v2") > 0, "allocations");
     assertEquals(0, emulator.live(), "left allocated");
   }
 

@@ -55,13 +55,14 @@ class PtxTest {
   void itsEntriesAndParametersAreThoseThatAreLaunched() throws Exception {
     Map<String, String> expected = new TreeMap<>();
     for (String type : List.of("float32", "float64", "float16", "bfloat16")) {
-      expected.put("vbn_sums_" + type, "8888444484844");
+      expected.put("vbn_sums_" + type, "888444484844");
+      expected.put("vbn_gradient_sums_" + type, "888884444848444");
       expected.put("vbn_normalize_" + type, "8888884444");
       expected.put("vbn_differentiate_" + type, "88888884444");
     }
     for (String type : List.of("float32", "float64")) {
       expected.put("vbn_mix_forward_" + type, "88888888888444");
-      expected.put("vbn_mix_backward_" + type, "8888888884484");
+      expected.put("vbn_mix_backward_" + type, "88888888884484");
       expected.put("vbn_sum_groups_" + type, "8888884");
     }
     expected.put("vbn_reference_lines", "888884");

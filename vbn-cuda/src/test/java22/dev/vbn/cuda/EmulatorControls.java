@@ -91,6 +91,11 @@ final class EmulatorControls implements Emulator.Controls {
   }
 
   @Override
+  public void lastBlocks(int count) {
+    call(procedure("vbn_emulator_last_blocks", JAVA_INT), count);
+  }
+
+  @Override
   public long live() {
     return (long) call(count("vbn_emulator_live"));
   }

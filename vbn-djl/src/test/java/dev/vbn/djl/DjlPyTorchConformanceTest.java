@@ -1,11 +1,10 @@
 package dev.vbn.djl;
 
 import ai.djl.ndarray.NDArray;
+import dev.vbn.VbnBackend;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.Capability;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
-import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.List;
 import java.util.Set;
@@ -13,17 +12,26 @@ import java.util.Set;
 /** The whole kit on the engine that the build names for this JVM: PyTorch. */
 class DjlPyTorchConformanceTest extends VbnConformance {
   @Override
-  protected VbnProvider provider() {
+  protected VbnProvider<?> provider() {
     return new DjlProvider();
   }
 
   @Override
   protected Set<Capability> capabilities() {
-    return Set.of(Capability.FLOAT64, Capability.FLOAT16);
+    return Set.of(
+        Capability.FLOAT64,
+        Capability.FLOAT64_STATISTICS,
+        Capability.FLOAT16,
+        Capability.SUBNORMALS);
   }
 
   @Override
   protected List<?> views(VbnBackend<?> backend, HostTensor host) {
-    return Views.of((NDArray) backend.fromHost(host, DType.FLOAT32));
+    @SuppressWarnings("unchecked") // the provider's own
+    VbnBackend<NDArray> own = (VbnBackend<NDArray>) backend;
+    NDArray plain = own.fromHost(host);
+    List<NDArray> views = Views.of(plain);
+    own.release(plain);
+    return views;
   }
 }

@@ -7,8 +7,8 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
+import dev.vbn.VbnBackend;
 import dev.vbn.spi.Availability;
-import dev.vbn.spi.VbnBackend;
 import java.util.Arrays;
 import java.util.Random;
 
@@ -22,7 +22,7 @@ final class EngineHere implements AutoCloseable {
 
   private EngineHere(Engine engine) {
     this.engine = engine;
-    backend = DjlProvider.open(engine);
+    backend = VbnBackend.open(DjlProvider.on(engine));
     manager = engine.newBaseManager();
   }
 

@@ -14,7 +14,7 @@ import ai.djl.ndarray.types.Shape;
 import ai.djl.training.GradientCollector;
 import ai.djl.util.NativeResource;
 import dev.vbn.Gradients;
-import dev.vbn.LiveOutput;
+import dev.vbn.Output;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
@@ -64,10 +64,10 @@ abstract class Leak {
 
   private VirtualBatchNorm<NDArray> layer(Variant variant) {
     return VirtualBatchNorm.of(
-        here.backend,
-        VbnConfig.of(3).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED),
-        gamma,
-        beta);
+            here.backend,
+            VbnConfig.of(3).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED))
+        .withGamma(gamma)
+        .withBeta(beta);
   }
 
   /** Everything that a manager holds: arrays, and managers below it. */
@@ -92,24 +92,18 @@ abstract class Leak {
   }
 
   private void step(VirtualBatchNorm<NDArray> layer, ReferenceStatistics<NDArray> statistics) {
-    LiveOutput<NDArray> live = layer.forward(x, statistics);
-    Gradients<NDArray> gradients = layer.backward(x, statistics, dy);
-    NDArray dr = layer.referenceGradient(r, statistics, gradients);
-    List<NDArray> results = new ArrayList<>(List.of(
-        live.output(),
-        live.statistics().moments().mean(),
-        live.statistics().moments().variance(),
-        gradients.input(),
-        gradients.gamma(),
-        gradients.beta()));
-    results.add(gradients.reference().mean());
-    results.add(gradients.reference().variance());
-    for (NDArray result : results) {
-      assertSame(here.manager, result.getManager(), "manager of a result; expected the input's");
+    try (Output<NDArray> live = layer.forward(x, statistics);
+        Gradients<NDArray> gradients = layer.backward(x, statistics, dy);
+        Output<NDArray> dr = layer.referenceGradient(r, statistics, gradients)) {
+      for (NDArray result :
+          List.of(live.output(), gradients.dx(), gradients.dgamma(), gradients.dbeta())) {
+        assertSame(here.manager, result.getManager(), "manager of a result; expected the input's");
+      }
+      assertSame(
+          statisticsOwner,
+          dr.output().getManager(),
+          "manager of the gradient of the reference batch");
     }
-    assertSame(statisticsOwner, dr.getManager(), "manager of the gradient of the reference batch");
-    results.add(dr);
-    results.forEach(here.backend::release);
   }
 
   @Test
@@ -145,11 +139,9 @@ abstract class Leak {
         try (GradientCollector collector = here.engine.newGradientCollector();
             NDManager batch = here.manager.newSubManager()) {
           ReferenceStatistics<NDArray> statistics = layer.referenceStatistics(r);
-          LiveOutput<NDArray> live = layer.forward(x, statistics);
-          live.output().attach(batch);
-          live.statistics().moments().mean().attach(batch);
-          live.statistics().moments().variance().attach(batch);
-          NDArray loss = live.output().mul(dy).sum();
+          NDArray live = layer.forward(x, statistics).takeOutput();
+          live.attach(batch);
+          NDArray loss = live.mul(dy).sum();
           collector.backward(loss);
           statistics.close();
         }

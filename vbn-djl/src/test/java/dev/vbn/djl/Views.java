@@ -12,28 +12,26 @@ import java.util.stream.IntStream;
 final class Views {
   private Views() {}
 
-  /** Views of larger or reordered arrays that show what {@code plain} holds; it is closed. */
+  /** Views of larger or reordered arrays that show what {@code plain} holds. */
   static List<NDArray> of(NDArray plain) {
     List<NDArray> views = new ArrayList<>();
     int rank = plain.getShape().dimension();
     NDManager manager = plain.getManager();
-    try (plain) {
-      // Axes stored in reverse order.
-      int[] reversed = IntStream.range(0, rank).map(i -> rank - 1 - i).toArray();
-      try (NDArray stored = plain.transpose(reversed);
-          NDArray dense = manager.zeros(stored.getShape()).addi(stored)) {
-        views.add(dense.transpose(reversed));
-      }
-      // Not at the start of its memory: a slice along each axis.
-      for (int axis = 0; axis < rank; axis++) {
-        NDArray edge = manager.full(withLength(plain.getShape(), axis, 2), 77f);
-        NDArray padded = edge.concat(plain, axis).concat(edge, axis);
-        long length = plain.getShape().get(axis);
-        views.add(padded.get(index(rank, axis, 2 + ":" + (2 + length))));
-      }
-      // Every second element of an array twice as long.
-      views.add(plain.repeat(rank - 1, 2).get(new NDIndex("...,::2")));
+    // Axes stored in reverse order.
+    int[] reversed = IntStream.range(0, rank).map(i -> rank - 1 - i).toArray();
+    try (NDArray stored = plain.transpose(reversed);
+        NDArray dense = manager.zeros(stored.getShape()).addi(stored)) {
+      views.add(dense.transpose(reversed));
     }
+    // Not at the start of its memory: a slice along each axis.
+    for (int axis = 0; axis < rank; axis++) {
+      NDArray edge = manager.full(withLength(plain.getShape(), axis, 2), 77f);
+      NDArray padded = edge.concat(plain, axis).concat(edge, axis);
+      long length = plain.getShape().get(axis);
+      views.add(padded.get(index(rank, axis, 2 + ":" + (2 + length))));
+    }
+    // Every second element of an array twice as long.
+    views.add(plain.repeat(rank - 1, 2).get(new NDIndex("...,::2")));
     return views;
   }
 

@@ -140,22 +140,31 @@ class LargeNumbersTest {
 
   /** {@code slope*x + constant} loses beta there. */
   @ParameterizedTest
-  @ValueSource(doubles = {1e13, 1e38})
-  void aConstantBatchIsBeta(double constant) {
-    double[] x = new double[3 * 5 * 7];
-    Arrays.fill(x, constant);
-    for (Variant variant : Variant.values()) {
-      VirtualBatchNorm<INDArray> layer = VirtualBatchNorm.of(
-              backend, VbnConfig.of(5).withVariant(variant))
-          .withGamma(tensor(DType.FLOAT32, new double[] {1, 2, 3, 4, 5}, 5))
-          .withBeta(tensor(DType.FLOAT32, new double[] {4, 4, 4, 4, 4}, 5));
-      INDArray batch = tensor(DType.FLOAT32, x, 3, 5, 7);
-      try (ReferenceOutput<INDArray> pass = layer.reference(batch);
-          Output<INDArray> live = layer.forward(batch, pass.statistics())) {
-        double[] beta = new double[x.length];
-        Arrays.fill(beta, 4);
-        assertArrayEquals(beta, doubles(pass.output()), variant + ": reference pass");
-        assertArrayEquals(beta, doubles(live.output()), variant + ": live");
+  @CsvSource({
+    "FLOAT32,1e13",
+    "FLOAT32,1e38",
+    "FLOAT32,0.1",
+    "FLOAT64,3333333333333.3",
+    "FLOAT64,1e308"
+  })
+  void aConstantBatchIsBeta(DType dtype, double constant) {
+    double[] beta = {4, 4, 4, 4, 4};
+    for (long[] shape : new long[][] {{3, 5, 7}, {77, 5}, {3, 5, 1111}}) {
+      double[] x = new double[(int) Arrays.stream(shape).reduce(1, (i, j) -> i * j)];
+      double[] expected = new double[x.length];
+      Arrays.fill(x, constant);
+      Arrays.fill(expected, 4);
+      INDArray batch = tensor(dtype, x, shape);
+      for (Variant variant : Variant.values()) {
+        VirtualBatchNorm<INDArray> layer = VirtualBatchNorm.of(
+                backend, VbnConfig.of(5).withVariant(variant))
+            .withGamma(tensor(dtype, new double[] {1, 2, 3, 4, 5}, 5))
+            .withBeta(tensor(dtype, beta, 5));
+        try (ReferenceOutput<INDArray> pass = layer.reference(batch);
+            Output<INDArray> live = layer.forward(batch, pass.statistics())) {
+          assertArrayEquals(expected, doubles(pass.output()), variant + ": reference pass");
+          assertArrayEquals(expected, doubles(live.output()), variant + ": live");
+        }
       }
     }
   }

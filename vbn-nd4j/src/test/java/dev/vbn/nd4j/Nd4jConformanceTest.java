@@ -1,10 +1,9 @@
 package dev.vbn.nd4j;
 
+import dev.vbn.VbnBackend;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.Capability;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
-import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.List;
 import java.util.Set;
@@ -13,7 +12,7 @@ import org.nd4j.linalg.api.ndarray.INDArray;
 /** The whole kit on ND4J's CPU backend. */
 class Nd4jConformanceTest extends VbnConformance {
   @Override
-  protected VbnProvider provider() {
+  protected VbnProvider<?> provider() {
     return new Nd4jProvider();
   }
 
@@ -21,13 +20,21 @@ class Nd4jConformanceTest extends VbnConformance {
   protected Set<Capability> capabilities() {
     return Set.of(
         Capability.FLOAT64,
+        Capability.FLOAT64_STATISTICS,
         Capability.FLOAT16,
         Capability.BFLOAT16,
-        Capability.CALLER_SUPPLIED_OUTPUT);
+        Capability.CALLER_SUPPLIED_OUTPUT,
+        Capability.SUBNORMALS,
+        Capability.TENSORS_OUTLIVE_BACKEND);
   }
 
   @Override
   protected List<?> views(VbnBackend<?> backend, HostTensor host) {
-    return Views.of((INDArray) backend.fromHost(host, DType.FLOAT32));
+    @SuppressWarnings("unchecked") // the provider's own
+    VbnBackend<INDArray> own = (VbnBackend<INDArray>) backend;
+    INDArray plain = own.fromHost(host);
+    List<INDArray> views = Views.of(plain);
+    own.release(plain);
+    return views;
   }
 }

@@ -17,7 +17,9 @@ import dev.vbn.spi.Moments;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.HostTensor;
-import java.util.Arrays;
+import java.lang.reflect.Method;
+import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -33,6 +35,8 @@ import org.junit.jupiter.api.extension.ConditionEvaluationResult;
 import org.junit.jupiter.api.extension.ExecutionCondition;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.extension.ExtensionContext;
+import org.junit.jupiter.api.extension.InvocationInterceptor;
+import org.junit.jupiter.api.extension.ReflectiveInvocationContext;
 import org.junit.jupiter.api.extension.TestExecutionExceptionHandler;
 import org.junit.platform.launcher.TagFilter;
 import org.junit.platform.launcher.core.LauncherDiscoveryRequestBuilder;
@@ -76,7 +80,7 @@ class CensusTest {
     KitRun run = KitRun.of(selectNestedClass(List.of(Plain.class.getName()), STATISTICS), Map.of());
     assertTrue(run.tests > 0);
     assertEquals(Map.of(), run.failures);
-    assertNotGreen(run, "VBN-301 (" + Rule.LIVE_BATCH.sentence() + ") by liveBatch");
+    assertNotGreen(run, "VBN-301 (" + Rule.FORWARD.sentence() + ") by output");
   }
 
   @Test
@@ -180,6 +184,167 @@ class CensusTest {
         () -> "failures are " + run.failures);
   }
 
+  /** Stands between JUnit and the tests of a family. */
+  abstract static class Between implements InvocationInterceptor {
+    abstract void intercept(Invocation<Void> invocation) throws Throwable;
+
+    @Override
+    public void interceptTestMethod(
+        Invocation<Void> invocation,
+        ReflectiveInvocationContext<Method> method,
+        ExtensionContext context)
+        throws Throwable {
+      intercept(invocation);
+    }
+
+    @Override
+    public void interceptTestTemplateMethod(
+        Invocation<Void> invocation,
+        ReflectiveInvocationContext<Method> method,
+        ExtensionContext context)
+        throws Throwable {
+      intercept(invocation);
+    }
+  }
+
+  @ExtendWith(Skipping.Skip.class)
+  static final class Skipping extends Plain {
+    static final class Skip extends Between {
+      @Override
+      void intercept(Invocation<Void> invocation) {
+        invocation.skip();
+      }
+    }
+  }
+
+  @Test
+  void testsSkippedByAnInterceptor() {
+    KitRun run = run(Skipping.class);
+    assertEquals(EnumSet.allOf(Rule.class), run.failures.keySet());
+    String message = run.failures.get(Rule.FORWARD).get(0);
+    assertTrue(message.contains("an extension kept this check from running"), message);
+  }
+
+  @ExtendWith(SwallowingBetween.Swallow.class)
+  static final class SwallowingBetween extends Plain {
+    @Override
+    protected VbnProvider<?> provider() {
+      return new PlainProvider(() -> new PlainBackend() {
+        @Override
+        double deviation(double v, double epsilon) {
+          return Math.sqrt(v) + epsilon;
+        }
+      });
+    }
+
+    static final class Swallow extends Between {
+      @Override
+      void intercept(Invocation<Void> invocation) {
+        try {
+          invocation.proceed();
+        } catch (Throwable e) {
+          // and that is all that is heard of it
+        }
+      }
+    }
+  }
+
+  @Test
+  void failuresSwallowedByAnInterceptor() {
+    String message = run(SwallowingBetween.class).failures.get(Rule.EPSILON).get(0);
+    assertTrue(message.contains("an extension swallowed the outcome"), message);
+  }
+
+  static final class WithTestsOfItsOwn extends Plain {
+    @Test
+    void own() {}
+
+    @Test
+    @Disabled("not a matter of the kit's")
+    void disabled() {}
+
+    @Test
+    void aborted() {
+      Assumptions.abort("not a matter of the kit's");
+    }
+
+    @Nested
+    class More {
+      @Test
+      void own() {}
+    }
+  }
+
+  @Test
+  void aSubclassMayHaveTestsOfItsOwn() {
+    KitRun run = run(WithTestsOfItsOwn.class);
+    assertTrue(run.green(), () -> run.failures + " " + run.failuresBeside);
+  }
+
+  @Test
+  void aSettingThatMeansNothingIsAnError() {
+    Map<String, String> bad =
+        Map.of("vbn.conformance.seed", "x", VbnConformance.REQUIRE_DEVICE_PROPERTY, "yes");
+    bad.forEach((property, value) -> {
+      String before = System.getProperty(property);
+      System.setProperty(property, value);
+      try {
+        KitRun run = run(Plain.class);
+        assertEquals(0, run.tests);
+        assertNotGreen(run, property + " is '" + value + "'");
+      } finally {
+        if (before == null) {
+          System.clearProperty(property);
+        } else {
+          System.setProperty(property, before);
+        }
+      }
+    });
+  }
+
+  static final class Leaking extends Plain {
+    private final List<VbnBackend<?>> handles = new ArrayList<>();
+
+    @Override
+    protected List<?> views(VbnBackend<?> backend, HostTensor host) {
+      if (handles.isEmpty()) {
+        handles.add(backend);
+        backend.fromHost(host);
+      }
+      return super.views(backend, host);
+    }
+  }
+
+  @Test
+  void aTensorLeftOpenIsAFailure() {
+    assertNotGreen(run(Leaking.class), "left 1 tensors open");
+  }
+
+  static final class NoWhileOpen extends Plain {
+    private int opened;
+
+    @Override
+    protected VbnProvider<?> provider() {
+      return new PlainProvider(() -> {
+        opened++;
+        return new PlainBackend();
+      }) {
+        @Override
+        public Availability probe() {
+          return opened == 0
+              ? super.probe()
+              : Availability.unavailable("the device is in use", null);
+        }
+      };
+    }
+  }
+
+  @Test
+  void aProbeThatSaysNoWhileABackendIsOpenIsAFailure() {
+    KitRun run = run(NoWhileOpen.class);
+    assertFalse(run.failures.getOrDefault(Rule.PROBE_IS_A_VALUE, List.of()).isEmpty());
+  }
+
   @TestInstance(TestInstance.Lifecycle.PER_METHOD)
   static final class InstancePerMethod extends Plain {}
 
@@ -230,13 +395,18 @@ class CensusTest {
     }
   }
 
+  /** The kernel, what it threw, and the frame of the author's own that threw it. */
   @Test
   void unsupportedElsewhereIsAFailure() {
-    String message = run(Unsupported.class).failures.get(Rule.SPLIT).get(0);
-    assertEquals(
-        "VBN-203: the backend threw java.lang.UnsupportedOperationException: statistics are not"
-            + " there yet; expected a result",
+    KitRun run = run(Unsupported.class);
+    String message = run.failures.get(Rule.SPLIT).get(0);
+    assertTrue(
+        message.startsWith("VBN-203: statistics threw java.lang.UnsupportedOperationException:"
+            + " statistics are not there yet, at dev.vbn.conformance.offender.CensusTest$"),
         message);
+    assertEquals(Set.of("reference", "statistics"), run.kernels.keySet());
+    String frame = run.kernels.get("statistics");
+    assertTrue(frame.contains("CensusTest.java:"), frame);
   }
 
   static final class Aborting extends Plain {
@@ -249,12 +419,20 @@ class CensusTest {
         }
       });
     }
+
+    @Override
+    protected List<?> views(VbnBackend<?> backend, HostTensor host) {
+      throw new TestAbortedException("views are not there yet");
+    }
   }
 
   @Test
-  void aBackendMayNotAbort() {
-    String message = run(Aborting.class).failures.get(Rule.SPLIT).get(0);
-    assertTrue(message.contains("which only the kit may"), message);
+  void nobodyAbortsButTheKit() {
+    KitRun run = run(Aborting.class);
+    String ofBackend = run.failures.get(Rule.SPLIT).get(0);
+    assertTrue(ofBackend.contains("threw org.opentest4j.TestAbortedException"), ofBackend);
+    String ofTest = run.failures.get(Rule.STRIDES).get(0);
+    assertTrue(ofTest.contains("which only the kit may"), ofTest);
   }
 
   static final class WithoutDevice extends Plain {
@@ -281,7 +459,7 @@ class CensusTest {
       KitRun run = run(WithoutDevice.class);
       assertFalse(run.green());
       assertEquals(Set.of("FAILED", "PASSED"), run.outcomes.keySet());
-      String message = run.failures.get(Rule.LIVE_BATCH).get(0);
+      String message = run.failures.get(Rule.FORWARD).get(0);
       assertTrue(message.contains("no device for 'plain': no such card"), message);
     } finally {
       System.clearProperty(VbnConformance.REQUIRE_DEVICE_PROPERTY);
@@ -314,6 +492,6 @@ class CensusTest {
     assertEquals(Long.getLong("vbn.conformance.seed", 20160610), Long.parseLong(run.seed));
     assertEquals(
         run.tests, run.outcomes.values().stream().mapToInt(Integer::intValue).sum());
-    assertTrue(run.tests >= Arrays.stream(Rule.values()).count());
+    assertTrue(run.tests >= Rule.values().length);
   }
 }

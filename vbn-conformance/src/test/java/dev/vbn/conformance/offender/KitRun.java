@@ -32,6 +32,9 @@ final class KitRun implements TestExecutionListener {
   /** How often the census counted each outcome. */
   final Map<String, Integer> outcomes = new TreeMap<>();
 
+  /** The kernels that failed checks ended in, with the frame that threw. */
+  final Map<String, String> kernels = new TreeMap<>();
+
   String seed = "";
   int tests;
 
@@ -67,6 +70,9 @@ final class KitRun implements TestExecutionListener {
   public synchronized void reportingEntryPublished(TestIdentifier test, ReportEntry entry) {
     Map<String, String> pairs = entry.getKeyValuePairs();
     seed = pairs.getOrDefault("seed", seed);
+    if (pairs.containsKey("kernel")) {
+      kernels.put(pairs.get("kernel"), pairs.getOrDefault("frame", ""));
+    }
     if (pairs.containsKey("outcome")) {
       outcomes.merge(pairs.get("outcome"), 1, Integer::sum);
     }

@@ -89,7 +89,8 @@ class PlainBackend implements Kernels<Strided> {
     }
   }
 
-  private Strided made(Strided tensor) {
+  /** Every tensor that this backend makes comes by here. */
+  Strided made(Strided tensor) {
     return capabilities.contains(Capability.TENSORS_OUTLIVE_BACKEND)
         ? tensor
         : tensor.endingWith(closed);
@@ -100,9 +101,8 @@ class PlainBackend implements Kernels<Strided> {
   }
 
   private Moments<Strided> moments(long... shape) {
-    DType dtype = capabilities.contains(Capability.FLOAT64_STATISTICS)
-        ? DType.FLOAT64
-        : DType.FLOAT32;
+    DType dtype =
+        capabilities.contains(Capability.FLOAT64_STATISTICS) ? DType.FLOAT64 : DType.FLOAT32;
     return new Moments<>(zeros(dtype, shape), zeros(dtype, shape));
   }
 
@@ -209,8 +209,7 @@ class PlainBackend implements Kernels<Strided> {
   public Normalized<Strided> reference(
       Strided x, Normalization how, @Nullable Strided gamma, @Nullable Strided beta) {
     return new Normalized<>(
-        normalize(x, how, null, gamma, beta, null),
-        statistics(x, how.geometry(), Scope.BATCH));
+        normalize(x, how, null, gamma, beta, null), statistics(x, how.geometry(), Scope.BATCH));
   }
 
   @Override

@@ -25,4 +25,9 @@ class PlainConformanceTest extends VbnConformance {
   protected List<?> views(VbnBackend<?> backend, HostTensor host) {
     return List.of(Strided.view(host));
   }
+
+  @Override
+  protected List<?> overlapping(VbnBackend<?> backend, HostTensor host) {
+    return Strided.overlapping(host);
+  }
 }

@@ -24,8 +24,7 @@ class RulesTest {
   private static final String WRITE_PROPERTY = "vbn.conformance.writeTable";
 
   private static final Path PAGE = Path.of("..", "docs", "CONFORMANCE.md");
-  private static final String START =
-      "| Rule | What it says | Tests |\n|---|---|---|\n";
+  private static final String START = "| Rule | What it says | Tests |\n|---|---|---|\n";
 
   @Test
   void everyRuleHasATest() {

@@ -4,6 +4,7 @@ import dev.vbn.spi.MemoryRange;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
+import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
@@ -69,6 +70,16 @@ record Strided(
     return new Strided(dense.dtype, dense.shape, data, 3, strides);
   }
 
+  /** One tensor's examples but the last, and but the first. */
+  static List<Strided> overlapping(HostTensor host) {
+    Strided whole = of(host, host.dtype());
+    long[] shape = whole.shape.clone();
+    shape[0]--;
+    return List.of(
+        new Strided(whole.dtype, shape, whole.data, 0, whole.strides),
+        new Strided(whole.dtype, shape, whole.data, whole.strides[0], whole.strides));
+  }
+
   /** This tensor, readable until its backend ends. */
   Strided endingWith(AtomicBoolean backend) {
     return new Strided(
@@ -130,6 +141,9 @@ record Strided(
       last += (shape[axis] - 1) * strides[axis];
     }
     return new MemoryRange(
-        data, offset, last + 1, Arrays.stream(strides).mapToLong(stride -> stride).toArray());
+        data,
+        offset,
+        last + 1,
+        Arrays.stream(strides).mapToLong(stride -> stride).toArray());
   }
 }

@@ -1,0 +1,194 @@
+package dev.vbn.conformance;
+
+import static dev.vbn.conformance.Tolerance.assertSameBits;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.fail;
+
+import dev.vbn.Output;
+import dev.vbn.ReferenceStatistics;
+import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.TensorAccess;
+import dev.vbn.spi.UnsupportedCapabilityException;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
+import java.util.Map;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** What is declared is there, and what is not declared is refused or right all the same. */
+abstract class CapabilityRules extends Rules {
+  CapabilityRules(VbnConformance kit) {
+    super(kit);
+  }
+
+  @ParameterizedTest
+  @EnumSource(Capability.class)
+  @Checks(Rule.DECLARED)
+  final void whatIsDeclaredIsThere(Capability capability) {
+    holds(() -> {
+      switch (capability) {
+        case FLOAT64, FLOAT16, BFLOAT16 ->
+          checkType(subject(), capability, DType.valueOf(capability.name()));
+        case FLOAT64_STATISTICS -> checkStatistics(subject());
+        case CALLER_SUPPLIED_OUTPUT -> checkSuppliedOutput(subject());
+        case SUBNORMALS -> checkSubnormals(subject());
+        case TENSORS_OUTLIVE_BACKEND -> {
+          try (Subject<?> subject = kit.openSubject()) {
+            checkOutliving(subject);
+          }
+        }
+      }
+      if (!subject().has(capability)) {
+        throw new DeclaredAbsent(capability + " is declared absent, as was verified");
+      }
+    });
+  }
+
+  private static <T> void checkType(Subject<T> subject, Capability capability, DType dtype) {
+    Check.current().compared();
+    HostTensor host = HostTensor.zeros(DType.FLOAT32, 2, 3);
+    if (subject.has(capability)) {
+      try (Tensors<T> made = subject.tensors()) {
+        assertEquals(
+            dtype, subject.backend.dtype(made.of(host, dtype)), "type of a declared " + dtype);
+      }
+    } else if (dtype != subject.backend.statisticsType()) {
+      UnsupportedCapabilityException e = assertThrows(
+          UnsupportedCapabilityException.class,
+          () -> subject.backend.fromHost(host, dtype),
+          capability + " is declared absent, and fromHost does not refuse it so");
+      assertEquals(capability, e.capability(), "capability that the refusal names");
+    }
+  }
+
+  /** The mean of 1 and the next float lies between them, where only 64 bits have a number. */
+  private static <T> void checkStatistics(Subject<T> subject) {
+    boolean wide = subject.has(Capability.FLOAT64_STATISTICS);
+    HostTensor pair = HostTensor.of(new float[] {1, Math.nextUp(1f)}, 2, 1);
+    try (Tensors<T> made = subject.tensors();
+        ReferenceStatistics<T> statistics = VirtualBatchNorm.of(subject.backend, VbnConfig.of(1))
+            .referenceStatistics(made.of(pair, DType.FLOAT32))) {
+      HostTensor mean = subject.host(statistics.mean());
+      Check.current().compared();
+      assertEquals(
+          wide ? DType.FLOAT64 : DType.FLOAT32,
+          subject.backend.dtype(statistics.mean()),
+          "type of the reference mean " + (wide ? "with" : "without") + " FLOAT64_STATISTICS");
+      if (wide) {
+        assertEquals(1 + 0x1p-24, mean.get(0), "mean of 1 and the next float, in 64 bits");
+      }
+    }
+  }
+
+  private static <T> void checkSuppliedOutput(Subject<T> subject) {
+    Case c = new Samples(62)
+        .of(VbnConfig.of(3), new long[] {4, 3, 2}, new long[] {4, 3, 2})
+        .roundedTo(DType.FLOAT32);
+    try (Tensors<T> made = subject.tensors()) {
+      HostTensor before = HostTensor.zeros(DType.FLOAT32, 4, 3, 2);
+      T output = made.of(before, DType.FLOAT32);
+      T x = made.of(c.x(), DType.FLOAT32);
+      VirtualBatchNorm<T> layer = made.layer(c, DType.FLOAT32);
+      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(x)) {
+        if (subject.has(Capability.CALLER_SUPPLIED_OUTPUT)) {
+          HostTensor expected = subject.output(layer, x, statistics);
+          try (Output<T> written = layer.forwardInto(output, x, statistics)) {
+            assertSameBits(
+                "supplied output",
+                expected,
+                subject.host(written.output()),
+                "CALLER_SUPPLIED_OUTPUT is declared.");
+          }
+          return;
+        }
+        assertThrows(
+            UnsupportedCapabilityException.class,
+            () -> layer.forwardInto(output, x, statistics),
+            "CALLER_SUPPLIED_OUTPUT is declared absent, and an output is not refused");
+        assertThrows(
+            UnsupportedCapabilityException.class,
+            () -> layer.backwardInto(output, x, statistics, x),
+            "CALLER_SUPPLIED_OUTPUT is declared absent, and a tensor for dx is not refused");
+      }
+      assertSameBits("refused output", before, subject.host(output), "A refusal changes nothing.");
+    }
+  }
+
+  /** Kept, or taken for 0; and in either case the output is one that follows from that. */
+  private static <T> void checkSubnormals(Subject<T> subject) {
+    boolean kept = subject.has(Capability.SUBNORMALS);
+    float[] values = {0x1p-130f, -0x1p-140f, Float.MIN_VALUE, 0x1p-126f, -0x1p-149f, 1};
+    HostTensor host = HostTensor.of(values, 6);
+    try (Tensors<T> made = subject.tensors()) {
+      HostTensor back = subject.host(made.of(host, DType.FLOAT32));
+      Check.current().compared();
+      for (int i = 0; i < values.length; i++) {
+        boolean flushed = !kept && Math.abs(values[i]) < Float.MIN_NORMAL && back.get(i) == 0;
+        if (!flushed && back.get(i) != values[i]) {
+          fail(values[i] + " came back as " + back.get(i) + "; expected it to be kept"
+              + (kept ? ", for SUBNORMALS is declared" : " or to be 0"));
+        }
+      }
+    }
+    if (!kept) {
+      checkFlushed(subject);
+    }
+  }
+
+  /** Next to ordinary numbers subnormals are as good as 0. */
+  private static <T> void checkFlushed(Subject<T> subject) {
+    float tiny = 0x1p-130f;
+    HostTensor x = HostTensor.of(new float[] {tiny, -tiny, 2 * tiny, 1, -1, 3}, 3, 2);
+    Case c = new Case(VbnConfig.of(2), x, x, null, null, x, x);
+    assertAgrees(
+        subject,
+        "subnormal numbers next to ordinary ones",
+        Oracle.expect(c, DType.FLOAT32),
+        subject.run(c, DType.FLOAT32),
+        DType.FLOAT32);
+  }
+
+  /** By the provider's own access to tensors: the handle of a closed backend refuses all. */
+  private <T> void checkOutliving(Subject<T> subject) {
+    HostTensor host = new Samples(63).normal(0, 1, 4, 3, 5).to(DType.FLOAT32);
+    TensorAccess<T> access = subject.access();
+    try (Tensors<T> made = subject.tensors()) {
+      T tensor = made.of(host, DType.FLOAT32);
+      boolean outlives = subject.has(Capability.TENSORS_OUTLIVE_BACKEND);
+      subject.close();
+      Check.current().compared();
+      if (outlives) {
+        checkReadable(access, host, tensor);
+        try (Subject<?> next = kit.openSubject()) {
+          @SuppressWarnings("unchecked") // of the same provider, so of the same type
+          TensorAccess<T> others = (TensorAccess<T>) next.access();
+          checkReadable(others, host, tensor);
+        }
+        return;
+      }
+      Map<String, Executable> reads = Map.of(
+          "shape", () -> access.shape(tensor),
+          "dtype", () -> access.dtype(tensor),
+          "toHost", () -> access.toHost(tensor));
+      reads.forEach((name, read) -> assertThrows(
+          IllegalStateException.class,
+          read,
+          name + " of a tensor whose backend is closed, without TENSORS_OUTLIVE_BACKEND"));
+    }
+  }
+
+  private static <T> void checkReadable(TensorAccess<T> access, HostTensor host, T tensor) {
+    assertArrayEquals(host.shape(), access.shape(tensor), "shape after close");
+    assertEquals(DType.FLOAT32, access.dtype(tensor), "type after close");
+    assertSameBits(
+        "tensor after its backend was closed",
+        host,
+        access.toHost(tensor),
+        "TENSORS_OUTLIVE_BACKEND is declared.");
+  }
+}

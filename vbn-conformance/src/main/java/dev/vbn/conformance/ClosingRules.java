@@ -1,0 +1,128 @@
+package dev.vbn.conformance;
+
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import dev.vbn.Gradients;
+import dev.vbn.Output;
+import dev.vbn.ReferenceOutput;
+import dev.vbn.ReferenceStatistics;
+import dev.vbn.Variant;
+import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.tensor.DType;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/** The end of a backend, and others next to it. */
+abstract class ClosingRules extends Rules {
+  ClosingRules(VbnConformance kit) {
+    super(kit);
+  }
+
+  private static Case sample(Variant variant) {
+    VbnConfig config =
+        VbnConfig.of(3).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED);
+    return new Samples(71).of(config, new long[] {4, 3, 5}, new long[] {6, 3, 5});
+  }
+
+  /** The handle refuses after close; what is left to the backend is that nothing is harmed. */
+  @Test
+  @Checks(Rule.CLOSED)
+  final void whatIsFreedAfterItsBackendDoesNoHarm() {
+    holds(() -> {
+      try (Subject<?> subject = kit.openSubject()) {
+        checkFreedAfterClose(subject);
+      }
+    });
+  }
+
+  private static <T> void checkFreedAfterClose(Subject<T> subject) {
+    Case c = sample(Variant.LIVE_BATCH).roundedTo(DType.FLOAT32);
+    Tensors<T> made = subject.tensors();
+    VirtualBatchNorm<T> layer = made.layer(c, DType.FLOAT32);
+    T x = made.of(c.x(), DType.FLOAT32);
+    ReferenceOutput<T> pass = layer.reference(x);
+    ReferenceStatistics<T> alone = layer.referenceStatistics(x);
+    Output<T> live = layer.forward(x, alone);
+    Gradients<T> gradients = layer.backward(x, alone, x);
+    VirtualBatchNorm<T> initialized =
+        VirtualBatchNorm.of(subject.backend, c.config()).initialized(DType.FLOAT32, 1);
+    subject.close();
+    subject.close();
+    for (AutoCloseable each : List.of(live, gradients, pass, alone, initialized, made)) {
+      Check.current().compared();
+      try {
+        each.close();
+      } catch (Exception e) {
+        throw new AssertionError(
+            "closing " + each.getClass().getSimpleName() + " after its backend threw " + e
+                + "; expected it to be harmless",
+            e);
+      }
+    }
+    assertThrows(
+        IllegalStateException.class,
+        () -> subject.backend.shape(x),
+        "shape of a closed backend; expected IllegalStateException");
+  }
+
+  /** In turn on both, so that what one keeps where the other finds it shows. */
+  @Test
+  @Checks(Rule.APART)
+  final void backendsOfOneProviderAreApart() {
+    holds(() -> {
+      try (Subject<?> first = kit.openSubject();
+          Subject<?> second = kit.openSubject()) {
+        for (Variant variant : Variant.values()) {
+          Case c = sample(variant);
+          Case other = new Samples(72)
+              .of(c.config().withEpsilon(0.5), c.x().shape(), c.reference().shape());
+          for (DType dtype : subject().dtypes()) {
+            String hint = "Backends share nothing that a call writes.";
+            Computed known = subject().known(c, dtype);
+            assertEqualBits(", on one of two backends", known, first.run(c, dtype), hint);
+            second.run(other, dtype);
+            assertEqualBits(", after a call on another", known, first.run(c, dtype), hint);
+            assertEqualBits(", on the other backend", known, second.run(c, dtype), hint);
+          }
+        }
+        checkInterleaved(first, second);
+        first.backend.close();
+        Case c = sample(Variant.LIVE_BATCH);
+        assertEqualBits(
+            ", on a backend opened before another was closed",
+            subject().known(c, DType.FLOAT32),
+            second.run(c, DType.FLOAT32),
+            "Closing one backend leaves the others as they are.");
+      }
+      try (Subject<?> third = kit.openSubject()) {
+        Case c = sample(Variant.PER_EXAMPLE);
+        assertEqualBits(
+            ", on a backend opened after others were closed",
+            subject().known(c, DType.FLOAT32),
+            third.run(c, DType.FLOAT32),
+            "Closing one backend leaves the others as they are.");
+      }
+    });
+  }
+
+  /** Statistics of one backend stay while another computes. */
+  private static <A, B> void checkInterleaved(Subject<A> first, Subject<B> second) {
+    Case c = sample(Variant.BATCH).roundedTo(DType.FLOAT32);
+    Computed expected = first.run(c, DType.FLOAT32);
+    try (Tensors<A> made = first.tensors()) {
+      VirtualBatchNorm<A> layer = made.layer(c, DType.FLOAT32);
+      A x = made.of(c.x(), DType.FLOAT32);
+      try (ReferenceStatistics<A> statistics =
+          layer.referenceStatistics(made.of(c.reference(), DType.FLOAT32))) {
+        second.run(sample(Variant.PER_EXAMPLE), DType.FLOAT32);
+        Tolerance.assertSameBits(
+            "output, while another backend computed",
+            expected.of(Quantity.OUTPUT),
+            first.output(layer, x, statistics),
+            "Backends share nothing that a call writes.");
+      }
+    }
+  }
+}

@@ -1,0 +1,275 @@
+package dev.vbn.conformance;
+
+import static java.util.Objects.requireNonNull;
+import static java.util.stream.Collectors.joining;
+
+import dev.vbn.Variant;
+import dev.vbn.VbnConfig;
+import dev.vbn.conformance.Manner.Into;
+import dev.vbn.conformance.Manner.Source;
+import dev.vbn.conformance.Samples.Spread;
+import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.IntStream;
+
+/**
+ * The table of cases that every result is compared on: rows of conditions under which an optimised
+ * backend may go another way, any two of which meet in some row.
+ */
+final class Conditions {
+  private static final int LARGEST = 21_000; // elements of a batch
+
+  // Places of the dimensions in a row.
+  private static final int VARIANT = 0;
+  private static final int LAYOUT = 1;
+  private static final int FEATURE_COUNT = 2;
+  private static final int POSITION_COUNT = 3;
+  private static final int EXAMPLE_COUNT = 4;
+  private static final int REFERENCE = 5;
+  private static final int EPSILON = 6;
+  private static final int GAMMA = 7;
+  private static final int BETA = 8;
+  private static final int ATTACHED = 9;
+  private static final int OUTPUT = 10;
+  private static final int DX = 11;
+  private static final int SPREAD = 12;
+  private static final int SOURCE = 13;
+
+  private static final Variant[] VARIANTS = Variant.values();
+  private static final Layout[] LAYOUTS = Layout.values();
+  private static final long[] FEATURES = {1, 2, 8, 10, 12, 17, 20, 100};
+  private static final long[] POSITIONS = {1, 5, 15, 16, 33, 64, 1025};
+  private static final long[] EXAMPLES = {1, 2, 7, 33};
+  private static final Reference[] REFERENCES = Reference.values();
+  private static final double[] EPSILONS = {1e-5, 1e-3, 0.5, 1e-10};
+  private static final String[] GAMMAS = {"drawn", "absent", "negative", "0 in part"};
+  private static final String[] BETAS = {"drawn", "absent"};
+  private static final ReferenceGradient[] GRADIENTS = ReferenceGradient.values();
+  private static final Into[] OUTPUTS = {Into.NEW, Into.SUPPLIED, Into.OVER_X};
+  private static final Into[] DXS = {Into.NEW, Into.SUPPLIED, Into.OVER_X, Into.OVER_UPSTREAM};
+  private static final Spread[] SPREADS = {Spread.ORDINARY, Spread.APART, Spread.SCALED};
+  private static final Source[] SOURCES = Source.values();
+
+  /** Axes before the features, axes behind them, and the sign of the feature axis. */
+  private enum Layout {
+    NC(0, 0, false),
+    NCL(0, 1, false),
+    NLC(1, 0, false),
+    NLC_FROM_THE_END(1, 0, true),
+    NCHW(0, 2, false),
+    NHCW(1, 1, false),
+    NHWC(2, 0, true),
+    NCDHW(0, 3, false),
+    NDCHW(1, 2, false),
+    NDHWC(3, 0, false);
+
+    final int before;
+    final int behind;
+    final boolean fromTheEnd;
+
+    Layout(int before, int behind, boolean fromTheEnd) {
+      this.before = before;
+      this.behind = behind;
+      this.fromTheEnd = fromTheEnd;
+    }
+
+    int axis() {
+      return fromTheEnd ? -1 - behind : 1 + before;
+    }
+
+    long[] shape(long examples, long features, long positions) {
+      // In the middle the features part the positions: 3 before, the rest behind.
+      boolean middle = before > 0 && behind > 0;
+      long[] first = factors(before, middle ? 3 : positions);
+      long[] last = factors(behind, positions);
+      return IntStream.range(0, 2 + before + behind)
+          .mapToLong(i -> i == 0
+              ? examples
+              : i <= before ? first[i - 1] : i == before + 1 ? features : last[i - before - 2])
+          .toArray();
+    }
+
+    private static long[] factors(int axes, long product) {
+      long[] factors = new long[axes];
+      long rest = product;
+      for (int i = 0; i < axes; i++) {
+        long factor = i == axes - 1 ? rest : (long) Math.sqrt((double) rest);
+        while (rest % factor != 0) {
+          factor--;
+        }
+        factors[i] = factor;
+        rest /= factor;
+      }
+      return factors;
+    }
+
+    long elements(long examples, long features, long positions) {
+      return Arrays.stream(shape(examples, features, positions)).reduce(1, (a, b) -> a * b);
+    }
+  }
+
+  private enum Reference {
+    SAME_SHAPE,
+    ONE_EXAMPLE,
+    MORE_EXAMPLES,
+    OTHER_POSITIONS;
+
+    long[] shape(Layout layout, long examples, long features, long positions) {
+      return switch (this) {
+        case SAME_SHAPE -> layout.shape(examples, features, positions);
+        case ONE_EXAMPLE -> layout.shape(1, features, positions);
+        case MORE_EXAMPLES -> layout.shape(9, features, positions > 100 ? 3 : positions);
+        case OTHER_POSITIONS -> layout.shape(examples + 1, features, positions == 1 ? 1 : 7);
+      };
+    }
+  }
+
+  private record Dimension(String name, List<String> labels) {
+    static Dimension of(String name, Object... values) {
+      return new Dimension(name, Arrays.stream(values).map(String::valueOf).toList());
+    }
+
+    static Dimension of(String name, long... values) {
+      return new Dimension(name, Arrays.stream(values).mapToObj(Long::toString).toList());
+    }
+  }
+
+  private static final List<Dimension> DIMENSIONS = List.of(
+      Dimension.of("variant", (Object[]) VARIANTS),
+      Dimension.of("layout", (Object[]) LAYOUTS),
+      Dimension.of("features", FEATURES),
+      Dimension.of("positions", POSITIONS),
+      Dimension.of("examples", EXAMPLES),
+      Dimension.of("reference of", (Object[]) REFERENCES),
+      Dimension.of("epsilon", Arrays.stream(EPSILONS).boxed().toArray()),
+      Dimension.of("gamma", (Object[]) GAMMAS),
+      Dimension.of("beta", (Object[]) BETAS),
+      Dimension.of("statistics", (Object[]) GRADIENTS),
+      Dimension.of("output into", (Object[]) OUTPUTS),
+      Dimension.of("dx into", (Object[]) DXS),
+      Dimension.of("features spread", (Object[]) SPREADS),
+      Dimension.of("statistics from", (Object[]) SOURCES));
+
+  private static final List<Conditions> ROWS = rows();
+
+  private final int number;
+  private final int[] row;
+  private final Map<Boolean, Case> cases = new ConcurrentHashMap<>();
+
+  private Conditions(int number, int[] row) {
+    this.number = number;
+    this.row = row;
+  }
+
+  /** All rows. They are the same for every seed, which draws the numbers in them. */
+  static List<Conditions> all() {
+    return ROWS;
+  }
+
+  private static List<Conditions> rows() {
+    int[] sizes = DIMENSIONS.stream().mapToInt(d -> d.labels.size()).toArray();
+    List<int[]> rows = CoveringArray.of(sizes, Conditions::allowed, 1);
+    return IntStream.range(0, rows.size())
+        .mapToObj(i -> new Conditions(i, rows.get(i)))
+        .toList();
+  }
+
+  /** Only what is chosen already can be refused. */
+  private static boolean allowed(int[] row) {
+    if (row[LAYOUT] == 0 && row[POSITION_COUNT] > 0) {
+      return false; // without an axis for positions there is one
+    }
+    Layout layout = LAYOUTS[Math.max(row[LAYOUT], 0)];
+    return layout.elements(
+            EXAMPLES[Math.max(row[EXAMPLE_COUNT], 0)],
+            FEATURES[Math.max(row[FEATURE_COUNT], 0)],
+            POSITIONS[Math.max(row[POSITION_COUNT], 0)])
+        <= LARGEST;
+  }
+
+  /** The case of this row, with values that batches of {@code dtype} bear. */
+  Case of(DType dtype) {
+    return cases.computeIfAbsent(dtype.precision() >= 24, this::draw);
+  }
+
+  private Case draw(boolean wide) {
+    Layout layout = LAYOUTS[row[LAYOUT]];
+    long features = FEATURES[row[FEATURE_COUNT]];
+    long positions = POSITIONS[row[POSITION_COUNT]];
+    long examples = EXAMPLES[row[EXAMPLE_COUNT]];
+    VbnConfig config = VbnConfig.of((int) features)
+        .withVariant(VARIANTS[row[VARIANT]])
+        .withFeatureAxis(layout.axis())
+        .withEpsilon(EPSILONS[row[EPSILON]])
+        .withReferenceGradient(GRADIENTS[row[ATTACHED]]);
+    Spread spread = wide || row[SPREAD] == 0 ? SPREADS[row[SPREAD]] : Spread.NEAR;
+    Case drawn = new Samples(1000 + number)
+        .of(
+            config,
+            layout.shape(examples, features, positions),
+            REFERENCES[row[REFERENCE]].shape(layout, examples, features, positions),
+            spread);
+    HostTensor gamma = requireNonNull(drawn.gamma());
+    return drawn.withParameters(
+        switch (row[GAMMA]) {
+          case 1 -> null;
+          case 2 -> negated(gamma);
+          case 3 -> zeroedInPart(gamma);
+          default -> gamma;
+        },
+        row[BETA] == 1 ? null : drawn.beta());
+  }
+
+  private static HostTensor negated(HostTensor gamma) {
+    double[] values = gamma.toDoubles();
+    Arrays.setAll(values, i -> -values[i]);
+    return HostTensor.of(values, gamma.shape());
+  }
+
+  private static HostTensor zeroedInPart(HostTensor gamma) {
+    double[] values = gamma.toDoubles();
+    Arrays.setAll(values, i -> i % 2 == 0 ? 0 : values[i]);
+    return HostTensor.of(values, gamma.shape());
+  }
+
+  /** How the layer is called in this row. */
+  Manner manner() {
+    return new Manner(OUTPUTS[row[OUTPUT]], DXS[row[DX]], SOURCES[row[SOURCE]]);
+  }
+
+  /** This row in words. */
+  String describe(DType dtype) {
+    return of(dtype).describe() + ", in " + dtype + ", output into " + OUTPUTS[row[OUTPUT]]
+        + ", dx into " + DXS[row[DX]] + ", statistics from " + SOURCES[row[SOURCE]]
+        + ", features spread " + SPREADS[row[SPREAD]];
+  }
+
+  /** What the rows that failed have in common, in words; empty where that says nothing. */
+  static String common(List<Conditions> failed) {
+    if (failed.size() < 3) {
+      return ""; // few rows agree in much by chance
+    }
+    List<String> common = new ArrayList<>();
+    for (int i = 0; i < DIMENSIONS.size(); i++) {
+      int dimension = i;
+      int[] values = failed.stream()
+          .mapToInt(each -> each.row[dimension])
+          .distinct()
+          .sorted()
+          .toArray();
+      if (2 * values.length <= DIMENSIONS.get(i).labels.size()) {
+        common.add(DIMENSIONS.get(i).name + " "
+            + Arrays.stream(values)
+                .mapToObj(DIMENSIONS.get(dimension).labels::get)
+                .collect(joining(" or ")));
+      }
+    }
+    return common.isEmpty() ? "" : " All of these have " + String.join("; ", common) + ".";
+  }
+}

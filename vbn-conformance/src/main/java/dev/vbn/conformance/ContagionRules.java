@@ -1,0 +1,229 @@
+package dev.vbn.conformance;
+
+import static java.util.Objects.requireNonNull;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.fail;
+
+import dev.vbn.Variant;
+import dev.vbn.VbnConfig;
+import dev.vbn.spi.Geometry;
+import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.spi.Scope;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
+import java.util.List;
+import java.util.function.IntPredicate;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** How far NaN and infinity spread. */
+abstract class ContagionRules extends Rules {
+  private static final int FEATURES = 3;
+  private static final int MARKED_FEATURE = 1;
+  private static final int MARKED_EXAMPLE = 2;
+
+  /** Rows that a kernel takes at one go, and rows with a rest. */
+  private static final List<Shapes> SHAPES = List.of(
+      new Shapes(1, new long[] {4, 3, 6}, new long[] {5, 3, 6}),
+      new Shapes(1, new long[] {4, 3, 67}, new long[] {3, 3, 35}),
+      new Shapes(-1, new long[] {4, 9, 3}, new long[] {5, 2, 3}),
+      new Shapes(1, new long[] {4, 3}, new long[] {6, 3}));
+
+  private record Shapes(int featureAxis, long[] live, long[] reference) {}
+
+  ContagionRules(VbnConformance kit) {
+    super(kit);
+  }
+
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.NOT_A_NUMBER)
+  final void notANumberStaysInItsGroup(Variant variant) {
+    holds(() -> checkBatches(variant, Double.NaN));
+  }
+
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.INFINITY)
+  final void infinityStaysInItsGroup(Variant variant) {
+    holds(() -> {
+      checkBatches(variant, Double.POSITIVE_INFINITY);
+      checkBatches(variant, Double.NEGATIVE_INFINITY);
+    });
+  }
+
+  private void checkBatches(Variant variant, double value) {
+    for (Shapes shapes : SHAPES) {
+      VbnConfig config = VbnConfig.of(FEATURES)
+          .withVariant(variant)
+          .withFeatureAxis(shapes.featureAxis)
+          .withReferenceGradient(ReferenceGradient.ATTACHED);
+      Case clean = new Samples(53).of(config, shapes.live, shapes.reference);
+      for (DType dtype : subject().dtypes()) {
+        new Contagion(clean, dtype, value + " in " + dtype).checkBatches(value);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.NOT_A_NUMBER)
+  final void notANumberInAParameterSpoilsItsFeatureOnly(Variant variant) {
+    holds(() -> {
+      VbnConfig config = VbnConfig.of(FEATURES).withVariant(variant);
+      Case clean = new Samples(55).of(config, new long[] {4, 3, 6}, new long[] {5, 3, 6});
+      for (DType dtype : subject().dtypes()) {
+        new Contagion(clean, dtype, "NaN in " + dtype).checkParameters();
+      }
+    });
+  }
+
+  /** One clean case, and what becomes of its results where an argument is marked. */
+  private final class Contagion {
+    private final Case clean;
+    private final DType dtype;
+    private final String value;
+    private final Computed expected;
+    private final Geometry live;
+    private final Geometry reference;
+
+    Contagion(Case clean, DType dtype, String value) {
+      this.clean = clean;
+      this.dtype = dtype;
+      this.value = value;
+      expected = subject().run(clean, dtype);
+      live = clean.liveGeometry();
+      reference = clean.referenceGeometry();
+    }
+
+    private int feature(Geometry geometry, int index) {
+      return (int) (index / geometry.after() % FEATURES);
+    }
+
+    private int example(Geometry geometry, int index) {
+      return (int) (index / geometry.after() / FEATURES / geometry.before());
+    }
+
+    /** The last element of the marked feature in the marked example: a rest is not forgotten. */
+    private int marked(Geometry geometry) {
+      long row = (MARKED_EXAMPLE + 1) * geometry.before() - 1;
+      return (int) ((row * FEATURES + MARKED_FEATURE + 1) * geometry.after() - 1);
+    }
+
+    private boolean inGroup(int index) {
+      boolean sameFeature = feature(live, index) == MARKED_FEATURE;
+      return switch (clean.config().variant().scope()) {
+        case BATCH -> sameFeature;
+        case EXAMPLE -> sameFeature && example(live, index) == MARKED_EXAMPLE;
+        case NONE -> index == marked(live);
+      };
+    }
+
+    void checkBatches(double mark) {
+      boolean alone = clean.config().variant().scope() == Scope.NONE;
+      IntPredicate none = i -> false;
+      IntPredicate feature = i -> i % FEATURES == MARKED_FEATURE;
+      IntPredicate inReference = i -> feature(reference, i) == MARKED_FEATURE;
+      IntPredicate inLive = i -> feature(live, i) == MARKED_FEATURE;
+      IntPredicate statistic = switch (clean.config().variant().scope()) {
+        case BATCH -> feature;
+        case EXAMPLE -> i -> i == FEATURES * MARKED_EXAMPLE + MARKED_FEATURE;
+        case NONE -> none;
+      };
+
+      HostTensor x = Layouts.with(clean.x(), marked(live), mark);
+      Marked marked = new Marked("x", clean.withLive(x, clean.upstream()));
+      marked.check(Quantity.OUTPUT, this::inGroup);
+      marked.check(Quantity.LIVE_MEAN, statistic);
+      marked.check(Quantity.LIVE_VARIANCE, statistic);
+      marked.check(Quantity.DX, alone ? none : this::inGroup);
+      marked.check(Quantity.DGAMMA, feature);
+      marked.check(Quantity.DBETA, none);
+      marked.check(Quantity.DREFERENCE, inReference);
+
+      HostTensor dy = Layouts.with(clean.upstream(), marked(live), mark);
+      marked = new Marked("the upstream gradient", clean.withLive(clean.x(), dy));
+      marked.check(Quantity.OUTPUT, none);
+      marked.check(Quantity.DX, this::inGroup);
+      marked.check(Quantity.DGAMMA, feature);
+      marked.check(Quantity.DBETA, feature);
+      marked.check(Quantity.DREFERENCE, inReference);
+
+      HostTensor r = Layouts.with(clean.reference(), marked(reference), mark);
+      marked = new Marked("the reference", clean.withReference(r, clean.referenceUpstream()));
+      marked.check(Quantity.OUTPUT, inLive);
+      marked.check(Quantity.REFERENCE_OUTPUT, inReference);
+      marked.check(Quantity.MEAN, feature);
+      marked.check(Quantity.VARIANCE, feature);
+      marked.check(Quantity.LONE_MEAN, feature);
+      marked.check(Quantity.LONE_VARIANCE, feature);
+      marked.check(Quantity.DX, inLive);
+      marked.check(Quantity.DGAMMA, feature);
+      marked.check(Quantity.DBETA, none);
+      marked.check(Quantity.DREFERENCE, inReference);
+      marked.check(Quantity.REFERENCE_DX, inReference);
+      marked.check(Quantity.REFERENCE_DGAMMA, feature);
+      marked.check(Quantity.REFERENCE_DBETA, none);
+
+      HostTensor dyr = Layouts.with(clean.referenceUpstream(), marked(reference), mark);
+      marked = new Marked(
+          "the upstream gradient of the reference pass",
+          clean.withReference(clean.reference(), dyr));
+      marked.check(Quantity.REFERENCE_DX, inReference);
+      marked.check(Quantity.REFERENCE_DGAMMA, feature);
+      marked.check(Quantity.REFERENCE_DBETA, feature);
+    }
+
+    void checkParameters() {
+      IntPredicate none = i -> false;
+      IntPredicate inReference = i -> feature(reference, i) == MARKED_FEATURE;
+      IntPredicate inLive = i -> feature(live, i) == MARKED_FEATURE;
+      HostTensor gamma = Layouts.with(requireNonNull(clean.gamma()), MARKED_FEATURE, Double.NaN);
+      HostTensor beta = Layouts.with(requireNonNull(clean.beta()), MARKED_FEATURE, Double.NaN);
+      Marked marked = new Marked("gamma", clean.withParameters(gamma, clean.beta()));
+      marked.check(Quantity.OUTPUT, inLive);
+      marked.check(Quantity.REFERENCE_OUTPUT, inReference);
+      marked.check(Quantity.DX, inLive);
+      marked.check(Quantity.REFERENCE_DX, inReference);
+      marked.check(Quantity.DGAMMA, none);
+      marked.check(Quantity.DBETA, none);
+      marked = new Marked("beta", clean.withParameters(clean.gamma(), beta));
+      marked.check(Quantity.OUTPUT, inLive);
+      marked.check(Quantity.REFERENCE_OUTPUT, inReference);
+      marked.check(Quantity.DX, none);
+      marked.check(Quantity.REFERENCE_DX, none);
+    }
+
+    private final class Marked {
+      private final String where;
+      private final Computed computed;
+
+      Marked(String argument, Case marked) {
+        where = ", " + value + " in " + argument + " of " + marked.describe();
+        computed = subject().run(marked, dtype);
+      }
+
+      /** Outside the group the same bits as without the mark, inside it nothing finite. */
+      void check(Quantity quantity, IntPredicate inGroup) {
+        HostTensor without = expected.of(quantity);
+        HostTensor with = computed.of(quantity);
+        String what = quantity.label() + where;
+        assertEquals(without.size(), with.size(), "elements of " + what);
+        Check.current().compared();
+        for (int i = 0; i < without.size(); i++) {
+          double a = without.get(i);
+          double b = with.get(i);
+          if (inGroup.test(i)) {
+            if (Double.isFinite(b)) {
+              fail(what + "[" + i + "] is " + b
+                  + "; expected NaN or infinity: its group holds one, and it must show");
+            }
+          } else if (Double.doubleToLongBits(a) != Double.doubleToLongBits(b)) {
+            fail(what + "[" + i + "] is " + b + "; expected " + a
+                + " as without it: it is in another group");
+          }
+        }
+      }
+    }
+  }
+}

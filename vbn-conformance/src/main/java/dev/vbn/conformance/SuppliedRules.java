@@ -1,0 +1,257 @@
+package dev.vbn.conformance;
+
+import static dev.vbn.conformance.Tolerance.assertSameBits;
+import static org.junit.jupiter.api.Assertions.assertSame;
+
+import dev.vbn.Gradients;
+import dev.vbn.Output;
+import dev.vbn.ReferenceStatistics;
+import dev.vbn.Variant;
+import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.MemoryRange;
+import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
+import java.util.List;
+import org.junit.jupiter.api.Assertions;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** Results that go into tensors of the caller's. */
+abstract class SuppliedRules extends Rules {
+  SuppliedRules(VbnConformance kit) {
+    super(kit);
+  }
+
+  private void requireSuppliedOutput() {
+    if (!subject().has(Capability.CALLER_SUPPLIED_OUTPUT)) {
+      throw new DeclaredAbsent("CALLER_SUPPLIED_OUTPUT is declared absent; checked apart");
+    }
+  }
+
+  /** Features on the second axis, on the last and in the middle: kernels often have a way each. */
+  private static List<Case> cases(Variant variant) {
+    VbnConfig config =
+        VbnConfig.of(3).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED);
+    Samples samples = new Samples(81);
+    return List.of(
+        samples.of(config, new long[] {4, 3, 5}, new long[] {6, 3, 5}),
+        samples.of(config, new long[] {5, 3, 1031}, new long[] {2, 3, 7}),
+        samples.of(config.withFeatureAxis(-1), new long[] {5, 1031, 3}, new long[] {2, 7, 3}),
+        samples.of(config.withFeatureAxis(2), new long[] {3, 2, 3, 67}, new long[] {2, 2, 3, 5}));
+  }
+
+  /** The first feature is so large that 32 bits may not do for it, and a kernel goes another way. */
+  private static Case withALargeFeature(Case c) {
+    double[] x = c.x().toDoubles();
+    for (int i = 0; i < x.length; i++) {
+      x[i] *= i / c.liveGeometry().after() % c.config().features() == 0 ? 0x1p50 : 1;
+    }
+    return c.withLive(HostTensor.of(x, c.x().shape()), c.upstream());
+  }
+
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.SUPPLIED_OUTPUT)
+  final void aSuppliedOutputTakesTheSameBits(Variant variant) {
+    holds(() -> {
+      requireSuppliedOutput();
+      for (DType dtype : subject().dtypes()) {
+        for (Case c : cases(variant)) {
+          Case large = dtype.precision() >= 24 ? withALargeFeature(c) : c;
+          checkSuppliedOutput(subject(), large.roundedTo(dtype), dtype);
+        }
+      }
+    });
+  }
+
+  private static <T> void checkSuppliedOutput(Subject<T> subject, Case c, DType dtype) {
+    try (Tensors<T> made = subject.tensors()) {
+      VirtualBatchNorm<T> layer = made.layer(c, dtype);
+      T x = made.of(c.x(), dtype);
+      T output = made.of(Layouts.nan(c.x()), dtype);
+      try (ReferenceStatistics<T> statistics =
+          layer.referenceStatistics(made.of(c.reference(), dtype))) {
+        HostTensor expected;
+        HostTensor ofOutput;
+        try (Output<T> fresh = layer.forward(x, statistics);
+            Output<T> again = layer.forward(fresh.output(), statistics)) {
+          expected = subject.host(fresh.output());
+          ofOutput = subject.host(again.output());
+        }
+        String where = " of " + c.describe() + ", in " + dtype;
+        try (Output<T> supplied = layer.forwardInto(output, x, statistics)) {
+          assertSame(output, supplied.output(), "returned tensor; expected the supplied one");
+        }
+        assertSameBits(
+            "supplied output" + where,
+            expected,
+            subject.host(output),
+            "Every element is written, and what was there before is not read.");
+        assertSameBits(
+            "x next to a supplied output" + where, c.x(), subject.host(x), "Only the output is.");
+        layer.forwardInto(x, x, statistics).close();
+        assertSameBits(
+            "output in place" + where,
+            expected,
+            subject.host(x),
+            "Statistics are complete before the first element is overwritten.");
+        layer.forwardInto(x, x, statistics).close();
+        assertSameBits(
+            "output in place, a second time" + where,
+            ofOutput,
+            subject.host(x),
+            "A tensor's elements change, and with them its statistics: keep none by identity.");
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.SUPPLIED_DX)
+  final void aTensorSuppliedForDxTakesTheSameBits(Variant variant) {
+    holds(() -> {
+      requireSuppliedOutput();
+      for (DType dtype : subject().dtypes()) {
+        for (Case c : cases(variant)) {
+          Case large = dtype.precision() >= 24 ? withALargeFeature(c) : c;
+          checkSuppliedDx(subject(), large.roundedTo(dtype), dtype);
+        }
+      }
+    });
+  }
+
+  private static <T> void checkSuppliedDx(Subject<T> subject, Case c, DType dtype) {
+    try (Tensors<T> made = subject.tensors()) {
+      VirtualBatchNorm<T> layer = made.layer(c, dtype);
+      T x = made.of(c.x(), dtype);
+      T upstream = made.of(c.upstream(), dtype);
+      T reference = made.of(c.reference(), dtype);
+      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference);
+          Gradients<T> fresh = layer.backward(x, statistics, upstream);
+          Gradients<T> again = layer.backward(fresh.dx(), statistics, upstream)) {
+        String where = " of " + c.describe() + ", in " + dtype;
+        Written<T> written = new Written<>(subject, layer, reference, statistics, fresh, where);
+        T dx = made.of(Layouts.nan(c.x()), dtype);
+        written.check(
+            "supplied dx",
+            dx,
+            layer.backwardInto(dx, x, statistics, upstream),
+            "Every element is written, and what was there before is not read.");
+        String hint = "Only dx is written.";
+        assertSameBits("x next to a supplied dx" + where, c.x(), subject.host(x), hint);
+        assertSameBits(
+            "upstream next to a supplied dx" + where, c.upstream(), subject.host(upstream), hint);
+
+        String complete = "Sums are complete before the first element is overwritten, and each"
+            + " element is read before.";
+        T over = made.of(c.upstream(), dtype);
+        written.check(
+            "dx over the upstream gradient",
+            over,
+            layer.backwardInto(over, x, statistics, over),
+            complete);
+        assertSameBits(
+            "x next to dx over the upstream gradient" + where, c.x(), subject.host(x), hint);
+
+        written.check("dx over x", x, layer.backwardInto(x, x, statistics, upstream), complete);
+        assertSameBits(
+            "upstream next to dx over x" + where, c.upstream(), subject.host(upstream), hint);
+        layer.backwardInto(x, x, statistics, upstream).close();
+        assertSameBits(
+            "dx over x, a second time" + where,
+            subject.host(again.dx()),
+            subject.host(x),
+            "A tensor's elements change, and with them its statistics: keep none by identity.");
+      }
+    }
+  }
+
+  /** What a backward into a given tensor is compared with. */
+  private record Written<T>(
+      Subject<T> subject,
+      VirtualBatchNorm<T> layer,
+      T reference,
+      ReferenceStatistics<T> statistics,
+      Gradients<T> fresh,
+      String where) {
+
+    /** Fails unless {@code actual} has the bits of the fresh gradients, and {@code dx} is its dx. */
+    void check(String what, T dx, Gradients<T> actual, String hint) {
+      try (actual) {
+        assertSame(dx, actual.dx(), "tensor returned as " + what + "; expected the supplied one");
+        assertSameBits(what + where, subject.host(fresh.dx()), subject.host(dx), hint);
+        same("dgamma, " + what, fresh.dgamma(), actual.dgamma());
+        same("dbeta, " + what, fresh.dbeta(), actual.dbeta());
+        try (Output<T> expected = layer.referenceGradient(reference, statistics, fresh);
+            Output<T> reached = layer.referenceGradient(reference, statistics, actual)) {
+          same("gradient of the reference batch, " + what, expected.output(), reached.output());
+        }
+      }
+    }
+
+    private void same(String what, T expected, T actual) {
+      assertSameBits(
+          what + where,
+          subject.host(expected),
+          subject.host(actual),
+          "They are the same wherever dx goes.");
+    }
+  }
+
+  /** One tensor's examples but the last, and but the first: neither may be spoilt unseen. */
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.OVERLAP)
+  final void overlappingMemoryIsRefusedOrRight(Variant variant) {
+    holds(() -> {
+      requireSuppliedOutput();
+      checkOverlap(subject(), variant);
+    });
+  }
+
+  private <T> void checkOverlap(Subject<T> subject, Variant variant) {
+    VbnConfig config = VbnConfig.of(3).withVariant(variant);
+    Case drawn = new Samples(82).of(config, new long[] {5, 3, 7}, new long[] {4, 3, 7});
+    HostTensor host = drawn.x().to(DType.FLOAT32);
+    HostTensor first = Layouts.examples(host, 0, 1, 2, 3);
+    HostTensor last = Layouts.examples(host, 1, 2, 3, 4);
+    Case c = drawn.withLive(first, first).roundedTo(DType.FLOAT32);
+    Case backwards = c.withLive(last, last);
+    check(subject, host, c, true);
+    check(subject, host, backwards, false);
+  }
+
+  private <T> void check(Subject<T> subject, HostTensor host, Case c, boolean forwards) {
+    Computed expected = subject.run(c, DType.FLOAT32);
+    try (Views<T> views = new Views<>(kit, subject);
+        Tensors<T> made = subject.tensors()) {
+      List<T> slices = views.slices(host);
+      if (slices.isEmpty()) {
+        throw new DeclaredAbsent("the kit was given no tensors that overlap");
+      }
+      T x = slices.get(forwards ? 0 : 1);
+      T into = slices.get(forwards ? 1 : 0);
+      HostTensor before = subject.host(into);
+      VirtualBatchNorm<T> layer = made.layer(c, DType.FLOAT32);
+      MemoryRange range = subject.access().memory(x);
+      try (ReferenceStatistics<T> statistics =
+          layer.referenceStatistics(made.of(c.reference(), DType.FLOAT32))) {
+        try (Output<T> live = layer.forwardInto(into, x, statistics)) {
+          Assertions.assertNull(
+              range, "an output that overlaps x by memory() was not refused; expected it to be");
+          assertSameBits(
+              "output that overlaps x",
+              expected.of(Quantity.OUTPUT),
+              subject.host(live.output()),
+              "Where memory() tells nothing, overlapping outputs are computed right.");
+        } catch (IllegalArgumentException e) {
+          assertSameBits(
+              "refused output", before, subject.host(into), "A refusal changes nothing.");
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,77 @@
+package dev.vbn.conformance;
+
+import dev.vbn.Variant;
+import dev.vbn.VbnConfig;
+import dev.vbn.conformance.Manner.Into;
+import dev.vbn.conformance.Manner.Source;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.tensor.DType;
+import java.util.List;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** Tensors whose elements do not lie one behind the other. */
+abstract class ViewRules extends Rules {
+  ViewRules(VbnConformance kit) {
+    super(kit);
+  }
+
+  /** One argument at a time, so that none is read by the strides of another. */
+  @ParameterizedTest
+  @EnumSource(Argument.class)
+  @Checks(Rule.STRIDES)
+  final void otherLayoutsAreReadAsTheElementsTheyShow(Argument viewed) {
+    holds(() -> checkViews(subject(), viewed));
+  }
+
+  private <T> void checkViews(Subject<T> subject, Argument viewed) {
+    boolean supplied = viewed == Argument.OUTPUT || viewed == Argument.DX;
+    if (supplied && !subject.has(Capability.CALLER_SUPPLIED_OUTPUT)) {
+      throw new DeclaredAbsent("CALLER_SUPPLIED_OUTPUT is declared absent; checked apart");
+    }
+    Into into = supplied ? Into.SUPPLIED : Into.NEW;
+    Manner manner = new Manner(into, into, Source.MOMENTS);
+    VbnConfig config = VbnConfig.of(3).withReferenceGradient(ReferenceGradient.ATTACHED);
+    Samples samples = new Samples(84);
+    for (Variant variant :
+        List.of(Variant.LIVE_BATCH, Variant.PER_EXAMPLE, Variant.REFERENCE_ONLY)) {
+      VbnConfig c = config.withVariant(variant);
+      List<Case> cases = List.of(
+          samples.of(c, new long[] {5, 3}, new long[] {4, 3}),
+          samples.of(c, new long[] {5, 3, 33}, new long[] {2, 3, 7}),
+          samples.of(c.withFeatureAxis(-1), new long[] {5, 16, 3}, new long[] {2, 7, 3}),
+          samples.of(c.withFeatureAxis(2), new long[] {3, 2, 3, 5}, new long[] {2, 4, 3, 5}));
+      for (Case each : cases) {
+        for (DType dtype : List.of(DType.FLOAT32, DType.FLOAT64)) {
+          if (subject.dtypes().contains(dtype)) {
+            checkView(subject, each, dtype, manner, viewed);
+          }
+        }
+      }
+    }
+  }
+
+  private <T> void checkView(
+      Subject<T> subject, Case c, DType dtype, Manner manner, Argument viewed) {
+    int count;
+    try (Views<T> views = new Views<>(kit, subject)) {
+      count = views.of(c.x().to(dtype)).size();
+    }
+    if (count == 0) {
+      throw new DeclaredAbsent("the kit was given no tensors in other layouts");
+    }
+    for (int number = 0; number < count; number++) {
+      try (Views<T> made = new Views<>(kit, subject, viewed, number)) {
+        // Not to the same bits: a library may well sum in another order along other strides.
+        assertAgrees(
+            subject,
+            c.describe() + ", in " + dtype + ", where " + viewed + " is view " + number
+                + ": read and write elements by strides and offset",
+            Oracle.expect(c, dtype),
+            subject.run(c, dtype, manner, made),
+            dtype);
+      }
+    }
+  }
+}

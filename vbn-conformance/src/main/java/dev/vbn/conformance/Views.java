@@ -1,0 +1,70 @@
+package dev.vbn.conformance;
+
+import static dev.vbn.conformance.Tolerance.assertSameBits;
+
+import dev.vbn.spi.TensorAccess;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** Tensors in other layouts, as the provider's test makes them, for one argument of a call. */
+final class Views<T> extends Tensors<T> {
+  private final VbnConformance kit;
+  private final Subject<T> subject;
+  private final @Nullable Argument viewed;
+  private final int number;
+  private final List<T> given = new ArrayList<>();
+
+  Views(VbnConformance kit, Subject<T> subject) {
+    this(kit, subject, null, 0);
+  }
+
+  /** Makes {@code viewed} a view, of those that the test gives the one of that number. */
+  Views(VbnConformance kit, Subject<T> subject, @Nullable Argument viewed, int number) {
+    super(subject.backend);
+    this.kit = kit;
+    this.subject = subject;
+    this.viewed = viewed;
+    this.number = number;
+  }
+
+  @Override
+  T as(Argument argument, HostTensor host, DType dtype) {
+    return argument == viewed ? of(host.to(dtype)).get(number) : of(host, dtype);
+  }
+
+  /** All views of these elements. */
+  List<T> of(HostTensor host) {
+    List<T> views = cast(kit.views(subject.backend, host));
+    for (int i = 0; i < views.size(); i++) {
+      assertSameBits("view " + i, host, subject.host(views.get(i)), "toHost reads strides.");
+    }
+    return views;
+  }
+
+  /** The examples but the last, and but the first; none if the test gives none. */
+  List<T> slices(HostTensor host) {
+    return cast(kit.overlapping(subject.backend, host));
+  }
+
+  private List<T> cast(List<?> objects) {
+    List<T> tensors = new ArrayList<>();
+    for (Object object : objects) {
+      @SuppressWarnings("unchecked") // and the class is checked
+      T tensor = (T) subject.backend.tensorType().rawClass().cast(object);
+      tensors.add(tensor);
+    }
+    given.addAll(tensors);
+    return tensors;
+  }
+
+  /** By the backend's own access: the handle counts those alone that it has made. */
+  @Override
+  public void close() {
+    super.close();
+    TensorAccess<T> access = subject.access();
+    given.forEach(access::release);
+  }
+}
