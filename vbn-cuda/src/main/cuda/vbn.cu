@@ -387,6 +387,7 @@ static __device__ __forceinline__ void sumUnits(
     for (int pass = live ? 0 : 1; pass < 3; pass++) {
       ShiftedSums<A> sums(around, centered ? center : around);
       share.addTo(sums, pass == 0 ? ShiftedSums<A>::HELD : ALL);
+      own[2] = sums.upstream;
       if (!live || (pass > 0 && !sums.isFar()) || (!NARROW && pass == 2)) {
         trusted = !NARROW || sums.isInRange(live);
         A to = NARROW ? first : around;
@@ -404,7 +405,16 @@ static __device__ __forceinline__ void sumUnits(
       double exact = centered ? centers[c] : (double) first;
       ShiftedSums<double> wide(first, exact);
       share.addTo(wide, ALL);
+      double narrowUpstream = own[2];
       moveTo(first, exact, wide, own);
+      // The bits of this sum are no matter of x, nor of NaN in x or the reference. The deviation around the mean stays:
+      // that around the first element, which may lie far off, goes with the sum.
+      if (fabs(narrowUpstream) < 0x1p120) {
+        if (!centered && wide.count > 0) {
+          own[3] -= (own[2] - narrowUpstream) * (own[0] / wide.count);
+        }
+        own[2] = narrowUpstream;
+      }
     }
     shift = first;
   }

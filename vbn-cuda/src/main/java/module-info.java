@@ -1,6 +1,7 @@
 /** The backend of Virtual Batch Normalization on CUDA, through the NVIDIA driver alone. */
 module dev.vbn.cuda {
   requires transitive dev.vbn.api;
+  requires static org.jspecify;
 
   exports dev.vbn.cuda;
 

@@ -598,11 +598,10 @@ public final class ExactMoments implements Serializable {
       moments.window = window;
       System.arraycopy(nonFinite, 0, moments.nonFinite, 0, nonFinite.length);
       moments.digits = new long[digits.length];
-      int sumEnd = sumDigits(window) - 1;
+      int signed = sumDigits(window) - 1;
       for (int i = 0; i < digits.length; i++) {
-        int column = i % width(window);
-        boolean signed = column == sumEnd || column == width(window) - 1;
-        moments.digits[i] = signed ? digits[i] : Integer.toUnsignedLong(digits[i]);
+        moments.digits[i] =
+            i % width(window) == signed ? digits[i] : Integer.toUnsignedLong(digits[i]);
       }
       for (int c = 0; c < features; c++) {
         if (!moments.isPossible(c)) {

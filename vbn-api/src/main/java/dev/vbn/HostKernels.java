@@ -43,6 +43,11 @@ final class HostKernels<T> implements Kernels<HostTensor> {
     capabilities.remove(Capability.BFLOAT16);
   }
 
+  /** What the provider opened. */
+  Kernels<T> kernels() {
+    return kernels;
+  }
+
   @Override
   public TensorAccess<HostTensor> tensors() {
     return new HostTensorAccess();

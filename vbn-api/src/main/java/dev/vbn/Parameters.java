@@ -19,6 +19,18 @@ final class Parameters<T> {
     lifetime.requireOpen();
   }
 
+  /** A layer made of one that frees its parameters would leave nobody to close that one. */
+  void requireNoneOwned() {
+    if (isOwned(gamma) || isOwned(beta)) {
+      throw new IllegalStateException(
+          "the layer has parameters of its own; expected setGamma or setBeta to replace them");
+    }
+  }
+
+  private static boolean isOwned(@Nullable Part<?> part) {
+    return part != null && part.isOwned();
+  }
+
   @Nullable
   T gamma() {
     lifetime.requireOpen();

@@ -35,6 +35,10 @@ final class Part<T> implements AutoCloseable {
     return tensor;
   }
 
+  boolean isOwned() {
+    return owned;
+  }
+
   T take() {
     T taken = get();
     owned = false;

@@ -161,7 +161,7 @@ public final class ReferenceMoments implements Serializable {
 
   private ReferenceMoments mergeLighter(
       ReferenceMoments light, long bothExamples, long bothElements) {
-    double share = light.elements / ((double) elements + light.elements);
+    double share = light.elements / (double) bothElements;
     double[] mergedMean = new double[features()];
     double[] mergedVariance = new double[features()];
     for (int i = 0; i < mergedMean.length; i++) {

@@ -117,11 +117,12 @@ public final class VbnBackend<T> implements AutoCloseable {
    */
   public <X> X unwrap(Class<X> type) {
     lifetime.requireOpen();
-    if (!type.isInstance(kernels)) {
+    Kernels<?> opened = kernels instanceof HostKernels<?> copies ? copies.kernels() : kernels;
+    if (!type.isInstance(opened)) {
       throw new IllegalArgumentException("backend '" + name + "' is a "
-          + kernels.getClass().getName() + "; expected a " + type.getName());
+          + opened.getClass().getName() + "; expected a " + type.getName());
     }
-    return type.cast(kernels);
+    return type.cast(opened);
   }
 
   /**

@@ -61,14 +61,15 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /**
-   * The layer with gamma drawn from N(1, 0.02) and beta 0, which it frees when closed. Parameters of
-   * this layer stay this layer's.
+   * The layer with gamma drawn from N(1, 0.02) and beta 0, which it frees when closed.
    *
    * @param dtype type of the batches
    * @param seed the same seed gives the same gamma, on every backend
+   * @throws IllegalStateException also if this layer has parameters of its own
    */
   public VirtualBatchNorm<T> initialized(DType dtype, long seed) {
     parameters.requireOpen();
+    parameters.requireNoneOwned();
     requireNonNull(dtype, "dtype is null; expected the type of the batches");
     backend.requireBatchType("dtype", dtype);
     DType type = dtype.parameterType();
@@ -93,11 +94,12 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
 
   /**
    * The layer with the caller's gamma. The tensor stays the caller's and is read at each call, so
-   * that a framework may train it in place. Beta stays this layer's, which is to stay open and to
-   * keep it as long as the new one is used.
+   * that a framework may train it in place.
    *
    * @param gamma scale, shape {@code [features]}, of type {@link DType#parameterType()} of the
    *     batches
+   * @throws IllegalStateException also if this layer has parameters of its own: {@link #setGamma}
+   *     replaces those
    */
   public VirtualBatchNorm<T> withGamma(T gamma) {
     requireParameter("gamma", gamma, "beta", parameters.beta());
@@ -110,11 +112,12 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
 
   /**
    * The layer with the caller's beta. The tensor stays the caller's and is read at each call, so that
-   * a framework may train it in place. Gamma stays this layer's, which is to stay open and to keep it
-   * as long as the new one is used.
+   * a framework may train it in place.
    *
    * @param beta offset, shape {@code [features]}, of type {@link DType#parameterType()} of the
    *     batches
+   * @throws IllegalStateException also if this layer has parameters of its own: {@link #setBeta}
+   *     replaces those
    */
   public VirtualBatchNorm<T> withBeta(T beta) {
     requireParameter("beta", beta, "gamma", parameters.gamma());
@@ -143,28 +146,29 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    * Gives the layer this gamma, on any backend, in place of one that it may have. The layer frees
    * the tensor that it makes; a gamma that was the caller's stays as it is.
    *
-   * @param gamma shape {@code [features]}; rounded to the type of the gamma that it replaces, or
-   *     kept in its own type where there was none
+   * @param gamma shape {@code [features]}; rounded to the type of the layer's parameters, or kept in
+   *     its own type where the layer has none
    */
   public void setGamma(HostTensor gamma) {
-    parameters.replaceGamma(ofHost("gamma", parameters.gamma(), gamma));
+    parameters.replaceGamma(ofHost("gamma", gamma, parameters.gamma(), parameters.beta()));
   }
 
   /**
    * Gives the layer this beta, on any backend, in place of one that it may have. The layer frees
    * the tensor that it makes; a beta that was the caller's stays as it is.
    *
-   * @param beta shape {@code [features]}; rounded to the type of the beta that it replaces, or kept
-   *     in its own type where there was none
+   * @param beta shape {@code [features]}; rounded to the type of the layer's parameters, or kept in
+   *     its own type where the layer has none
    */
   public void setBeta(HostTensor beta) {
-    parameters.replaceBeta(ofHost("beta", parameters.beta(), beta));
+    parameters.replaceBeta(ofHost("beta", beta, parameters.beta(), parameters.gamma()));
   }
 
-  private T ofHost(String name, @Nullable T replaced, HostTensor host) {
+  private T ofHost(String name, HostTensor host, @Nullable T replaced, @Nullable T other) {
     requireNonNull(host, name + " is null; expected shape [" + config.features() + "]");
     requireParameterShape(name, host.shape());
-    return backend.fromHost(host, replaced == null ? host.dtype() : backend.dtype(replaced));
+    T model = replaced != null ? replaced : other;
+    return backend.fromHost(host, model == null ? host.dtype() : backend.dtype(model));
   }
 
   /**
@@ -445,6 +449,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   private void requireParameter(String name, T parameter, String otherName, @Nullable T other) {
+    parameters.requireNoneOwned();
     requireNonNull(parameter, name + " is null; expected shape [" + config.features() + "]");
     requireParameterShape(name, backend.shape(parameter));
     DType dtype = backend.dtype(parameter);

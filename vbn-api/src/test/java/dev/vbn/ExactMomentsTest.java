@@ -700,6 +700,7 @@ final class ExactMomentsTest {
         ints(3, 0, 1, 0, 0, 0, 1),
         ints(3, 0, 2, -1, -1, 0, 0),
         ints(3, 0, 1, -1, -1, 0, 1),
+        ints(3, Integer.MAX_VALUE, -1, Integer.MAX_VALUE, -1, 0, 2),
         ints(2, 0, 1, 0, 0),
         ints(4, 0, 1, 0, 0, 0, 0, 0, 0))) {
       assertForged(stream, counts, forged);

@@ -3,6 +3,7 @@ package dev.vbn;
 import static dev.vbn.testing.Refusals.assertRefused;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -16,6 +17,7 @@ import dev.vbn.spi.Scope;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import dev.vbn.tensor.TensorType;
+import dev.vbn.testing.BoxedKernels;
 import dev.vbn.testing.BoxedProvider;
 import dev.vbn.testing.RecordingKernels;
 import java.util.Arrays;
@@ -362,11 +364,12 @@ final class HostKernelsTest {
   }
 
   @Test
-  void theBackendItselfIsNotWhatIsUnwrapped() {
+  void whatTheProviderOpenedIsWhatIsUnwrapped() {
+    assertNotNull(backend.unwrap(BoxedKernels.class));
     assertRefused(
         IllegalArgumentException.class,
         () -> backend.unwrap(RecordingKernels.class),
-        "backend 'boxed' is a ",
+        "backend 'boxed' is a dev.vbn.testing.BoxedKernels",
         "expected a dev.vbn.testing.RecordingKernels");
   }
 }

@@ -369,6 +369,12 @@ final class ReferenceMomentsTest {
     assertEquals(largest / 2, merged.mean()[0], largest * 1e-15);
     assertEquals(INFINITY, merged.variance()[0]);
     assertEquals(0, moments(largest, 0, 1, 1).merge(moments(-largest, 0, 1, 1)).mean()[0]);
+    // The squared difference alone would overflow.
+    double small = 1e160 * 0x1p-60 * 1e160;
+    assertEquals(
+        small,
+        moments(0, 0, 1, 1L << 60).merge(moments(1e160, 0, 1, 1)).variance()[0],
+        1e-15 * small);
   }
 
   /** As if one had summed the elements in IEEE arithmetic. */

@@ -92,17 +92,19 @@ final class VirtualBatchNormParameterTest {
   }
 
   @Test
-  void drawnParametersOfAnotherLayerStayThatLayers() {
+  void aLayerWithParametersOfItsOwnIsNotMadeIntoAnother() {
     var drawn = plain.initialized(DType.FLOAT32, 1);
-    HostTensor drawnGamma = drawn.gamma();
-    HostTensor drawnBeta = drawn.beta();
-    var mixed = drawn.withGamma(gamma);
-    assertSame(gamma, mixed.gamma());
-    assertSame(drawnBeta, mixed.beta());
-    mixed.close();
+    for (Executable call : List.<Executable>of(
+        () -> drawn.withGamma(gamma),
+        () -> drawn.withBeta(gamma),
+        () -> drawn.initialized(DType.FLOAT32, 2))) {
+      assertRefused(
+          IllegalStateException.class,
+          call,
+          "the layer has parameters of its own",
+          "expected setGamma or setBeta");
+    }
 
-    assertEquals(List.of(), kernels.released());
-    assertSame(drawnGamma, drawn.gamma());
     drawn.close();
     kernels.assertReleasedAllBut();
   }
@@ -274,18 +276,33 @@ final class VirtualBatchNormParameterTest {
   }
 
   @Test
-  void whatALayerLacksCannotBeReplaced() {
-    assertRefused(
-        IllegalStateException.class,
-        () -> plain.withBeta(beta).setGamma(gamma),
-        "the layer has no gamma to replace",
-        "expected one made with it");
-    assertRefused(
-        IllegalStateException.class,
-        () -> plain.withGamma(gamma).setBeta(beta),
-        "the layer has no beta to replace",
-        "expected one made with it");
-    assertEquals(List.of(), kernels.made());
+  void aLayerThatHasNoneIsGivenOneWhichIsItsOwn() {
+    var layer = VirtualBatchNorm.of(backend, CONFIG);
+    layer.setBeta(HostTensor.of(new double[] {0.1, 2, 3}, 3));
+    assertNull(layer.gamma());
+    assertEquals(DType.FLOAT64, layer.beta().dtype());
+    assertArrayEquals(new double[] {0.1, 2, 3}, layer.beta().toDoubles());
+    assertEquals(1, backend.openTensors());
+    layer.close();
+    kernels.assertReleasedAllBut();
+  }
+
+  @Test
+  void whatIsGivenIsOfTheTypeOfTheOtherParameter() {
+    HostTensor wide = HostTensor.of(new double[] {0.1, 2, 3}, 3);
+    var centered = plain.withBeta(beta);
+    centered.setGamma(wide);
+    assertEquals(DType.FLOAT32, centered.gamma().dtype());
+    var scaled = plain.withGamma(gamma);
+    scaled.setBeta(wide);
+    assertEquals(DType.FLOAT32, scaled.beta().dtype());
+
+    HostTensor x = HostTensor.zeros(DType.FLOAT32, 2, 3);
+    centered.reference(x).close();
+    scaled.reference(x).close();
+    centered.close();
+    scaled.close();
+    kernels.assertReleasedAllBut();
   }
 
   @Test

@@ -64,8 +64,7 @@ final class BatchKernels {
     segments = Math.ceilDiv(after, SEGMENT);
 
     int run = Math.min(after, SEGMENT);
-    team = Math.min(
-        THREADS, Integer.highestOneBit(Math.max(1, run / pack / RUN_PACKS_PER_THREAD)));
+    team = Math.min(THREADS, Integer.highestOneBit(Math.max(1, run / pack / RUN_PACKS_PER_THREAD)));
     long items = groupRows * segments;
     long wanted = Math.ceilDiv(items * run, (long) team * pack * PACKS_PER_THREAD);
     long busy = Math.max(1, kernels.enoughThreads() / ((long) features * team));

@@ -76,13 +76,7 @@ final class KernelModule {
     long function = functions.computeIfAbsent(kernel, name -> driver.function(module, name));
     MemorySegment.copy(arguments, 0, slots, JAVA_LONG, 0, arguments.length);
     driver.launch(
-        kernel,
-        function,
-        blocks(kernel, gridX),
-        blocks(kernel, gridY),
-        blockX,
-        addresses,
-        stream);
+        kernel, function, blocks(kernel, gridX), blocks(kernel, gridY), blockX, addresses, stream);
   }
 
   private static int blocks(String kernel, long count) {

@@ -1,8 +1,8 @@
 package dev.vbn.cuda;
 
+import dev.vbn.VbnBackend;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.Capability;
-import dev.vbn.spi.VbnBackend;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
@@ -35,7 +35,7 @@ abstract class EmulatedConformance extends VbnConformance {
   }
 
   @Override
-  protected VbnProvider provider() {
+  protected VbnProvider<?> provider() {
     return new CudaProvider();
   }
 
@@ -43,23 +43,26 @@ abstract class EmulatedConformance extends VbnConformance {
   protected Set<Capability> capabilities() {
     return Set.of(
         Capability.FLOAT64,
+        Capability.FLOAT64_STATISTICS,
         Capability.FLOAT16,
         Capability.BFLOAT16,
-        Capability.CALLER_SUPPLIED_OUTPUT);
+        Capability.CALLER_SUPPLIED_OUTPUT,
+        Capability.SUBNORMALS);
   }
 
   /** The caller's memory, at each distance from the next 16 bytes that elements can have. */
   @Override
   protected List<?> views(VbnBackend<?> backend, HostTensor host) {
-    CudaBackend cuda = (CudaBackend) backend;
-    return List.of(wrapped(cuda, host, 0), wrapped(cuda, host, 1), wrapped(cuda, host, 2));
+    return List.of(wrapped(backend, host, 0), wrapped(backend, host, 1), wrapped(backend, host, 2));
   }
 
-  private static CudaTensor wrapped(CudaBackend backend, HostTensor host, int skipped) {
+  private static CudaTensor wrapped(VbnBackend<?> backend, HostTensor host, int skipped) {
     float[] longer = new float[skipped + host.size()];
     System.arraycopy(host.floats(), 0, longer, skipped, host.size());
-    CudaTensor memory = backend.fromHost(
-        HostTensor.of(longer, longer.length), DType.FLOAT32); // freed with the backend
-    return backend.wrap(memory.pointer() + 4L * skipped, DType.FLOAT32, host.shape());
+    // Freed with the backend: what the kit releases is the tensor over a part of it.
+    CudaTensor memory = (CudaTensor) backend.fromHost(HostTensor.of(longer, longer.length));
+    return backend
+        .unwrap(CudaBackend.class)
+        .wrap(memory.pointer() + 4L * skipped, DType.FLOAT32, host.shape());
   }
 }

@@ -1,5 +1,6 @@
 package dev.vbn.cuda;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -87,10 +88,7 @@ class ExtremeValuesTest extends OnEmulator {
         Gradients<CudaTensor> gradients = layer.backward(onDevice, statistics, upstream)) {
       double[] dgamma = backend.toHost(gradients.dgamma()).toDoubles();
       double weight = variant.weight(
-          shape[0],
-          (long) shape[0] * shape[2],
-          statistics.examples(),
-          statistics.elements());
+          shape[0], (long) shape[0] * shape[2], statistics.examples(), statistics.elements());
       for (int c = 0; c < features; c++) {
         double[] expected = gradientOfGamma(
             hostX.toDoubles(),
@@ -101,8 +99,7 @@ class ExtremeValuesTest extends OnEmulator {
             variant == Variant.PER_EXAMPLE,
             shape,
             c);
-        double bound =
-            UNITS * Math.scalb(expected[1], -dtype.parameterType().precision());
+        double bound = UNITS * Math.scalb(expected[1], -dtype.parameterType().precision());
         assertTrue(
             Math.abs(dgamma[c] - expected[0]) <= bound,
             "dgamma[" + c + "] is " + dgamma[c] + "; expected " + expected[0] + " within " + bound);
@@ -148,7 +145,8 @@ class ExtremeValuesTest extends OnEmulator {
       BigDecimal groupMagnitude = BigDecimal.ZERO;
       for (int i = 0; i < rows * shape[2]; i++) {
         int at = at(group * rows, i, shape, feature);
-        BigDecimal term = new BigDecimal(dy[at]).multiply(new BigDecimal(x[at]).subtract(m), DIGITS);
+        BigDecimal term =
+            new BigDecimal(dy[at]).multiply(new BigDecimal(x[at]).subtract(m), DIGITS);
         groupSum = groupSum.add(term, DIGITS);
         groupMagnitude = groupMagnitude.add(term.abs(), DIGITS);
       }
@@ -200,8 +198,7 @@ class ExtremeValuesTest extends OnEmulator {
       Arrays.fill(four, 4);
       HostTensor beta = HostTensor.of(four, shape[1]);
       for (Variant variant : Variant.values()) {
-        VbnConfig config =
-            VbnConfig.of(shape[1]).withVariant(variant).withEpsilon(epsilon);
+        VbnConfig config = VbnConfig.of(shape[1]).withVariant(variant).withEpsilon(epsilon);
         try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider());
             VirtualBatchNorm<CudaTensor> layer =
                 VirtualBatchNorm.of(backend, config).initialized(parameters, 1);
@@ -277,6 +274,37 @@ class ExtremeValuesTest extends OnEmulator {
         assertAll(0.5, backend.toHost(output.output()), what + ", forward");
         assertAll(0, backend.toHost(gradients.dgamma()), what + ", dgamma");
         assertAll(0, backend.toHost(gradients.dx()), what + ", dx");
+      }
+    }
+  }
+
+  /** The gradient of beta sums the upstream alone. */
+  @ParameterizedTest
+  @EnumSource(DType.class)
+  void whatXHoldsDoesNotChangeABitOfTheGradientOfBeta(DType dtype) {
+    for (int[] shape : SHAPES) {
+      double[] values = normal(2, 3, shape);
+      double[] spoilt = values.clone();
+      spoilt[spoilt.length / 2] = Double.NaN;
+      spoilt[0] = 1e38;
+      for (Variant variant : Variant.values()) {
+        VbnConfig config = VbnConfig.of(shape[1]).withVariant(variant);
+        try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider());
+            VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config);
+            CudaTensor x = backend.fromHost(tensor(values, dtype, shape), dtype);
+            CudaTensor other = backend.fromHost(tensor(spoilt, dtype, shape), dtype);
+            CudaTensor upstream =
+                backend.fromHost(tensor(normal(4, 0, shape), dtype, shape), dtype);
+            ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(x);
+            ReferenceStatistics<CudaTensor> spoiltStatistics = layer.referenceStatistics(other);
+            Gradients<CudaTensor> expected = layer.backward(x, statistics, upstream);
+            Gradients<CudaTensor> actual = layer.backward(other, statistics, upstream);
+            Gradients<CudaTensor> ofReference = layer.backward(x, spoiltStatistics, upstream)) {
+          double[] dbeta = backend.toHost(expected.dbeta()).toDoubles();
+          assertArrayEquals(dbeta, backend.toHost(actual.dbeta()).toDoubles(), "spoilt x");
+          assertArrayEquals(
+              dbeta, backend.toHost(ofReference.dbeta()).toDoubles(), "spoilt reference");
+        }
       }
     }
   }

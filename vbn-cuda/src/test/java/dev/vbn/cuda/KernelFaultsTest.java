@@ -99,7 +99,7 @@ class KernelFaultsTest {
           Found.RESULTS),
       new Fault(
           "a barrier that only some threads reach",
-          "shared[threadIdx.x] = merge(shared[threadIdx.x], shared[threadIdx.x + step]);\n    }\n    ",
+          "shared[threadIdx.x] = merge(shared[threadIdx.x], shared[threadIdx.x + step], centered);\n    }\n    ",
           "__syncthreads();",
           "if (member < step) { __syncthreads(); }",
           Found.STOPPED),
@@ -129,7 +129,7 @@ class KernelFaultsTest {
           Found.STOPPED),
       new Fault(
           "shared memory that is not always written",
-          "moveTo(first, wide, own);\n    }\n  }\n  for (int k = 0; ",
+          "move(n, near - shift, centered ? 0 : near - shift, own);\n  }\n  for (int k = 0; ",
           "k < 4",
           "k < (own[1] != 0 ? 4 : 1)",
           Found.RESULTS),
@@ -157,8 +157,8 @@ class KernelFaultsTest {
           Found.RESULTS),
       new Fault(
           "squares that overflow 32 bits",
-          "trusted = ",
-          "narrow.isInRange()",
+          "trusted = !NARROW || ",
+          "sums.isInRange(live)",
           "true",
           Found.RESULTS),
       new Fault(
@@ -170,6 +170,12 @@ class KernelFaultsTest {
           "offset",
           Found.RESULTS),
       new Fault(
+          "a gradient asked around another center than it is summed around",
+          "double center = ",
+          "centers == nullptr ? live.mean : centers[c]",
+          "live.mean",
+          Found.RESULTS),
+      new Fault(
           "live statistics that leak in at weight 0",
           "r.difference = 0;\n    ",
           "r.mean = referenceMean[c];",
@@ -177,7 +183,7 @@ class KernelFaultsTest {
           Found.RESULTS),
       new Fault(
           "weight 0 computed like any other, though 0 * NaN is NaN",
-          "} else if (",
+          "Mixture r;\n  if (",
           "w == 0",
           "w < 0",
           Found.RESULTS));

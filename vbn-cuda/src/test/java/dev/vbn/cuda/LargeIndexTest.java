@@ -85,8 +85,7 @@ class LargeIndexTest extends OnEmulator {
   @Test
   void theLastGroupIsMixedAndDifferentiated() {
     long examples = (1L << 31) + 3;
-    VbnConfig config =
-        VbnConfig.of(1).withVariant(Variant.PER_EXAMPLE).withEpsilon(EPSILON);
+    VbnConfig config = VbnConfig.of(1).withVariant(Variant.PER_EXAMPLE).withEpsilon(EPSILON);
     try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider());
         VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config);
         CudaTensor x = backend.unwrap(CudaBackend.class).allocate(DType.FLOAT32, examples, 1);
@@ -115,13 +114,13 @@ class LargeIndexTest extends OnEmulator {
     VbnConfig config = VbnConfig.of(1).withVariant(Variant.REFERENCE_ONLY);
     try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider());
         VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config);
-        CudaTensor x =
-            backend.unwrap(CudaBackend.class).allocate(DType.FLOAT32, 1, 1, 1L << 31)) {
+        CudaTensor x = backend.unwrap(CudaBackend.class).allocate(DType.FLOAT32, 1, 1, 1L << 31)) {
       BackendFailedException e =
           assertThrows(BackendFailedException.class, () -> layer.referenceStatistics(x));
       assertTrue(
           String.valueOf(e.getMessage())
-              .contains("2147483648 positions behind the feature axis; expected at most 2147483647"),
+              .contains(
+                  "2147483648 positions behind the feature axis; expected at most 2147483647"),
           e::getMessage);
     }
   }

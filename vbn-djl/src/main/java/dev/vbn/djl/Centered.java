@@ -57,12 +57,12 @@ final class Centered {
     if (Arrays.equals(scaling, scales) && Arrays.equals(shifting, shifts)) {
       return this;
     }
-    if (values != raw) {
+    if (scales != null || shifts != null) {
       values.close();
     }
     NDArray placed = scaling == null ? raw : raw.mul(spread(scaling));
     if (shifting != null) {
-      placed = work.sub(placed, placed != raw, spread(shifting));
+      placed = work.sub(placed, scaling != null, spread(shifting));
     }
     return new Centered(work, layout, raw, placed, scaling, shifting);
   }
@@ -215,8 +215,7 @@ final class Centered {
   NDArray line(NDArray slope, NDArray constant, double[] sizes) {
     Stretched stretched = stretched(sizes);
     NDArray steep = stretched.steepness == null ? slope : slope.div(wide(stretched.steepness));
-    return layout.line(
-        work, stretched.values, work.cast(steep, type), work.cast(constant, type));
+    return layout.line(work, stretched.values, work.cast(steep, type), work.cast(constant, type));
   }
 
   /** The same for constants. */

@@ -29,10 +29,7 @@ import org.jspecify.annotations.Nullable;
 final class DjlKernels implements Kernels<NDArray> {
   /** Not BFLOAT16: DJL has the name, but on PyTorch using it aborts the JVM, and MXNet lacks it. */
   static final Set<Capability> CAPABILITIES = Set.of(
-      Capability.FLOAT64,
-      Capability.FLOAT64_STATISTICS,
-      Capability.FLOAT16,
-      Capability.SUBNORMALS);
+      Capability.FLOAT64, Capability.FLOAT64_STATISTICS, Capability.FLOAT16, Capability.SUBNORMALS);
 
   private final NDManager manager;
   private final DjlTensors tensors;
@@ -104,9 +101,9 @@ final class DjlKernels implements Kernels<NDArray> {
       Centered batch = batch(work, layout, x);
       LiveStatistics live =
           how.scope() == Scope.NONE ? null : LiveStatistics.of(work, layout, batch, false);
-      Mixture[] groups = mix(layout, how, given, live);
-      Centered centered = centered(
-          live == null ? batch : live.batch(), groups, reach(groups, how, live, given));
+      Mixture[] groups = mix(how, given, live);
+      Centered centered =
+          centered(live == null ? batch : live.batch(), groups, reach(groups, how, live, given));
       NDArray mean = given.mean();
       NDArray variance = given.variance();
       if (live != null) {
@@ -136,7 +133,7 @@ final class DjlKernels implements Kernels<NDArray> {
 
   /** The statistics that normalise each group. */
   private static Mixture[] mix(
-      Layout layout, Normalization how, Moments<NDArray> reference, @Nullable LiveStatistics live) {
+      Normalization how, Moments<NDArray> reference, @Nullable LiveStatistics live) {
     double[] mr = reference.mean().toDoubleArray();
     double[] vr = reference.variance().toDoubleArray();
     Mixture[] groups = new Mixture[live == null ? mr.length : live.means().length];
@@ -222,15 +219,12 @@ final class DjlKernels implements Kernels<NDArray> {
       Centered batch = batch(work, layout, x);
       LiveStatistics live =
           how.scope() == Scope.NONE ? null : LiveStatistics.of(work, layout, batch, true);
-      Mixture[] groups = mix(layout, how, given, live);
-      Centered centered = centered(
-          live == null ? batch : live.batch(), groups, reach(groups, how, live, given));
-      NDArray dy = work.widen(
-          layout.view(work.enter(upstream, x.getShape())), centered.type());
-      Gradient gradient = new Gradient(
-          layout.features(),
-          how,
-          gamma == null ? null : doubles(gamma));
+      Mixture[] groups = mix(how, given, live);
+      Centered centered =
+          centered(live == null ? batch : live.batch(), groups, reach(groups, how, live, given));
+      NDArray dy = work.widen(layout.view(work.enter(upstream, x.getShape())), centered.type());
+      Gradient gradient =
+          new Gradient(layout.features(), how, gamma == null ? null : doubles(gamma));
       double[] sums = layout.sum(work, dy).toDoubleArray();
       double[] sumsAround = centered.sumsAround(groups, dy, sums);
       for (int i = 0; i < groups.length; i++) {
@@ -307,7 +301,8 @@ final class DjlKernels implements Kernels<NDArray> {
       upstream[group] = slopes.upstream();
       if (slopes.upstream() != 0) { // else all of them are 0
         input[group] = slopes.input() / slopes.upstream();
-        constant[group] = slopes.constant() / slopes.upstream() - input[group] * (mixture.mean() - origin);
+        constant[group] =
+            slopes.constant() / slopes.upstream() - input[group] * (mixture.mean() - origin);
       }
       gamma[feature] += b;
       beta[feature] += a;

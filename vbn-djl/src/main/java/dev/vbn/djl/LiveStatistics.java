@@ -54,8 +54,7 @@ record LiveStatistics(
     return of(work, batch, measured, scales.length);
   }
 
-  private static Measured measure(
-      Workspace work, Layout layout, Centered batch, boolean constant) {
+  private static Measured measure(Workspace work, Layout layout, Centered batch, boolean constant) {
     NDArray values = constant ? batch.values().stopGradient() : batch.values();
     NDArray elements = work.constant((double) layout.elements());
     NDArray mean = layout.sum(work, values).div(elements);
@@ -63,16 +62,14 @@ record LiveStatistics(
     return new Measured(mean, square, mean.toDoubleArray(), square.toDoubleArray());
   }
 
-  private static double[] scales(
-      Workspace work, Layout layout, Centered batch, double[] squares) {
+  private static double[] scales(Workspace work, Layout layout, Centered batch, double[] squares) {
     double[] scales = new double[squares.length];
     double @Nullable [] largest = null;
     for (int i = 0; i < scales.length; i++) {
       scales[i] = 1;
       if (batch.isOutOfRange(squares[i])) {
         if (largest == null) {
-          largest =
-              work.wide(layout.max(batch.values().stopGradient().abs())).toDoubleArray();
+          largest = work.wide(layout.max(batch.values().stopGradient().abs())).toDoubleArray();
         }
         scales[i] = batch.scaleFor(largest[i]);
       }
@@ -84,8 +81,8 @@ record LiveStatistics(
     double[] shifts = new double[measured.means.length];
     for (int i = 0; i < shifts.length; i++) {
       double mean = measured.means[i];
-      boolean far = Math.abs(mean) > Centered.NEAR * Math.sqrt(measured.variance(i))
-          && Double.isFinite(mean);
+      boolean far =
+          Math.abs(mean) > Centered.NEAR * Math.sqrt(measured.variance(i)) && Double.isFinite(mean);
       shifts[i] = far ? batch.round(batch.shift(i) + mean) : batch.shift(i);
     }
     return shifts;
@@ -99,8 +96,7 @@ record LiveStatistics(
       variances[i] = measured.variance(i) / batch.scale(i) / batch.scale(i);
     }
     // Around a shift the variance of a constant group may be a little below 0.
-    NDArray variance =
-        measured.square.sub(measured.mean.square()).maximum(work.constant(0));
+    NDArray variance = measured.square.sub(measured.mean.square()).maximum(work.constant(0));
     return new LiveStatistics(
         batch,
         batch.place(measured.mean),

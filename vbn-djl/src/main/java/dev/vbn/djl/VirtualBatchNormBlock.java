@@ -30,6 +30,7 @@ import dev.vbn.spi.ReferenceGradient;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
+import java.util.Arrays;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
@@ -47,8 +48,12 @@ import org.jspecify.annotations.Nullable;
  * #setReference(NDArray)} and {@link #setReference(Iterable)} give one block the reference of its
  * own input. The statistics are parameters that are not trained, and are saved with the others.
  *
- * <p>Training and prediction compute the same function. As with any block, forward passes may share
- * it between threads only while nobody sets a reference, loads or trains.
+ * <p>Training and prediction compute the same function, unless there is a {@link
+ * #setServingVariant serving variant}. As with any block, forward passes may share it between
+ * threads only while nobody sets a reference, loads or trains.
+ *
+ * <p>An array given for gamma or beta may have lengths of 1 next to that of the features, as
+ * {@code (1, C, 1)} has.
  */
 public final class VirtualBatchNormBlock extends AbstractBlock {
   private static final byte VERSION = 1;
@@ -66,6 +71,9 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   /** Its number of features is 1 until the shape of the input is known. */
   private VbnConfig config;
 
+  /** In prediction, where it is another than in training. */
+  private @Nullable Variant servingVariant;
+
   private @Nullable Reference reference;
 
   /** The reference of the step, connected to the frozen inputs by its gradient. */
@@ -82,6 +90,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   private VirtualBatchNormBlock(Builder builder) {
     super(VERSION);
     config = builder.config;
+    servingVariant = builder.servingVariant;
     gamma = builder.scale
         ? parameter(
             "gamma",
@@ -135,12 +144,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
    * @throws IllegalStateException if one of them is not reached exactly once
    */
   public static void refresh(Block network, UnaryOperator<NDList> forward, NDList batch) {
-    Map<String, VirtualBatchNormBlock> blocks = new TreeMap<>();
-    collect("", network, blocks);
-    if (blocks.isEmpty()) {
-      throw new IllegalArgumentException(
-          "the network has no VirtualBatchNormBlock; expected at least one");
-    }
+    Map<String, VirtualBatchNormBlock> blocks = blocksOf(network);
     try (NDManager step = batch.head().getManager().newSubManager()) {
       NDList inputs = new NDList(batch.size());
       for (NDArray input : batch) {
@@ -163,6 +167,17 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     }
   }
 
+  /** The blocks of a network by their paths in it. */
+  static Map<String, VirtualBatchNormBlock> blocksOf(Block network) {
+    Map<String, VirtualBatchNormBlock> blocks = new TreeMap<>();
+    collect("", network, blocks);
+    if (blocks.isEmpty()) {
+      throw new IllegalArgumentException(
+          "the network has no VirtualBatchNormBlock; expected at least one");
+    }
+    return blocks;
+  }
+
   private static void collect(String name, Block block, Map<String, VirtualBatchNormBlock> blocks) {
     if (block instanceof VirtualBatchNormBlock virtual) {
       blocks.put(name.isEmpty() ? "the block" : name, virtual);
@@ -171,6 +186,27 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
       collect(
           name.isEmpty() ? child.getKey() : name + "_" + child.getKey(), child.getValue(), blocks);
     }
+  }
+
+  /**
+   * Has every virtual batch normalization of a network predict by a variant of its own, as {@link
+   * #setServingVariant(Variant)} does.
+   *
+   * @throws IllegalArgumentException if the network has no virtual batch normalization
+   */
+  public static void setServingVariant(Block network, @Nullable Variant variant) {
+    blocksOf(network).values().forEach(block -> block.setServingVariant(variant));
+  }
+
+  /**
+   * The variant of prediction, where it is not to be that of training: for instance {@link
+   * Variant#REFERENCE_ONLY} for a network trained as {@link Variant#LIVE_BATCH}, so that an answer
+   * does not depend on what else is in its batch. It is not saved.
+   *
+   * @param variant null for the variant of training
+   */
+  public void setServingVariant(@Nullable Variant variant) {
+    servingVariant = variant;
   }
 
   /**
@@ -190,6 +226,20 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
    */
   public void setReference(Iterable<? extends NDArray> chunks) {
     measure(layer -> layer.referenceStatistics(chunks));
+  }
+
+  /**
+   * Takes statistics that were measured elsewhere as the reference of this block's input.
+   *
+   * @throws IllegalArgumentException if they are of no example, or of another number of features
+   * @throws IllegalStateException if this block is not initialized
+   */
+  public void setReference(ReferenceMoments moments) {
+    if (moments.features() != config.features() && isInitialized()) {
+      throw new IllegalArgumentException(
+          "the reference has " + moments.features() + " features; expected " + config.features());
+    }
+    measure(layer -> ReferenceStatistics.of(layer.backend(), moments));
   }
 
   private void measure(
@@ -247,7 +297,11 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   protected void prepare(Shape[] inputShapes) {
     setFeatures(features(inputShapes));
     Shape shape = new Shape(config.features());
-    getDirectParameters().values().forEach(parameter -> parameter.setShape(shape));
+    for (Parameter parameter : getDirectParameters().values()) {
+      if (!parameter.isInitialized()) { // by setArray
+        parameter.setShape(shape);
+      }
+    }
   }
 
   /** The number of features that a shape gives, in which lengths of other axes may be unknown. */
@@ -282,20 +336,23 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
       boolean training,
       @Nullable PairList<String, Object> params) {
     NDArray x = inputs.singletonOrThrow();
-    NDArray scale = value(parameterStore, gamma, x, training);
-    NDArray offset = value(parameterStore, beta, x, training);
-    VirtualBatchNorm<NDArray> layer = VirtualBatchNorm.of(backend(x.getManager()), config);
-    if (scale != null) {
-      layer = layer.withGamma(scale);
+    try (NDArray scale = value(parameterStore, gamma, x, training);
+        NDArray offset = value(parameterStore, beta, x, training)) {
+      VirtualBatchNorm<NDArray> layer = VirtualBatchNorm.of(
+          backend(x.getManager()),
+          training || servingVariant == null ? config : config.withVariant(servingVariant));
+      if (scale != null) {
+        layer = layer.withGamma(scale);
+      }
+      if (offset != null) {
+        layer = layer.withBeta(offset);
+      }
+      if (refreshing) {
+        return new NDList(referencePass(layer, x));
+      }
+      return new NDList(
+          training && attached != null ? livePass(layer, x, attached) : detachedPass(layer, x));
     }
-    if (offset != null) {
-      layer = layer.withBeta(offset);
-    }
-    if (refreshing) {
-      return new NDList(referencePass(layer, x));
-    }
-    return new NDList(
-        training && attached != null ? livePass(layer, x, attached) : detachedPass(layer, x));
   }
 
   private NDArray referencePass(VirtualBatchNorm<NDArray> layer, NDArray x) {
@@ -331,9 +388,20 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     }
   }
 
-  private static @Nullable NDArray value(
+  /** A view of a parameter, of one axis if the others are of length 1. */
+  private @Nullable NDArray value(
       ParameterStore store, @Nullable Parameter parameter, NDArray x, boolean training) {
-    return parameter == null ? null : store.getValue(parameter, x.getDevice(), training);
+    if (parameter == null) {
+      return null;
+    }
+    NDArray array = store.getValue(parameter, x.getDevice(), training);
+    Shape shape = array.getShape();
+    Shape perFeature = new Shape(config.features());
+    boolean oneAxis = shape.size() == config.features()
+        && Arrays.stream(shape.getShape()).filter(length -> length != 1).count() <= 1;
+    NDArray view = array.reshape(oneAxis ? perFeature : shape);
+    view.attach(x.getManager());
+    return view;
   }
 
   private Reference requireReference() {
@@ -430,7 +498,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
       }
       requireSame("epsilon", is.readDouble(), config.epsilon());
       requireSame("feature axis", is.readInt(), config.featureAxis());
-      requireSame("variant", is.readUTF(), config.variant().label());
+      Variant variant = variant(is.readUTF());
       requireSame("scale", is.readBoolean(), gamma != null);
       requireSame("center", is.readBoolean(), beta != null);
       Reference loaded = null;
@@ -438,6 +506,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
         loaded = new Reference(is.readLong(), is.readLong());
       }
       setFeatures(features);
+      config = config.withVariant(variant);
       dropAttached();
       reference = loaded;
       accepted = true;
@@ -445,6 +514,18 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
       if (!accepted) {
         inputShapes = shapes;
       }
+    }
+  }
+
+  /** Another than this block's is taken over where that of prediction is known apart from it. */
+  private Variant variant(String label) throws MalformedModelException {
+    if (servingVariant == null) {
+      requireSame("variant", label, config.variant().label());
+    }
+    try {
+      return Variant.of(label);
+    } catch (IllegalArgumentException e) {
+      throw new MalformedModelException("the saved VirtualBatchNormBlock: " + e.getMessage(), e);
     }
   }
 
@@ -461,6 +542,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     private VbnConfig config = VbnConfig.of(1);
     private boolean scale = true;
     private boolean center = true;
+    private @Nullable Variant servingVariant;
 
     private Builder() {}
 
@@ -473,6 +555,15 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     /** How live statistics are taken and weighed; default {@link Variant#LIVE_BATCH}. */
     public Builder optVariant(Variant variant) {
       config = config.withVariant(variant);
+      return this;
+    }
+
+    /**
+     * The variant of prediction, as {@link #setServingVariant(Variant)} has it; default that of
+     * training. A block with one loads what was trained by any variant.
+     */
+    public Builder optServingVariant(Variant variant) {
+      servingVariant = requireNonNull(variant, "variant is null; expected one of the five");
       return this;
     }
 

@@ -30,6 +30,7 @@ import ai.djl.training.ParameterStore;
 import ai.djl.training.Trainer;
 import ai.djl.training.dataset.ArrayDataset;
 import ai.djl.training.initializer.Initializer;
+import ai.djl.training.listener.TrainingListenerAdapter;
 import ai.djl.training.loss.Loss;
 import ai.djl.training.optimizer.Optimizer;
 import ai.djl.training.tracker.Tracker;
@@ -46,7 +47,9 @@ import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Random;
 import java.util.function.UnaryOperator;
@@ -226,7 +229,80 @@ abstract class BlockBehavior {
     assertRefused(IllegalArgumentException.class, () -> builder.optAxis(0), "feature axis is 0");
   }
 
+  /** As layers of other libraries have them. */
+  @Test
+  void gammaAndBetaMayHaveLengthsOfOne() throws Exception {
+    VirtualBatchNormBlock flat = referenced(VirtualBatchNormBlock.builder());
+    VirtualBatchNormBlock given = VirtualBatchNormBlock.builder().build();
+    Shape shape = new Shape(1, FEATURES, 1);
+    given.getParameters().get("gamma").setArray(flatCopy(flat, "gamma").reshape(shape));
+    given.getParameters().get("beta").setArray(flatCopy(flat, "beta").reshape(shape));
+    given.initialize(manager, DataType.FLOAT32, SHAPE);
+    given.setReference(flat.referenceMoments());
+    NDArray x = normal(SHAPE);
+    float[] expected = predict(flat, x);
+
+    assertArrayEquals(expected, predict(given, x));
+    int arrays = manager.getManagedArrays().size();
+    predict(given, x);
+    assertEquals(arrays + 1, manager.getManagedArrays().size());
+
+    NDArray upstream = normal(SHAPE);
+    for (VirtualBatchNormBlock block : List.of(flat, given)) {
+      try (GradientCollector collector = engine.newGradientCollector()) {
+        NDArray output = block.forward(store, new NDList(x), true).head();
+        System.gc();
+        collector.backward(output.mul(upstream).sum());
+      }
+    }
+    for (String name : List.of("gamma", "beta")) {
+      assertEquals(shape, gradient(given, name).getShape());
+      assertArrayEquals(
+          gradient(flat, name).toFloatArray(), gradient(given, name).toFloatArray());
+    }
+
+    VirtualBatchNormBlock loaded = VirtualBatchNormBlock.builder().build();
+    load(loaded, save(given));
+    assertArrayEquals(expected, predict(loaded, x));
+  }
+
+  private NDArray flatCopy(VirtualBatchNormBlock block, String parameter) {
+    return block.getParameters().get(parameter).getArray().toDevice(Device.cpu(), true);
+  }
+
+  @Test
+  void gammaOfAnotherShapeIsRefused() {
+    for (Shape shape : List.of(new Shape(FEATURES + 1), new Shape(FEATURES, FEATURES))) {
+      VirtualBatchNormBlock block = VirtualBatchNormBlock.builder().build();
+      block.getParameters().get("gamma").setArray(manager.ones(shape));
+      block.initialize(manager, DataType.FLOAT32, SHAPE);
+      block.setReference(normal(SHAPE));
+      assertRefused(
+          IllegalArgumentException.class, () -> predict(block, normal(SHAPE)), "gamma has shape");
+    }
+  }
+
   // The reference
+
+  @Test
+  void momentsAreTakenAsTheyAre() {
+    VirtualBatchNormBlock block = initialized(VirtualBatchNormBlock.builder());
+    ReferenceMoments moments =
+        ReferenceMoments.of(new double[] {1, 2, 1e9 + 0.1}, new double[] {0.1, 1, 2}, 4, 20);
+
+    block.setReference(moments);
+
+    assertEquals(moments, block.referenceMoments());
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> block.setReference(ReferenceMoments.empty(FEATURES)),
+        "of no example");
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> block.setReference(ReferenceMoments.of(new double[2], new double[2], 1, 1)),
+        "2 features; expected 3");
+    assertEquals(moments, block.referenceMoments());
+  }
 
   @Test
   void withoutAReferenceAForwardPassIsRefused() {
@@ -377,6 +453,27 @@ abstract class BlockBehavior {
     assertArrayEquals(Arrays.copyOf(one, FEATURES * 5), Arrays.copyOf(two, FEATURES * 5));
   }
 
+  @Test
+  void servedByAnotherVariantItPredictsByThatAndTrainsAsBefore() {
+    VirtualBatchNormBlock trained = referenced(VirtualBatchNormBlock.builder());
+    NDArray x = normal(SHAPE);
+    float[] live = predict(trained, x);
+
+    VirtualBatchNormBlock.setServingVariant(trained, Variant.REFERENCE_ONLY);
+
+    VirtualBatchNorm<NDArray> layer = layerOf(trained).withVariant(Variant.REFERENCE_ONLY);
+    try (ReferenceStatistics<NDArray> statistics =
+        ReferenceStatistics.of(layer.backend(), trained.referenceMoments())) {
+      float[] expected = layer.forward(x, statistics).output().toFloatArray();
+      assertArrayEquals(expected, predict(trained, x));
+      assertFalse(Arrays.equals(expected, live), "the variants differ");
+    }
+    assertArrayEquals(live, trained.forward(store, new NDList(x), true).head().toFloatArray());
+    assertEquals(Variant.LIVE_BATCH, trained.config().variant());
+    trained.setServingVariant(null);
+    assertArrayEquals(live, predict(trained, x));
+  }
+
   @ParameterizedTest
   @EnumSource(Variant.class)
   void gradientsAreThoseOfTheLayersBackward(Variant variant) {
@@ -481,11 +578,15 @@ abstract class BlockBehavior {
     }
   }
 
-  private Trainer trainer(Model model) {
-    return model.newTrainer(new DefaultTrainingConfig(new SquaredError())
+  private static DefaultTrainingConfig trainingConfig() {
+    return new DefaultTrainingConfig(new SquaredError())
         .optDevices(new Device[] {Device.cpu()})
         .optOptimizer(
-            Optimizer.adam().optLearningRateTracker(Tracker.fixed(0.01f)).build()));
+            Optimizer.adam().optLearningRateTracker(Tracker.fixed(0.01f)).build());
+  }
+
+  private static Trainer trainer(Model model) {
+    return model.newTrainer(trainingConfig());
   }
 
   private Model model(Block network) {
@@ -519,6 +620,59 @@ abstract class BlockBehavior {
 
       float after = loss(trainer, x, y);
       assertTrue(after < before / 2, () -> "loss " + before + " became " + after);
+    }
+  }
+
+  @Test
+  void aListenerRefreshesWhileEasyTrainTrains() throws Exception {
+    VirtualBatchNormBlock block = VirtualBatchNormBlock.builder().build();
+    SequentialBlock network = network(block);
+    try (Model model = model(network)) {
+      NDManager owner = model.getNDManager();
+      NDArray x = normal(owner, new Shape(64, 4));
+      NDList frozen = new NDList(normal(owner, new Shape(16, 4)));
+      List<ReferenceMoments> seen = new ArrayList<>();
+      DefaultTrainingConfig training = trainingConfig();
+      training.addTrainingListeners(new RefreshListener(frozen, 2), new TrainingListenerAdapter() {
+        @Override
+        public void onTrainingBatch(Trainer trainer, BatchData batchData) {
+          seen.add(block.referenceMoments());
+        }
+      });
+      try (Trainer trainer = model.newTrainer(training)) {
+        trainer.initialize(new Shape(8, 4));
+        VirtualBatchNormBlock.refresh(network, trainer::forward, frozen);
+        ArrayDataset data = new ArrayDataset.Builder()
+            .setData(x)
+            .optLabels(x.get(":,0:1"))
+            .setSampling(16, false)
+            .build();
+        EasyTrain.fit(trainer, 1, data, null);
+
+        ReferenceMoments last = block.referenceMoments();
+        VirtualBatchNormBlock.refresh(network, trainer::forward, frozen);
+        assertEquals(block.referenceMoments(), last, "after the epoch");
+      }
+      assertEquals(4, seen.size());
+      assertEquals(3, new HashSet<>(seen).size(), "references of four batches");
+      assertEquals(seen.get(1), seen.get(2), "nothing refreshes after the third batch");
+    }
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> new RefreshListener(new NDList(), 0),
+        "every is 0; expected 1");
+  }
+
+  @Test
+  void aListenerRefusesAttachedBlocks() {
+    SequentialBlock network = network(VirtualBatchNormBlock.builder()
+        .optReferenceGradient(ReferenceGradient.ATTACHED)
+        .build());
+    try (Model model = model(network);
+        Trainer trainer = trainer(model)) {
+      RefreshListener listener = new RefreshListener(new NDList(normal(new Shape(8, 4))), 1);
+      assertRefused(
+          IllegalStateException.class, () -> listener.onEpoch(trainer), "ATTACHED", "DETACHED");
     }
   }
 
@@ -591,6 +745,22 @@ abstract class BlockBehavior {
     assertEquals(8, first.config().features());
     assertEquals(16, first.referenceMoments().examples());
     assertEquals(16, first.referenceMoments().elements());
+  }
+
+  @Test
+  void whatWasTrainedByOneVariantIsLoadedToBeServedByAnother() throws Exception {
+    VirtualBatchNormBlock saved = referenced(VirtualBatchNormBlock.builder());
+    VirtualBatchNormBlock loaded = VirtualBatchNormBlock.builder()
+        .optVariant(Variant.BATCH)
+        .optServingVariant(Variant.REFERENCE_ONLY)
+        .build();
+    NDArray x = normal(SHAPE);
+
+    load(loaded, save(saved));
+
+    saved.setServingVariant(Variant.REFERENCE_ONLY);
+    assertArrayEquals(predict(saved, x), predict(loaded, x));
+    assertEquals(Variant.LIVE_BATCH, loaded.config().variant());
   }
 
   @Test

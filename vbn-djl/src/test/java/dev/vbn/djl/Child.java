@@ -25,10 +25,11 @@ record Child(int exit, String output) {
     command.addAll(List.of(arguments));
     ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
     Map<String, String> environment = builder.environment();
-    environment.keySet().removeAll(List.of("OPT_OUT_TRACKING", "DJL_OFFLINE", "DJL_DEFAULT_ENGINE"));
+    environment
+        .keySet()
+        .removeAll(List.of("OPT_OUT_TRACKING", "DJL_OFFLINE", "DJL_DEFAULT_ENGINE"));
     Process process = builder.start();
-    String output =
-        new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     return new Child(process.waitFor(), output);
   }
 }

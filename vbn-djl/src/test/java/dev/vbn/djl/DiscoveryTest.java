@@ -18,9 +18,9 @@ class DiscoveryTest {
   }
 
   private static List<String> run(String way) throws Exception {
-    String own =
-        Path.of(Elsewhere.class.getProtectionDomain().getCodeSource().getLocation().toURI())
-            .toString();
+    String own = Path.of(
+            Elsewhere.class.getProtectionDomain().getCodeSource().getLocation().toURI())
+        .toString();
     Child child = Child.run(
         Elsewhere.class,
         own,
@@ -29,7 +29,9 @@ class DiscoveryTest {
             "-Dvbn.djl.engine=PyTorch",
             "-DOPT_OUT_TRACKING=true"),
         way);
-    return child.output().lines()
+    return child
+        .output()
+        .lines()
         .filter(line -> line.contains("opened") || line.contains("touched"))
         .toList();
   }

@@ -98,8 +98,7 @@ final class Elsewhere {
   private static void open(ClassLoader application) {
     try {
       Class<?> type = application.loadClass("dev.vbn.VbnBackends");
-      Object backends =
-          type.getMethod("find", ClassLoader.class).invoke(null, application);
+      Object backends = type.getMethod("find", ClassLoader.class).invoke(null, application);
       Object backend = type.getMethod("open", String.class).invoke(backends, "djl");
       System.out.println("opened " + backend);
     } catch (ReflectiveOperationException e) {

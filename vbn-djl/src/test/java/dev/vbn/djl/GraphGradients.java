@@ -78,7 +78,8 @@ abstract class GraphGradients {
         Gradients<NDArray> gradients = layer.backward(x, statistics, dy);
         List<double[]> all = doubles(gradients);
         if (layer.config().referenceGradient() == ReferenceGradient.ATTACHED) {
-          all.add(EngineHere.doubles(layer.referenceGradient(r, statistics, gradients).output()));
+          all.add(EngineHere.doubles(
+              layer.referenceGradient(r, statistics, gradients).output()));
         }
         return all;
       }

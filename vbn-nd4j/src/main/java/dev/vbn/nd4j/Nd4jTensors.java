@@ -132,6 +132,6 @@ final class Nd4jTensors implements TensorAccess<INDArray> {
     requireLive(tensor);
     int width = tensor.data().getElementSize();
     long start = tensor.data().address() + tensor.offset() * width;
-    return new MemoryRange(MemoryRange.class, start, start + tensor.length() * width, new long[0]);
+    return new MemoryRange(Nd4jTensors.class, start, start + tensor.length() * width, new long[0]);
   }
 }

@@ -138,7 +138,7 @@ public final class VbnGraph {
       case LIVE_BATCH -> graph.sizeAt(x, 0).castTo(DataType.DOUBLE).add(1).rdiv(1);
       case POOLED -> {
         SDVariable live = graph.size(x).castTo(DataType.DOUBLE).div(config.features());
-        yield live.div(live.add(elements));
+        yield live.div(live.add((double) elements));
       }
       case BATCH, PER_EXAMPLE, REFERENCE_ONLY ->
         graph.constant(config.variant().weight(0, 0, examples, elements));

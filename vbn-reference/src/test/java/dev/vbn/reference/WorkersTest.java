@@ -169,14 +169,7 @@ class WorkersTest {
 
   @Test
   void aFailureEndsTheCallOnceNothingOfItRuns() {
-    List<Thread> threads = new ArrayList<>();
-    Workers workers = new Workers(
-        task -> {
-          Thread thread = new Thread(task);
-          threads.add(thread);
-          thread.start();
-        },
-        3);
+    Workers workers = new Workers(task -> new Thread(task).start(), 3);
     AtomicInteger running = new AtomicInteger();
     Error thrown = assertThrows(
         InternalError.class,

@@ -14,6 +14,7 @@ import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -190,14 +191,24 @@ public record LayerState(
    */
   public static LayerState load(Path file, StateNames names) throws IOException {
     requireNonNull(names, "names is null; expected StateNames.known()");
-    NamedTensors content = switch (TensorFileType.of(file)) {
-      case SAFETENSORS -> Safetensors.read(file, names::mayBe);
+    return switch (TensorFileType.of(file)) {
+      case SAFETENSORS ->
+        new Reader(
+                file.toString(),
+                names,
+                Safetensors.read(file, names::mayBe),
+                Safetensors.names(file))
+            .layer();
       case NPZ -> {
         Npz npz = Npz.read(file);
-        yield new NamedTensors(npz.tensors(), npz.strings());
+        yield new Reader(
+                file.toString(),
+                names,
+                new NamedTensors(npz.tensors(), npz.strings()),
+                npz.tensors().keySet())
+            .layer();
       }
     };
-    return new Reader(file.toString(), names, content).layer();
   }
 
   /** Finds the parts of one layer in what a file holds. */
@@ -205,11 +216,13 @@ public record LayerState(
     private final String source;
     private final StateNames names;
     private final NamedTensors content;
+    private final Collection<String> all;
 
-    Reader(String source, StateNames names, NamedTensors content) {
+    Reader(String source, StateNames names, NamedTensors content, Collection<String> all) {
       this.source = source;
       this.names = names;
       this.content = content;
+      this.all = all;
     }
 
     LayerState layer() throws StateException {
@@ -278,7 +291,7 @@ public record LayerState(
                 ? ""
                 : " of prefix '" + NpyHeader.printable(names.prefix()) + "'")
             + "; expected gamma, beta or reference_mean among "
-            + NpyHeader.printable(content.tensors().keySet().toString()));
+            + NpyHeader.printable(all.toString()));
       }
       return (int) number("features", text, 1, Integer.MAX_VALUE);
     }
@@ -304,7 +317,8 @@ public record LayerState(
               ReferenceGradient.valueOf(gradient.toUpperCase(Locale.ROOT)));
         }
       } catch (IllegalArgumentException e) {
-        throw new StateException(source + ": " + NpyHeader.printable(String.valueOf(e.getMessage())), e);
+        throw new StateException(
+            source + ": " + NpyHeader.printable(String.valueOf(e.getMessage())), e);
       }
       return config;
     }

@@ -14,13 +14,14 @@ import java.util.Arrays;
 import java.util.stream.Collectors;
 
 /**
- * Reads and writes NumPy's {@code .npy}: one array of float32 or float64, of 0 to 32 axes.
+ * Reads and writes NumPy's {@code .npy}: one array of float32 or float64, of 0 to 32 axes; reads
+ * float16 too, as the float32 of the same values.
  *
  * <p>Format versions 1 to 3, both byte orders and both memory orders are read; the tensor is always
  * row-major. Version 1.0, little endian and row-major is written, byte for byte as NumPy does.
  */
 public final class Npy {
-  static final String DTYPES = "'<f4', '>f4', '<f8' or '>f8'";
+  static final String DTYPES = "'<f2', '>f2', '<f4', '>f4', '<f8' or '>f8'";
   /** Stands for a number of bytes that only reading them can tell. */
   static final long UNKNOWN = -1;
 
@@ -117,28 +118,47 @@ public final class Npy {
    *     otherwise {@link #UNKNOWN}
    */
   static HostTensor tensor(NpyHeader header, InputStream in, long bytes) throws IOException {
-    DType dtype = switch (header.descr()) {
+    DType dtype = dtype(header);
+    long dataBytes = header.count() * itemBytes(dtype);
+    if (bytes != UNKNOWN && bytes - header.length() != dataBytes) {
+      throw header.dataError(Long.toString(bytes - header.length()), dataBytes);
+    }
+    if (bytes != UNKNOWN) {
+      header.requireHeap(dataBytes);
+    }
+    try {
+      return elements(header, dtype, in, bytes == UNKNOWN);
+    } catch (OutOfMemoryError e) { // of a large array: there is room for all else
+      throw header.heapError(dataBytes, e);
+    }
+  }
+
+  private static DType dtype(NpyHeader header) throws NpyException {
+    return switch (header.descr()) {
+      case "<f2", ">f2" -> DType.FLOAT16;
       case "<f4", ">f4" -> DType.FLOAT32;
       case "<f8", ">f8" -> DType.FLOAT64;
       default ->
         throw header.error(
             "dtype is '" + NpyHeader.printable(header.descr()) + "'; expected " + DTYPES);
     };
-    int count = header.count();
+  }
+
+  private static HostTensor elements(
+      NpyHeader header, DType dtype, InputStream in, boolean lengthUnknown) throws IOException {
+    int count = (int) header.count();
     int itemBytes = itemBytes(dtype);
     long dataBytes = (long) count * itemBytes;
-    if (bytes != UNKNOWN && bytes - header.length() != dataBytes) {
-      throw header.dataError(Long.toString(bytes - header.length()), dataBytes);
-    }
     ByteOrder order =
         header.descr().charAt(0) == '<' ? ByteOrder.LITTLE_ENDIAN : ByteOrder.BIG_ENDIAN;
     ByteBuffer chunk =
         ByteBuffer.allocate((int) Math.min(CHUNK_BYTES, dataBytes)).order(order);
+    boolean wide = dtype == DType.FLOAT64;
     // The header may promise more than there is: without a known length, the array grows with
     // the bytes that have arrived.
-    int capacity = bytes == UNKNOWN ? Math.min(count, CHUNK_BYTES) : count;
-    float[] floats = new float[dtype == DType.FLOAT32 ? capacity : 0];
-    double[] doubles = new double[dtype == DType.FLOAT64 ? capacity : 0];
+    int capacity = lengthUnknown ? Math.min(count, CHUNK_BYTES) : count;
+    float[] floats = new float[wide ? 0 : capacity];
+    double[] doubles = new double[wide ? capacity : 0];
     int length;
     for (int done = 0; done < count; done += length) {
       length = Math.min(CHUNK_BYTES / itemBytes, count - done);
@@ -148,16 +168,20 @@ public final class Npy {
       }
       if (done + length > capacity) {
         capacity = (int) Math.min(count, 2L * capacity);
-        if (dtype == DType.FLOAT32) {
-          floats = Arrays.copyOf(floats, capacity);
-        } else {
+        if (wide) {
           doubles = Arrays.copyOf(doubles, capacity);
+        } else {
+          floats = Arrays.copyOf(floats, capacity);
         }
       }
-      if (dtype == DType.FLOAT32) {
-        chunk.asFloatBuffer().get(floats, done, length);
-      } else {
-        chunk.asDoubleBuffer().get(doubles, done, length);
+      switch (dtype) {
+        case FLOAT64 -> chunk.asDoubleBuffer().get(doubles, done, length);
+        case FLOAT32 -> chunk.asFloatBuffer().get(floats, done, length);
+        default -> {
+          for (int i = 0; i < length; i++) {
+            floats[done + i] = Safetensors.ofFloat16(chunk.getShort(Short.BYTES * i));
+          }
+        }
       }
     }
     checkEnd(header, in, dataBytes);
@@ -165,11 +189,24 @@ public final class Npy {
     if (header.fortranOrder() && shape.length > 1 && count > 0) {
       return rowMajor(floats, doubles, shape);
     }
-    return dtype == DType.FLOAT32 ? HostTensor.of(floats, shape) : HostTensor.of(doubles, shape);
+    return wide ? HostTensor.of(doubles, shape) : HostTensor.of(floats, shape);
   }
 
-  /** Reads the data and the end of the stream as the text of a 0-d array of Unicode. */
-  static String string(NpyHeader header, InputStream in) throws IOException {
+  /**
+   * Bytes of data that the header promises.
+   *
+   * @throws NpyException if it is of no type read here
+   */
+  static long dataBytes(NpyHeader header) throws NpyException {
+    return isString(header) ? 4L * characters(header) : header.count() * itemBytes(dtype(header));
+  }
+
+  /** Whether it is an array of Unicode. */
+  static boolean isString(NpyHeader header) {
+    return header.descr().startsWith("<U") || header.descr().startsWith(">U");
+  }
+
+  private static int characters(NpyHeader header) throws NpyException {
     String descr = header.descr();
     long characters;
     try {
@@ -185,14 +222,21 @@ public final class Npy {
       throw header.error(
           "strings of shape " + Arrays.toString(header.shape()) + "; expected a single one, []");
     }
-    int dataBytes = 4 * (int) characters;
+    return (int) characters;
+  }
+
+  /** Reads the data and the end of the stream as the text of a 0-d array of Unicode. */
+  static String string(NpyHeader header, InputStream in) throws IOException {
+    String descr = header.descr();
+    int characters = characters(header);
+    int dataBytes = 4 * characters;
     byte[] data = in.readNBytes(dataBytes);
     if (data.length < dataBytes) {
       throw header.dataError(Integer.toString(data.length), dataBytes);
     }
     checkEnd(header, in, dataBytes);
     ByteOrder order = descr.charAt(0) == '<' ? ByteOrder.LITTLE_ENDIAN : ByteOrder.BIG_ENDIAN;
-    int[] codePoints = new int[(int) characters];
+    int[] codePoints = new int[characters];
     ByteBuffer.wrap(data).order(order).asIntBuffer().get(codePoints);
     int length = codePoints.length;
     while (length > 0 && codePoints[length - 1] == 0) {
@@ -219,7 +263,11 @@ public final class Npy {
   }
 
   private static int itemBytes(DType dtype) {
-    return dtype == DType.FLOAT32 ? Float.BYTES : Double.BYTES;
+    return switch (dtype) {
+      case FLOAT16, BFLOAT16 -> Short.BYTES;
+      case FLOAT32 -> Float.BYTES;
+      case FLOAT64 -> Double.BYTES;
+    };
   }
 
   private static void checkRank(HostTensor tensor) {

@@ -1,6 +1,7 @@
 package dev.vbn.state;
 
 import java.io.IOException;
+import org.jspecify.annotations.Nullable;
 
 /** A file is not the {@code .npy} or {@code .npz} that was expected; the message says why. */
 public final class NpyException extends IOException {
@@ -10,7 +11,7 @@ public final class NpyException extends IOException {
     super(message);
   }
 
-  NpyException(String message, Throwable cause) {
+  NpyException(String message, @Nullable Throwable cause) {
     super(message, cause);
   }
 }

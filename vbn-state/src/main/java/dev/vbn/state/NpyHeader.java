@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What stands before the data of an {@code .npy} file.
@@ -30,6 +31,10 @@ record NpyHeader(String source, int length, String descr, boolean fortranOrder, 
   /** Reads up to the first byte of data. */
   static NpyHeader read(InputStream in, String source) throws IOException {
     byte[] start = in.readNBytes(MAGIC.length + 2);
+    String other = otherKind(start);
+    if (other != null) {
+      throw new NpyException(source + ": " + other + "; expected an .npy");
+    }
     if (start.length < MAGIC.length + 2) {
       throw new NpyException(
           source + ": ends after " + start.length + " bytes; expected an .npy header");
@@ -67,12 +72,44 @@ record NpyHeader(String source, int length, String descr, boolean fortranOrder, 
     return new Parser(source, new String(text, StandardCharsets.ISO_8859_1)).header(length);
   }
 
+  /** What files that are given for an .npy often are, by their first bytes; null for any other. */
+  private static @Nullable String otherKind(byte[] start) {
+    if (startsWith(start, 'P', 'K', 3, 4) || startsWith(start, 'P', 'K', 5, 6)) {
+      return "is a zip, as an .npz is";
+    }
+    if (startsWith(start, 0x1f, 0x8b)) {
+      return "is compressed by gzip";
+    }
+    for (byte b : start) {
+      boolean printed = (b >= ' ' && b <= '~') || b == '\t' || b == '\r' || b == '\n';
+      if (!printed) {
+        return null;
+      }
+    }
+    return start.length == 0
+        ? null
+        : "is text, as CSV is, and starts with \""
+            + printable(new String(start, StandardCharsets.US_ASCII).strip()) + "\"";
+  }
+
+  private static boolean startsWith(byte[] bytes, int... expected) {
+    if (bytes.length < expected.length) {
+      return false;
+    }
+    for (int i = 0; i < expected.length; i++) {
+      if ((bytes[i] & 0xff) != expected[i]) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   /**
    * Number of elements.
    *
    * @throws NpyException if a Java array cannot hold as many
    */
-  int count() throws NpyException {
+  long count() throws NpyException {
     long count = 1;
     boolean empty = false;
     for (long axis : shape) {
@@ -92,7 +129,21 @@ record NpyHeader(String source, int length, String descr, boolean fortranOrder, 
       throw error("shape " + Arrays.toString(shape) + " has " + count
           + " elements; expected at most " + MAX_ELEMENTS);
     }
-    return (int) count;
+    return count;
+  }
+
+  /** Refuses data that Java could not hold even if it held nothing else. */
+  void requireHeap(long dataBytes) throws NpyException {
+    if (dataBytes > Runtime.getRuntime().maxMemory()) {
+      throw heapError(dataBytes, null);
+    }
+  }
+
+  NpyException heapError(long dataBytes, @Nullable Throwable cause) {
+    return new NpyException(
+        source + ": data is " + dataBytes + " bytes; expected what fits into the heap, at most "
+            + Runtime.getRuntime().maxMemory() + " bytes, which -Xmx raises",
+        cause);
   }
 
   NpyException error(String message) {

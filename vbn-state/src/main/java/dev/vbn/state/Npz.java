@@ -28,7 +28,11 @@ public final class Npz {
   private static final LocalDateTime ENTRY_TIME = LocalDateTime.of(1980, 2, 1, 0, 0);
   private static final String SUFFIX = ".npy";
 
+  /** Bytes that deflate makes of one at most. */
+  private static final long LARGEST_RATIO = 1032;
+
   private final String source;
+  private long dataBytes;
   private final Map<String, HostTensor> tensors = new LinkedHashMap<>();
   private final Map<String, String> strings = new LinkedHashMap<>();
 
@@ -48,9 +52,10 @@ public final class Npz {
     long fileBytes = Files.size(file);
     // The directory at the end, not the stream of entries: a cut file has none.
     try (ZipFile zip = new ZipFile(file.toFile())) {
-      List<? extends ZipEntry> entries = zip.stream().toList();
-      for (ZipEntry entry : entries) {
-        npz.readEntry(zip, entry, fileBytes);
+      for (ZipEntry entry : npz.entries(zip)) {
+        if (!entry.isDirectory()) {
+          npz.readEntry(zip, entry, fileBytes);
+        }
       }
     } catch (ZipException | EOFException e) {
       throw new NpyException(
@@ -173,6 +178,14 @@ public final class Npz {
     return message == null ? "it ends early" : NpyHeader.printable(message);
   }
 
+  private List<? extends ZipEntry> entries(ZipFile zip) throws NpyException {
+    try {
+      return zip.stream().toList();
+    } catch (IllegalArgumentException e) { // Java 17 finds out as late as here, and says it so
+      throw new NpyException(source + ": not a whole zip (bad entry name); expected an .npz", e);
+    }
+  }
+
   private void readEntry(ZipFile zip, ZipEntry entry, long fileBytes) throws IOException {
     String entryName = entry.getName();
     String name = entryName.endsWith(SUFFIX)
@@ -187,7 +200,8 @@ public final class Npz {
     CRC32 crc = new CRC32();
     try (InputStream in = new CheckedInputStream(zip.getInputStream(entry), crc)) {
       NpyHeader header = NpyHeader.read(in, entrySource);
-      if (header.descr().startsWith("<U") || header.descr().startsWith(">U")) {
+      requireRoom(header, entry, fileBytes);
+      if (Npy.isString(header)) {
         strings.put(name, Npy.string(header, in));
       } else {
         tensors.put(name, Npy.tensor(header, in, stored ? entry.getSize() : Npy.UNKNOWN));
@@ -200,5 +214,16 @@ public final class Npz {
       throw new NpyException(String.format(
           "%s: CRC is %08x; expected %08x", entrySource, crc.getValue(), entry.getCrc()));
     }
+  }
+
+  /** Refuses what unpacks to more than it can, or to more than there is memory for. */
+  private void requireRoom(NpyHeader header, ZipEntry entry, long fileBytes) throws NpyException {
+    long promised = Npy.dataBytes(header);
+    long atMost = LARGEST_RATIO * Math.min(entry.getCompressedSize(), fileBytes);
+    if (promised > atMost) {
+      throw header.dataError("at most " + atMost, promised);
+    }
+    dataBytes += promised;
+    header.requireHeap(dataBytes);
   }
 }

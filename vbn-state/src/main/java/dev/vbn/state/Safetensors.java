@@ -17,6 +17,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.Predicate;
 
@@ -58,15 +59,7 @@ public final class Safetensors {
   public static NamedTensors read(Path file, Predicate<String> wanted) throws IOException {
     String source = file.toString();
     try (InputStream in = Files.newInputStream(file)) {
-      long bytes = Files.isRegularFile(file) ? Files.size(file) : Long.MAX_VALUE;
-      byte[] length = in.readNBytes(Long.BYTES);
-      byte[] json = readHeader(length, in, bytes, source);
-      SafetensorsHeader header = SafetensorsHeader.parse(json, source);
-      long dataBytes = bytes - Long.BYTES - json.length;
-      if (bytes != Long.MAX_VALUE && dataBytes != header.dataBytes()) {
-        throw new StateException(source + ": " + dataBytes + " bytes of data; expected "
-            + header.dataBytes() + ", as the header says");
-      }
+      SafetensorsHeader header = readHeader(file, in);
       NamedTensors result = readData(header, in, wanted, source);
       if (in.read() >= 0) {
         throw new StateException(source + ": goes on behind its last tensor; expected "
@@ -74,6 +67,28 @@ public final class Safetensors {
       }
       return result;
     }
+  }
+
+  /** The names of all tensors in a file, whatever their types. */
+  static List<String> names(Path file) throws IOException {
+    try (InputStream in = Files.newInputStream(file)) {
+      return readHeader(file, in).entries().stream()
+          .map(SafetensorsHeader.Entry::name)
+          .toList();
+    }
+  }
+
+  private static SafetensorsHeader readHeader(Path file, InputStream in) throws IOException {
+    String source = file.toString();
+    long bytes = Files.isRegularFile(file) ? Files.size(file) : Long.MAX_VALUE;
+    byte[] json = readHeader(in.readNBytes(Long.BYTES), in, bytes, source);
+    SafetensorsHeader header = SafetensorsHeader.parse(json, source);
+    long dataBytes = bytes - Long.BYTES - json.length;
+    if (bytes != Long.MAX_VALUE && dataBytes != header.dataBytes()) {
+      throw new StateException(source + ": " + dataBytes + " bytes of data; expected "
+          + header.dataBytes() + ", as the header says");
+    }
+    return header;
   }
 
   /**

@@ -10,16 +10,22 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.RandomAccessFile;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.zip.GZIPOutputStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -27,7 +33,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class NpyTest {
-  private static final String DTYPES = "'<f4', '>f4', '<f8' or '>f8'";
+  private static final String DTYPES = "'<f2', '>f2', '<f4', '>f4', '<f8' or '>f8'";
 
   @TempDir
   private Path folder;
@@ -172,7 +178,6 @@ class NpyTest {
   @Test
   void refusesOtherTypes() throws IOException {
     assertFileRefused("dtype is '<i8'; expected " + DTYPES, bytes("int64.npy"));
-    assertFileRefused("dtype is '<f2'; expected " + DTYPES, bytes("half.npy"));
     assertFileRefused(
         "dtype is structured, [('a', '<f4'), ('b', '<i4')], "
             + "'fortran_order': False, 'shape': (2,), }; expected " + DTYPES,
@@ -200,8 +205,74 @@ class NpyTest {
     assertFileRefused(
         "ends after 7 bytes; expected an .npy header", Arrays.copyOf(bytes("v2.npy"), 7));
     assertFileRefused(
-        "starts with 50 4b 03 04 2d 00; expected 93 4e 55 4d 50 59 (\\x93NUMPY)",
-        bytes("stored.npz"));
+        "starts with 89 48 44 46 0d 0a; expected 93 4e 55 4d 50 59 (\\x93NUMPY)",
+        new byte[] {(byte) 0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'});
+  }
+
+  @Test
+  void callsWhatIsNoNpyByItsName() throws IOException {
+    assertFileRefused("is a zip, as an .npz is; expected an .npy", bytes("stored.npz"));
+    ByteArrayOutputStream packed = new ByteArrayOutputStream();
+    try (GZIPOutputStream gzip = new GZIPOutputStream(packed)) {
+      gzip.write(bytes("c-2x3-f4.npy"));
+    }
+    assertFileRefused("is compressed by gzip; expected an .npy", packed.toByteArray());
+    assertFileRefused(
+        "is text, as CSV is, and starts with \"1.5,2.5,\"; expected an .npy",
+        "1.5,2.5,3.5\n".getBytes(StandardCharsets.US_ASCII));
+    assertFileRefused(
+        "is text, as CSV is, and starts with \"x y\"; expected an .npy",
+        "x y\r\n".getBytes(StandardCharsets.US_ASCII));
+  }
+
+  /** Every finite value, as NumPy writes it: the definition of binary16 says what each is. */
+  @ParameterizedTest
+  @ValueSource(strings = {"<f2", ">f2"})
+  void readsHalvesAsTheFloatsThatTheyAre(String descr) throws IOException {
+    ByteBuffer file = ByteBuffer.wrap(
+        npy("{'descr': '" + descr + "', 'fortran_order': False, 'shape': (65536,)}", 2 * 65536));
+    file.order(descr.startsWith("<") ? ByteOrder.LITTLE_ENDIAN : ByteOrder.BIG_ENDIAN);
+    int start = file.capacity() - 2 * 65536;
+    for (int bits = 0; bits < 65536; bits++) {
+      file.putShort(start + 2 * bits, (short) bits);
+    }
+    HostTensor halves = read(file.array());
+    assertEquals(DType.FLOAT32, halves.dtype());
+    for (int bits = 0; bits < 65536; bits++) {
+      int exponent = bits >> 10 & 31;
+      int fraction = bits & 1023;
+      double magnitude = exponent == 31
+          ? fraction == 0 ? Double.POSITIVE_INFINITY : Double.NaN
+          : exponent == 0
+              ? fraction * Math.pow(2, -24)
+              : (1024 + fraction) * Math.pow(2, exponent - 25);
+      double expected = bits < 32768 ? magnitude : -magnitude;
+      assertEquals(expected, (double) halves.floats()[bits], Integer.toHexString(bits));
+    }
+  }
+
+  @Test
+  void readsTheHalvesOfNumpy() throws IOException {
+    assertFloats(new float[] {0, 1, 2}, read(bytes("half.npy")), 3);
+  }
+
+  /** What no heap can hold is refused before any of it is read; the file has holes. */
+  @Test
+  void refusesMoreThanTheHeap() throws Throwable {
+    long heap = Runtime.getRuntime().maxMemory();
+    long elements = heap / 8 + 1;
+    assumeTrue(elements <= 2_147_483_639L, "the longest array fits into this heap");
+    byte[] header =
+        npy("{'descr': '<f8', 'fortran_order': False, 'shape': (" + elements + ",)}", 0);
+    Path file = Files.write(folder.resolve("large.npy"), header);
+    try (RandomAccessFile whole = new RandomAccessFile(file.toFile(), "rw")) {
+      whole.setLength(header.length + 8 * elements);
+    }
+    assertAllocatesLittle(() -> assertRefused(
+        file + ": data is " + 8 * elements
+            + " bytes; expected what fits into the heap, at most " + heap
+            + " bytes, which -Xmx raises",
+        () -> Npy.read(file)));
   }
 
   @ParameterizedTest

@@ -9,6 +9,7 @@ import dev.vbn.cli.BackendOption;
 import dev.vbn.cli.BadInputException;
 import dev.vbn.cli.Progress;
 import dev.vbn.cli.StagedOutputs;
+import dev.vbn.cli.StagedOutputs.StagedFile;
 import dev.vbn.cli.report.Environment;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -103,9 +104,9 @@ final class BenchCommand implements Callable<Integer> {
     backends = backends.stream().distinct().toList();
     backends.forEach(name -> BackendOption.named(found, name));
     try (StagedOutputs outputs = new StagedOutputs()) {
-      Path html = null;
-      Path json = null;
-      Path markdown = null;
+      StagedFile html = null;
+      StagedFile json = null;
+      StagedFile markdown = null;
       if (directory != null) {
         outputs.makeDirectory(REPORT, directory);
         html = outputs.stage(REPORT, directory.resolve("bench.html"));
@@ -116,9 +117,12 @@ final class BenchCommand implements Callable<Integer> {
       PrintWriter out = spec.commandLine().getOut();
       new TextReport(report).print(out);
       if (html != null && json != null && markdown != null) {
-        Files.write(html, HtmlBenchReport.of(report).getBytes(UTF_8));
-        Files.write(json, JsonBenchReport.of(report).getBytes(UTF_8));
-        Files.write(markdown, MarkdownReport.of(report).getBytes(UTF_8));
+        byte[] page = HtmlBenchReport.of(report).getBytes(UTF_8);
+        html.write(file -> Files.write(file, page));
+        byte[] numbers = JsonBenchReport.of(report).getBytes(UTF_8);
+        json.write(file -> Files.write(file, numbers));
+        byte[] tables = MarkdownReport.of(report).getBytes(UTF_8);
+        markdown.write(file -> Files.write(file, tables));
         outputs.commit();
       }
       return report.succeeded() ? 0 : 1;

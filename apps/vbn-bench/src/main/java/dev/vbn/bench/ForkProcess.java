@@ -124,12 +124,24 @@ final class ForkProcess {
 
   private Outcome run(Plan plan) throws IOException {
     Path errors = Files.createTempFile("vbn-bench-", ".log");
+    errors.toFile().deleteOnExit(); // for an interrupt
     Process process = start(plan, errors);
+    Thread atExit = new Thread(process::destroyForcibly, "vbn-bench");
+    Runtime.getRuntime().addShutdownHook(atExit);
     try {
       return follow(plan, process, errors);
     } finally {
       process.destroyForcibly();
       Files.delete(errors);
+      removeHook(atExit);
+    }
+  }
+
+  private static void removeHook(Thread atExit) {
+    try {
+      Runtime.getRuntime().removeShutdownHook(atExit);
+    } catch (IllegalStateException e) {
+      // It runs: this process is ending.
     }
   }
 

@@ -21,7 +21,7 @@ final class JsonBenchReport {
     Map<String, @Nullable Object> json = new LinkedHashMap<>();
     json.put("format", FORMAT);
     json.put("command", report.command());
-    json.put("started", report.started().truncatedTo(ChronoUnit.SECONDS));
+    json.put("started", report.started().truncatedTo(ChronoUnit.SECONDS).toString());
     json.put("seconds", report.duration().toMillis() / 1000.0);
     json.put("vbn", report.environment().vbn());
     json.put("java", report.environment().java());

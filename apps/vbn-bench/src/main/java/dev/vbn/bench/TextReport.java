@@ -1,6 +1,6 @@
 package dev.vbn.bench;
 
-import dev.vbn.cli.TextTable;
+import dev.vbn.cli.Table;
 import java.io.PrintWriter;
 
 /** The report for a terminal. */
@@ -14,7 +14,7 @@ final class TextReport {
   void print(PrintWriter out) {
     for (ResultTable result : ResultTable.of(report)) {
       out.println(result.title());
-      TextTable table = new TextTable(result.headings().toArray(String[]::new));
+      Table table = new Table(result.headings().toArray(String[]::new));
       result.rows().forEach(row -> table.row(row.toArray(String[]::new)));
       table.print(out);
       out.println();
@@ -22,7 +22,7 @@ final class TextReport {
     out.println(
         "Measured on " + report.processor() + ", " + report.environment().processors()
             + " processors, Java " + report.environment().java() + ", in 32 bits.");
-    TextTable table = new TextTable("contender", "kind", "what");
+    Table table = new Table("contender", "kind", "what");
     for (BenchReport.Entry entry : report.contenders()) {
       table.row(
           entry.name(),

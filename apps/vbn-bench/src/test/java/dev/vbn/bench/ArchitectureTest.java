@@ -225,7 +225,7 @@ class ArchitectureTest {
   @Test
   void onlyTheDjlBackendUsesDjl() {
     seen(
-        "dev.vbn.djl.DjlBackend",
+        "dev.vbn.djl.DjlKernels",
         "dev.vbn.djl.DjlProvider",
         "dev.vbn.djl.VirtualBatchNormBlock",
         "dev.vbn.VirtualBatchNorm");
@@ -317,7 +317,19 @@ class ArchitectureTest {
         .resideInAPackage("dev.vbn.state")
         .should()
         .onlyDependOnClassesThat()
-        .resideInAnyPackage(allowed("dev.vbn.state"))
+        .resideInAnyPackage(allowed("dev.vbn.state", "com.fasterxml.jackson.core.."))
+        .check(CLASSES);
+  }
+
+  @Test
+  void onlyStateFilesAndReportsUseJackson() {
+    seen("dev.vbn.state.Safetensors", "dev.vbn.cli.report.Json");
+    noClasses()
+        .that()
+        .resideOutsideOfPackages("dev.vbn.state", "dev.vbn.cli.report")
+        .should()
+        .dependOnClassesThat()
+        .resideInAPackage("com.fasterxml.jackson..")
         .check(CLASSES);
   }
 

@@ -57,9 +57,7 @@ public final class BackendOption {
     return LayerOptions.accepted("", () -> {
       VbnBackends set = device == null ? found : found.withDevice(device);
       VbnBackends asked = threads == null ? set : set.withParallelism(threads);
-      return wanted == null
-          ? asked.open(HostTensor.class)
-          : asked.open(wanted, HostTensor.class);
+      return wanted == null ? asked.open(HostTensor.class) : asked.open(wanted, HostTensor.class);
     });
   }
 

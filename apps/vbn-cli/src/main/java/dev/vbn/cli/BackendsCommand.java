@@ -28,7 +28,7 @@ final class BackendsCommand implements Callable<Integer> {
           "No backend was found: the class path holds no provider, --class-path adds to it.");
       return 0;
     }
-    TextTable table = new TextTable("NAME", "PRIORITY", "AVAILABLE", "TENSOR", "FROM");
+    Table table = new Table("NAME", "PRIORITY", "AVAILABLE", "TENSOR", "FROM");
     for (BackendCandidate candidate : backends.list()) {
       Availability availability = candidate.availability();
       TensorType<?> tensorType = candidate.tensorType();

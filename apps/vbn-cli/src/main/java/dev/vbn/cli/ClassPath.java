@@ -24,7 +24,7 @@ final class ClassPath {
 
   /**
    * The jars and directories of {@code text}, written as for {@code java -cp}: {@code DIR/*} is
-   * every jar in DIR.
+   * every jar in DIR, and an empty element the current directory.
    *
    * @throws TypeConversionException if one of them is missing, or no jar
    */
@@ -52,7 +52,7 @@ final class ClassPath {
       return;
     }
     Path path = Path.of(entry);
-    if (entry.isEmpty() || !Files.exists(path)) {
+    if (!Files.exists(path)) {
       throw refused(entry, "is missing");
     }
     if (!Files.isDirectory(path)) {

@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import dev.vbn.BackendCandidate;
 import dev.vbn.VbnBackends;
+import dev.vbn.cli.StagedOutputs.StagedFile;
 import dev.vbn.cli.report.BackendResult;
 import dev.vbn.cli.report.CheckResult;
 import dev.vbn.cli.report.ConformanceReport;
@@ -21,7 +22,6 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -42,7 +42,7 @@ import picocli.CommandLine.Spec;
 final class ConformCommand implements Callable<Integer> {
   private static final String REPORT = "--report";
 
-  /** As the JUnit Platform names it. */
+  /** As the JUnit Platform names it, in the directory that it is given. */
   private static final String XML = "TEST-junit-jupiter.xml";
 
   @Spec
@@ -66,8 +66,8 @@ final class ConformCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     List<BackendCandidate> candidates = candidates();
     try (StagedOutputs outputs = new StagedOutputs()) {
-      Path html = null;
-      Path json = null;
+      StagedFile html = null;
+      StagedFile json = null;
       if (directory != null) {
         makeDirectory(outputs, directory);
         html = outputs.stage(REPORT, directory.resolve("conformance.html"));
@@ -77,8 +77,10 @@ final class ConformCommand implements Callable<Integer> {
       print(report);
       if (html != null && json != null) {
         // As bytes, because a message may hold what cannot be encoded.
-        Files.write(html, HtmlReport.of(report).getBytes(UTF_8));
-        Files.write(json, JsonReport.of(report).getBytes(UTF_8));
+        byte[] page = HtmlReport.of(report).getBytes(UTF_8);
+        html.write(file -> Files.write(file, page));
+        byte[] numbers = JsonReport.of(report).getBytes(UTF_8);
+        json.write(file -> Files.write(file, numbers));
         outputs.commit();
       }
       return report.conforms() ? 0 : 1;
@@ -102,8 +104,7 @@ final class ConformCommand implements Callable<Integer> {
     return distinct.stream().map(name -> BackendOption.named(found, name)).toList();
   }
 
-  private ConformanceReport test(List<BackendCandidate> candidates, StagedOutputs outputs)
-      throws IOException {
+  private ConformanceReport test(List<BackendCandidate> candidates, StagedOutputs outputs) {
     Instant started = Instant.now();
     long start = System.nanoTime();
     List<BackendResult> results = new ArrayList<>();
@@ -117,28 +118,19 @@ final class ConformCommand implements Callable<Integer> {
         Environment.here(), started, Duration.ofNanos(System.nanoTime() - start), results);
   }
 
-  private BackendResult test(BackendCandidate candidate, StagedOutputs outputs) throws IOException {
+  private BackendResult test(BackendCandidate candidate, StagedOutputs outputs) {
     Path xml = null;
-    Path written = null;
     if (directory != null) {
       Path folder = directory.resolve(candidate.name());
       outputs.makeDirectory(REPORT, folder);
-      xml = outputs.stage(REPORT, folder.resolve(XML));
-      written = Files.createTempDirectory("vbn-");
+      xml = outputs.stage(REPORT, folder.resolve(XML)).path();
     }
     long start = System.nanoTime();
     try (Progress progress = new Progress(spec.commandLine().getErr())) {
-      ConformanceRun run = ConformanceRun.of(candidate.name(), written, progress);
-      if (xml != null && written != null) {
-        Files.move(written.resolve(XML), xml, StandardCopyOption.REPLACE_EXISTING);
-      }
+      ConformanceRun run =
+          ConformanceRun.of(candidate.name(), xml == null ? null : xml.getParent(), progress);
       Duration duration = Duration.ofNanos(System.nanoTime() - start);
       return result(candidate, run.checks(), run.seed(), duration);
-    } finally {
-      if (written != null) {
-        Files.deleteIfExists(written.resolve(XML));
-        Files.delete(written);
-      }
     }
   }
 
@@ -162,7 +154,7 @@ final class ConformCommand implements Callable<Integer> {
 
   private void print(ConformanceReport report) {
     PrintWriter out = spec.commandLine().getOut();
-    TextTable table = new TextTable(
+    Table table = new Table(
         "BACKEND", "PASSED", "ABSENT", "NO DEVICE", "FAILED", "WORST ULPS", "TIME", "VERDICT");
     for (BackendResult backend : report.backends()) {
       if (backend.available()) {
@@ -208,7 +200,7 @@ final class ConformCommand implements Callable<Integer> {
     out.println();
     out.println(
         backend.name() + ": " + rules.size() + " of " + Rule.values().length + " rules failed");
-    TextTable table = new TextTable("RULE", "CHECKS", "FIRST FAILURE");
+    Table table = new Table("RULE", "CHECKS", "FIRST FAILURE");
     for (RuleResult rule : rules) {
       table.row(
           rule.rule().id(),

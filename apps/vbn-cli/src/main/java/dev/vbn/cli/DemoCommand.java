@@ -7,6 +7,7 @@ import dev.vbn.VbnBackends;
 import dev.vbn.cli.CompanionStudy.LiveBatch;
 import dev.vbn.cli.CompanionStudy.Method;
 import dev.vbn.cli.CompanionStudy.Outputs;
+import dev.vbn.cli.StagedOutputs.StagedFile;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Capability;
 import dev.vbn.tensor.DType;
@@ -16,7 +17,6 @@ import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
@@ -82,10 +82,11 @@ final class DemoCommand implements Callable<Integer> {
     Results results;
     try (StagedOutputs outputs = new StagedOutputs();
         Progress progress = new Progress(spec.commandLine().getErr())) {
-      Path picture = outputs.stage("--output", output);
+      StagedFile picture = outputs.stage("--output", output);
       results = compute(study, progress);
       progress.show("drawing " + output);
-      Files.writeString(picture, DemoPicture.of(study, results.preferred()));
+      String svg = DemoPicture.of(study, results.preferred());
+      picture.write(file -> Files.writeString(file, svg));
       outputs.commit();
     }
     PrintWriter out = spec.commandLine().getOut();
@@ -134,13 +135,13 @@ final class DemoCommand implements Callable<Integer> {
   }
 
   private static void introduce(PrintWriter out, CompanionStudy study) {
-    paragraph(
+    Table.paragraph(
         out,
         "Batch normalization (batch norm) normalises an example by the mean and variance of the"
             + " batch it happens to be in, so its output depends on its companions. Virtual batch"
             + " normalization (VBN) uses the statistics of a fixed reference batch, mixed with a"
             + " little of the live batch or with nothing of it.");
-    paragraph(
+    Table.paragraph(
         out,
         "Here: " + study.digits().count() + " handwritten digits of 8x8 pixels, each pixel a"
             + " feature. The reference batch is the first " + CompanionStudy.REFERENCE
@@ -153,12 +154,12 @@ final class DemoCommand implements Callable<Integer> {
   }
 
   private static void tabulateMovements(PrintWriter out, Outputs outputs) {
-    paragraph(
+    Table.paragraph(
         out,
         "How far does the output of that zero move when only its companions change? (In standard"
             + " deviations. The first two columns are root mean squares over the 64 pixels, the"
             + " third is the pixel that moves most.)");
-    TextTable table = new TextTable(
+    Table table = new Table(
         "METHOD", "ZEROS->MIXED", "MIXED->ALONE", "LARGEST", "DEPENDS ON ITS COMPANIONS?");
     double plain = outputs.largestMovement(0);
     for (int method = 0; method < Method.ALL.size(); method++) {
@@ -184,12 +185,12 @@ final class DemoCommand implements Callable<Integer> {
     String measure = exact == null
         ? "those of the first"
         : "the float64 results of '" + results.exactBackend + "' rounded to float32";
-    paragraph(
+    Table.paragraph(
         out,
         "Do the backends agree? Worst difference of their float32 outputs, all methods and live"
             + " batches, from " + measure + " (1 ulp: the step from one float32 number to the next,"
             + " at the size of the expected value or at 1, whichever is larger).");
-    TextTable table = new TextTable("BACKEND", "WORST DIFFERENCE", "NOTE");
+    Table table = new Table("BACKEND", "WORST DIFFERENCE", "NOTE");
     String note = "computed the table above and the picture";
     for (Map.Entry<String, Computed> backend : results.single.entrySet()) {
       String worst = worstDifference(study, backend.getValue().outputs(), expected);
@@ -221,11 +222,5 @@ final class DemoCommand implements Callable<Integer> {
 
   private static String number(double value) {
     return value == 0 ? "0" : String.format(Locale.ROOT, "%.3f", value);
-  }
-
-  private static void paragraph(PrintWriter out, String text) {
-    List<String> lines = TextTable.wrap(text, TextTable.WIDTH);
-    lines.forEach(out::println);
-    out.println();
   }
 }

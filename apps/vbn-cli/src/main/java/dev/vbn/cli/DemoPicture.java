@@ -183,8 +183,7 @@ final class DemoPicture {
   }
 
   private void rectangle(int left, int top, int width, int height, int colour) {
-    svg.empty(
-        "rect", "x", left, "y", top, "width", width, "height", height, "fill", name(colour));
+    svg.empty("rect", "x", left, "y", top, "width", width, "height", height, "fill", name(colour));
   }
 
   private void centred(String text, int middle, int baseline) {
@@ -204,8 +203,7 @@ final class DemoPicture {
   }
 
   private void text(String text, int left, int baseline, int size, int colour) {
-    svg.element(
-        "text", text, "x", left, "y", baseline, "font-size", size, "fill", name(colour));
+    svg.element("text", text, "x", left, "y", baseline, "font-size", size, "fill", name(colour));
   }
 
   private static String name(int colour) {

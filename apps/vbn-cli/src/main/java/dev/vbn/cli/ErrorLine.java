@@ -2,6 +2,7 @@ package dev.vbn.cli;
 
 import dev.vbn.BackendFailedException;
 import dev.vbn.BackendUnavailableException;
+import java.nio.file.FileSystemException;
 
 /** Words for a failure, always on one line. */
 public final class ErrorLine {
@@ -21,8 +22,9 @@ public final class ErrorLine {
     if (message == null) {
       return failure.getClass().getSimpleName();
     }
-    boolean readable =
-        failure instanceof BackendFailedException || failure instanceof BackendUnavailableException;
+    boolean readable = failure instanceof BackendFailedException
+        || failure instanceof BackendUnavailableException
+        || failure.getClass() == FileSystemException.class; // its subclasses name the file alone
     return of(readable ? message : failure.getClass().getSimpleName() + ": " + message);
   }
 }

@@ -5,6 +5,7 @@ import dev.vbn.Output;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnBackend;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.cli.StagedOutputs.StagedFile;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.state.Npy;
 import dev.vbn.tensor.HostTensor;
@@ -61,7 +62,10 @@ final class GradientCommand implements Callable<Integer> {
 
   /** The files to write. */
   private record Targets(
-      Path dx, Path dgamma, Path dbeta, @Nullable Path dreference) {}
+      StagedFile dx,
+      StagedFile dgamma,
+      StagedFile dbeta,
+      @Nullable StagedFile dreference) {}
 
   @Override
   public Integer call() throws IOException {
@@ -84,7 +88,7 @@ final class GradientCommand implements Callable<Integer> {
     return 0;
   }
 
-  private Path stage(StagedOutputs outputs, String name) {
+  private StagedFile stage(StagedOutputs outputs, String name) {
     return outputs.stage("--output-dir", outputDirectory.resolve(name));
   }
 
@@ -94,8 +98,8 @@ final class GradientCommand implements Callable<Integer> {
     HostTensor r = inputs.reference();
     HostTensor dy = LayerOptions.as(inputs.x().dtype(), upstreamRead);
     try (VbnBackend<HostTensor> backend = backendOption.open();
-        VirtualBatchNorm<HostTensor> layer = inputs.layer(
-            backend, inputs.config().withReferenceGradient(referenceGradient))) {
+        VirtualBatchNorm<HostTensor> layer =
+            inputs.layer(backend, inputs.config().withReferenceGradient(referenceGradient))) {
       progress.show("statistics of the reference batch " + r);
       try (ReferenceStatistics<HostTensor> reference =
           LayerOptions.accepted("--reference: ", () -> layer.referenceStatistics(r))) {
@@ -105,13 +109,13 @@ final class GradientCommand implements Callable<Integer> {
             "--input and --upstream: ", () -> layer.backward(inputs.x(), reference, dy))) {
           if (targets.dreference != null) {
             try (Output<HostTensor> dr = layer.referenceGradient(r, reference, gradients)) {
-              Npy.write(targets.dreference, dr.output());
+              targets.dreference.write(file -> Npy.write(file, dr.output()));
             }
           }
           progress.show("writing");
-          Npy.write(targets.dx, gradients.dx());
-          Npy.write(targets.dgamma, gradients.dgamma());
-          Npy.write(targets.dbeta, gradients.dbeta());
+          targets.dx.write(file -> Npy.write(file, gradients.dx()));
+          targets.dgamma.write(file -> Npy.write(file, gradients.dgamma()));
+          targets.dbeta.write(file -> Npy.write(file, gradients.dbeta()));
         }
       }
     }

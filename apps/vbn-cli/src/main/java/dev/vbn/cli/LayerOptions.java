@@ -79,10 +79,8 @@ final class LayerOptions {
   LayerInputs read(Progress progress) {
     VbnConfig settings = accepted(
         "",
-        () -> VbnConfig.of(1)
-            .withVariant(variant)
-            .withFeatureAxis(featureAxis)
-            .withEpsilon(epsilon));
+        () ->
+            VbnConfig.of(1).withVariant(variant).withFeatureAxis(featureAxis).withEpsilon(epsilon));
     progress.show("reading " + reference);
     HostTensor r = read("--reference", reference);
     Geometry geometry =

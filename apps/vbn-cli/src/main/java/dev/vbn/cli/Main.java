@@ -6,6 +6,8 @@ import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.tensor.DType;
 import java.io.PrintWriter;
 import java.nio.charset.Charset;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
@@ -15,6 +17,7 @@ import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.MissingParameterException;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -91,7 +94,10 @@ public final class Main implements Callable<Integer> {
     PrintWriter out = new PrintWriter(System.out, true, Charset.defaultCharset());
     PrintWriter err = new PrintWriter(System.err, true, Charset.defaultCharset());
     int code = run(out, err, more, args);
-    out.flush();
+    if (out.checkError() && code == 0) { // it is flushed first
+      err.println("vbn: standard output could not be written");
+      code = FAILED;
+    }
     err.flush();
     System.exit(code);
   }
@@ -125,6 +131,7 @@ public final class Main implements Callable<Integer> {
             ReferenceGradient.class,
             oneOf("reference gradient", ReferenceGradient.values(), Main::lowerCase))
         .registerConverter(ClassPath.class, ClassPath::of)
+        .registerConverter(Path.class, Main::path)
         .registerConverter(double.class, Main::number)
         .registerConverter(int.class, Main::integer)
         .registerConverter(Integer.class, Main::integer)
@@ -191,9 +198,15 @@ public final class Main implements Callable<Integer> {
           + commands(commandLine.getCommandSpec());
     }
     // Converters have said what they expected.
-    return refused.getCause() instanceof TypeConversionException
-        ? String.valueOf(refused.getMessage())
-        : refused.getMessage() + "; expected what '" + command + " --help' shows";
+    if (refused.getCause() instanceof TypeConversionException) {
+      return String.valueOf(refused.getMessage());
+    }
+    // What is missing may well be missing because it was misspelt.
+    List<String> unmatched = commandLine.getUnmatchedArguments();
+    String what = refused instanceof MissingParameterException && !unmatched.isEmpty()
+        ? new UnmatchedArgumentException(commandLine, unmatched).getMessage()
+        : refused.getMessage();
+    return what + "; expected what '" + command + " --help' shows";
   }
 
   private static <E> ITypeConverter<E> oneOf(String what, E[] values, Function<E, String> label) {
@@ -205,6 +218,17 @@ public final class Main implements Callable<Integer> {
           return new TypeConversionException(
               what + " is '" + text + "'; expected " + String.join(", ", labels));
         });
+  }
+
+  private static Path path(String text) {
+    try {
+      if (!text.isEmpty()) {
+        return Path.of(text);
+      }
+    } catch (InvalidPathException e) {
+      // refused as no name is
+    }
+    throw new TypeConversionException("given '" + text + "'; expected the name of a file");
   }
 
   private static Double number(String text) {

@@ -7,6 +7,7 @@ import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnBackend;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.cli.StagedOutputs.StagedFile;
 import dev.vbn.state.Npy;
 import dev.vbn.state.Npz;
 import dev.vbn.tensor.HostTensor;
@@ -60,7 +61,9 @@ final class NormalizeCommand implements Callable<Integer> {
 
   /** The files to write. */
   private record Targets(
-      Path y, @Nullable Path referenceY, @Nullable Path statistics) {}
+      StagedFile y,
+      @Nullable StagedFile referenceY,
+      @Nullable StagedFile statistics) {}
 
   @Override
   public Integer call() throws IOException {
@@ -86,10 +89,10 @@ final class NormalizeCommand implements Callable<Integer> {
         ReferenceMoments moments = reference.moments();
         layerOptions.warnUnlessFinite(moments, progress);
         progress.show("normalising the live batch " + inputs.x());
-        try (Output<HostTensor> live = LayerOptions.accepted(
-            "--input: ", () -> layer.forward(inputs.x(), reference))) {
+        try (Output<HostTensor> live =
+            LayerOptions.accepted("--input: ", () -> layer.forward(inputs.x(), reference))) {
           progress.show("writing");
-          Npy.write(targets.y, live.output());
+          targets.y.write(file -> Npy.write(file, live.output()));
         }
         if (targets.statistics != null) {
           MixedStatistics mixed = layer.mixedStatistics(inputs.x(), reference);
@@ -99,7 +102,7 @@ final class NormalizeCommand implements Callable<Integer> {
           arrays.put("mean_square", mixed.meanSquare());
           arrays.put("reference_mean", vector(moments.mean()));
           arrays.put("reference_variance", vector(moments.variance()));
-          Npz.write(targets.statistics, arrays);
+          targets.statistics.write(file -> Npz.write(file, arrays));
         }
       }
     }
@@ -114,7 +117,7 @@ final class NormalizeCommand implements Callable<Integer> {
     }
     try (ReferenceOutput<HostTensor> pass =
         LayerOptions.accepted("--reference: ", () -> layer.reference(inputs.reference()))) {
-      Npy.write(targets.referenceY, pass.output());
+      targets.referenceY.write(file -> Npy.write(file, pass.output()));
       return pass.takeStatistics();
     }
   }

@@ -79,13 +79,22 @@ class ClassPathOptionTest {
     assertHas(run, "foreign", "Without --backend, 'reference' computes.");
   }
 
+  /** As for "java -cp". */
+  @Test
+  void anEmptyElementStandsForTheCurrentDirectory() {
+    String classes = directory.resolve("classes").toString();
+    for (String path :
+        new String[] {"", classes + File.pathSeparator, File.pathSeparator + classes}) {
+      CommandLine run = CommandLine.run("backends", "--class-path", path).succeeded();
+      assertEquals(!path.isEmpty(), run.out().contains("throwing"), run.out());
+    }
+  }
+
   @Test
   void whatIsMissingOrNoJarIsBadInput() {
-    assertRefused("", "'' is missing; expected jars and directories");
     assertRefused(directory.resolve("none.jar").toString(), "none.jar' is missing");
     assertRefused(directory.resolve("none") + File.separator + "*", "*' is missing");
     assertRefused(directory.resolve("jars/readme.txt").toString(), "readme.txt' cannot be read");
-    assertRefused(directory.resolve("classes") + File.pathSeparator, "'' is missing");
     assertRefused("\0", "cannot be read");
   }
 

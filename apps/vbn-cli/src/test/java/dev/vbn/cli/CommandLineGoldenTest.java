@@ -154,8 +154,7 @@ class CommandLineGoldenTest {
     String warning = "vbn: warning: --reference " + r
         + ": mean or variance is NaN or infinite in 2 of 4 features; expected finite numbers"
         + System.lineSeparator();
-    CommandLine run =
-        CommandLine.run("normalize", "--reference", r, "--input", x, "--output", y);
+    CommandLine run = CommandLine.run("normalize", "--reference", r, "--input", x, "--output", y);
     assertEquals(0, run.exitCode());
     assertEquals(warning, run.err());
     assertTrue(Float.isFinite(Npy.read(y).floats()[0]));

@@ -70,6 +70,11 @@ class CommandLineRefusalTest {
         arguments("train", "'train' is no command; expected demo, backends, normalize"),
         arguments("normalize", "Missing required options: '--reference=R.npy', '--input=X.npy'"),
         arguments(NORMALIZE + " --momentum 1", "Unknown options: '--momentum', '1'; expected"),
+        arguments(
+            "normalize --referense @r --input @x --output @old.npy",
+            "Unknown options: '--referense', '@r'; expected what 'vbn normalize --help' shows"),
+        arguments(NORMALIZE + " --statistics ", "given ''; expected the name of a file"),
+        arguments("normalize --reference @r --input  --output @old.npy", "given ''; expected"),
         arguments(NORMALIZE + " extra", "'extra'; expected what 'vbn normalize --help' shows"),
         arguments(NORMALIZE + " --input @r", "'--input' (X.npy) should be specified only once"),
         arguments("backends extra", "'extra'; expected what 'vbn backends --help' shows"),
@@ -104,9 +109,11 @@ class CommandLineRefusalTest {
         arguments(files + "--reference @none --input @x", "--reference @none: no such file"),
         arguments(NORMALIZE + " --gamma @none", "--gamma @none: no such file; expected a .npy"),
         arguments(files + "--reference @r --input @folder", "is a directory; expected a .npy file"),
-        arguments(files + "--reference @r --input @text", "--input @text: starts with 6e 6f"),
+        arguments(
+            files + "--reference @r --input @text",
+            "--input @text: is text, as CSV is, and starts"),
         arguments(files + "--reference @r --input @cut", "data is 116 bytes; expected 120"),
-        arguments(files + "--reference @r --input @integers", "dtype is '<i4'; expected '<f4'"),
+        arguments(files + "--reference @r --input @integers", "dtype is '<i4'; expected '<f2'"),
         arguments(
             files + "--reference @r --input @rank-1",
             "--input @rank-1: rank is 1, shape [3]; expected rank 2 to 5"),

@@ -2,6 +2,7 @@ package dev.vbn.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.cli.report.BackendResult;
@@ -186,7 +187,7 @@ class ConformanceReportTest {
   @Test
   @SuppressWarnings("unchecked")
   void jsonSaysTheSame() throws IOException {
-    Map<String, Object> json = (Map<String, Object>) JsonReader.read(JsonReport.of(mixed()));
+    Map<String, Object> json = JsonReader.read(JsonReport.of(mixed()));
     assertEquals(
         List.of(
             "format",
@@ -204,7 +205,7 @@ class ConformanceReportTest {
     assertEquals(false, json.get("conforms"));
     assertEquals("2026-01-02T03:04:05Z", json.get("started"));
     assertEquals(1.5, json.get("seconds"));
-    assertEquals(7.0, json.get("seed"));
+    assertEquals(7, json.get("seed"));
     List<Map<String, Object>> backends = (List<Map<String, Object>>) json.get("backends");
     assertEquals(
         List.of("conforms", "does not conform", "no device"),
@@ -221,7 +222,8 @@ class ConformanceReportTest {
     List<Map<String, Object>> checks = (List<Map<String, Object>>) split.get("checks");
     assertEquals(2, checks.size());
     assertEquals(NASTY, checks.get(1).get("message"));
-    assertEquals("null", checks.get(0).get("message"));
+    assertTrue(checks.get(0).containsKey("message"));
+    assertNull(checks.get(0).get("message"));
     assertEquals(1, ((List<?>) backends.get(1).get("failuresBesideRules")).size());
   }
 }

@@ -1,7 +1,6 @@
 package dev.vbn.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.Variant;
@@ -44,9 +43,8 @@ class DemoTest {
         .filter(line -> !line.contains(picture.toString()))
         .forEach(line -> assertTrue(line.length() <= 100, line));
 
-    Document svg = DocumentBuilderFactory.newInstance()
-        .newDocumentBuilder()
-        .parse(picture.toFile());
+    Document svg =
+        DocumentBuilderFactory.newInstance().newDocumentBuilder().parse(picture.toFile());
     assertEquals("svg", svg.getDocumentElement().getTagName());
     Set<String> colours = new HashSet<>();
     NodeList pixels = svg.getElementsByTagName("rect");

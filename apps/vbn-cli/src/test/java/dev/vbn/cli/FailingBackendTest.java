@@ -207,8 +207,7 @@ class FailingBackendTest {
     assertEquals(2, none.exitCode(), none.err());
     assertTrue(
         none.err()
-            .contains(
-                "device is 'water:0'; expected one of backend 'throwing': fire:0, fire:1"),
+            .contains("device is 'water:0'; expected one of backend 'throwing': fire:0, fire:1"),
         none.err());
   }
 

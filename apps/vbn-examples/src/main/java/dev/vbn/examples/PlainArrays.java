@@ -20,7 +20,7 @@ public final class PlainArrays {
   }
 
   static float[] normalize() {
-    HostTensor reference = HostTensor.of(new float[] {1, 10, 3, 30}, 2, 2); // 2 examples, 2 features
+    HostTensor reference = HostTensor.of(new float[] {1, 10, 3, 30}, 2, 2); // 2 examples
     HostTensor live = HostTensor.of(new float[] {5, 20}, 1, 2);
     VbnConfig config = VbnConfig.of(2).withVariant(Variant.PER_EXAMPLE);
     try (VbnBackend<HostTensor> backend = VbnBackends.find().open(HostTensor.class);

@@ -44,8 +44,9 @@ public final class Training {
       HostTensor wanted,
       HostTensor gamma,
       HostTensor beta) {
-    try (VirtualBatchNorm<HostTensor> layer =
-            VirtualBatchNorm.of(backend, VbnConfig.of(FEATURES)).withGamma(gamma).withBeta(beta);
+    try (VirtualBatchNorm<HostTensor> layer = VirtualBatchNorm.of(backend, VbnConfig.of(FEATURES))
+            .withGamma(gamma)
+            .withBeta(beta);
         ReferenceStatistics<HostTensor> reference = layer.referenceStatistics(referenceBatch)) {
       for (int step = 0; step < STEPS; step++) {
         try (Output<HostTensor> y = layer.forward(x, reference);

@@ -36,8 +36,7 @@ class ReadmeTest {
     Path page = ROOT.resolve("docs/WRITING-A-BACKEND.md");
     List<String> poms = blocks(page, "xml");
     assertEquals(1, poms.size(), "blocks of xml in " + page);
-    assertAllIn(
-        withoutIndentation(Files.readString(THIRD_PARTY.resolve("pom.xml"))), poms, page);
+    assertAllIn(withoutIndentation(Files.readString(THIRD_PARTY.resolve("pom.xml"))), poms, page);
   }
 
   private static void assertAllIn(String sources, List<String> blocks, Path page) {

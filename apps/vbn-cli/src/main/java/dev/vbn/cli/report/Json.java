@@ -1,68 +1,31 @@
 package dev.vbn.cli.report;
 
-import java.util.Iterator;
-import java.util.List;
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.json.JsonWriteFeature;
+import com.fasterxml.jackson.jr.ob.JSON;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Writes JSON: maps in their own order, lists, texts, numbers, booleans and null. JSON has no NaN
- * and no infinity, which become texts.
+ * JSON as the reports write it: indented, with nulls, and in ASCII, which also half a character
+ * can be written in. JSON has no NaN and no infinity, which become texts.
  */
 public final class Json {
-  private final StringBuilder out = new StringBuilder();
+  private static final JSON WRITER = JSON.builder(
+          JsonFactory.builder().enable(JsonWriteFeature.ESCAPE_NON_ASCII).build())
+      .enable(JSON.Feature.PRETTY_PRINT_OUTPUT, JSON.Feature.WRITE_NULL_PROPERTIES)
+      .build();
 
   private Json() {}
 
   /** The text, with a line break at its end. */
-  public static String of(@Nullable Object value) {
-    Json json = new Json();
-    json.value(value, "\n");
-    return json.out.append('\n').toString();
-  }
-
-  private void value(@Nullable Object value, String lineBreak) {
-    if (value instanceof Map<?, ?> map) {
-      block('{', '}', map.entrySet().iterator(), lineBreak);
-    } else if (value instanceof List<?> list) {
-      block('[', ']', list.iterator(), lineBreak);
-    } else if (value instanceof Map.Entry<?, ?> entry) {
-      text(String.valueOf(entry.getKey()));
-      out.append(": ");
-      value(entry.getValue(), lineBreak);
-    } else if (value == null
-        || value instanceof Boolean
-        || (value instanceof Number number && Double.isFinite(number.doubleValue()))) {
-      out.append(value);
-    } else {
-      text(value.toString());
+  public static String of(Map<String, ? extends @Nullable Object> value) {
+    try {
+      return WRITER.asString(value) + "\n";
+    } catch (IOException e) {
+      throw new UncheckedIOException(e); // of a text in memory there is none
     }
-  }
-
-  private void block(char open, char close, Iterator<?> items, String lineBreak) {
-    out.append(open);
-    String separator = "";
-    boolean any = items.hasNext();
-    while (items.hasNext()) {
-      out.append(separator).append(lineBreak).append("  ");
-      value(items.next(), lineBreak + "  ");
-      separator = ",";
-    }
-    out.append(any ? lineBreak : "").append(close);
-  }
-
-  private void text(String text) {
-    out.append('"');
-    for (int i = 0; i < text.length(); i++) {
-      char c = text.charAt(i);
-      if (c == '"' || c == '\\') {
-        out.append('\\').append(c);
-      } else if (c < ' ' || Character.isSurrogate(c)) { // a half cannot be encoded
-        out.append(String.format("\\u%04x", (int) c));
-      } else {
-        out.append(c);
-      }
-    }
-    out.append('"');
   }
 }

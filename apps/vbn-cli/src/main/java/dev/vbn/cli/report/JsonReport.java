@@ -21,7 +21,7 @@ public final class JsonReport {
     Map<String, @Nullable Object> json = new LinkedHashMap<>();
     json.put("format", FORMAT);
     json.put("conforms", report.conforms());
-    json.put("started", report.started().truncatedTo(ChronoUnit.SECONDS));
+    json.put("started", report.started().truncatedTo(ChronoUnit.SECONDS).toString());
     json.put("seconds", seconds(report.duration()));
     json.put("seed", report.seed().isPresent() ? report.seed().getAsLong() : null);
     json.put("vbn", report.environment().vbn());

@@ -3,7 +3,15 @@ package dev.vbn.cli.report;
 import java.util.ArrayDeque;
 import java.util.Deque;
 
-/** Writes elements of HTML and SVG, well-formed as XML is; every text and attribute is escaped on the way. */
+/**
+ * Writes elements of HTML and SVG, well-formed as XML is; every text and attribute is escaped on the
+ * way.
+ *
+ * <p>No template engine and no chart library: a page has to be one file without scripts, which the
+ * charts of libraries for the web are not, and those for Java draw with AWT, which wants fonts. What
+ * is left to do is escaping and closing, and the JDK's writer of XML has neither HTML's rules for
+ * empty elements nor a way to say an element in one line.
+ */
 public final class Markup {
   private final StringBuilder out = new StringBuilder();
   private final Deque<String> open = new ArrayDeque<>();

@@ -126,8 +126,8 @@ final class GanPictures {
     int count = runs.get(0).samples().length;
     int gridWidth = COLUMNS * PITCH;
     int rows = (count + COLUMNS - 1) / COLUMNS;
-    Svg svg = new Svg(
-        MARGIN + (runs.size() + 1) * (gridWidth + MARGIN), 112 + rows * PITCH + MARGIN);
+    Svg svg =
+        new Svg(MARGIN + (runs.size() + 1) * (gridWidth + MARGIN), 112 + rows * PITCH + MARGIN);
     svg.text("Digits, written and generated", MARGIN, 42, Svg.LARGE, BLACK);
     grid(svg, "written by hand", Arrays.copyOf(written, count), MARGIN);
     for (int i = 0; i < runs.size(); i++) {

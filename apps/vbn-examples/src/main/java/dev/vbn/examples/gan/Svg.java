@@ -16,21 +16,30 @@ final class Svg {
 
   /** A white one. */
   Svg(int width, int height) {
-    add(
+    add(String.format(
+        Locale.ROOT,
         "<svg xmlns='http://www.w3.org/2000/svg' width='%d' height='%d' viewBox='0 0 %d %d'"
             + " font-family='sans-serif'>",
-        width, height, width, height);
+        width,
+        height,
+        width,
+        height));
     fill(0, 0, width, height, WHITE);
   }
 
-  private void add(String format, Object... values) {
-    out.append(String.format(Locale.ROOT, format, values)).append('\n');
+  private void add(String element) {
+    out.append(element).append('\n');
   }
 
   void fill(int left, int top, int width, int height, int colour) {
-    add(
+    add(String.format(
+        Locale.ROOT,
         "<rect x='%d' y='%d' width='%d' height='%d' fill='#%06x' shape-rendering='crispEdges'/>",
-        left, top, width, height, colour);
+        left,
+        top,
+        width,
+        height,
+        colour));
   }
 
   /** A text from {@code left} on. */
@@ -49,9 +58,15 @@ final class Svg {
   }
 
   private void text(String text, int x, int baseline, int size, int colour, String anchor) {
-    add(
+    add(String.format(
+        Locale.ROOT,
         "<text x='%d' y='%d' font-size='%d' fill='#%06x' text-anchor='%s'>%s</text>",
-        x, baseline, size, colour, anchor, text.replace("&", "&amp;").replace("<", "&lt;"));
+        x,
+        baseline,
+        size,
+        colour,
+        anchor,
+        text.replace("&", "&amp;").replace("<", "&lt;")));
   }
 
   /** A line through points. */
@@ -60,9 +75,11 @@ final class Svg {
     for (int i = 0; i < x.length; i++) {
       points.append(String.format(Locale.ROOT, "%.1f,%.1f ", x[i], y[i]));
     }
-    add(
+    add(String.format(
+        Locale.ROOT,
         "<polyline points='%s' fill='none' stroke='#%06x' stroke-width='2'/>",
-        points.toString().strip(), colour);
+        points.toString().strip(),
+        colour));
   }
 
   void write(Path file) throws IOException {

@@ -2,9 +2,16 @@ package dev.vbn.djl;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.djl.Device;
+import ai.djl.ndarray.NDArray;
+import dev.vbn.VbnBackend;
 import dev.vbn.spi.Availability;
+import dev.vbn.spi.BackendOptions;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.io.File;
 import java.net.URL;
 import java.net.URLClassLoader;
@@ -12,8 +19,32 @@ import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
-/** A class path without an engine, or without the one that was named. */
-class MissingEngineTest {
+/** What the provider says of engines and devices, and of a class path without them. */
+class DjlProviderTest {
+  @Test
+  void devicesHaveDjlsNamesAndTheDefaultIsFirst() {
+    EngineHere here = EngineHere.open();
+    try {
+      List<String> devices = new DjlProvider().probe().devices();
+      assertEquals(here.engine.defaultDevice(), Device.fromName(devices.get(0), here.engine));
+      assertTrue(devices.contains("cpu"), devices::toString);
+      for (String device : devices) {
+        try (VbnBackend<NDArray> backend =
+                VbnBackend.open(new DjlProvider(), BackendOptions.defaults().withDevice(device));
+            NDArray array = backend.fromHost(HostTensor.zeros(DType.FLOAT32, 1))) {
+          assertEquals(Device.fromName(device, here.engine), array.getDevice());
+        }
+      }
+      BackendOptions unknown = BackendOptions.defaults().withDevice("gpu99");
+      String message = assertThrows(
+              IllegalArgumentException.class, () -> VbnBackend.open(new DjlProvider(), unknown))
+          .getMessage();
+      assertTrue(message.contains("gpu99") && message.contains("cpu"), message);
+    } finally {
+      here.close();
+    }
+  }
+
   @Test
   void withoutAnEngineItIsUnavailableAndSaysWhatToAdd() throws Exception {
     List<URL> jars = new ArrayList<>();
