@@ -28,7 +28,8 @@ class ThirdPartyBackendIT {
   private static final Path SOURCES = Path.of("third-party-backend");
   private static final String VERSION = property("vbn.version");
   private static final Pattern CENSUS = Pattern.compile(
-      "VBN conformance of 'nio': (\\d+) of (\\d+) rules, (\\d+) checks: .* 0 without device, 0 failed");
+      "VBN conformance of 'nio': (\\d+) of (\\d+) rules, (\\d+) checks, \\d+ comparisons: .* 0 without"
+          + " device, 0 failed");
   private static final Pattern SUITE = Pattern.compile(
       "<testsuite [^>]*?tests=\"(\\d+)\" errors=\"(\\d+)\" skipped=\"\\d+\" failures=\"(\\d+)\"");
 

@@ -71,7 +71,7 @@ final class Groups {
       int g = of(i);
       double t = term.applyAsDouble(i) - excess[g];
       double sum = sums[g] + t;
-      excess[g] = sum - sums[g] - t;
+      excess[g] = Double.isInfinite(sum) ? 0 : sum - sums[g] - t; // infinity less itself is NaN
       sums[g] = sum;
     }
     return sums;

@@ -4,6 +4,7 @@ import dev.vbn.VbnBackend;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -31,13 +32,18 @@ class NioConformanceTest extends VbnConformance {
         behindOthers(host, ByteOrder.LITTLE_ENDIAN), behindOthers(host, ByteOrder.BIG_ENDIAN));
   }
 
-  /** The floats of {@code host} in a buffer that holds three others before them. */
+  /** The elements of {@code host} in a buffer that holds three others before them. */
   private static NioTensor behindOthers(HostTensor host, ByteOrder order) {
-    int before = 3 * Float.BYTES;
-    ByteBuffer buffer = ByteBuffer.allocate(before + host.size() * Float.BYTES).order(order);
+    boolean wide = host.dtype() == DType.FLOAT64;
+    int bytes = wide ? Double.BYTES : Float.BYTES;
+    ByteBuffer buffer = ByteBuffer.allocate((3 + host.size()) * bytes).order(order);
     for (int i = 0; i < host.size(); i++) {
-      buffer.putFloat(before + i * Float.BYTES, (float) host.get(i));
+      if (wide) {
+        buffer.putDouble((3 + i) * bytes, host.get(i));
+      } else {
+        buffer.putFloat((3 + i) * bytes, (float) host.get(i));
+      }
     }
-    return new NioTensor(host.dtype(), host.shape(), buffer.position(before));
+    return new NioTensor(host.dtype(), host.shape(), buffer.position(3 * bytes));
   }
 }
