@@ -379,7 +379,7 @@ final class SimdKernel extends FloatKernel {
 
   @Override
   void normalizeStrips(Block block, Tile tile, Lines lines, Workspace workspace) {
-    if (block.elements() < FEW) {
+    if (lines.ofThisBatch && block.elements() < FEW) {
       super.normalizeStrips(block, tile, lines, workspace);
       return;
     }
