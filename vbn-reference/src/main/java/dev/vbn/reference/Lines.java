@@ -8,6 +8,12 @@ import java.util.Arrays;
  * (slope*(x - center) + offset)}: of each feature of a tile, or of each lane of a strip.
  */
 final class Lines {
+  /**
+   * Whether sums over the batch have made them. If not, an example must have the same bits alone and
+   * in a batch, so that no way of computing may be chosen by the number of elements.
+   */
+  boolean ofThisBatch;
+
   final double[] center;
   final double[] factor;
   final double[] slope;

@@ -107,6 +107,7 @@ final class Passes {
       if (summed != null && (i == from || together == null)) {
         sum(summed, tile, at, workspace);
       }
+      workspace.lines.ofThisBatch = together != null;
       linesOfGroup.set(tile, i % groups, workspace);
       if (together != null && i + 1 < to) {
         writeAndSum(
@@ -186,6 +187,7 @@ final class Passes {
         workspace.group.add(chunk);
       }
     }
+    workspace.lines.ofThisBatch = Objects.equals(summed, written);
     linesOfGroup.set(tile, group, workspace);
     if (written != null) {
       workers.forEach(

@@ -164,6 +164,51 @@ class ReferenceBackendTest {
     }
   }
 
+  /** With weight 0, forward and dx: of so few elements alone that other loops might take them. */
+  @Test
+  void anExampleAloneHasTheBitsThatItHasInABatch() {
+    for (long[] shape : new long[][] {{17, 1025, 3}, {300, 40}, {40, 7, 9}, {40, 3, 80}}) {
+      HostTensor x = normal(1, shape);
+      long[] one = shape.clone();
+      one[0] = 1;
+      float[] first = Arrays.copyOf(x.floats(), x.size() / (int) shape[0]);
+      for (int axis : new int[] {1, -1}) {
+        int features = (int) Geometry.of(shape, axis).features();
+        Moments<HostTensor> reference = new Moments<>(
+            HostTensor.of(Arrays.copyOf(normal(3, features).toDoubles(), features), features),
+            HostTensor.of(ones(features), features));
+        HostTensor alone = HostTensor.of(first, one);
+        assertArrayEquals(
+            backend
+                .forward(alone, reference(one, axis), reference, null, null, null)
+                .floats(),
+            Arrays.copyOf(
+                backend
+                    .forward(x, reference(shape, axis), reference, null, null, null)
+                    .floats(),
+                first.length),
+            Arrays.toString(shape));
+        assertArrayEquals(
+            backend
+                .backward(alone, alone, reference(one, axis), reference, null, null)
+                .dx()
+                .floats(),
+            Arrays.copyOf(
+                backend
+                    .backward(x, x, reference(shape, axis), reference, null, null)
+                    .dx()
+                    .floats(),
+                first.length),
+            Arrays.toString(shape));
+      }
+    }
+  }
+
+  private static Normalization reference(long[] shape, int axis) {
+    return new Normalization(
+        Geometry.of(shape, axis), Scope.NONE, 0, 1e-5, ReferenceGradient.DETACHED);
+  }
+
   private record Result(HostTensor output, Differentiated<HostTensor> gradients) {}
 
   private static Result inPool(
