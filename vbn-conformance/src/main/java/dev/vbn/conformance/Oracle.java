@@ -105,10 +105,15 @@ final class Oracle {
 
   /**
    * Mean and biased variance of a group, with the magnitudes of their errors. A mean that is off by
-   * its rounding adds the square of that to the variance.
+   * its rounding adds the square of that to the variance. Squares are summed in 64 bits, and may be
+   * taken around any element: in 64 bits that shows.
    */
   private record Statistics(
-      DoubleDouble mean, DoubleDouble variance, double meanScale, double varianceScale) {
+      DoubleDouble mean,
+      DoubleDouble variance,
+      double meanScale,
+      double varianceScale,
+      double shiftScale) {
     static Statistics of(double[] x, double rounding) {
       DoubleDouble sum = DoubleDouble.ZERO;
       double absolute = 0;
@@ -118,14 +123,18 @@ final class Oracle {
       }
       DoubleDouble mean = sum.dividedBy(x.length);
       DoubleDouble squares = DoubleDouble.ZERO;
+      double farthest = 0;
       for (double each : x) {
         DoubleDouble d = DoubleDouble.of(each).minus(mean);
         squares = squares.plus(d.times(d));
+        farthest = Math.max(farthest, Math.abs(d.value()));
       }
       DoubleDouble variance = squares.dividedBy(x.length);
       double m = absolute / x.length;
       double v = variance.value();
-      return new Statistics(mean, variance, m, v + m * Math.sqrt(v) + rounding * m * m);
+      double shift = 0x1p-53 / rounding * farthest * farthest;
+      double scale = v + m * Math.sqrt(v) + rounding * m * m + shift;
+      return new Statistics(mean, variance, m, scale, shift);
     }
   }
 
@@ -134,7 +143,8 @@ final class Oracle {
       DoubleDouble d, DoubleDouble m, DoubleDouble s, double weight, double condition) {
     static Mixture alone(Statistics own, DoubleDouble epsilon, double weight) {
       DoubleDouble s = own.variance.plus(epsilon).squareRoot();
-      return new Mixture(DoubleDouble.ZERO, own.mean, s, weight, own.meanScale / s.value());
+      double condition = own.meanScale / s.value() + own.shiftScale / s.value() / s.value();
+      return new Mixture(DoubleDouble.ZERO, own.mean, s, weight, condition);
     }
   }
 
@@ -186,7 +196,8 @@ final class Oracle {
     double variances = own.varianceScale
         + (mixes ? of.varianceScale + 2 * weight * (1 - weight) * Math.abs(d.value()) * means : 0);
     expected.of(Quantity.LIVE_VARIANCE).set(index, v.value(), variances);
-    return new Mixture(d, m, s, weight, means / s.value());
+    double shifts = own.shiftScale + (mixes ? of.shiftScale : 0);
+    return new Mixture(d, m, s, weight, means / s.value() + shifts / s.value() / s.value());
   }
 
   /** Sets xh of a group, once for all that is made of it. */

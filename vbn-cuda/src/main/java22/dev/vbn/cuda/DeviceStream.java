@@ -48,7 +48,11 @@ final class DeviceStream implements CudaTensor.Owner {
 
   /** What is opened on the stream, while its context is current. */
   interface Opening<R> {
-    /** @param resources closed with the stream, or if this fails */
+    /**
+     * Opens it.
+     *
+     * @param resources closed with the stream, or if this fails
+     */
     R open(DeviceStream stream, CloseStack resources);
   }
 

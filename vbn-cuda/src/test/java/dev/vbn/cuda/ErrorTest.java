@@ -34,7 +34,7 @@ class ErrorTest extends OnEmulator {
     Error error = new OutOfMemoryError("of the test");
     try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider())) {
       try (Insight.Failing failing = insight.failing(backend, function, error)) {
-        assertSame(error, errorOf(backend));
+        assertSame(error, errorOf(backend), () -> "thrown with " + failing);
       }
       assertFalse(insight.isBusy(backend), "lock held after an Error");
       Work.on(backend);

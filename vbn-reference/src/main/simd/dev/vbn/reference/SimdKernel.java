@@ -20,7 +20,10 @@ import org.jspecify.annotations.Nullable;
 final class SimdKernel extends FloatKernel {
   private static final VectorSpecies<Double> DOUBLES = DoubleVector.SPECIES_PREFERRED;
 
-  /** Elements in lanes for which vectors are not worth while: (8, 64) took a third longer. */
+  /**
+   * Elements in lanes for which vectors are not worth while: (8, 64) took a third longer. Only for
+   * sums: an output has the same bits in a batch of any size.
+   */
   private static final int FEW = 4096;
 
   /** Elements of one feature that share a shift, and whose sums are held in 32 bits. */
@@ -379,10 +382,6 @@ final class SimdKernel extends FloatKernel {
 
   @Override
   void normalizeStrips(Block block, Tile tile, Lines lines, Workspace workspace) {
-    if (block.elements() < FEW) {
-      super.normalizeStrips(block, tile, lines, workspace);
-      return;
-    }
     float[] out = requireNonNull(output);
     int lanes = block.length();
     FloatLines floats = workspace.floatLines;
@@ -416,10 +415,6 @@ final class SimdKernel extends FloatKernel {
 
   @Override
   void differentiateStrips(Block block, Tile tile, Lines lines, Workspace workspace) {
-    if (block.elements() < FEW) {
-      super.differentiateStrips(block, tile, lines, workspace);
-      return;
-    }
     int lanes = block.length();
     FloatLines floats = workspace.floatLines;
     if (!floats.take(lines, tile, lanes, true)) {

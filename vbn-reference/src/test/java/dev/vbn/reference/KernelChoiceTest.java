@@ -7,6 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.logging.Handler;
+import java.util.logging.Level;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -53,6 +59,36 @@ class KernelChoiceTest {
       assertEquals("for SIMD start java with --add-modules " + MODULE, choice.description());
       assertThrows(IllegalStateException.class, () -> classOf(choice));
     }
+  }
+
+  /** Nothing more than that: what is logged at a higher level goes to standard error by default. */
+  @Test
+  void thatSimdIsNotInUseIsAFineRecord() {
+    List<LogRecord> records = new ArrayList<>();
+    Handler handler = new Handler() {
+      @Override
+      public void publish(LogRecord record) {
+        records.add(record);
+      }
+
+      @Override
+      public void flush() {}
+
+      @Override
+      public void close() {}
+    };
+    Logger logger = Logger.getLogger("dev.vbn.reference");
+    logger.setLevel(Level.ALL);
+    logger.addHandler(handler);
+    try {
+      KernelChoice.choose("");
+      KernelChoice.choose("simd");
+    } finally {
+      logger.removeHandler(handler);
+      logger.setLevel(null);
+    }
+    assertEquals(incubator() ? 0 : 2, records.size());
+    records.forEach(record -> assertEquals(Level.FINE, record.getLevel()));
   }
 
   @Test
