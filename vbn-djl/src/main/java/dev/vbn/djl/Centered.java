@@ -143,6 +143,30 @@ final class Centered {
     return layout.spread(work.constant(perGroup, layout.groupShape(), type));
   }
 
+  /**
+   * The product with a factor per group: in steps where a factor is beyond the type of the values,
+   * although the product is not.
+   *
+   * @param expendable whether {@code array} may be overwritten
+   */
+  NDArray times(NDArray array, boolean expendable, double[] factors) {
+    double[] rest = factors.clone();
+    int[] exponents = new int[rest.length];
+    for (int i = 0; i < rest.length; i++) {
+      exponents[i] = Double.isFinite(rest[i]) ? Math.getExponent(rest[i]) : 0;
+    }
+    NDArray product = array;
+    boolean ours = expendable;
+    for (double[] steps = factors(exponents); steps != null; steps = factors(exponents)) {
+      product = work.mul(product, ours, spread(steps));
+      ours = true;
+      for (int i = 0; i < rest.length; i++) {
+        rest[i] /= steps[i];
+      }
+    }
+    return work.mul(product, ours, spread(rest));
+  }
+
   private NDArray wide(double[] perGroup) {
     return work.constant(perGroup, layout.groupShape(), DataType.FLOAT64);
   }

@@ -233,7 +233,7 @@ final class DjlKernels implements Kernels<NDArray> {
       boolean alone = how.weight() == 0; // an element's gradient is left to itself: 0 * NaN is NaN
       NDArray share =
           alone ? dy : work.add(centered.line(gradient.input, gradient.constant), true, dy);
-      NDArray result = work.mul(share, !alone, centered.spread(gradient.upstream));
+      NDArray result = centered.times(share, !alone, gradient.upstream);
       boolean attached = how.referenceGradient() == ReferenceGradient.ATTACHED;
       return new Differentiated<>(
           work.result(work.cast(result, x.getDataType()).reshape(x.getShape())),

@@ -20,12 +20,12 @@ final class Views {
     // Axes stored in reverse order.
     int[] reversed = IntStream.range(0, rank).map(i -> rank - 1 - i).toArray();
     try (NDArray stored = plain.transpose(reversed);
-        NDArray dense = manager.zeros(stored.getShape()).addi(stored)) {
+        NDArray dense = manager.zeros(stored.getShape(), stored.getDataType()).addi(stored)) {
       views.add(dense.transpose(reversed));
     }
     // Not at the start of its memory: a slice along each axis.
     for (int axis = 0; axis < rank; axis++) {
-      NDArray edge = manager.full(withLength(plain.getShape(), axis, 2), 77f);
+      NDArray edge = manager.full(withLength(plain.getShape(), axis, 2), 77f, plain.getDataType());
       NDArray padded = edge.concat(plain, axis).concat(edge, axis);
       long length = plain.getShape().get(axis);
       views.add(padded.get(index(rank, axis, 2 + ":" + (2 + length))));
