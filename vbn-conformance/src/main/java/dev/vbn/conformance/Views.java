@@ -30,9 +30,11 @@ final class Views<T> extends Tensors<T> {
     this.number = number;
   }
 
+  /** A vector may have fewer views than a batch, and some have none. */
   @Override
   T as(Argument argument, HostTensor host, DType dtype) {
-    return argument == viewed ? of(host.to(dtype)).get(number) : of(host, dtype);
+    List<T> views = argument == viewed ? of(host.to(dtype)) : List.of();
+    return views.isEmpty() ? of(host, dtype) : views.get(number % views.size());
   }
 
   /** All views of these elements. */
