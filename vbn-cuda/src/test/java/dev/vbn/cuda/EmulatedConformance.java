@@ -3,6 +3,7 @@ package dev.vbn.cuda;
 import dev.vbn.VbnBackend;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.Capability;
+import dev.vbn.spi.Kernels;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
@@ -57,12 +58,18 @@ abstract class EmulatedConformance extends VbnConformance {
   }
 
   private static CudaTensor wrapped(VbnBackend<?> backend, HostTensor host, int skipped) {
-    float[] longer = new float[skipped + host.size()];
-    System.arraycopy(host.floats(), 0, longer, skipped, host.size());
-    // Freed with the backend: what the kit releases is the tensor over a part of it.
-    CudaTensor memory = (CudaTensor) backend.fromHost(HostTensor.of(longer, longer.length));
+    boolean wide = host.dtype() == DType.FLOAT64;
+    Object from = wide ? host.doubles() : host.floats();
+    Object longer = wide ? new double[skipped + host.size()] : new float[skipped + host.size()];
+    System.arraycopy(from, 0, longer, skipped, host.size());
+    HostTensor padded = wide
+        ? HostTensor.of((double[]) longer, skipped + host.size())
+        : HostTensor.of((float[]) longer, skipped + host.size());
+    // Freed with the backend, and not counted: what the kit releases is the tensor over a part.
+    CudaTensor memory = (CudaTensor)
+        backend.unwrap(Kernels.class).tensors().fromHost(padded, host.dtype());
     return backend
         .unwrap(CudaBackend.class)
-        .wrap(memory.pointer() + 4L * skipped, DType.FLOAT32, host.shape());
+        .wrap(memory.pointer() + (wide ? 8L : 4L) * skipped, host.dtype(), host.shape());
   }
 }
