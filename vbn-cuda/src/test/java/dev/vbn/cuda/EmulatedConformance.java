@@ -66,8 +66,8 @@ abstract class EmulatedConformance extends VbnConformance {
         ? HostTensor.of((double[]) longer, skipped + host.size())
         : HostTensor.of((float[]) longer, skipped + host.size());
     // Freed with the backend, and not counted: what the kit releases is the tensor over a part.
-    CudaTensor memory = (CudaTensor)
-        backend.unwrap(Kernels.class).tensors().fromHost(padded, host.dtype());
+    CudaTensor memory =
+        (CudaTensor) backend.unwrap(Kernels.class).tensors().fromHost(padded, host.dtype());
     return backend
         .unwrap(CudaBackend.class)
         .wrap(memory.pointer() + (wide ? 8L : 4L) * skipped, host.dtype(), host.shape());
