@@ -31,6 +31,10 @@ struct Fiber {
 };
 
 const size_t STACK = 64 * 1024;
+const size_t CACHE_LINE = 64;
+
+// Stacks that all ended at the same place of a page would share one set of the cache.
+const size_t COLORS = 61;
 
 std::vector<Kernel>& kernels() {
   static std::vector<Kernel> declared;
@@ -253,7 +257,8 @@ std::string run(
         static_cast<unsigned>(block / blocks.x % blocks.y),
         static_cast<unsigned>(block / blocks.x / blocks.y)};
     for (unsigned i = 0; i < threads; i++) {
-      fibers[i] = Fiber{freshStack(memory + (i + 1) * STACK, &threadMain), {{i, 0, 0}, at}, State::READY, "", 0};
+      char* top = memory + (i + 1) * STACK - i % COLORS * CACHE_LINE;
+      fibers[i] = Fiber{freshStack(top, &threadMain), {{i, 0, 0}, at}, State::READY, "", 0};
     }
     std::string error = runBlock(random, order);
     if (!error.empty()) {
