@@ -311,6 +311,18 @@ Graph::~Graph() {
 
 // What was written around an allocation; empty if nothing was.
 std::string damage(const Allocation& allocation) {
+  static const std::string fence = [] {
+    std::string bytes(RED_ZONE + 256 + 1, 0);
+    for (size_t i = 0; i < bytes.size(); i++) {
+      bytes[i] = static_cast<char>(FENCE[i % 2]);
+    }
+    return bytes;
+  }();
+  size_t behind = RED_ZONE + allocation.size;
+  if (memcmp(allocation.base, fence.data(), RED_ZONE) == 0
+      && memcmp(allocation.base + behind, fence.data() + behind % 2, allocation.total - behind) == 0) {
+    return "";
+  }
   for (size_t i = 0; i < allocation.total; i++) {
     if (i == RED_ZONE) {
       i += allocation.size;
