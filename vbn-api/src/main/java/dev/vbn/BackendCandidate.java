@@ -120,12 +120,13 @@ public final class BackendCandidate {
 
   /**
    * DJL, ND4J and others look for their engines through the thread's context class loader, which in
-   * the common pool or in a web application may see none of them.
+   * the common pool or in a web application may see none of them; and where the library is shared,
+   * only the caller's may see one.
    */
   private static <R> R withLoaderOf(VbnProvider<?> provider, Supplier<R> call) {
     Thread thread = Thread.currentThread();
     ClassLoader before = thread.getContextClassLoader();
-    thread.setContextClassLoader(provider.getClass().getClassLoader());
+    thread.setContextClassLoader(JoinedLoader.of(provider.getClass().getClassLoader(), before));
     try {
       return call.get();
     } finally {
