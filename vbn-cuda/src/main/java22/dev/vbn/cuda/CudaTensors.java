@@ -20,13 +20,13 @@ final class CudaTensors implements TensorAccess<CudaTensor> {
 
   @Override
   public long[] shape(CudaTensor tensor) {
-    tensor.requireOpen();
+    stream.requireOwn(tensor);
     return tensor.shape();
   }
 
   @Override
   public DType dtype(CudaTensor tensor) {
-    tensor.requireOpen();
+    stream.requireOwn(tensor);
     return tensor.dtype();
   }
 
