@@ -295,10 +295,11 @@ public final class VbnBackend<T> implements AutoCloseable {
       String readName,
       @Nullable MemoryRange read,
       boolean orSame) {
-    if (written == null || read == null || !written.overlaps(read)) {
-      return;
+    if (written == null || read == null || (orSame && written.same(read))) {
+      return; // the search for an overlap would cost a small call in place as much as it takes
+      // itself
     }
-    if (!orSame || !written.same(read)) {
+    if (written.overlaps(read)) {
       throw new IllegalArgumentException(
           writtenName + " is at " + written + " and overlaps " + readName + " at " + read
               + "; expected " + (orSame ? "the same elements in the same order, or " : "")

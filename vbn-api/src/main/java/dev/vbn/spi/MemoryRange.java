@@ -8,21 +8,23 @@ import java.util.HashMap;
 import java.util.Map;
 
 /**
- * Where the elements of a tensor lie: those of index {@code (i, j, ...)} at {@code start +
- * i*strides[0] + j*strides[1] + ...}. Of two that share elements or interleave, it tells which.
+ * Where the elements of a tensor lie: that of index {@code (i, j, ...)} at {@code start + i*strides[0]
+ * + j*strides[1] + ...}. It tells whether two tensors share memory or only interleave.
  */
 public final class MemoryRange {
   private static final long[] NONE = {};
 
-  /** Steps of the search for a common byte, after which one is taken for there. */
+  /** Steps of the search for a common byte, after which there is taken to be one. */
   private static final int PATIENCE = 10_000;
 
   private final Object space;
   private final long start;
   private final int width;
 
-  // Axes of length 1 are left out, and axes that lie within each other without gaps are one: which
-  // element of a row-major array lies where is then told in one way only.
+  // Bytes that lie together, and the axes around them. Axes of length 1 are left out, and axes
+  // without gaps between them are one: which element of a row-major array lies where is then told
+  // in one way only.
+  private final long run;
   private final long[] lengths;
   private final long[] strides;
 
@@ -30,59 +32,17 @@ public final class MemoryRange {
   private final long low;
   private final long high;
 
-  /**
-   * The elements of a view.
-   *
-   * @param space what the addresses count in: the array that holds the tensor, or one object for all
-   *     tensors in the same memory
-   * @param start address of the first element, in bytes
-   * @param width bytes of an element
-   * @param shape lengths of the axes, outermost first
-   * @param strides bytes between neighbours along each axis, of any sign
-   */
-  public static MemoryRange of(Object space, long start, int width, long[] shape, long[] strides) {
-    long[] merged = new long[shape.length];
-    long[] steps = new long[shape.length];
-    int axes = 0;
-    for (int axis = 0; axis < shape.length; axis++) {
-      if (shape[axis] == 1) {
-        continue;
-      }
-      if (axes > 0 && steps[axes - 1] == shape[axis] * strides[axis]) {
-        merged[axes - 1] *= shape[axis];
-        steps[axes - 1] = strides[axis];
-      } else {
-        merged[axes] = shape[axis];
-        steps[axes++] = strides[axis];
-      }
-    }
-    return new MemoryRange(
-        space, start, width, Arrays.copyOf(merged, axes), Arrays.copyOf(steps, axes));
-  }
-
-  /**
-   * The elements of a dense row-major tensor.
-   *
-   * @param space as in {@link #of}
-   * @param start as in {@link #of}
-   * @param width as in {@link #of}
-   * @param elements their number
-   */
-  public static MemoryRange dense(Object space, long start, int width, long elements) {
-    return elements == 1
-        ? new MemoryRange(space, start, width, NONE, NONE)
-        : new MemoryRange(space, start, width, new long[] {elements}, new long[] {width});
-  }
-
-  private MemoryRange(Object space, long start, int width, long[] lengths, long[] strides) {
+  private MemoryRange(
+      Object space, long start, int width, long run, long[] lengths, long[] strides) {
     this.space = requireNonNull(space, "space is null; expected what the addresses count in");
     this.start = start;
     this.width = width;
+    this.run = run;
     this.lengths = lengths;
     this.strides = strides;
     long first = start;
-    long end = start + width;
-    boolean empty = false;
+    long end = start + run;
+    boolean empty = run == 0;
     for (int axis = 0; axis < lengths.length; axis++) {
       long reach = (lengths[axis] - 1) * strides[axis];
       first += Math.min(reach, 0);
@@ -93,11 +53,60 @@ public final class MemoryRange {
     high = empty ? start : end;
   }
 
+  /**
+   * The elements of a dense row-major tensor.
+   *
+   * @param space what the addresses count in: the array that holds the tensor, or one object for all
+   *     tensors in the same memory
+   * @param start address of the first element, in bytes
+   * @param width bytes of an element
+   * @param elements their number
+   */
+  public static MemoryRange dense(Object space, long start, int width, long elements) {
+    return new MemoryRange(space, start, width, width * elements, NONE, NONE);
+  }
+
+  /**
+   * The elements of a view.
+   *
+   * @param space as in {@link #dense}
+   * @param start as in {@link #dense}
+   * @param width as in {@link #dense}
+   * @param shape lengths of the axes, outermost first
+   * @param strides bytes between neighbours along each axis, of any sign
+   */
+  public static MemoryRange of(Object space, long start, int width, long[] shape, long[] strides) {
+    long[] lengths = new long[shape.length];
+    long[] steps = new long[shape.length];
+    int axes = 0;
+    for (int axis = 0; axis < shape.length; axis++) {
+      if (shape[axis] == 1) {
+        continue;
+      }
+      if (axes > 0 && steps[axes - 1] == shape[axis] * strides[axis]) {
+        lengths[axes - 1] *= shape[axis];
+        steps[axes - 1] = strides[axis];
+      } else {
+        lengths[axes] = shape[axis];
+        steps[axes] = strides[axis];
+        axes++;
+      }
+    }
+    long run = width;
+    if (axes > 0 && steps[axes - 1] == width) {
+      axes--;
+      run *= lengths[axes];
+    }
+    return new MemoryRange(
+        space, start, width, run, Arrays.copyOf(lengths, axes), Arrays.copyOf(steps, axes));
+  }
+
   /** Whether both have the same elements in the same order, given that their shapes are equal. */
   public boolean same(MemoryRange other) {
     return space.equals(other.space)
         && start == other.start
         && width == other.width
+        && run == other.run
         && Arrays.equals(lengths, other.lengths)
         && Arrays.equals(strides, other.strides);
   }
@@ -120,7 +129,7 @@ public final class MemoryRange {
   }
 
   /**
-   * The search for two elements that meet: for numbers {@code 0 <= n[k] <= most[k]} with {@code from
+   * The search for two runs that meet: for numbers {@code 0 <= n[k] <= most[k]} with {@code from
    * <= sum(n[k] * steps[k]) <= to}. Both tensors' axes of one stride are one unknown, so that views
    * of one array have few, and a step larger than all that smaller ones reach leaves no choice.
    */
@@ -152,11 +161,12 @@ public final class MemoryRange {
         reach[i] = reach[i + 1] + steps[i] * most[i];
         divisor[i] = divisor(steps[i], divisor[i + 1]);
       }
-      // An element of one is as far above the other's as their numbers say, above the distance from
-      // the highest of the other to the lowest of the one.
-      long distance = other.high - other.width - one.low;
-      from = distance - one.width + 1;
-      to = distance + other.width - 1;
+      // From the lowest run of one to the highest of the other. The steps lead from there to any
+      // two
+      // runs, and to two that meet if they end less than a run's length from each other.
+      long distance = other.high - other.run - one.low;
+      from = distance - one.run + 1;
+      to = distance + other.run - 1;
     }
 
     private static void count(Map<Long, Long> unknowns, MemoryRange range) {
