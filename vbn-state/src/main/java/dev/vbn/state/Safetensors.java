@@ -17,7 +17,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.function.Predicate;
 
@@ -66,15 +65,6 @@ public final class Safetensors {
             + header.dataBytes() + " bytes of data");
       }
       return result;
-    }
-  }
-
-  /** The names of all tensors in a file, whatever their types. */
-  static List<String> names(Path file) throws IOException {
-    try (InputStream in = Files.newInputStream(file)) {
-      return readHeader(file, in).entries().stream()
-          .map(SafetensorsHeader.Entry::name)
-          .toList();
     }
   }
 

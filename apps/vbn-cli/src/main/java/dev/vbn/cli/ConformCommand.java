@@ -78,9 +78,9 @@ final class ConformCommand implements Callable<Integer> {
       if (html != null && json != null) {
         // As bytes, because a message may hold what cannot be encoded.
         byte[] page = HtmlReport.of(report).getBytes(UTF_8);
-        html.write(file -> Files.write(file, page));
+        html.write(out -> out.write(page));
         byte[] numbers = JsonReport.of(report).getBytes(UTF_8);
-        json.write(file -> Files.write(file, numbers));
+        json.write(out -> out.write(numbers));
         outputs.commit();
       }
       return report.conforms() ? 0 : 1;

@@ -2,7 +2,9 @@ package dev.vbn.cli;
 
 import static java.util.Objects.requireNonNull;
 
+import java.io.BufferedOutputStream;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
@@ -47,10 +49,10 @@ public final class StagedOutputs implements AutoCloseable {
   /** A hidden directory, locked as long as its process lives. */
   private record Staging(Path directory, FileChannel lock) {}
 
-  /** Writes a file. */
-  public interface Writing {
-    /** Writes it, to a path that is not the target's. */
-    void to(Path file) throws IOException;
+  /** Writes what a file is to hold. */
+  public interface Content {
+    /** Writes it; the stream is closed by the caller. */
+    void to(OutputStream out) throws IOException;
   }
 
   /** A file that is to appear. */
@@ -67,8 +69,8 @@ public final class StagedOutputs implements AutoCloseable {
       this.path = path;
     }
 
-    /** Where it is written to: under its own name, in a directory that is removed at the end. */
-    Path path() {
+    /** For others that write it: under its own name, in a directory that is removed at the end. */
+    public Path path() {
       return path;
     }
 
@@ -77,15 +79,32 @@ public final class StagedOutputs implements AutoCloseable {
      *
      * @throws FileSystemException that names option and file, if it cannot be written
      */
-    public void write(Writing writing) throws IOException {
-      try {
-        writing.to(path);
+    public void write(Content content) throws IOException {
+      try (OutputStream out = new BufferedOutputStream(Files.newOutputStream(path))) {
+        content.to(out);
       } catch (IOException e) {
-        FileSystemException named = new FileSystemException(
-            option + " " + given, null, "cannot be written (" + reason(e) + ")");
-        named.initCause(e);
-        throw named;
+        throw named(e);
       }
+    }
+
+    private void move() throws IOException {
+      try {
+        try {
+          Files.move(
+              path, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        } catch (AtomicMoveNotSupportedException e) {
+          Files.move(path, target, StandardCopyOption.REPLACE_EXISTING);
+        }
+      } catch (IOException e) {
+        throw named(e);
+      }
+    }
+
+    private FileSystemException named(IOException failure) {
+      FileSystemException named = new FileSystemException(
+          option + " " + given, null, "cannot be written (" + reason(failure) + ")");
+      named.initCause(failure);
+      return named;
     }
   }
 
@@ -270,17 +289,9 @@ public final class StagedOutputs implements AutoCloseable {
       throw new IOException("the process is about to end");
     }
     for (StagedFile file : files) {
-      file.write(path -> move(path, file.target));
+      file.move();
     }
     newDirectories.clear();
-  }
-
-  private static void move(Path from, Path to) throws IOException {
-    try {
-      Files.move(from, to, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-    } catch (AtomicMoveNotSupportedException e) {
-      Files.move(from, to, StandardCopyOption.REPLACE_EXISTING);
-    }
   }
 
   private synchronized void discard() {
