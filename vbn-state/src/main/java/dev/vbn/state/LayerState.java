@@ -191,7 +191,7 @@ public record LayerState(
   public static void save(Path file, Map<String, LayerState> layers) throws IOException {
     TensorFileType type = TensorFileType.of(file);
     NamedTensors content = content(layers);
-    Replacement.write(file, out -> type.write(out, content));
+    StagedFiles.write(file, out -> type.write(out, content));
   }
 
   /** What {@link #save} writes, for a file that holds more than this. */

@@ -79,16 +79,14 @@ public final class Npz {
   }
 
   /**
-   * Writes a file, or replaces it: the tensors in the map's order, not compressed. The same tensors
-   * give the same bytes.
+   * Writes a file, or replaces it when all is written: the tensors in the map's order, not
+   * compressed. The same tensors give the same bytes.
    *
    * @throws IllegalArgumentException if a tensor has more than 32 axes
-   * @throws IOException if the file cannot be written
+   * @throws IOException if the file cannot be written; what was there before is still there
    */
   public static void write(Path file, Map<String, HostTensor> tensors) throws IOException {
-    try (OutputStream out = Files.newOutputStream(file)) {
-      write(out, new NamedTensors(tensors, Map.of()));
-    }
+    StagedFiles.write(file, out -> write(out, new NamedTensors(tensors, Map.of())));
   }
 
   /**
@@ -112,7 +110,7 @@ public final class Npz {
   }
 
   /** Goes over the array twice: a stored entry begins with its length and its CRC. */
-  private static void writeEntry(ZipOutputStream zip, String name, Replacement.Content array)
+  private static void writeEntry(ZipOutputStream zip, String name, StagedFiles.Content array)
       throws IOException {
     CRC32 crc = new CRC32();
     CountingStream counted = new CountingStream(crc);

@@ -4,7 +4,6 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import dev.vbn.BackendCandidate;
 import dev.vbn.VbnBackends;
-import dev.vbn.cli.StagedOutputs.StagedFile;
 import dev.vbn.cli.report.BackendResult;
 import dev.vbn.cli.report.CheckResult;
 import dev.vbn.cli.report.ConformanceReport;
@@ -17,6 +16,7 @@ import dev.vbn.conformance.Outcome;
 import dev.vbn.conformance.Rule;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.state.StagedFiles.StagedFile;
 import dev.vbn.tensor.TensorType;
 import java.io.IOException;
 import java.io.PrintWriter;

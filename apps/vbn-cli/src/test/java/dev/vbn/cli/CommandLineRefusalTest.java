@@ -205,8 +205,8 @@ class CommandLineRefusalTest {
             "--output @folder: is a directory; expected a file"),
         arguments(
             NORMALIZE + " --reference-output @folder/../old.npy",
-            "--output and --reference-output both name @folder/../old.npy; expected different"),
-        arguments(GRADIENT + " --output-dir @r", "@r is not a directory; expected an existing"),
+            "--reference-output @folder/../old.npy: is --output @old.npy too; expected different"),
+        arguments(GRADIENT + " --output-dir @r", "--output-dir @r: is not a directory; expected"),
         arguments(
             "gradient --reference @r --input @x --upstream @shorter --output-dir @none/deep",
             "upstream has shape [2, 3, 4]; expected that of x, [2, 3, 5]"),
