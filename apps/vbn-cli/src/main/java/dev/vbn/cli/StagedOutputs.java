@@ -18,7 +18,7 @@ public final class StagedOutputs implements AutoCloseable {
     try {
       return files.stage(option, file);
     } catch (FileSystemException e) {
-      throw new BadInputException(e.getMessage(), e);
+      throw new BadInputException(String.valueOf(e.getMessage()), e);
     }
   }
 
@@ -27,7 +27,7 @@ public final class StagedOutputs implements AutoCloseable {
     try {
       files.makeDirectory(option, directory);
     } catch (FileSystemException e) {
-      throw new BadInputException(e.getMessage(), e);
+      throw new BadInputException(String.valueOf(e.getMessage()), e);
     }
   }
 

@@ -8,8 +8,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
 import dev.vbn.BackendCandidate;
+import dev.vbn.Output;
+import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
+import dev.vbn.VbnBackend;
 import dev.vbn.VbnBackends;
+import dev.vbn.VirtualBatchNorm;
+import dev.vbn.reference.ReferenceProvider;
 import dev.vbn.state.LayerState;
 import dev.vbn.state.Npy;
 import dev.vbn.state.Npz;
@@ -247,6 +252,41 @@ class StateFileTest {
       assertSameBytes(y, again);
       Files.delete(directory.resolve("golden.npz"));
     }
+  }
+
+  /** As docs/STATE.md shows it: what Java saves and loads, and the command line. */
+  @Test
+  void javaAndTheCommandLineReadEachOthersFiles() throws IOException {
+    GoldenFile golden = GoldenFile.unpack("per-example-nchw", directory);
+    Path x = directory.resolve("x.npy");
+    Path y = directory.resolve("y.npy");
+    Path state = directory.resolve("state.safetensors");
+    golden
+        .run("normalize", "--backend", "reference", "--output", y, "--save-state", state)
+        .succeeded();
+    Path again = directory.resolve("again.npz");
+    try (VbnBackend<HostTensor> backend = VbnBackend.open(new ReferenceProvider())) {
+      LayerState loaded = LayerState.load(state);
+      try (VirtualBatchNorm<HostTensor> layer = loaded.layer(backend);
+          ReferenceStatistics<HostTensor> reference = loaded.statistics(backend);
+          Output<HostTensor> output = layer.forward(Npy.read(x), reference)) {
+        assertArrayEquals(Npy.read(y).floats(), output.output().floats());
+        LayerState.of(layer, reference).save(again);
+      }
+    }
+    Path third = directory.resolve("third.npy");
+    CommandLine.run(
+            "normalize",
+            "--backend",
+            "reference",
+            "--state",
+            again,
+            "--input",
+            x,
+            "--output",
+            third)
+        .succeeded();
+    assertSameBytes(y, third);
   }
 
   @Test
