@@ -36,9 +36,6 @@ final class Census
         AfterTestExecutionCallback,
         TestWatcher,
         AfterAllCallback {
-  /** Families of rules in the order in which an author gets them right, each resting on those before. */
-  private static final List<Integer> ORDER_OF_WORK = List.of(8, 1, 2, 3, 4, 6, 7, 5);
-
   private static final int FIRST_STEPS = 3;
 
   private final Map<Rule, Map<Outcome, Integer>> tallies = new EnumMap<>(Rule.class);
@@ -250,7 +247,6 @@ final class Census
     int checks = Arrays.stream(Outcome.values()).mapToInt(this::count).sum();
     List<Rule> failed = tallies.keySet().stream()
         .filter(rule -> tallies.getOrDefault(rule, Map.of()).containsKey(Outcome.FAILED))
-        .sorted((a, b) -> Integer.compare(step(a), step(b)))
         .toList();
     return String.format(
         Locale.ROOT,
@@ -269,10 +265,9 @@ final class Census
         failed.isEmpty()
             ? ""
             : "; start with "
-                + failed.stream().limit(FIRST_STEPS).map(Rule::id).collect(joining(", ")));
-  }
-
-  private static int step(Rule rule) {
-    return ORDER_OF_WORK.indexOf(rule.number() / 100) * 1000 + rule.number();
+                + Rule.orderOfWork(failed).stream()
+                    .limit(FIRST_STEPS)
+                    .map(Rule::id)
+                    .collect(joining(", ")));
   }
 }

@@ -1,8 +1,13 @@
 package dev.vbn.conformance;
 
+import static java.util.Comparator.comparing;
+
 import java.lang.reflect.Method;
+import java.util.Collection;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * What a backend must obey, one sentence a rule. Numbers stay with their rule: {@code 1xx}
@@ -115,6 +120,12 @@ public enum Rule {
   /** Rule 803. */
   PLAIN_STATISTICS(803, "Statistics from plain arrays normalise as those of the batch.");
 
+  /** Families in the order in which an author gets them right, each resting on those before. */
+  private static final List<Integer> FAMILIES = List.of(8, 1, 2, 3, 4, 6, 7, 5);
+
+  /** Of a family, what its other rules rest on, where that is not the lowest number. */
+  private static final Set<Rule> BASES = EnumSet.of(STATISTICS, REFERENCE_PASS);
+
   private final int number;
   private final String sentence;
 
@@ -126,6 +137,19 @@ public enum Rule {
   /** The rule that a test of the kit checks. */
   public static Optional<Rule> checkedBy(Method test) {
     return Optional.ofNullable(test.getAnnotation(Checks.class)).map(Checks::value);
+  }
+
+  /**
+   * Where to begin with rules that fail, and how to go on: of each family of rules the one that the
+   * others rest on, in the order in which the families do.
+   */
+  public static List<Rule> orderOfWork(Collection<Rule> failed) {
+    return FAMILIES.stream()
+        .flatMap(family -> failed.stream()
+            .filter(rule -> rule.number / 100 == family)
+            .min(comparing((Rule rule) -> !BASES.contains(rule)).thenComparingInt(Rule::number))
+            .stream())
+        .toList();
   }
 
   /** Names of the kit's tests that hold this rule. */

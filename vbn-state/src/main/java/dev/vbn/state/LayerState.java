@@ -16,10 +16,11 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.stream.Stream;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -34,30 +35,74 @@ import org.jspecify.annotations.Nullable;
  * @param gamma scale, shape {@code [features]}; null of a layer without
  * @param beta offset, likewise
  * @param reference statistics of the reference batch; null where there are none yet
+ * @param counts which counts of the reference batch are known
  */
 public record LayerState(
     VbnConfig config,
     @Nullable HostTensor gamma,
     @Nullable HostTensor beta,
-    @Nullable ReferenceMoments reference) {
+    @Nullable ReferenceMoments reference,
+    Counts counts) {
+
+  /**
+   * Which counts of the reference batch are known. Files of others may not have them: then they are
+   * 1 in the moments, are not saved, and a variant whose weight goes by them is refused.
+   */
+  public enum Counts {
+    /** Neither: enough for {@link Variant#LIVE_BATCH} and {@link Variant#REFERENCE_ONLY}. */
+    NONE,
+    /** The examples: enough for {@link Variant#BATCH} and {@link Variant#PER_EXAMPLE} too. */
+    EXAMPLES,
+    /** Examples and elements, which {@link Variant#POOLED} goes by. */
+    ALL;
+
+    private static Counts neededBy(Variant variant) {
+      return switch (variant) {
+        case LIVE_BATCH, REFERENCE_ONLY -> NONE;
+        case BATCH, PER_EXAMPLE -> EXAMPLES;
+        case POOLED -> ALL;
+      };
+    }
+  }
+
   /** What a file says that was written here, with the version of its names. */
   private static final String FORMAT = "vbn";
 
   private static final String FORMAT_VERSION = "1";
 
   /**
-   * Checks that all are of one number of features.
+   * Checks that all are of one number of features, and that the weight of live statistics is known.
    *
-   * @throws IllegalArgumentException if they are not
+   * @throws IllegalArgumentException if they are not, or it is not
    */
   public LayerState {
     requireNonNull(config, "config is null; expected a VbnConfig");
+    requireNonNull(counts, "counts is null; expected ALL where all are known");
     requireFeatures("gamma", gamma, config.features());
     requireFeatures("beta", beta, config.features());
     if (reference != null && reference.features() != config.features()) {
       throw new IllegalArgumentException(
           "reference is of " + reference.features() + " features; expected " + config.features());
     }
+    Counts needed = Counts.neededBy(config.variant());
+    if (reference != null && counts.compareTo(needed) < 0) {
+      throw new IllegalArgumentException("no "
+          + (counts == Counts.NONE ? "reference_examples" : "reference_elements")
+          + "; expected it for variant " + config.variant().label());
+    }
+  }
+
+  /**
+   * A state whose counts are known, where there is a reference batch.
+   *
+   * @throws IllegalArgumentException if not all are of one number of features
+   */
+  public LayerState(
+      VbnConfig config,
+      @Nullable HostTensor gamma,
+      @Nullable HostTensor beta,
+      @Nullable ReferenceMoments reference) {
+    this(config, gamma, beta, reference, Counts.ALL);
   }
 
   private static void requireFeatures(String name, @Nullable HostTensor tensor, int features) {
@@ -112,12 +157,17 @@ public record LayerState(
     return ReferenceStatistics.of(backend, reference);
   }
 
-  /** This with another {@link #config()}. */
+  /**
+   * This with another {@link #config()}.
+   *
+   * @throws IllegalArgumentException if it is of another number of features, or of a variant that
+   *     goes by counts that are not known
+   */
   public LayerState withConfig(VbnConfig config) {
-    return new LayerState(config, gamma, beta, reference);
+    return new LayerState(config, gamma, beta, reference, counts);
   }
 
-  /** This with another {@link #reference()}. */
+  /** This with another {@link #reference()}, whose counts are known. */
   public LayerState withReference(ReferenceMoments reference) {
     return new LayerState(config, gamma, beta, reference);
   }
@@ -139,15 +189,22 @@ public record LayerState(
    * @param layers by prefix, such as {@code vbn1.}
    */
   public static void save(Path file, Map<String, LayerState> layers) throws IOException {
+    TensorFileType type = TensorFileType.of(file);
+    NamedTensors content = content(layers);
+    StagedFiles.write(file, out -> type.write(out, content));
+  }
+
+  /** What {@link #save} writes, for a file that holds more than this. */
+  public NamedTensors content() {
+    return content(Map.of("", this));
+  }
+
+  private static NamedTensors content(Map<String, LayerState> layers) {
     Map<String, HostTensor> tensors = new LinkedHashMap<>();
     Map<String, String> texts = new LinkedHashMap<>();
     texts.put(FORMAT, FORMAT_VERSION);
     layers.forEach((prefix, state) -> state.put(prefix, tensors, texts));
-    NamedTensors content = new NamedTensors(tensors, texts);
-    switch (TensorFileType.of(file)) {
-      case SAFETENSORS -> Safetensors.write(file, content);
-      case NPZ -> Replacement.write(file, out -> Npz.write(out, content));
-    }
+    return new NamedTensors(tensors, texts);
   }
 
   private void put(String prefix, Map<String, HostTensor> tensors, Map<String, String> texts) {
@@ -161,8 +218,12 @@ public record LayerState(
       int features = config.features();
       tensors.put(prefix + "reference_mean", HostTensor.of(reference.mean(), features));
       tensors.put(prefix + "reference_variance", HostTensor.of(reference.variance(), features));
-      texts.put(prefix + "reference_examples", Long.toString(reference.examples()));
-      texts.put(prefix + "reference_elements", Long.toString(reference.elements()));
+      if (counts != Counts.NONE) {
+        texts.put(prefix + "reference_examples", Long.toString(reference.examples()));
+      }
+      if (counts == Counts.ALL) {
+        texts.put(prefix + "reference_elements", Long.toString(reference.elements()));
+      }
     }
     texts.put(prefix + "features", Integer.toString(config.features()));
     texts.put(prefix + "variant", config.variant().label());
@@ -191,24 +252,12 @@ public record LayerState(
    */
   public static LayerState load(Path file, StateNames names) throws IOException {
     requireNonNull(names, "names is null; expected StateNames.known()");
-    return switch (TensorFileType.of(file)) {
-      case SAFETENSORS ->
-        new Reader(
-                file.toString(),
-                names,
-                Safetensors.read(file, names::mayBe),
-                Safetensors.names(file))
-            .layer();
-      case NPZ -> {
-        Npz npz = Npz.read(file);
-        yield new Reader(
-                file.toString(),
-                names,
-                new NamedTensors(npz.tensors(), npz.strings()),
-                npz.tensors().keySet())
-            .layer();
-      }
-    };
+    Set<String> all = new LinkedHashSet<>();
+    NamedTensors content = TensorFileType.of(file).read(file, name -> {
+      all.add(name);
+      return names.mayBe(name);
+    });
+    return new Reader(file.toString(), names, content, all).layer();
   }
 
   /** Finds the parts of one layer in what a file holds. */
@@ -229,7 +278,9 @@ public record LayerState(
       HostTensor gamma = perFeature("gamma");
       HostTensor beta = perFeature("beta");
       HostTensor mean = perFeature("reference_mean");
-      HostTensor variance = perFeature("reference_variance");
+      boolean square =
+          names.isGiven("reference_mean_square") && !names.isGiven("reference_variance");
+      HostTensor variance = square ? null : perFeature("reference_variance");
       HostTensor meanSquare = variance == null ? perFeature("reference_mean_square") : null;
       int features = features(gamma, beta, mean);
       VbnConfig config = config(features);
@@ -239,43 +290,29 @@ public record LayerState(
             + (mean == null ? "no reference_mean" : "reference_mean alone")
             + "; expected it with reference_variance or reference_mean_square");
       }
+      String examples = text("reference_examples");
+      String elements = text("reference_elements");
+      Counts counts = mean == null || (examples != null && elements != null)
+          ? Counts.ALL
+          : examples == null ? Counts.NONE : Counts.EXAMPLES;
+      long knownExamples = counted("reference_examples", examples, 1);
+      long knownElements = counted("reference_elements", elements, knownExamples);
       try {
-        return new LayerState(
-            config,
-            gamma,
-            beta,
-            mean == null || second == null ? null : moments(config, mean, variance, second));
+        ReferenceMoments moments = mean == null || second == null
+            ? null
+            : variance != null
+                ? ReferenceMoments.of(
+                    mean.toDoubles(), second.toDoubles(), knownExamples, knownElements)
+                : ReferenceMoments.ofMeanSquare(
+                    mean.toDoubles(), second.toDoubles(), knownExamples, knownElements);
+        return new LayerState(config, gamma, beta, moments, counts);
       } catch (IllegalArgumentException e) {
         throw new StateException(source + ": " + e.getMessage(), e);
       }
     }
 
-    private ReferenceMoments moments(
-        VbnConfig config, HostTensor mean, @Nullable HostTensor variance, HostTensor second)
-        throws StateException {
-      long examples = count("reference_examples", config);
-      long elements = Math.max(examples, count("reference_elements", config));
-      return variance != null
-          ? ReferenceMoments.of(mean.toDoubles(), second.toDoubles(), examples, elements)
-          : ReferenceMoments.ofMeanSquare(mean.toDoubles(), second.toDoubles(), examples, elements);
-    }
-
-    /** What the weight goes by has to be there; for other variants any number is as good. */
-    private long count(String part, VbnConfig config) throws StateException {
-      String text = text(part);
-      if (text != null) {
-        return number(part, text, 1, Long.MAX_VALUE);
-      }
-      boolean needed = switch (config.variant()) {
-        case LIVE_BATCH, REFERENCE_ONLY -> false;
-        case BATCH, PER_EXAMPLE -> part.equals("reference_examples");
-        case POOLED -> true;
-      };
-      if (needed) {
-        throw new StateException(source + ": no " + part + "; expected it for variant "
-            + config.variant().label());
-      }
-      return 1;
+    private long counted(String part, @Nullable String text, long otherwise) throws StateException {
+      return text == null ? otherwise : number(part, text, 1, Long.MAX_VALUE);
     }
 
     private int features(@Nullable HostTensor... parts) throws StateException {
@@ -305,7 +342,7 @@ public record LayerState(
         }
         String epsilon = text("epsilon");
         if (epsilon != null) {
-          config = config.withEpsilon(Double.parseDouble(epsilon));
+          config = config.withEpsilon(real("epsilon", epsilon));
         }
         String axis = text("feature_axis");
         if (axis != null) {
@@ -313,8 +350,7 @@ public record LayerState(
         }
         String gradient = text("reference_gradient");
         if (gradient != null) {
-          config = config.withReferenceGradient(
-              ReferenceGradient.valueOf(gradient.toUpperCase(Locale.ROOT)));
+          config = config.withReferenceGradient(referenceGradient(gradient));
         }
       } catch (IllegalArgumentException e) {
         throw new StateException(
@@ -349,21 +385,49 @@ public record LayerState(
           : HostTensor.of(tensor.floats(), tensor.size());
     }
 
-    /** A text stands behind the layer's prefix, or without one for all layers. */
-    private @Nullable String text(String part) {
-      for (String name : textNames(part)) {
+    /** A text; or a tensor of one number, which is how files without texts say it. */
+    private @Nullable String text(String part) throws StateException {
+      List<String> candidates =
+          part.equals("features") ? List.of(names.ofFeatures()) : names.ofText(part);
+      for (String name : candidates) {
         String text = content.texts().get(name);
         if (text != null) {
           return text;
         }
+        HostTensor tensor = content.tensors().get(name);
+        if (tensor != null && tensor.size() == 1) {
+          double value = tensor.get(0);
+          return value == (long) value ? Long.toString((long) value) : Double.toString(value);
+        }
+        if (tensor != null) {
+          throw new StateException(source + ": '" + NpyHeader.printable(name) + "' has shape "
+              + Arrays.toString(tensor.shape()) + "; expected a text or a single number");
+        }
+      }
+      if (names.isGiven(part)) {
+        throw new StateException(source + ": no text '" + NpyHeader.printable(candidates.get(0))
+            + "'; expected it as " + part);
       }
       return null;
     }
 
-    private List<String> textNames(String part) {
-      return part.equals("features")
-          ? List.of(names.prefix() + part)
-          : Stream.concat(names.of(part).stream(), Stream.of(part)).toList();
+    private double real(String part, String text) throws StateException {
+      try {
+        return Double.parseDouble(text);
+      } catch (NumberFormatException e) {
+        throw new StateException(
+            source + ": " + part + " is '" + NpyHeader.printable(text) + "'; expected a number", e);
+      }
+    }
+
+    private ReferenceGradient referenceGradient(String text) throws StateException {
+      for (ReferenceGradient gradient : ReferenceGradient.values()) {
+        if (gradient.name().toLowerCase(Locale.ROOT).equals(text)) {
+          return gradient;
+        }
+      }
+      throw new StateException(source + ": reference_gradient is '" + NpyHeader.printable(text)
+          + "'; expected detached or attached");
     }
 
     private long number(String part, String text, long least, long most) throws StateException {

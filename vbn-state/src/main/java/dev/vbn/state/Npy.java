@@ -25,7 +25,9 @@ public final class Npy {
   /** Stands for a number of bytes that only reading them can tell. */
   static final long UNKNOWN = -1;
 
-  private static final int CHUNK_BYTES = 1 << 16;
+  /** Of a text, as in a header of safetensors: a few bytes of a zip may promise any number. */
+  private static final int MAX_CHARACTERS = 1 << 20;
+
   private static final int TILE = 32;
   private static final int ALIGNMENT = 64;
   // Room NumPy leaves for the outermost length to grow in place.
@@ -60,16 +62,14 @@ public final class Npy {
   }
 
   /**
-   * Writes a file, or replaces it.
+   * Writes a file, or replaces it when all is written.
    *
    * @throws IllegalArgumentException if the tensor has more than 32 axes
-   * @throws IOException if the file cannot be written
+   * @throws IOException if the file cannot be written; what was there before is still there
    */
   public static void write(Path file, HostTensor tensor) throws IOException {
     checkRank(tensor);
-    try (OutputStream out = Files.newOutputStream(file)) {
-      write(out, tensor);
-    }
+    StagedFiles.write(file, out -> write(out, tensor));
   }
 
   /**
@@ -80,24 +80,7 @@ public final class Npy {
    */
   public static void write(OutputStream out, HostTensor tensor) throws IOException {
     out.write(header(tensor));
-    writeElements(out, tensor);
-  }
-
-  /** Writes the elements alone, in little endian. */
-  static void writeElements(OutputStream out, HostTensor tensor) throws IOException {
-    int itemBytes = itemBytes(tensor.dtype());
-    ByteBuffer chunk = ByteBuffer.allocate(CHUNK_BYTES).order(ByteOrder.LITTLE_ENDIAN);
-    int count = tensor.size();
-    int length;
-    for (int done = 0; done < count; done += length) {
-      length = Math.min(CHUNK_BYTES / itemBytes, count - done);
-      if (tensor.dtype() == DType.FLOAT32) {
-        chunk.asFloatBuffer().put(tensor.floats(), done, length);
-      } else {
-        chunk.asDoubleBuffer().put(tensor.doubles(), done, length);
-      }
-      out.write(chunk.array(), 0, length * itemBytes);
-    }
+    Elements.write(out, tensor);
   }
 
   /** Writes a text as a 0-d array of Unicode, as NumPy does. */
@@ -119,7 +102,7 @@ public final class Npy {
    */
   static HostTensor tensor(NpyHeader header, InputStream in, long bytes) throws IOException {
     DType dtype = dtype(header);
-    long dataBytes = header.count() * itemBytes(dtype);
+    long dataBytes = header.count() * Elements.bytes(dtype);
     if (bytes != UNKNOWN && bytes - header.length() != dataBytes) {
       throw header.dataError(Long.toString(bytes - header.length()), dataBytes);
     }
@@ -147,49 +130,23 @@ public final class Npy {
   private static HostTensor elements(
       NpyHeader header, DType dtype, InputStream in, boolean lengthUnknown) throws IOException {
     int count = (int) header.count();
-    int itemBytes = itemBytes(dtype);
-    long dataBytes = (long) count * itemBytes;
-    ByteOrder order =
-        header.descr().charAt(0) == '<' ? ByteOrder.LITTLE_ENDIAN : ByteOrder.BIG_ENDIAN;
-    ByteBuffer chunk =
-        ByteBuffer.allocate((int) Math.min(CHUNK_BYTES, dataBytes)).order(order);
-    boolean wide = dtype == DType.FLOAT64;
-    // The header may promise more than there is: without a known length, the array grows with
-    // the bytes that have arrived.
-    int capacity = lengthUnknown ? Math.min(count, CHUNK_BYTES) : count;
-    float[] floats = new float[wide ? 0 : capacity];
-    double[] doubles = new double[wide ? capacity : 0];
-    int length;
-    for (int done = 0; done < count; done += length) {
-      length = Math.min(CHUNK_BYTES / itemBytes, count - done);
-      int got = in.readNBytes(chunk.array(), 0, length * itemBytes);
-      if (got < length * itemBytes) {
-        throw header.dataError(Long.toString((long) done * itemBytes + got), dataBytes);
-      }
-      if (done + length > capacity) {
-        capacity = (int) Math.min(count, 2L * capacity);
-        if (wide) {
-          doubles = Arrays.copyOf(doubles, capacity);
-        } else {
-          floats = Arrays.copyOf(floats, capacity);
-        }
-      }
-      switch (dtype) {
-        case FLOAT64 -> chunk.asDoubleBuffer().get(doubles, done, length);
-        case FLOAT32 -> chunk.asFloatBuffer().get(floats, done, length);
-        default -> {
-          for (int i = 0; i < length; i++) {
-            floats[done + i] = Safetensors.ofFloat16(chunk.getShort(Short.BYTES * i));
-          }
-        }
-      }
-    }
+    long dataBytes = (long) count * Elements.bytes(dtype);
+    HostTensor elements = Elements.read(
+        in,
+        dtype,
+        order(header),
+        count,
+        !lengthUnknown,
+        got -> header.dataError(Long.toString(got), dataBytes));
     checkEnd(header, in, dataBytes);
     long[] shape = header.shape();
-    if (header.fortranOrder() && shape.length > 1 && count > 0) {
-      return rowMajor(floats, doubles, shape);
-    }
-    return wide ? HostTensor.of(doubles, shape) : HostTensor.of(floats, shape);
+    return header.fortranOrder() && shape.length > 1 && count > 0
+        ? rowMajor(elements, shape)
+        : Elements.shaped(elements, shape);
+  }
+
+  private static ByteOrder order(NpyHeader header) {
+    return header.descr().charAt(0) == '<' ? ByteOrder.LITTLE_ENDIAN : ByteOrder.BIG_ENDIAN;
   }
 
   /**
@@ -198,7 +155,9 @@ public final class Npy {
    * @throws NpyException if it is of no type read here
    */
   static long dataBytes(NpyHeader header) throws NpyException {
-    return isString(header) ? 4L * characters(header) : header.count() * itemBytes(dtype(header));
+    return isString(header)
+        ? 4L * characters(header)
+        : header.count() * Elements.bytes(dtype(header));
   }
 
   /** Whether it is an array of Unicode. */
@@ -214,9 +173,9 @@ public final class Npy {
     } catch (NumberFormatException e) {
       characters = -1;
     }
-    if (characters < 0 || characters > NpyHeader.MAX_ELEMENTS / 4) {
+    if (characters < 0 || characters > MAX_CHARACTERS) {
       throw header.error("dtype is '" + NpyHeader.printable(descr)
-          + "'; expected a length of at most " + NpyHeader.MAX_ELEMENTS / 4);
+          + "'; expected a length of at most " + MAX_CHARACTERS);
     }
     if (header.shape().length != 0) {
       throw header.error(
@@ -227,7 +186,6 @@ public final class Npy {
 
   /** Reads the data and the end of the stream as the text of a 0-d array of Unicode. */
   static String string(NpyHeader header, InputStream in) throws IOException {
-    String descr = header.descr();
     int characters = characters(header);
     int dataBytes = 4 * characters;
     byte[] data = in.readNBytes(dataBytes);
@@ -235,9 +193,8 @@ public final class Npy {
       throw header.dataError(Integer.toString(data.length), dataBytes);
     }
     checkEnd(header, in, dataBytes);
-    ByteOrder order = descr.charAt(0) == '<' ? ByteOrder.LITTLE_ENDIAN : ByteOrder.BIG_ENDIAN;
     int[] codePoints = new int[characters];
-    ByteBuffer.wrap(data).order(order).asIntBuffer().get(codePoints);
+    ByteBuffer.wrap(data).order(order(header)).asIntBuffer().get(codePoints);
     int length = codePoints.length;
     while (length > 0 && codePoints[length - 1] == 0) {
       length--;
@@ -262,14 +219,6 @@ public final class Npy {
     }
   }
 
-  private static int itemBytes(DType dtype) {
-    return switch (dtype) {
-      case FLOAT16, BFLOAT16 -> Short.BYTES;
-      case FLOAT32 -> Float.BYTES;
-      case FLOAT64 -> Double.BYTES;
-    };
-  }
-
   private static void checkRank(HostTensor tensor) {
     int rank = tensor.shape().length;
     if (rank > NpyHeader.MAX_RANK) {
@@ -280,7 +229,7 @@ public final class Npy {
 
   private static byte[] header(HostTensor tensor) {
     checkRank(tensor);
-    return header("<f" + itemBytes(tensor.dtype()), tensor.shape());
+    return header("<f" + Elements.bytes(tensor.dtype()), tensor.shape());
   }
 
   private static byte[] header(String descr, long... shape) {
@@ -303,14 +252,11 @@ public final class Npy {
         .array();
   }
 
-  /**
-   * The tensor of a column-major array of at least one element.
-   *
-   * @param floats the array if it is of floats, else empty
-   * @param doubles the array if it is of doubles, else empty
-   */
-  private static HostTensor rowMajor(float[] floats, double[] doubles, long[] shape) {
-    boolean single = floats.length > 0;
+  /** The tensor of a column-major array of at least one element. */
+  private static HostTensor rowMajor(HostTensor elements, long[] shape) {
+    boolean single = elements.dtype() == DType.FLOAT32;
+    float[] floats = single ? elements.floats() : new float[0];
+    double[] doubles = single ? new double[0] : elements.doubles();
     float[] floatResult = new float[floats.length];
     double[] doubleResult = new double[doubles.length];
     int rows = (int) shape[0];

@@ -140,10 +140,7 @@ record NpyHeader(String source, int length, String descr, boolean fortranOrder, 
   }
 
   NpyException heapError(long dataBytes, @Nullable Throwable cause) {
-    return new NpyException(
-        source + ": data is " + dataBytes + " bytes; expected what fits into the heap, at most "
-            + Runtime.getRuntime().maxMemory() + " bytes, which -Xmx raises",
-        cause);
+    return new NpyException(source + ": " + Elements.beyondHeap(dataBytes), cause);
   }
 
   NpyException error(String message) {

@@ -12,6 +12,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Predicate;
 import java.util.zip.CRC32;
 import java.util.zip.CheckedInputStream;
 import java.util.zip.ZipEntry;
@@ -48,12 +49,25 @@ public final class Npz {
    * @throws IOException if the file cannot be read
    */
   public static Npz read(Path file) throws IOException {
+    return read(file, name -> true);
+  }
+
+  /**
+   * Reads the arrays that are wanted; the others may be of any type.
+   *
+   * @param file a file of the default file system
+   * @param wanted by name
+   * @throws NpyException if the file is not a whole zip, or a wanted array not one of a type read
+   *     here
+   * @throws IOException if the file cannot be read
+   */
+  public static Npz read(Path file, Predicate<String> wanted) throws IOException {
     Npz npz = new Npz(file.toString());
     long fileBytes = Files.size(file);
     // The directory at the end, not the stream of entries: a cut file has none.
     try (ZipFile zip = new ZipFile(file.toFile())) {
       for (ZipEntry entry : npz.entries(zip)) {
-        if (!entry.isDirectory()) {
+        if (!entry.isDirectory() && wanted.test(name(entry))) {
           npz.readEntry(zip, entry, fileBytes);
         }
       }
@@ -65,16 +79,14 @@ public final class Npz {
   }
 
   /**
-   * Writes a file, or replaces it: the tensors in the map's order, not compressed. The same tensors
-   * give the same bytes.
+   * Writes a file, or replaces it when all is written: the tensors in the map's order, not
+   * compressed. The same tensors give the same bytes.
    *
    * @throws IllegalArgumentException if a tensor has more than 32 axes
-   * @throws IOException if the file cannot be written
+   * @throws IOException if the file cannot be written; what was there before is still there
    */
   public static void write(Path file, Map<String, HostTensor> tensors) throws IOException {
-    try (OutputStream out = Files.newOutputStream(file)) {
-      write(out, new NamedTensors(tensors, Map.of()));
-    }
+    StagedFiles.write(file, out -> write(out, new NamedTensors(tensors, Map.of())));
   }
 
   /**
@@ -98,7 +110,7 @@ public final class Npz {
   }
 
   /** Goes over the array twice: a stored entry begins with its length and its CRC. */
-  private static void writeEntry(ZipOutputStream zip, String name, Replacement.Content array)
+  private static void writeEntry(ZipOutputStream zip, String name, StagedFiles.Content array)
       throws IOException {
     CRC32 crc = new CRC32();
     CountingStream counted = new CountingStream(crc);
@@ -186,12 +198,14 @@ public final class Npz {
     }
   }
 
+  private static String name(ZipEntry entry) {
+    String name = entry.getName();
+    return name.endsWith(SUFFIX) ? name.substring(0, name.length() - SUFFIX.length()) : name;
+  }
+
   private void readEntry(ZipFile zip, ZipEntry entry, long fileBytes) throws IOException {
-    String entryName = entry.getName();
-    String name = entryName.endsWith(SUFFIX)
-        ? entryName.substring(0, entryName.length() - SUFFIX.length())
-        : entryName;
-    String entrySource = source + ": " + NpyHeader.printable(entryName);
+    String name = name(entry);
+    String entrySource = source + ": " + NpyHeader.printable(entry.getName());
     if (tensors.containsKey(name) || strings.containsKey(name)) {
       throw new NpyException(entrySource + ": second array of this name; expected one");
     }

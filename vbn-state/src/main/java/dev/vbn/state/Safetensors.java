@@ -15,10 +15,10 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
-import java.util.List;
+import java.util.LinkedHashSet;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Predicate;
 
 /**
@@ -34,7 +34,6 @@ public final class Safetensors {
   private static final int MAX_HEADER_BYTES = 1 << 22;
 
   private static final int ALIGNMENT = 8;
-  private static final int CHUNK_BYTES = 1 << 16;
   private static final JsonFactory JSON = new JsonFactory();
 
   private Safetensors() {}
@@ -60,21 +59,12 @@ public final class Safetensors {
     String source = file.toString();
     try (InputStream in = Files.newInputStream(file)) {
       SafetensorsHeader header = readHeader(file, in);
-      NamedTensors result = readData(header, in, wanted, source);
+      NamedTensors result = readData(header, in, wanted, Files.isRegularFile(file), source);
       if (in.read() >= 0) {
         throw new StateException(source + ": goes on behind its last tensor; expected "
             + header.dataBytes() + " bytes of data");
       }
       return result;
-    }
-  }
-
-  /** The names of all tensors in a file, whatever their types. */
-  static List<String> names(Path file) throws IOException {
-    try (InputStream in = Files.newInputStream(file)) {
-      return readHeader(file, in).entries().stream()
-          .map(SafetensorsHeader.Entry::name)
-          .toList();
     }
   }
 
@@ -105,7 +95,7 @@ public final class Safetensors {
       throw new EOFException("the stream has ended; expected safetensors");
     }
     byte[] json = readHeader(length, in, Long.MAX_VALUE, "stream");
-    return readData(SafetensorsHeader.parse(json, "stream"), in, name -> true, "stream");
+    return readData(SafetensorsHeader.parse(json, "stream"), in, name -> true, false, "stream");
   }
 
   private static byte[] readHeader(byte[] lengthBytes, InputStream in, long bytes, String source)
@@ -131,13 +121,33 @@ public final class Safetensors {
     return json;
   }
 
+  /**
+   * Reads the tensors that are wanted.
+   *
+   * @param whole whether the data are known to be there, as many as the header says
+   */
   private static NamedTensors readData(
-      SafetensorsHeader header, InputStream in, Predicate<String> wanted, String source)
+      SafetensorsHeader header,
+      InputStream in,
+      Predicate<String> wanted,
+      boolean whole,
+      String source)
       throws IOException {
-    Map<String, HostTensor> tensors = new LinkedHashMap<>();
+    Set<SafetensorsHeader.Entry> chosen = new LinkedHashSet<>();
+    long bytes = 0;
     for (SafetensorsHeader.Entry entry : header.entries()) {
       if (wanted.test(entry.name())) {
-        tensors.put(entry.name(), readTensor(entry, in, source));
+        chosen.add(entry);
+        bytes += entry.end() - entry.begin();
+      }
+    }
+    if (whole && bytes > Runtime.getRuntime().maxMemory()) {
+      throw new StateException(source + ": " + Elements.beyondHeap(bytes));
+    }
+    Map<String, HostTensor> tensors = new LinkedHashMap<>();
+    for (SafetensorsHeader.Entry entry : header.entries()) {
+      if (chosen.contains(entry)) {
+        tensors.put(entry.name(), readTensor(entry, in, whole, source));
       } else {
         skip(in, entry.end() - entry.begin(), entry, source);
       }
@@ -154,7 +164,8 @@ public final class Safetensors {
     }
   }
 
-  private static HostTensor readTensor(SafetensorsHeader.Entry entry, InputStream in, String source)
+  private static HostTensor readTensor(
+      SafetensorsHeader.Entry entry, InputStream in, boolean whole, String source)
       throws IOException {
     String what = source + ": tensor '" + NpyHeader.printable(entry.name()) + "'";
     DType dtype = switch (entry.dtype()) {
@@ -166,47 +177,18 @@ public final class Safetensors {
         throw new StateException(
             what + " has dtype " + entry.dtype() + "; expected F32, F64, F16 or BF16");
     };
-    int itemBytes = itemBytes(dtype);
-    long elements = (entry.end() - entry.begin()) / itemBytes;
+    long elements = (entry.end() - entry.begin()) / Elements.bytes(dtype);
     if (elements > NpyHeader.MAX_ELEMENTS) {
       throw new StateException(
           what + " has " + elements + " elements; expected at most " + NpyHeader.MAX_ELEMENTS);
     }
-    int count = (int) elements;
-    // A stream may promise more than it brings: the array grows with the bytes that have arrived.
-    int capacity = Math.min(count, CHUNK_BYTES);
-    boolean wide = dtype == DType.FLOAT64;
-    float[] floats = new float[wide ? 0 : capacity];
-    double[] doubles = new double[wide ? capacity : 0];
-    byte[] bytes = new byte[CHUNK_BYTES];
-    ByteBuffer chunk = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
-    int length;
-    for (int done = 0; done < count; done += length) {
-      length = Math.min(CHUNK_BYTES / itemBytes, count - done);
-      if (in.readNBytes(bytes, 0, length * itemBytes) < length * itemBytes) {
-        throw cut(entry, source);
-      }
-      if (done + length > capacity) {
-        capacity = (int) Math.min(count, 2L * capacity);
-        floats = wide ? floats : Arrays.copyOf(floats, capacity);
-        doubles = wide ? Arrays.copyOf(doubles, capacity) : doubles;
-      }
-      switch (dtype) {
-        case FLOAT32 -> chunk.asFloatBuffer().get(floats, done, length);
-        case FLOAT64 -> chunk.asDoubleBuffer().get(doubles, done, length);
-        case FLOAT16 -> {
-          for (int i = 0; i < length; i++) {
-            floats[done + i] = ofFloat16(chunk.getShort(2 * i));
-          }
-        }
-        case BFLOAT16 -> {
-          for (int i = 0; i < length; i++) {
-            floats[done + i] = Float.intBitsToFloat(chunk.getShort(2 * i) << 16);
-          }
-        }
-      }
+    try {
+      HostTensor read = Elements.read(
+          in, dtype, ByteOrder.LITTLE_ENDIAN, (int) elements, whole, got -> cut(entry, source));
+      return Elements.shaped(read, entry.shape());
+    } catch (OutOfMemoryError e) { // of a large array: there is room for all else
+      throw new StateException(what + ": " + Elements.beyondHeap(entry.end() - entry.begin()), e);
     }
-    return wide ? HostTensor.of(doubles, entry.shape()) : HostTensor.of(floats, entry.shape());
   }
 
   private static StateException cut(SafetensorsHeader.Entry entry, String source) {
@@ -215,33 +197,13 @@ public final class Safetensors {
         + " bytes of it");
   }
 
-  private static int itemBytes(DType dtype) {
-    return switch (dtype) {
-      case FLOAT32 -> Float.BYTES;
-      case FLOAT64 -> Double.BYTES;
-      case FLOAT16, BFLOAT16 -> Short.BYTES;
-    };
-  }
-
-  /** The value of an IEEE 754 binary16; Java has this only from 20 on. */
-  static float ofFloat16(short bits) {
-    int exponent = bits >> 10 & 0x1f;
-    int significand = bits & 0x3ff;
-    float magnitude = exponent == 0x1f
-        ? Float.intBitsToFloat(0x7f800000 | significand << 13)
-        : exponent == 0
-            ? significand * 0x1p-24f
-            : Math.scalb(1 + significand * 0x1p-10f, exponent - 15);
-    return bits < 0 ? -magnitude : magnitude;
-  }
-
   /**
    * Writes a file, or replaces it when all is written. The same tensors give the same bytes.
    *
    * @throws IOException if the file cannot be written; what was there before is still there
    */
   public static void write(Path file, NamedTensors content) throws IOException {
-    Replacement.write(file, out -> write(out, content));
+    StagedFiles.write(file, out -> write(out, content));
   }
 
   /**
@@ -257,7 +219,7 @@ public final class Safetensors {
         .array());
     out.write(header);
     for (HostTensor tensor : content.tensors().values()) {
-      Npy.writeElements(out, tensor);
+      Elements.write(out, tensor);
     }
   }
 
@@ -279,7 +241,7 @@ public final class Safetensors {
               "a tensor is named " + SafetensorsHeader.METADATA + "; expected another name");
         }
         HostTensor tensor = named.getValue();
-        long end = at + (long) tensor.size() * itemBytes(tensor.dtype());
+        long end = at + (long) tensor.size() * Elements.bytes(tensor.dtype());
         generator.writeObjectFieldStart(named.getKey());
         generator.writeStringField("dtype", tensor.dtype() == DType.FLOAT64 ? "F64" : "F32");
         generator.writeFieldName("shape");
@@ -298,6 +260,10 @@ public final class Safetensors {
     if (json.size() > MAX_HEADER_BYTES) {
       throw new IllegalArgumentException("header would be " + json.size()
           + " bytes; expected names and texts of at most " + MAX_HEADER_BYTES);
+    }
+    if (content.texts().size() > SafetensorsHeader.MAX_TEXTS) {
+      throw new IllegalArgumentException(
+          content.texts().size() + " texts; expected at most " + SafetensorsHeader.MAX_TEXTS);
     }
     return json.toByteArray();
   }

@@ -31,6 +31,9 @@ import org.jspecify.annotations.Nullable;
  */
 final class SafetensorsHeader {
   static final String METADATA = "__metadata__";
+  /** In 4 MB of header there is room for texts that take 50 MB once they are read. */
+  static final int MAX_TEXTS = 1 << 16;
+
   private static final int MAX_RANK = 64;
 
   private static final JsonFactory JSON = JsonFactory.builder()
@@ -115,6 +118,9 @@ final class SafetensorsHeader {
           parser.nextToken(),
           JsonToken.VALUE_STRING,
           METADATA + " '" + NpyHeader.printable(key) + "'");
+      if (texts.size() == MAX_TEXTS) {
+        throw error(METADATA + " has more than " + MAX_TEXTS + " texts", "at most so many");
+      }
       texts.put(key, parser.getText());
     }
   }

@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * Under which names a file has the parts of a layer: VBN's own ones, those of the founding module,
@@ -19,6 +20,10 @@ import java.util.Map;
 public final class StateNames {
   /** The parts of a layer, each with the other names that it is known by. */
   private static final Map<String, List<String>> PARTS = parts();
+
+  /** Those of the parts that are a value per feature. */
+  private static final Set<String> TENSORS =
+      Set.of("gamma", "beta", "reference_mean", "reference_variance", "reference_mean_square");
 
   private final String prefix;
   private final Map<String, String> names;
@@ -63,7 +68,7 @@ public final class StateNames {
    * @throws IllegalArgumentException if there is no such part
    */
   public StateNames with(String part, String name) {
-    requireNonNull(part, "part is null; expected one of " + parts().keySet());
+    requireNonNull(part, "part is null; expected one of " + PARTS.keySet());
     requireNonNull(name, "name is null; expected the name of " + part + " in the file");
     if (!PARTS.containsKey(part)) {
       throw new IllegalArgumentException(
@@ -97,9 +102,22 @@ public final class StateNames {
     return prefix;
   }
 
-  /** Whether a tensor of this name may be a part. */
-  boolean mayBe(String tensor) {
-    return tensor.startsWith(prefix)
-        && PARTS.keySet().stream().anyMatch(part -> of(part).contains(tensor));
+  /** Where a text may stand: behind the layer's prefix, or without one for all layers. */
+  List<String> ofText(String part) {
+    List<String> candidates = new ArrayList<>(of(part));
+    candidates.add(names.getOrDefault(part, part));
+    return candidates;
+  }
+
+  /** Where the number of features may stand, of a layer that nothing else tells it of. */
+  String ofFeatures() {
+    return prefix + "features";
+  }
+
+  /** Whether what has this name may be a part. */
+  boolean mayBe(String name) {
+    return name.equals(ofFeatures())
+        || PARTS.keySet().stream()
+            .anyMatch(part -> (TENSORS.contains(part) ? of(part) : ofText(part)).contains(name));
   }
 }

@@ -2,12 +2,17 @@ package dev.vbn.state;
 
 import static java.util.Objects.requireNonNull;
 
+import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.function.Predicate;
 
 /** The two formats of state files, told apart by the file's ending. */
-enum TensorFileType {
+public enum TensorFileType {
+  /** {@link Safetensors}, {@code .safetensors}. */
   SAFETENSORS(".safetensors"),
+  /** NumPy's {@link Npz}, {@code .npz}. */
   NPZ(".npz");
 
   private final String ending;
@@ -16,7 +21,12 @@ enum TensorFileType {
     this.ending = ending;
   }
 
-  static TensorFileType of(Path file) {
+  /**
+   * The format of a file of that name.
+   *
+   * @throws IllegalArgumentException if it ends in neither {@code .safetensors} nor {@code .npz}
+   */
+  public static TensorFileType of(Path file) {
     requireNonNull(file, "file is null; expected one that ends in .safetensors or .npz");
     String name = file.getFileName() == null ? "" : file.getFileName().toString();
     for (TensorFileType type : values()) {
@@ -26,5 +36,28 @@ enum TensorFileType {
     }
     throw new IllegalArgumentException(
         "file is '" + file + "'; expected one that ends in .safetensors or .npz");
+  }
+
+  /**
+   * Writes to a stream, which stays open. The same content gives the same bytes.
+   *
+   * @throws IOException if the stream cannot be written
+   */
+  public void write(OutputStream out, NamedTensors content) throws IOException {
+    switch (this) {
+      case SAFETENSORS -> Safetensors.write(out, content);
+      case NPZ -> Npz.write(out, content);
+    }
+  }
+
+  /** Reads what is wanted of a file; the predicate is asked about every tensor. */
+  NamedTensors read(Path file, Predicate<String> wanted) throws IOException {
+    return switch (this) {
+      case SAFETENSORS -> Safetensors.read(file, wanted);
+      case NPZ -> {
+        Npz npz = Npz.read(file, wanted);
+        yield new NamedTensors(npz.tensors(), npz.strings());
+      }
+    };
   }
 }

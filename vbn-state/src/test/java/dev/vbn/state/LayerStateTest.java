@@ -10,8 +10,10 @@ import dev.vbn.ReferenceMoments;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.state.LayerState.Counts;
 import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -208,12 +210,13 @@ final class LayerStateTest {
   void textsOutOfRangeAreRefusedByName() throws IOException {
     assertTextRefused("variant", "group", "variant is 'group'", "live-batch");
     assertTextRefused("epsilon", "0", "epsilon is 0.0");
-    assertTextRefused("epsilon", "tiny", "tiny");
+    assertTextRefused("epsilon", "tiny", "epsilon is 'tiny'", "expected a number");
     assertTextRefused("feature_axis", "0", "feature axis is 0");
     assertTextRefused("feature_axis", "9", "feature_axis is '9'");
     assertTextRefused("reference_examples", "-1", "reference_examples is '-1'");
     assertTextRefused("reference_examples", "99999999999999999999", "reference_examples");
-    assertTextRefused("reference_gradient", "some", "SOME");
+    assertTextRefused("reference_elements", "2", "3 examples and 2 elements");
+    assertTextRefused("reference_gradient", "some", "is 'some'", "detached or attached");
   }
 
   private void assertTextRefused(String key, String text, String... fragments) throws IOException {
@@ -238,11 +241,109 @@ final class LayerStateTest {
       texts.remove("reference_elements");
       Safetensors.write(file, new NamedTensors(content.tensors(), texts));
       if (variant == Variant.LIVE_BATCH || variant == Variant.REFERENCE_ONLY) {
-        assertEquals(1, LayerState.load(file).reference().examples());
+        LayerState uncounted = LayerState.load(file);
+        assertEquals(1, uncounted.reference().examples());
+        assertEquals(Counts.NONE, uncounted.counts());
+        assertNull(uncounted.content().texts().get("reference_examples"));
+        VbnConfig pooled = uncounted.config().withVariant(Variant.POOLED);
+        assertThrows(IllegalArgumentException.class, () -> uncounted.withConfig(pooled));
       } else {
         assertRefused(file, StateNames.known(), "no reference_examples", variant.label());
       }
     }
+  }
+
+  @Test
+  void elementsThatAreNotCountedAreNotMadeUp() throws IOException {
+    LayerState layer = LayerState.load(
+        SafetensorsTest.resource("network.safetensors"), StateNames.known().withPrefix("vbn1."));
+
+    assertEquals(Counts.EXAMPLES, layer.counts());
+    assertEquals("12", layer.content().texts().get("reference_examples"));
+    assertNull(layer.content().texts().get("reference_elements"));
+    layer.withConfig(layer.config().withVariant(Variant.PER_EXAMPLE));
+    VbnConfig pooled = layer.config().withVariant(Variant.POOLED);
+    assertEquals(
+        "no reference_elements; expected it for variant pooled",
+        assertThrows(IllegalArgumentException.class, () -> layer.withConfig(pooled))
+            .getMessage());
+  }
+
+  /** Of a network in an .npz, as of one in safetensors, the rest may be of any type. */
+  @Test
+  void ofAnNpzOnlyTheLayerIsRead() throws IOException {
+    Path file = folder.resolve("network.npz");
+    Files.write(file, Resources.bytes("integers.npz")); // x, and label of 64-bit integers
+    LayerState layer = LayerState.load(file, StateNames.known().with("gamma", "x"));
+
+    assertArrayEquals(Resources.count(2), layer.gamma().floats());
+    assertRefused(file, StateNames.known().with("gamma", "label"), "label.npy: dtype is '<i8'");
+    assertRefused(file, StateNames.known(), "no layer", "[x, label]");
+  }
+
+  @Test
+  void numbersMayBeTensors() throws IOException {
+    Map<String, HostTensor> tensors = new LinkedHashMap<>();
+    tensors.put("a.reference_mean", HostTensor.of(new float[] {1, 2}, 2));
+    tensors.put("a.reference_variance", HostTensor.of(new float[] {3, 4}, 2));
+    tensors.put("a.eps", HostTensor.of(new double[] {1e-3}));
+    tensors.put("reference_examples", HostTensor.of(new float[] {7}, 1));
+    for (String name : new String[] {"layer.npz", "layer.safetensors"}) {
+      Path file = folder.resolve(name);
+      write(file, tensors);
+      LayerState layer = LayerState.load(file, StateNames.known().withPrefix("a."));
+      assertEquals(1e-3, layer.config().epsilon());
+      assertEquals(7, layer.reference().examples());
+    }
+    tensors.put("a.eps", HostTensor.of(new float[] {1, 2}, 2));
+    Path file = folder.resolve("layer.npz");
+    write(file, tensors);
+    assertRefused(file, StateNames.known().withPrefix("a."), "'a.eps' has shape [2]", "a text");
+    tensors.put("a.eps", HostTensor.of(new float[] {Float.NaN}));
+    write(file, tensors);
+    assertRefused(file, StateNames.known().withPrefix("a."), "epsilon is NaN");
+  }
+
+  private static void write(Path file, Map<String, HostTensor> tensors) throws IOException {
+    try (OutputStream out = Files.newOutputStream(file)) {
+      TensorFileType.of(file).write(out, new NamedTensors(tensors, Map.of()));
+    }
+  }
+
+  @Test
+  void textsAreMappedToo() throws IOException {
+    Path file = folder.resolve("layer.safetensors");
+    Map<String, HostTensor> tensors = new LinkedHashMap<>();
+    tensors.put("a.gamma", HostTensor.of(new float[] {1, 2}, 2));
+    Map<String, String> texts = new LinkedHashMap<>();
+    texts.put("a.axis", "2");
+    texts.put("smoothing", "0.25");
+    Safetensors.write(file, new NamedTensors(tensors, texts));
+    StateNames names = StateNames.known()
+        .withPrefix("a.")
+        .with("feature_axis", "axis")
+        .with("epsilon", "smoothing");
+    LayerState layer = LayerState.load(file, names);
+
+    assertEquals(2, layer.config().featureAxis());
+    assertEquals(0.25, layer.config().epsilon());
+    assertRefused(file, names.with("variant", "kind"), "no text 'a.kind'", "as variant");
+  }
+
+  /** A file with both tells twice what a variance is; the one that was asked for is taken. */
+  @Test
+  void meanSquaresThatAreNamedWinOverAVariance() throws IOException {
+    Path file = folder.resolve("layer.npz");
+    Map<String, HostTensor> tensors = new LinkedHashMap<>();
+    tensors.put("reference_mean", HostTensor.of(new float[] {1, 2}, 2));
+    tensors.put("reference_variance", HostTensor.of(new float[] {9, 9}, 2));
+    tensors.put("squares", HostTensor.of(new float[] {2, 8}, 2));
+    write(file, tensors);
+    StateNames names = StateNames.known().with("reference_mean_square", "squares");
+
+    assertArrayEquals(
+        new double[] {1, 4}, LayerState.load(file, names).reference().variance());
+    assertArrayEquals(new double[] {9, 9}, LayerState.load(file).reference().variance());
   }
 
   @Test

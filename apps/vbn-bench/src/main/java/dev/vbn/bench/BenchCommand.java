@@ -9,11 +9,10 @@ import dev.vbn.cli.BackendOption;
 import dev.vbn.cli.BadInputException;
 import dev.vbn.cli.Progress;
 import dev.vbn.cli.StagedOutputs;
-import dev.vbn.cli.StagedOutputs.StagedFile;
 import dev.vbn.cli.report.Environment;
+import dev.vbn.state.StagedFiles.StagedFile;
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
@@ -118,11 +117,11 @@ final class BenchCommand implements Callable<Integer> {
       new TextReport(report).print(out);
       if (html != null && json != null && markdown != null) {
         byte[] page = HtmlBenchReport.of(report).getBytes(UTF_8);
-        html.write(file -> Files.write(file, page));
+        html.write(out -> out.write(page));
         byte[] numbers = JsonBenchReport.of(report).getBytes(UTF_8);
-        json.write(file -> Files.write(file, numbers));
+        json.write(out -> out.write(numbers));
         byte[] tables = MarkdownReport.of(report).getBytes(UTF_8);
-        markdown.write(file -> Files.write(file, tables));
+        markdown.write(out -> out.write(tables));
         outputs.commit();
       }
       return report.succeeded() ? 0 : 1;

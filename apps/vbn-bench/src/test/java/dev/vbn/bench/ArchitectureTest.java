@@ -48,7 +48,7 @@ class ArchitectureTest {
       "vbn-conformance", Set.of("vbn-api", "vbn-state"),
       "apps/vbn-cli", Set.of("vbn-api", "vbn-state", "vbn-conformance"),
       "apps/vbn-examples", Set.of("vbn-api", "vbn-djl", "vbn-cuda"),
-      "apps/vbn-bench", Set.of("vbn-api", "apps/vbn-cli"));
+      "apps/vbn-bench", Set.of("vbn-api", "vbn-state", "apps/vbn-cli"));
 
   private static final List<String> MODULES = modules();
 

@@ -1,12 +1,13 @@
 package dev.vbn.cli;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
+import static java.util.stream.Collectors.joining;
 
 import dev.vbn.BackendCandidate;
 import dev.vbn.VbnBackends;
-import dev.vbn.cli.StagedOutputs.StagedFile;
 import dev.vbn.cli.report.BackendResult;
 import dev.vbn.cli.report.CheckResult;
+import dev.vbn.cli.report.CheckResult.Thrown;
 import dev.vbn.cli.report.ConformanceReport;
 import dev.vbn.cli.report.Environment;
 import dev.vbn.cli.report.HtmlReport;
@@ -17,6 +18,7 @@ import dev.vbn.conformance.Outcome;
 import dev.vbn.conformance.Rule;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.state.StagedFiles.StagedFile;
 import dev.vbn.tensor.TensorType;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -78,9 +80,9 @@ final class ConformCommand implements Callable<Integer> {
       if (html != null && json != null) {
         // As bytes, because a message may hold what cannot be encoded.
         byte[] page = HtmlReport.of(report).getBytes(UTF_8);
-        html.write(file -> Files.write(file, page));
+        html.write(out -> out.write(page));
         byte[] numbers = JsonReport.of(report).getBytes(UTF_8);
-        json.write(file -> Files.write(file, numbers));
+        json.write(out -> out.write(numbers));
         outputs.commit();
       }
       return report.conforms() ? 0 : 1;
@@ -200,6 +202,7 @@ final class ConformCommand implements Callable<Integer> {
     out.println();
     out.println(
         backend.name() + ": " + rules.size() + " of " + Rule.values().length + " rules failed");
+    printThrown(out, backend);
     Table table = new Table("RULE", "CHECKS", "FIRST FAILURE");
     for (RuleResult rule : rules) {
       table.row(
@@ -215,9 +218,36 @@ final class ConformCommand implements Callable<Integer> {
       table.row("-", "-", line(failure));
     }
     table.print(out);
+    List<Rule> order = backend.orderOfWork();
+    if (!order.isEmpty()) {
+      out.println();
+      out.println("Start with " + order.stream().map(Rule::id).collect(joining(", ")) + ".");
+    }
+  }
+
+  private static void printThrown(PrintWriter out, BackendResult backend) {
+    if (backend.thrown().isEmpty()) {
+      return;
+    }
+    Table table = new Table("KERNEL", "CHECKS", "THREW");
+    backend.thrown().forEach((thrown, checks) -> {
+      table.row(thrown.kernel(), checks.toString(), thrown.exception());
+      if (thrown.frame() != null) {
+        table.note("at " + thrown.frame());
+      }
+    });
+    table.print(out);
+    out.println();
   }
 
   private static String line(CheckResult failure) {
-    return ErrorLine.of(failure.name() + ": " + failure.firstLine());
+    Thrown thrown = failure.thrown();
+    if (thrown != null) {
+      return ErrorLine.of(failure.name() + ": " + thrown.kernel() + " threw, as above");
+    }
+    String rule = failure.rule() == null ? "" : failure.rule().id() + ": ";
+    String message = failure.firstLine();
+    return ErrorLine.of(failure.name() + ": "
+        + (message.startsWith(rule) ? message.substring(rule.length()) : message));
   }
 }

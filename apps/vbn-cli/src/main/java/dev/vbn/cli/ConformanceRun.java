@@ -2,7 +2,9 @@ package dev.vbn.cli;
 
 import static org.junit.platform.engine.discovery.DiscoverySelectors.selectClass;
 
+import dev.vbn.BackendFailedException;
 import dev.vbn.cli.report.CheckResult;
+import dev.vbn.cli.report.CheckResult.Thrown;
 import dev.vbn.conformance.NamedBackendConformance;
 import dev.vbn.conformance.Outcome;
 import dev.vbn.conformance.Rule;
@@ -117,7 +119,7 @@ final class ConformanceRun implements TestExecutionListener {
   /** The kit skips nothing unseen: what is skipped was switched off from outside. */
   @Override
   public synchronized void executionSkipped(TestIdentifier test, String reason) {
-    add(test, Outcome.FAILED, "was skipped: " + reason);
+    add(test, Outcome.FAILED, "was skipped: " + reason, null);
   }
 
   @Override
@@ -126,8 +128,8 @@ final class ConformanceRun implements TestExecutionListener {
     if (successful && !test.isTest()) {
       return; // a container fails when its preparation does, or the census at the end
     }
-    String message = successful ? "" : message(result.getThrowable().orElse(null));
-    add(test, outcome(test, result.getStatus()), message);
+    Throwable failure = result.getThrowable().orElse(null);
+    add(test, outcome(test, result.getStatus()), successful ? "" : message(failure), failure);
   }
 
   private Outcome outcome(TestIdentifier test, Status status) {
@@ -140,7 +142,8 @@ final class ConformanceRun implements TestExecutionListener {
     };
   }
 
-  private void add(TestIdentifier test, Outcome outcome, String message) {
+  private void add(
+      TestIdentifier test, Outcome outcome, String message, @Nullable Throwable failure) {
     Map<String, String> entry = entries.getOrDefault(test.getUniqueIdObject(), Map.of());
     long now = System.nanoTime();
     checks.add(new CheckResult(
@@ -150,7 +153,26 @@ final class ConformanceRun implements TestExecutionListener {
         message,
         Double.parseDouble(entry.getOrDefault("ulps", "NaN")),
         Double.parseDouble(entry.getOrDefault("share-of-tolerance", "NaN")),
+        Long.parseLong(entry.getOrDefault("comparisons", "0")),
+        thrown(entry, failure),
         Duration.ofNanos(now - started.getOrDefault(test.getUniqueIdObject(), now))));
+  }
+
+  /** The census says which kernel threw, and where; the exception hangs on the failure. */
+  private static @Nullable Thrown thrown(Map<String, String> entry, @Nullable Throwable failure) {
+    String kernel = entry.get("kernel");
+    if (kernel == null || failure == null) {
+      return null;
+    }
+    Throwable exception = failure;
+    while (exception.getCause() != null) {
+      boolean backend = exception instanceof BackendFailedException;
+      exception = exception.getCause();
+      if (backend) {
+        break;
+      }
+    }
+    return new Thrown(kernel, ErrorLine.of(exception.toString()), entry.get("frame"));
   }
 
   private static @Nullable Rule rule(TestIdentifier test) {

@@ -1,5 +1,7 @@
 package dev.vbn.cli;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import dev.vbn.BackendCandidate;
 import dev.vbn.BackendUnavailableException;
 import dev.vbn.VbnBackend;
@@ -7,14 +9,13 @@ import dev.vbn.VbnBackends;
 import dev.vbn.cli.CompanionStudy.LiveBatch;
 import dev.vbn.cli.CompanionStudy.Method;
 import dev.vbn.cli.CompanionStudy.Outputs;
-import dev.vbn.cli.StagedOutputs.StagedFile;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Capability;
+import dev.vbn.state.StagedFiles.StagedFile;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Locale;
@@ -86,7 +87,7 @@ final class DemoCommand implements Callable<Integer> {
       results = compute(study, progress);
       progress.show("drawing " + output);
       String svg = DemoPicture.of(study, results.preferred());
-      picture.write(file -> Files.writeString(file, svg));
+      picture.write(out -> out.write(svg.getBytes(UTF_8)));
       outputs.commit();
     }
     PrintWriter out = spec.commandLine().getOut();

@@ -5,9 +5,9 @@ import dev.vbn.Output;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnBackend;
 import dev.vbn.VirtualBatchNorm;
-import dev.vbn.cli.StagedOutputs.StagedFile;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.state.Npy;
+import dev.vbn.state.StagedFiles.StagedFile;
 import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -57,7 +57,7 @@ final class GradientCommand implements Callable<Integer> {
       defaultValue = "detached",
       description =
           "detached (default): reference statistics are constants. attached: gradients flow into"
-              + " the reference batch.")
+              + " the reference batch, which --reference has to give.")
   private ReferenceGradient referenceGradient;
 
   /** The files to write. */
@@ -69,6 +69,11 @@ final class GradientCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
+    boolean attached = referenceGradient == ReferenceGradient.ATTACHED;
+    if (attached && !layerOptions.hasReferenceBatch()) {
+      throw new BadInputException("--reference-gradient attached is given without --reference;"
+          + " expected the reference batch itself, not its statistics alone");
+    }
     try (StagedOutputs outputs = new StagedOutputs();
         Progress progress = new Progress(spec.commandLine().getErr())) {
       outputs.makeDirectory("--output-dir", outputDirectory);
@@ -76,9 +81,7 @@ final class GradientCommand implements Callable<Integer> {
           stage(outputs, "dx.npy"),
           stage(outputs, "dgamma.npy"),
           stage(outputs, "dbeta.npy"),
-          referenceGradient == ReferenceGradient.ATTACHED
-              ? stage(outputs, "dreference.npy")
-              : null);
+          attached ? stage(outputs, "dreference.npy") : null);
       LayerInputs inputs = layerOptions.read(progress);
       progress.show("reading " + upstream);
       HostTensor dy = LayerOptions.read("--upstream", upstream);
@@ -98,24 +101,23 @@ final class GradientCommand implements Callable<Integer> {
     HostTensor r = inputs.reference();
     HostTensor dy = LayerOptions.as(inputs.x().dtype(), upstreamRead);
     try (VbnBackend<HostTensor> backend = backendOption.open();
-        VirtualBatchNorm<HostTensor> layer =
-            inputs.layer(backend, inputs.config().withReferenceGradient(referenceGradient))) {
-      progress.show("statistics of the reference batch " + r);
-      try (ReferenceStatistics<HostTensor> reference =
-          LayerOptions.accepted("--reference: ", () -> layer.referenceStatistics(r))) {
+        VirtualBatchNorm<HostTensor> layer = inputs.open(
+            backend, inputs.layer().config().withReferenceGradient(referenceGradient))) {
+      progress.show("statistics of the reference batch");
+      try (ReferenceStatistics<HostTensor> reference = inputs.statistics(layer)) {
         layerOptions.warnUnlessFinite(reference.moments(), progress);
         progress.show("gradients of the live batch " + inputs.x());
         try (Gradients<HostTensor> gradients = LayerOptions.accepted(
             "--input and --upstream: ", () -> layer.backward(inputs.x(), reference, dy))) {
-          if (targets.dreference != null) {
+          if (targets.dreference != null && r != null) {
             try (Output<HostTensor> dr = layer.referenceGradient(r, reference, gradients)) {
-              targets.dreference.write(file -> Npy.write(file, dr.output()));
+              targets.dreference.write(out -> Npy.write(out, dr.output()));
             }
           }
           progress.show("writing");
-          targets.dx.write(file -> Npy.write(file, gradients.dx()));
-          targets.dgamma.write(file -> Npy.write(file, gradients.dgamma()));
-          targets.dbeta.write(file -> Npy.write(file, gradients.dbeta()));
+          targets.dx.write(out -> Npy.write(out, gradients.dx()));
+          targets.dgamma.write(out -> Npy.write(out, gradients.dgamma()));
+          targets.dbeta.write(out -> Npy.write(out, gradients.dbeta()));
         }
       }
     }

@@ -1,36 +1,50 @@
 package dev.vbn.cli;
 
+import dev.vbn.ReferenceMoments;
+import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Capability;
+import dev.vbn.state.LayerState;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What {@link LayerOptions} names, read and of the type to compute in.
+ * What {@link LayerOptions} names, read.
  *
- * @param gamma null for ones
- * @param beta null for zeros
+ * @param layer its arrays in the types of their files
+ * @param reference of the type to compute in; null where the layer has the statistics already
+ * @param x of the type to compute in
  */
-record LayerInputs(
-    VbnConfig config,
-    HostTensor reference,
-    HostTensor x,
-    @Nullable HostTensor gamma,
-    @Nullable HostTensor beta) {
+record LayerInputs(LayerState layer, @Nullable HostTensor reference, HostTensor x) {
 
-  VirtualBatchNorm<HostTensor> layer(VbnBackend<HostTensor> backend, VbnConfig config) {
+  /** The layer on a backend, in the type to compute in. */
+  VirtualBatchNorm<HostTensor> open(VbnBackend<HostTensor> backend, VbnConfig config) {
     if (x.dtype() == DType.FLOAT64 && !backend.capabilities().contains(Capability.FLOAT64)) {
       throw new BadInputException(
           "float64 was asked for, or is the type of --input, and this backend lacks it; expected"
               + " --dtype float32, or another --backend");
     }
-    return LayerOptions.accepted("", () -> {
-      VirtualBatchNorm<HostTensor> layer = VirtualBatchNorm.of(backend, config);
-      VirtualBatchNorm<HostTensor> scaled = gamma == null ? layer : layer.withGamma(gamma);
-      return beta == null ? scaled : scaled.withBeta(beta);
-    });
+    LayerState typed = new LayerState(config, typed(layer.gamma()), typed(layer.beta()), null);
+    return LayerOptions.accepted("", () -> typed.layer(backend));
+  }
+
+  private @Nullable HostTensor typed(@Nullable HostTensor parameter) {
+    return parameter == null ? null : LayerOptions.as(x.dtype(), parameter);
+  }
+
+  /** The statistics of the reference batch, taken now where the layer does not have them. */
+  ReferenceStatistics<HostTensor> statistics(VirtualBatchNorm<HostTensor> opened) {
+    HostTensor batch = reference;
+    return batch == null
+        ? layer.statistics(opened.backend())
+        : LayerOptions.accepted("--reference: ", () -> opened.referenceStatistics(batch));
+  }
+
+  /** The layer with the statistics of the reference batch; as read where it has them. */
+  LayerState with(ReferenceMoments moments) {
+    return reference == null ? layer : layer.withReference(moments);
   }
 }

@@ -1,9 +1,12 @@
 package dev.vbn.cli;
 
+import static java.util.Objects.requireNonNull;
+
 import dev.vbn.ReferenceMoments;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.spi.Geometry;
+import dev.vbn.state.LayerState;
 import dev.vbn.state.Npy;
 import dev.vbn.state.NpyException;
 import dev.vbn.tensor.DType;
@@ -13,17 +16,24 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** The batches, the parameters and the settings of the layer. */
 @SuppressWarnings("NullAway.Init") // picocli sets the required ones
 final class LayerOptions {
+  private static final String REFERENCE = "--reference";
+
   @Option(
-      names = "--reference",
+      names = REFERENCE,
       paramLabel = "R.npy",
-      required = true,
-      description = "Reference batch: rank 2 to 5, examples along axis 0.")
-  private Path reference;
+      description =
+          "Reference batch: rank 2 to 5, examples along axis 0. Required, unless --state has its"
+              + " statistics.")
+  private @Nullable Path reference;
+
+  @Mixin
+  private StateOptions state;
 
   @Option(
       names = "--input",
@@ -35,36 +45,36 @@ final class LayerOptions {
   @Option(
       names = "--variant",
       paramLabel = "VARIANT",
-      defaultValue = "live-batch",
       description =
-          "live-batch (default), batch, per-example, pooled or reference-only: what live statistics"
-              + " are mixed in, and with what weight.")
-  private Variant variant;
+          "live-batch, batch, per-example, pooled or reference-only: what live statistics are mixed"
+              + " in, and with what weight. Default: what --state says, or else live-batch.")
+  private @Nullable Variant variant;
 
   @Option(
       names = "--feature-axis",
       paramLabel = "AXIS",
-      defaultValue = "1",
-      description = "Axis of the features; negative counts from the end. Default: 1.")
-  private int featureAxis;
+      description =
+          "Axis of the features; negative counts from the end. Default: what --state says, or else"
+              + " 1.")
+  private @Nullable Integer featureAxis;
 
   @Option(
       names = "--epsilon",
       paramLabel = "E",
-      defaultValue = "1e-5",
-      description = "Added to the variance inside the root. Default: 1e-5.")
-  private double epsilon;
+      description =
+          "Added to the variance inside the root. Default: what --state says, or else 1e-5.")
+  private @Nullable Double epsilon;
 
   @Option(
       names = "--gamma",
       paramLabel = "G.npy",
-      description = "Scale of each feature. Default: ones.")
+      description = "Scale of each feature. Default: that of --state, or else ones.")
   private @Nullable Path gamma;
 
   @Option(
       names = "--beta",
       paramLabel = "B.npy",
-      description = "Offset of each feature. Default: zeros.")
+      description = "Offset of each feature. Default: that of --state, or else zeros.")
   private @Nullable Path beta;
 
   @Option(
@@ -75,32 +85,77 @@ final class LayerOptions {
               + " float64, else float32.")
   private @Nullable DType dtype;
 
+  /** Whether the reference batch itself is given, and not its statistics alone. */
+  boolean hasReferenceBatch() {
+    return reference != null;
+  }
+
   /** Reads the files. The settings are checked first, since that costs nothing. */
   LayerInputs read(Progress progress) {
-    VbnConfig settings = accepted(
-        "",
-        () ->
-            VbnConfig.of(1).withVariant(variant).withFeatureAxis(featureAxis).withEpsilon(epsilon));
-    progress.show("reading " + reference);
-    HostTensor r = read("--reference", reference);
-    Geometry geometry =
-        accepted("--reference " + reference + ": ", () -> Geometry.of(r.shape(), featureAxis));
-    progress.show("reading " + input);
-    HostTensor x = read("--input", input);
-    accepted("--input " + input + ": ", () -> Geometry.of(x.shape(), featureAxis));
+    accepted("", () -> set(VbnConfig.of(1)));
+    if (reference == null && state.file() == null) {
+      throw new BadInputException("neither " + REFERENCE + " nor " + StateOptions.OPTION
+          + " is given; expected one that tells the statistics of a reference batch");
+    }
+    progress.show("reading " + state.file());
+    LayerState loaded = state.read();
+    if (loaded != null) {
+      refuseSecond(REFERENCE, reference, loaded.reference(), "statistics of a reference batch");
+      refuseSecond("--gamma", gamma, loaded.gamma(), "a gamma");
+      refuseSecond("--beta", beta, loaded.beta(), "a beta");
+      if (reference == null && loaded.reference() == null) {
+        throw new BadInputException(state.given()
+            + ": has no statistics of a reference batch; expected " + REFERENCE + " R.npy with it");
+      }
+    }
+    int axis = set(loaded == null ? VbnConfig.of(1) : loaded.config()).featureAxis();
+    HostTensor r = reference == null ? null : readBatch(REFERENCE, reference, axis, progress);
+    HostTensor x = readBatch("--input", input, axis, progress);
     DType type = dtype != null ? dtype : x.dtype();
-    VbnConfig config = new VbnConfig(
-        Math.toIntExact(geometry.features()),
-        settings.epsilon(),
-        settings.featureAxis(),
-        settings.variant(),
-        settings.referenceGradient());
-    return new LayerInputs(
-        config,
-        as(type, r),
-        as(type, x),
-        gamma == null ? null : as(type, read("--gamma", gamma)),
-        beta == null ? null : as(type, read("--beta", beta)));
+    LayerState layer = loaded == null
+        ? alone(requireNonNull(r), axis)
+        : accepted(state.given() + ": ", () -> withOptions(loaded));
+    return new LayerInputs(layer, r == null ? null : as(type, r), as(type, x));
+  }
+
+  private void refuseSecond(
+      String option, @Nullable Path given, @Nullable Object inState, String what) {
+    if (given != null && inState != null) {
+      throw new BadInputException(option + " " + given + ": " + state.given() + " has " + what
+          + " too; expected it in one place");
+    }
+  }
+
+  private static HostTensor readBatch(
+      String option, Path file, int featureAxis, Progress progress) {
+    progress.show("reading " + file);
+    HostTensor batch = read(option, file);
+    accepted(option + " " + file + ": ", () -> Geometry.of(batch.shape(), featureAxis));
+    return batch;
+  }
+
+  /** The layer that the options say without a state file. */
+  private LayerState alone(HostTensor referenceBatch, int axis) {
+    int features = Math.toIntExact(Geometry.of(referenceBatch.shape(), axis).features());
+    LayerState bare = new LayerState(VbnConfig.of(features), null, null, null);
+    return accepted("", () -> withOptions(bare));
+  }
+
+  /** A layer with what options say of it. */
+  private LayerState withOptions(LayerState layer) {
+    return new LayerState(
+        set(layer.config()),
+        gamma == null ? layer.gamma() : read("--gamma", gamma),
+        beta == null ? layer.beta() : read("--beta", beta),
+        layer.reference(),
+        layer.counts());
+  }
+
+  /** The settings with those that options say. */
+  private VbnConfig set(VbnConfig config) {
+    VbnConfig set = variant == null ? config : config.withVariant(variant);
+    set = featureAxis == null ? set : set.withFeatureAxis(featureAxis);
+    return epsilon == null ? set : set.withEpsilon(epsilon);
   }
 
   /** The tensor in a type; a copy only where it has another. */
@@ -108,12 +163,13 @@ final class LayerOptions {
     return tensor.dtype() == type ? tensor : tensor.to(type);
   }
 
-  /** Says how many features the reference batch makes NaN, if it makes any so. */
+  /** Says of how many features the statistics are no finite numbers, if there are any. */
   void warnUnlessFinite(ReferenceMoments moments, Progress progress) {
     int nonFinite = moments.nonFiniteFeatures();
     if (nonFinite > 0) {
-      progress.warn("--reference " + reference + ": mean or variance is NaN or infinite in "
-          + nonFinite + " of " + moments.features() + " features; expected finite numbers");
+      progress.warn((reference == null ? state.given() : REFERENCE + " " + reference)
+          + ": mean or variance is NaN or infinite in " + nonFinite + " of " + moments.features()
+          + " features; expected finite numbers");
     }
   }
 

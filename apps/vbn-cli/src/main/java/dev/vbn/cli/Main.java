@@ -132,7 +132,7 @@ public final class Main implements Callable<Integer> {
             oneOf("reference gradient", ReferenceGradient.values(), Main::lowerCase))
         .registerConverter(ClassPath.class, ClassPath::of)
         .registerConverter(Path.class, Main::path)
-        .registerConverter(double.class, Main::number)
+        .registerConverter(Double.class, Main::number)
         .registerConverter(int.class, Main::integer)
         .registerConverter(Integer.class, Main::integer)
         .setExpandAtFiles(false)

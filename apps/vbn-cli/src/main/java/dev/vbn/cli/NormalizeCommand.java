@@ -2,14 +2,15 @@ package dev.vbn.cli;
 
 import dev.vbn.MixedStatistics;
 import dev.vbn.Output;
-import dev.vbn.ReferenceMoments;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnBackend;
 import dev.vbn.VirtualBatchNorm;
-import dev.vbn.cli.StagedOutputs.StagedFile;
+import dev.vbn.state.LayerState;
+import dev.vbn.state.NamedTensors;
 import dev.vbn.state.Npy;
-import dev.vbn.state.Npz;
+import dev.vbn.state.StagedFiles.StagedFile;
+import dev.vbn.state.TensorFileType;
 import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -48,22 +49,49 @@ final class NormalizeCommand implements Callable<Integer> {
   @Option(
       names = "--reference-output",
       paramLabel = "RY.npy",
-      description = "Takes the reference batch, normalised by its own statistics.")
+      description =
+          "Takes the reference batch, normalised by its own statistics; wants --reference.")
   private @Nullable Path referenceOutput;
 
   @Option(
       names = "--statistics",
       paramLabel = "S.npz",
       description =
-          "Takes mean, variance and mean_square as they were mixed for the live batch, and"
-              + " reference_mean and reference_variance.")
+          "Takes mean, variance and mean_square as they were mixed for the live batch, and the state"
+              + " of the layer without gamma and beta, for --state of a later run. Its format is"
+              + " that of its ending, .npz or .safetensors.")
   private @Nullable Path statistics;
+
+  @Option(
+      names = "--save-state",
+      paramLabel = "FILE",
+      description =
+          "Takes the state of the layer, with the statistics of the reference batch, for --state of"
+              + " a later run on any backend. Its format is that of its ending, .npz or"
+              + " .safetensors.")
+  private @Nullable Path saveState;
 
   /** The files to write. */
   private record Targets(
       StagedFile y,
       @Nullable StagedFile referenceY,
-      @Nullable StagedFile statistics) {}
+      @Nullable TensorTarget statistics,
+      @Nullable TensorTarget state) {}
+
+  /** A file to write in the format that its name asks for. */
+  private record TensorTarget(StagedFile file, TensorFileType type) {
+    static @Nullable TensorTarget stage(StagedOutputs outputs, String option, @Nullable Path file) {
+      if (file == null) {
+        return null;
+      }
+      TensorFileType type = LayerOptions.accepted(option + ": ", () -> TensorFileType.of(file));
+      return new TensorTarget(outputs.stage(option, file), type);
+    }
+
+    void write(NamedTensors content) throws IOException {
+      file.write(out -> type.write(out, content));
+    }
+  }
 
   @Override
   public Integer call() throws IOException {
@@ -72,7 +100,12 @@ final class NormalizeCommand implements Callable<Integer> {
       Targets targets = new Targets(
           outputs.stage("--output", output),
           referenceOutput == null ? null : outputs.stage("--reference-output", referenceOutput),
-          statistics == null ? null : outputs.stage("--statistics", statistics));
+          TensorTarget.stage(outputs, "--statistics", statistics),
+          TensorTarget.stage(outputs, "--save-state", saveState));
+      if (targets.referenceY != null && !layerOptions.hasReferenceBatch()) {
+        throw new BadInputException("--reference-output is given without --reference; expected the"
+            + " reference batch itself, not its statistics alone");
+      }
       LayerInputs inputs = layerOptions.read(progress);
       normalize(inputs, targets, progress);
       outputs.commit();
@@ -83,46 +116,50 @@ final class NormalizeCommand implements Callable<Integer> {
   private void normalize(LayerInputs inputs, Targets targets, Progress progress)
       throws IOException {
     try (VbnBackend<HostTensor> backend = backendOption.open();
-        VirtualBatchNorm<HostTensor> layer = inputs.layer(backend, inputs.config())) {
-      progress.show("normalising the reference batch " + inputs.reference());
+        VirtualBatchNorm<HostTensor> layer = inputs.open(backend, inputs.layer().config())) {
+      progress.show("statistics of the reference batch");
       try (ReferenceStatistics<HostTensor> reference = reference(layer, inputs, targets)) {
-        ReferenceMoments moments = reference.moments();
-        layerOptions.warnUnlessFinite(moments, progress);
+        LayerState state = inputs.with(reference.moments());
+        layerOptions.warnUnlessFinite(reference.moments(), progress);
         progress.show("normalising the live batch " + inputs.x());
         try (Output<HostTensor> live =
             LayerOptions.accepted("--input: ", () -> layer.forward(inputs.x(), reference))) {
           progress.show("writing");
-          targets.y.write(file -> Npy.write(file, live.output()));
+          targets.y.write(out -> Npy.write(out, live.output()));
+        }
+        if (targets.state != null) {
+          targets.state.write(state.content());
         }
         if (targets.statistics != null) {
-          MixedStatistics mixed = layer.mixedStatistics(inputs.x(), reference);
-          Map<String, HostTensor> arrays = new LinkedHashMap<>();
-          arrays.put("mean", mixed.mean());
-          arrays.put("variance", mixed.variance());
-          arrays.put("mean_square", mixed.meanSquare());
-          arrays.put("reference_mean", vector(moments.mean()));
-          arrays.put("reference_variance", vector(moments.variance()));
-          targets.statistics.write(file -> Npz.write(file, arrays));
+          targets.statistics.write(statistics(layer.mixedStatistics(inputs.x(), reference), state));
         }
       }
     }
   }
 
+  /** The mixed statistics in front of the layer's state without gamma and beta. */
+  private static NamedTensors statistics(MixedStatistics mixed, LayerState state) {
+    NamedTensors rest =
+        new LayerState(state.config(), null, null, state.reference(), state.counts()).content();
+    Map<String, HostTensor> arrays = new LinkedHashMap<>();
+    arrays.put("mean", mixed.mean());
+    arrays.put("variance", mixed.variance());
+    arrays.put("mean_square", mixed.meanSquare());
+    arrays.putAll(rest.tensors());
+    return new NamedTensors(arrays, rest.texts());
+  }
+
   /** The statistics of the reference batch; its output too, and written, where it is wanted. */
   private static ReferenceStatistics<HostTensor> reference(
       VirtualBatchNorm<HostTensor> layer, LayerInputs inputs, Targets targets) throws IOException {
-    if (targets.referenceY == null) {
-      return LayerOptions.accepted(
-          "--reference: ", () -> layer.referenceStatistics(inputs.reference()));
+    HostTensor batch = inputs.reference();
+    if (targets.referenceY == null || batch == null) {
+      return inputs.statistics(layer);
     }
     try (ReferenceOutput<HostTensor> pass =
-        LayerOptions.accepted("--reference: ", () -> layer.reference(inputs.reference()))) {
-      targets.referenceY.write(file -> Npy.write(file, pass.output()));
+        LayerOptions.accepted("--reference: ", () -> layer.reference(batch))) {
+      targets.referenceY.write(out -> Npy.write(out, pass.output()));
       return pass.takeStatistics();
     }
-  }
-
-  private static HostTensor vector(double[] values) {
-    return HostTensor.of(values, values.length);
   }
 }

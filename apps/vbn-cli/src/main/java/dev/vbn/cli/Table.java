@@ -82,11 +82,11 @@ public final class Table {
     Stream.concat(wrap(text, WIDTH).stream(), Stream.of("")).forEach(out::println);
   }
 
-  /** The text in lines of at most {@code width}, broken at spaces. */
+  /** The text in lines of at most {@code width}, broken at spaces, and in words longer than that. */
   private static List<String> wrap(String text, int width) {
     List<String> lines = new ArrayList<>();
     StringBuilder line = new StringBuilder();
-    for (String word : text.split(" ", -1)) {
+    for (String word : text.replaceAll("(\\S{" + width + "})(?=\\S)", "$1 ").split(" ", -1)) {
       if (line.length() > 0 && line.length() + 1 + word.length() > width) {
         lines.add(line.toString());
         line.setLength(0);

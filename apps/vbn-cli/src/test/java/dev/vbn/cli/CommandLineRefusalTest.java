@@ -6,7 +6,11 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
+import dev.vbn.ReferenceMoments;
+import dev.vbn.VbnConfig;
+import dev.vbn.state.LayerState;
 import dev.vbn.state.Npy;
+import dev.vbn.state.Npz;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
@@ -32,6 +36,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 class CommandLineRefusalTest {
   private static final String NORMALIZE = "normalize --reference @r --input @x --output @old.npy";
   private static final String GRADIENT = "gradient --reference @r --input @x --upstream @x";
+  private static final String STATE = "normalize --input @x --output @old.npy --state ";
 
   @TempDir
   Path directory;
@@ -54,8 +59,23 @@ class CommandLineRefusalTest {
     Files.write(
         directory.resolve("integers"),
         (header.replace("<f4", "<i4") + "\0".repeat(x.length - 128)).getBytes(ISO_8859_1));
+    writeStates();
     Files.createDirectory(directory.resolve("folder"));
     Files.writeString(directory.resolve("old.npy"), "what was there before");
+  }
+
+  private void writeStates() throws IOException {
+    HostTensor ones = HostTensor.of(new float[] {1, 1, 1}, 3);
+    LayerState bare = new LayerState(VbnConfig.of(3), ones, ones, null);
+    bare.save(directory.resolve("bare.npz"));
+    bare.withReference(ReferenceMoments.of(new double[3], new double[3], 4, 20))
+        .save(directory.resolve("state.npz"));
+    Npz.write(
+        directory.resolve("uncounted.npz"), Map.of("reference_mean", ones, "ref_variance", ones));
+    Npz.write(directory.resolve("empty.npz"), Map.of());
+    for (String name : List.of("text.npz", "text.safetensors")) {
+      Files.writeString(directory.resolve(name), "no state at all");
+    }
   }
 
   private void write(String name, long... shape) throws IOException {
@@ -68,7 +88,8 @@ class CommandLineRefusalTest {
         // The command line itself.
         arguments("", "no command was given; expected demo, backends, normalize"),
         arguments("train", "'train' is no command; expected demo, backends, normalize"),
-        arguments("normalize", "Missing required options: '--reference=R.npy', '--input=X.npy'"),
+        arguments("normalize", "Missing required options: '--input=X.npy', '--output=Y.npy'"),
+        arguments(files + "--input @x", "neither --reference nor --state is given; expected one"),
         arguments(NORMALIZE + " --momentum 1", "Unknown options: '--momentum', '1'; expected"),
         arguments(
             "normalize --referense @r --input @x --output @old.npy",
@@ -128,6 +149,50 @@ class CommandLineRefusalTest {
         arguments(
             "gradient --reference @r --input @x --upstream @shorter --output-dir @folder",
             "upstream has shape [2, 3, 4]; expected that of x, [2, 3, 5]"),
+        // The state of a layer.
+        arguments(STATE + "@none.npz", "--state @none.npz: no such file; expected a state file"),
+        arguments(STATE + "@folder", "--state @folder: is a directory; expected a state file"),
+        arguments(STATE + "@r", "--state: file is '@r'; expected one that ends in .safetensors or"),
+        arguments(STATE + "@text.npz", "--state @text.npz: not a whole zip"),
+        arguments(STATE + "@text.safetensors", "--state @text.safetensors: header of"),
+        arguments(STATE + "@empty.npz", "--state @empty.npz: no layer; expected gamma, beta or"),
+        arguments(STATE + "@state.npz --prefix vbn1.", "@state.npz: no layer of prefix 'vbn1.'"),
+        arguments(STATE + "@bare.npz", "--state @bare.npz: has no statistics of a reference batch"),
+        arguments(
+            STATE + "@state.npz --reference @r",
+            "--reference @r: --state @state.npz has statistics of a reference batch too; expected"),
+        arguments(STATE + "@state.npz --gamma @three", "--state @state.npz has a gamma too;"),
+        arguments(STATE + "@bare.npz --reference @r --beta @three", "has a beta too; expected it"),
+        arguments(STATE + "@state.npz --feature-axis 2", "x has 5 features, shape [2, 3, 5]"),
+        arguments(STATE + "@bare.npz --reference @four-features", "expected 3"),
+        arguments(STATE + "@uncounted.npz --gamma @two", "gamma has shape [2]; expected [3]"),
+        arguments(
+            STATE + "@uncounted.npz --variant batch",
+            "--state @uncounted.npz: no reference_examples; expected it for variant batch"),
+        arguments(STATE + "@state.npz --names gamma", "--names: 'gamma' is no name of a part;"),
+        arguments(STATE + "@state.npz --names gamma=", "'gamma=' is no name of a part; expected"),
+        arguments(STATE + "@state.npz --names gamma=a,gamma=b", "--names: names gamma twice;"),
+        arguments(
+            STATE + "@state.npz --names delta=a", "--names: part is 'delta'; expected one of"),
+        arguments(STATE + "@state.npz --names gamma=weight", "no tensor 'weight'; expected it as"),
+        arguments(
+            STATE + "@state.npz --names epsilon=eps", "no text 'eps'; expected it as epsilon"),
+        arguments(NORMALIZE + " --prefix vbn1.", "--prefix is given without --state; expected the"),
+        arguments(
+            NORMALIZE + " --names gamma=weight", "--names is given without --state; expected"),
+        arguments(
+            STATE + "@state.npz --reference-output @ry.npy",
+            "--reference-output is given without --reference; expected the reference batch itself"),
+        arguments(
+            "gradient --state @state.npz --input @x --upstream @x --output-dir @folder"
+                + " --reference-gradient attached",
+            "--reference-gradient attached is given without --reference; expected the reference"),
+        arguments(
+            NORMALIZE + " --save-state @state.pt",
+            "--save-state: file is '@state.pt'; expected one that ends in .safetensors or .npz"),
+        arguments(
+            NORMALIZE + " --statistics @s.npy",
+            "--statistics: file is '@s.npy'; expected one that ends in .safetensors or .npz"),
         // Outputs.
         arguments(
             "normalize --reference @r --input @x --output @none/y.npy",
@@ -139,9 +204,9 @@ class CommandLineRefusalTest {
             "normalize --reference @r --input @x --output @folder",
             "--output @folder: is a directory; expected a file"),
         arguments(
-            NORMALIZE + " --statistics @folder/../old.npy",
-            "--output and --statistics both name @folder/../old.npy; expected different files"),
-        arguments(GRADIENT + " --output-dir @r", "@r is not a directory; expected an existing"),
+            NORMALIZE + " --reference-output @folder/../old.npy",
+            "--reference-output @folder/../old.npy: is --output @old.npy too; expected different"),
+        arguments(GRADIENT + " --output-dir @r", "--output-dir @r: is not a directory; expected"),
         arguments(
             "gradient --reference @r --input @x --upstream @shorter --output-dir @none/deep",
             "upstream has shape [2, 3, 4]; expected that of x, [2, 3, 5]"),

@@ -155,10 +155,33 @@ class ConformCommandTest {
     assertTrue(
         run.out().lines().anyMatch(line -> line.matches(" +VBN-202 +\\d of \\d +statistics > .*")),
         run.out());
-    assertEquals("does not conform", backends(report).get(0).get("verdict"));
-    assertTrue(Files.readString(report.resolve("conformance.html"))
-        .replaceAll("\\s+", " ")
-        .contains("the device burns"));
+    // Every kernel throws: which, what, and where, once each and not in every line.
+    for (String kernel : List.of("reference", "statistics")) {
+      assertTrue(
+          run.out()
+              .lines()
+              .anyMatch(line -> line.matches(
+                  " +" + kernel + " +\\d+ +java.lang.IllegalArgumentException: the device burns")),
+          run.out());
+    }
+    assertTrue(
+        run.out()
+            .contains("      at dev.vbn.cli.FailingBackendTest$Throwing.failure(FailingBackend"),
+        run.out());
+    String last = run.out().lines().reduce("", (before, line) -> line);
+    assertTrue(
+        last.matches("Start with VBN-803, (VBN-1.., )?VBN-202, VBN-306.*"), last);
+    run.out().lines().forEach(line -> assertTrue(line.length() <= 100, line));
+    Map<String, Object> backend = backends(report).get(0);
+    assertEquals("VBN-803", ((List<?>) backend.get("orderOfWork")).get(0));
+    assertTrue(
+        backend.get("thrown").toString().contains("frame=dev.vbn.cli.FailingBackendTest$Throwing"),
+        backend.get("thrown").toString());
+    assertEquals("does not conform", backend.get("verdict"));
+    String page = Files.readString(report.resolve("conformance.html"));
+    assertTrue(page.replaceAll("\\s+", " ").contains("the device burns"));
+    assertTrue(page.contains("at dev.vbn.cli.FailingBackendTest$Throwing.failure("));
+    assertTrue(page.contains("Start with "));
     assertTrue(Files.exists(report.resolve("throwing/TEST-junit-jupiter.xml")));
   }
 

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.cli.report.BackendResult;
 import dev.vbn.cli.report.CheckResult;
+import dev.vbn.cli.report.CheckResult.Thrown;
 import dev.vbn.cli.report.ConformanceReport;
 import dev.vbn.cli.report.Environment;
 import dev.vbn.cli.report.HtmlReport;
@@ -27,6 +28,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import javax.xml.parsers.DocumentBuilderFactory;
 import javax.xml.xpath.XPathFactory;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.w3c.dom.Document;
 import org.xml.sax.InputSource;
@@ -38,7 +40,69 @@ class ConformanceReportTest {
 
   private static CheckResult check(Rule rule, Outcome outcome, String message, double ulps) {
     return new CheckResult(
-        rule, "family > test", outcome, message, ulps, ulps / 16, Duration.ofMillis(20));
+        rule, "family > test", outcome, message, ulps, ulps / 16, 40, null, Duration.ofMillis(20));
+  }
+
+  private static CheckResult threw(
+      Rule rule, String kernel, String exception, @Nullable String frame) {
+    return new CheckResult(
+        rule,
+        "family > test",
+        Outcome.FAILED,
+        exception,
+        Double.NaN,
+        Double.NaN,
+        0,
+        new Thrown(kernel, exception, frame),
+        Duration.ZERO);
+  }
+
+  /** A port of which one kernel throws, at one place for two reasons, and another at another. */
+  private static ConformanceReport port() {
+    return report(tested(
+        "port",
+        passedBut(
+            threw(Rule.BIASED_VARIANCE, "statistics", "an.Exception: first", "A.b(A.java:1)"),
+            threw(Rule.FORWARD, "forward", "an.Error: <other>", null),
+            threw(Rule.STATISTICS, "statistics", "an.Exception: second", "A.b(A.java:1)"),
+            check(Rule.ROUND_TRIP, Outcome.FAILED, "why", Double.NaN),
+            check(Rule.REFERENCE_PASS, Outcome.FAILED, "why", Double.NaN))));
+  }
+
+  @Test
+  void thePageSaysWhatThrewAndWhereToBegin() throws Exception {
+    Document page = parse(HtmlReport.of(port()));
+    String threw = "//article//div[@class='beside']";
+    assertTrue(find(page, threw + "[1]/p").contains("statistics threw in 2 checks"));
+    assertEquals("an.Exception: first\n    at A.b(A.java:1)", find(page, threw + "[1]/pre"));
+    assertTrue(find(page, threw + "[2]/p").contains("forward threw in 1 check"));
+    assertEquals("an.Error: <other>", find(page, threw + "[2]/pre"));
+    assertEquals(
+        "Start with VBN-801 then VBN-202 then VBN-306",
+        find(page, "//article//p[starts-with(., 'Start')]").strip().replaceAll("\\s+", " "));
+    assertTrue(find(page, "//tr[th='VBN-202']/td[2]").contains("40 compared"));
+    assertEquals(
+        "0",
+        find(parse(HtmlReport.of(mixed())), "count(//article[1]//p[starts-with(., 'Start')])"));
+  }
+
+  @Test
+  @SuppressWarnings("unchecked")
+  void jsonSaysWhatThrewAndWhereToBegin() throws IOException {
+    Map<String, Object> json = JsonReader.read(JsonReport.of(port()));
+    Map<String, Object> backend = ((List<Map<String, Object>>) json.get("backends")).get(0);
+    assertEquals(List.of("VBN-801", "VBN-202", "VBN-306"), backend.get("orderOfWork"));
+    assertEquals(
+        "[{kernel=statistics, frame=A.b(A.java:1), exception=an.Exception: first, checks=2},"
+            + " {kernel=forward, frame=null, exception=an.Error: <other>, checks=1}]",
+        backend.get("thrown").toString());
+    List<Map<String, Object>> rules = (List<Map<String, Object>>) backend.get("rules");
+    Map<String, Object> rule = rules.get(List.of(Rule.values()).indexOf(Rule.STATISTICS));
+    assertEquals(40, rule.get("comparisons"));
+    Map<String, Object> check = ((List<Map<String, Object>>) rule.get("checks")).get(1);
+    assertEquals("statistics", check.get("kernel"));
+    assertEquals("A.b(A.java:1)", check.get("frame"));
+    assertEquals(0, check.get("comparisons"));
   }
 
   /** A check of every rule, all passed. */

@@ -4,7 +4,9 @@ import dev.vbn.conformance.Outcome;
 import dev.vbn.conformance.Rule;
 import java.time.Duration;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalLong;
 import org.jspecify.annotations.Nullable;
 
@@ -55,6 +57,33 @@ public record BackendResult(
   /** Rules of which a check failed. */
   public List<RuleResult> failedRules() {
     return rules().stream().filter(result -> result.count(Outcome.FAILED) > 0).toList();
+  }
+
+  /** Where to begin with the rules that fail, and how to go on. */
+  public List<Rule> orderOfWork() {
+    return Rule.orderOfWork(failedRules().stream().map(RuleResult::rule).toList());
+  }
+
+  /**
+   * Kernels that threw, each with the place where it did, those of the most checks first.
+   *
+   * @return the first check of each, and the number of all
+   */
+  public Map<CheckResult.Thrown, Integer> thrown() {
+    Map<List<@Nullable String>, CheckResult.Thrown> first = new LinkedHashMap<>();
+    Map<CheckResult.Thrown, Integer> counts = new LinkedHashMap<>();
+    for (CheckResult check : checks) {
+      CheckResult.Thrown thrown = check.thrown();
+      if (thrown != null) {
+        List<@Nullable String> place = Arrays.asList(thrown.kernel(), thrown.frame());
+        counts.merge(first.computeIfAbsent(place, none -> thrown), 1, Integer::sum);
+      }
+    }
+    Map<CheckResult.Thrown, Integer> sorted = new LinkedHashMap<>();
+    counts.entrySet().stream()
+        .sorted(Map.Entry.<CheckResult.Thrown, Integer>comparingByValue().reversed())
+        .forEach(each -> sorted.put(each.getKey(), each.getValue()));
+    return sorted;
   }
 
   /** What failed beside the rules: the kit's own preparation, or its census at the end. */

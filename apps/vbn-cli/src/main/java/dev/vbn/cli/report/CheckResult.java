@@ -13,6 +13,8 @@ import org.jspecify.annotations.Nullable;
  * @param message why it did not pass; empty if it did
  * @param ulps largest error; NaN where none was measured by ulps
  * @param shareOfTolerance largest error as a share of what is tolerated; NaN where none is
+ * @param comparisons how many were made
+ * @param thrown what a kernel of the backend threw; null where none did
  */
 public record CheckResult(
     @Nullable Rule rule,
@@ -21,7 +23,19 @@ public record CheckResult(
     String message,
     double ulps,
     double shareOfTolerance,
+    long comparisons,
+    @Nullable Thrown thrown,
     Duration duration) {
+
+  /**
+   * What a kernel threw in place of a result.
+   *
+   * @param kernel name of the SPI's method
+   * @param exception its type and message
+   * @param frame the first that is neither the JDK's nor VBN's; null if there is none
+   */
+  public record Thrown(
+      String kernel, String exception, @Nullable String frame) {}
 
   /** The first line of the message. */
   public String firstLine() {

@@ -171,8 +171,18 @@ public final class HtmlReport {
     if (!failed.isEmpty()) {
       page.open("p", "class", "rules").text(Numbers.counted(failed.size(), "rule") + " failed: ");
       for (RuleResult result : failed) {
-        page.element("a", result.rule().id(), "href", "#" + reasons(backend, result))
+        page.element("a", result.rule().id(), "href", "#" + reasons(backend, result.rule()))
             .text(" ");
+      }
+      page.close();
+    }
+    writeThrown(backend);
+    if (!failed.isEmpty()) {
+      page.open("p", "class", "rules").text("Start with ");
+      String between = "";
+      for (Rule rule : backend.orderOfWork()) {
+        page.text(between).element("a", rule.id(), "href", "#" + reasons(backend, rule));
+        between = "then ";
       }
       page.close();
     }
@@ -183,9 +193,22 @@ public final class HtmlReport {
     }
   }
 
+  private void writeThrown(BackendResult backend) {
+    backend.thrown().forEach((thrown, checks) -> {
+      page.open("div", "class", "beside");
+      page.element(
+          "p",
+          symbol("failed") + " " + thrown.kernel() + " threw in "
+              + Numbers.counted(checks, "check"));
+      page.element(
+          "pre", thrown.exception() + (thrown.frame() == null ? "" : "\n    at " + thrown.frame()));
+      page.close();
+    });
+  }
+
   /** The id of what is said about failures. */
-  private static String reasons(BackendResult backend, RuleResult result) {
-    return result.rule().id() + "-" + backend.name();
+  private static String reasons(BackendResult backend, Rule rule) {
+    return rule.id() + "-" + backend.name();
   }
 
   private void writeGroup(RuleGroup group) {
@@ -247,7 +270,7 @@ public final class HtmlReport {
           "a",
           result.count(Outcome.FAILED) + " of " + result.checks().size() + " failed",
           "href",
-          "#" + reasons(backend, result));
+          "#" + reasons(backend, result.rule()));
     } else {
       page.text(counts(result));
     }
@@ -255,7 +278,11 @@ public final class HtmlReport {
     if (!Double.isNaN(result.worstUlps())) {
       page.element("span", Numbers.ulps(result.worstUlps()) + " ulp", "class", "ulps");
     }
-    page.close().close();
+    page.close();
+    if (result.comparisons() > 0) {
+      page.element("span", result.comparisons() + " compared", "class", "ulps");
+    }
+    page.close();
   }
 
   private static String counts(RuleResult result) {
@@ -277,7 +304,7 @@ public final class HtmlReport {
     page.open("summary", "class", kind);
     page.element("b", symbol(kind) + " " + backend.name()).text(" ");
     page.element("span", worst(checks).firstLine()).close();
-    page.open("ul", "id", reasons(backend, result));
+    page.open("ul", "id", reasons(backend, result.rule()));
     for (CheckResult check : checks) {
       page.open("li", "class", kind(check.outcome()));
       page.element("p", symbol(kind(check.outcome())) + " " + check.name());

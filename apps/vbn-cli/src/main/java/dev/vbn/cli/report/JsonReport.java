@@ -64,6 +64,10 @@ public final class JsonReport {
     }
     json.put("checks", counts);
     json.put("worstUlps", measured(backend.worstUlps()));
+    json.put("orderOfWork", backend.orderOfWork().stream().map(Rule::id).toList());
+    List<Object> thrown = new ArrayList<>();
+    backend.thrown().forEach((first, count) -> thrown.add(thrown(first, count)));
+    json.put("thrown", thrown);
     json.put("rules", backend.rules().stream().map(JsonReport::rule).toList());
     json.put(
         "failuresBesideRules",
@@ -71,10 +75,20 @@ public final class JsonReport {
     return json;
   }
 
+  private static Map<String, @Nullable Object> thrown(CheckResult.Thrown thrown, int checks) {
+    Map<String, @Nullable Object> json = new LinkedHashMap<>();
+    json.put("kernel", thrown.kernel());
+    json.put("frame", thrown.frame());
+    json.put("exception", thrown.exception());
+    json.put("checks", checks);
+    return json;
+  }
+
   private static Map<String, @Nullable Object> rule(RuleResult result) {
     Map<String, @Nullable Object> json = new LinkedHashMap<>();
     json.put("rule", result.rule().id());
     json.put("outcome", result.outcome().map(Outcome::label).orElse("not checked"));
+    json.put("comparisons", result.comparisons());
     json.put("worstUlps", measured(result.worstUlps()));
     json.put("worstShareOfTolerance", measured(result.worstShareOfTolerance()));
     json.put("checks", result.checks().stream().map(JsonReport::check).toList());
@@ -86,6 +100,10 @@ public final class JsonReport {
     json.put("name", check.name());
     json.put("outcome", check.outcome().label());
     json.put("message", check.message().isEmpty() ? null : check.message());
+    CheckResult.Thrown thrown = check.thrown();
+    json.put("kernel", thrown == null ? null : thrown.kernel());
+    json.put("frame", thrown == null ? null : thrown.frame());
+    json.put("comparisons", check.comparisons());
     json.put("ulps", measured(check.ulps()));
     json.put("shareOfTolerance", measured(check.shareOfTolerance()));
     json.put("seconds", seconds(check.duration()));

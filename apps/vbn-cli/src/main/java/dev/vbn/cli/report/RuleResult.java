@@ -34,6 +34,11 @@ public record RuleResult(Rule rule, List<CheckResult> checks) {
     return largest(checks, CheckResult::shareOfTolerance);
   }
 
+  /** Comparisons made. */
+  public long comparisons() {
+    return checks.stream().mapToLong(CheckResult::comparisons).sum();
+  }
+
   static double largest(List<CheckResult> checks, ToDoubleFunction<CheckResult> measure) {
     return checks.stream()
         .mapToDouble(measure)
