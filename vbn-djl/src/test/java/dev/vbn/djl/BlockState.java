@@ -117,13 +117,12 @@ abstract class BlockState {
           .optVariant(Variant.PER_EXAMPLE)
           .optEpsilon(1e-4)
           .build();
-      model.setBlock(new SequentialBlock().add(block).add(Activation::tanh));
+      SequentialBlock network = new SequentialBlock().add(block).add(Activation::tanh);
+      model.setBlock(network);
+      NDList frozen = new NDList(here.normal(here.manager, 4, 5, 3, DataType.FLOAT32, SHAPE));
       try (Trainer trainer = model.newTrainer(new DefaultTrainingConfig(Loss.l2Loss()))) {
         trainer.initialize(SHAPE);
-        VirtualBatchNormBlock.refresh(
-            model.getBlock(),
-            trainer::forward,
-            new NDList(here.normal(here.manager, 4, 5, 3, DataType.FLOAT32, SHAPE)));
+        VirtualBatchNormBlock.refresh(network, trainer::forward, frozen);
         for (int step = 0; step < 3; step++) {
           try (var collector = trainer.newGradientCollector()) {
             NDList y = trainer.forward(new NDList(x));
@@ -191,6 +190,27 @@ abstract class BlockState {
       assertSameBits(ELSEWHERE, again.state());
       assertClose(referenceBackend(ELSEWHERE), predict(again));
     }
+  }
+
+  /** The code of docs/DJL.md. */
+  @Test
+  void aFileGoesInAndAFileComesOut() throws Exception {
+    Path file = folder.resolve("layer.safetensors");
+    ELSEWHERE.save(file);
+    Path trained = folder.resolve("trained.npz");
+
+    LayerState state = LayerState.load(file);
+    SequentialBlock network = new SequentialBlock()
+        .add(VirtualBatchNormBlock.builder().optState(state).build())
+        .add(Activation.reluBlock());
+
+    network.initialize(here.manager, DataType.FLOAT32, SHAPE);
+    VirtualBatchNormBlock block =
+        (VirtualBatchNormBlock) network.getChildren().get(0).getValue();
+
+    block.state().save(trained);
+
+    assertSameBits(ELSEWHERE, LayerState.load(trained));
   }
 
   @Test

@@ -135,6 +135,26 @@ class VbnGraphStateTest {
     assertClose(referenceBackend(state), output(loaded));
   }
 
+  /** The code of docs/ND4J.md. */
+  @Test
+  void aFileGoesInAndAFileComesOut() throws IOException {
+    Path file = folder.resolve("layer.safetensors");
+    state(Variant.LIVE_BATCH).save(file);
+    Path trained = folder.resolve("trained.npz");
+
+    SameDiff graph = SameDiff.create();
+    VbnGraph.setState(graph, "vbn1.", LayerState.load(file));
+    SDVariable x = graph.placeHolder("x", DataType.FLOAT, -1, 3, -1);
+    SDVariable y = VbnGraph.normalize(x, "vbn1.");
+
+    y.rename("y");
+    assertClose(referenceBackend(state(Variant.LIVE_BATCH)), output(graph));
+
+    VbnGraph.state(graph, "vbn1.").save(trained);
+
+    assertSameBits(state(Variant.LIVE_BATCH), LayerState.load(trained));
+  }
+
   /** Trained and saved by SameDiff, then a layer of the reference backend by way of a file. */
   @ParameterizedTest
   @ValueSource(strings = {"layer.safetensors", "layer.npz"})
