@@ -116,8 +116,8 @@ final class Elsewhere {
     builder.environment().put("MAVEN_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC");
     Process process = builder.start();
     try {
-      if (!process.waitFor(3, TimeUnit.MINUTES)) {
-        fail(List.of(command) + " did not end in 3 minutes:\n" + Files.readString(log));
+      if (!process.waitFor(10, TimeUnit.MINUTES)) {
+        fail(List.of(command) + " did not end in 10 minutes:\n" + Files.readString(log));
       }
     } finally {
       process.descendants().forEach(ProcessHandle::destroyForcibly);
