@@ -74,15 +74,14 @@ abstract class ClosingRules extends Rules {
     holds(() -> {
       try (Subject<?> first = kit.openSubject();
           Subject<?> second = kit.openSubject()) {
+        String hint = "Backends share nothing that a call writes.";
         for (Variant variant : Variant.values()) {
           Case c = sample(variant);
           Case other = new Samples(72)
               .of(c.config().withEpsilon(0.5), c.x().shape(), c.reference().shape());
           for (DType dtype : subject().dtypes()) {
-            String hint = "Backends share nothing that a call writes.";
-            Computed known = subject().known(c, dtype);
-            assertEqualBits(", on one of two backends", known, first.run(c, dtype), hint);
-            second.run(other, dtype);
+            Computed known = right(first, c, dtype);
+            right(second, other, dtype);
             assertEqualBits(", after a call on another", known, first.run(c, dtype), hint);
             assertEqualBits(", on the other backend", known, second.run(c, dtype), hint);
           }
@@ -92,7 +91,7 @@ abstract class ClosingRules extends Rules {
         Case c = sample(Variant.LIVE_BATCH);
         assertEqualBits(
             ", on a backend opened before another was closed",
-            subject().known(c, DType.FLOAT32),
+            right(subject(), c, DType.FLOAT32),
             second.run(c, DType.FLOAT32),
             "Closing one backend leaves the others as they are.");
       }
@@ -100,7 +99,7 @@ abstract class ClosingRules extends Rules {
         Case c = sample(Variant.PER_EXAMPLE);
         assertEqualBits(
             ", on a backend opened after others were closed",
-            subject().known(c, DType.FLOAT32),
+            right(subject(), c, DType.FLOAT32),
             third.run(c, DType.FLOAT32),
             "Closing one backend leaves the others as they are.");
       }
@@ -110,7 +109,7 @@ abstract class ClosingRules extends Rules {
   /** Statistics of one backend stay while another computes. */
   private static <A, B> void checkInterleaved(Subject<A> first, Subject<B> second) {
     Case c = sample(Variant.BATCH).roundedTo(DType.FLOAT32);
-    Computed expected = first.run(c, DType.FLOAT32);
+    Computed expected = right(first, c, DType.FLOAT32);
     try (Tensors<A> made = first.tensors()) {
       VirtualBatchNorm<A> layer = made.layer(c, DType.FLOAT32);
       A x = made.of(c.x(), DType.FLOAT32);

@@ -91,7 +91,7 @@ abstract class ContagionRules extends Rules {
       this.clean = clean;
       this.dtype = dtype;
       this.value = value;
-      expected = subject().run(clean, dtype);
+      expected = right(subject(), clean, dtype);
       live = clean.liveGeometry();
       reference = clean.referenceGeometry();
     }

@@ -295,7 +295,7 @@ abstract class ForwardRules extends Rules {
   private void checkCompanions(VbnConfig config, DType dtype, long[] live, long[] reference) {
     Case c = new Samples(28).of(config, live, reference);
     Case others = new Samples(29).of(config, live, reference);
-    Computed all = subject().run(c, dtype);
+    Computed all = right(subject(), c, dtype);
     int last = (int) live[0] - 1;
     for (int example : new int[] {0, last / 2, last}) {
       Computed alone = subject()
@@ -337,7 +337,7 @@ abstract class ForwardRules extends Rules {
             Layouts.moveAxis(c.upstream(), 1, 3),
             Layouts.moveAxis(c.referenceUpstream(), 1, 3));
         for (Quantity each : List.of(Quantity.OUTPUT, Quantity.DX)) {
-          HostTensor known = subject().run(c, DType.FLOAT32).of(each);
+          HostTensor known = right(subject(), c, DType.FLOAT32).of(each);
           Values scales = Oracle.expect(transposed, DType.FLOAT32).of(each);
           subject()
               .tolerance
@@ -363,7 +363,7 @@ abstract class ForwardRules extends Rules {
       int[] order = {3, 0, 4, 1, 2};
       Case permuted =
           c.withLive(Layouts.examples(c.x(), order), Layouts.examples(c.upstream(), order));
-      HostTensor known = subject().run(c, DType.FLOAT32).of(Quantity.OUTPUT);
+      HostTensor known = right(subject(), c, DType.FLOAT32).of(Quantity.OUTPUT);
       subject()
           .tolerance
           .assertClose(

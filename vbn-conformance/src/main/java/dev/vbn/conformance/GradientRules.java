@@ -127,7 +127,7 @@ abstract class GradientRules extends Rules {
       Case attached = new Samples(32).of(config, new long[] {4, 3, 5}, new long[] {6, 3, 5});
       Case detached = attached.withConfig(config.withReferenceGradient(ReferenceGradient.DETACHED));
       for (DType dtype : subject().dtypes()) {
-        Computed with = subject().run(attached, dtype);
+        Computed with = right(subject(), attached, dtype);
         Computed without = subject().run(detached, dtype);
         for (Quantity each :
             List.of(Quantity.OUTPUT, Quantity.DX, Quantity.DGAMMA, Quantity.DBETA)) {

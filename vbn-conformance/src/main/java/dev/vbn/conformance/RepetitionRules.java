@@ -83,10 +83,10 @@ abstract class RepetitionRules extends Rules {
   }
 
   private static <T> void checkInTurn(Subject<T> subject, Case c, Case other, DType dtype) {
-    Computed one = subject.run(c, dtype);
-    Computed two = subject.run(other, dtype);
-    Computed oneInTwo = subject.run(other.withLive(c.x(), c.upstream()), dtype);
-    Computed mixed = subject.run(c.withLive(c.x(), other.upstream()), dtype);
+    Computed one = right(subject, c, dtype);
+    Computed two = right(subject, other, dtype);
+    Computed oneInTwo = right(subject, other.withLive(c.x(), c.upstream()), dtype);
+    Computed mixed = right(subject, c.withLive(c.x(), other.upstream()), dtype);
     try (Tensors<T> made = subject.tensors()) {
       T x = made.of(c.x(), dtype);
       T dy = made.of(c.upstream(), dtype);
@@ -158,7 +158,7 @@ abstract class RepetitionRules extends Rules {
         layer.forwardInto(x, x, first.statistics()).close();
         Case changed = c.withReference(subject.host(reference), c.referenceUpstream())
             .withLive(subject.host(x), c.upstream());
-        Computed expected = subject.run(changed, dtype);
+        Computed expected = right(subject, changed, dtype);
         try (ReferenceOutput<T> again = layer.reference(reference);
             ReferenceStatistics<T> aloneAgain = layer.referenceStatistics(reference);
             Output<T> live = layer.forward(x, again.statistics())) {
@@ -204,7 +204,7 @@ abstract class RepetitionRules extends Rules {
       List<Computed> expected = new ArrayList<>();
       List<Callable<Computed>> calls = new ArrayList<>();
       for (Case c : cases) {
-        expected.add(subject().run(c, DType.FLOAT32));
+        expected.add(right(subject(), c, DType.FLOAT32));
       }
       for (int i = 0; i < 48; i++) {
         Case c = cases.get(i % cases.size());
@@ -230,7 +230,7 @@ abstract class RepetitionRules extends Rules {
   }
 
   private static <T> void checkShared(Subject<T> subject, Case c) throws Exception {
-    Computed expected = subject.run(c, DType.FLOAT32);
+    Computed expected = right(subject, c, DType.FLOAT32);
     try (Tensors<T> made = subject.tensors()) {
       VirtualBatchNorm<T> layer = made.layer(c, DType.FLOAT32);
       T x = made.of(c.x(), DType.FLOAT32);
@@ -302,7 +302,7 @@ abstract class RepetitionRules extends Rules {
   final void theNumberOfThreadsChangesNoBit() {
     holds(() -> {
       Case c = threaded(Variant.LIVE_BATCH, 79, 8, 5, 4099);
-      Computed expected = subject().run(c, DType.FLOAT32);
+      Computed expected = right(subject(), c, DType.FLOAT32);
       for (int parallelism : new int[] {1, 2, 3, 7}) {
         ForkJoinPool pool = new ForkJoinPool(parallelism);
         try {

@@ -89,6 +89,14 @@ abstract class Rules {
     }
   }
 
+  /** Everything computed of a case, which has to be right: what else is compared with it. */
+  static Computed right(Subject<?> subject, Case c, DType dtype) {
+    Computed computed = subject.run(c, dtype);
+    assertAgrees(
+        subject, c.describe() + ", in " + dtype, Oracle.expect(c, dtype), computed, dtype);
+    return computed;
+  }
+
   /** Fails unless both hold the same bits of everything that they hold. */
   static void assertEqualBits(String where, Computed expected, Computed actual, String hint) {
     for (Map.Entry<Quantity, HostTensor> each : expected.all().entrySet()) {

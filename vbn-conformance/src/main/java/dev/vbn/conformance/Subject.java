@@ -68,10 +68,6 @@ final class Subject<T> implements AutoCloseable {
     return known.computeIfAbsent(new Input(c, dtype, manner), first -> run(c, dtype, manner));
   }
 
-  Computed known(Case c, DType dtype) {
-    return known(c, dtype, Manner.PLAIN);
-  }
-
   /** The layer's results of a case rounded to {@code dtype}, anew. */
   Computed run(Case c, DType dtype) {
     return run(c, dtype, Manner.PLAIN);

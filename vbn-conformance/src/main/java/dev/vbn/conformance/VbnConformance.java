@@ -12,8 +12,11 @@ import java.util.List;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.ClassOrderer;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Nested;
+import org.junit.jupiter.api.Order;
+import org.junit.jupiter.api.TestClassOrder;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.TestInstance.Lifecycle;
 import org.junit.jupiter.api.extension.RegisterExtension;
@@ -36,6 +39,8 @@ import org.junit.jupiter.api.extension.RegisterExtension;
  *
  * <p>Each rule ({@link Rule}) must have been checked when the kit ends: a part of it fails.
  *
+ * <p>Families of rules run in the order in which an author gets them right, the long ones last.
+ *
  * <p>Expected values come from outside every provider: golden files made by automatic
  * differentiation in 64 bits, an oracle in twice 64 bits, and the laws that the formula obeys.
  * Tolerances belong to the kit. An absent capability is skipped after its refusal has been checked.
@@ -43,6 +48,7 @@ import org.junit.jupiter.api.extension.RegisterExtension;
  * #REQUIRE_DEVICE_PROPERTY} is true.
  */
 @TestInstance(Lifecycle.PER_CLASS)
+@TestClassOrder(ClassOrderer.OrderAnnotation.class)
 public abstract class VbnConformance {
   /** System property: true makes an unavailable provider a failure. */
   public static final String REQUIRE_DEVICE_PROPERTY = "vbn.conformance.requireDevice";
@@ -102,17 +108,29 @@ public abstract class VbnConformance {
 
   final synchronized Subject<?> openSubject() {
     VbnProvider<?> provider = provider();
+    assumeDevice(provider, isOpen() || requireDevice());
+    Subject<?> open = new Subject<>(VbnBackend.open(provider));
+    opened.add(open);
+    return open;
+  }
+
+  /**
+   * For other tests of a provider: skips the calling test where the provider is not available, or
+   * fails it where a device is required.
+   */
+  public static void assumeDevice(VbnProvider<?> provider) {
+    assumeDevice(provider, requireDevice());
+  }
+
+  private static void assumeDevice(VbnProvider<?> provider, boolean required) {
     Availability availability = provider.probe();
     if (!availability.available()) {
       String message = "no device for '" + provider.name() + "': " + availability.description();
-      if (isOpen() || requireDevice()) {
+      if (required) {
         fail(message, availability.cause());
       }
       throw new NoDevice(message);
     }
-    Subject<?> open = new Subject<>(VbnBackend.open(provider));
-    opened.add(open);
-    return open;
   }
 
   static boolean requireDevice() {
@@ -141,6 +159,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
+  @Order(1)
   @DisplayName("provider")
   final class Provider extends ProviderRules {
     Provider() {
@@ -149,6 +168,16 @@ public abstract class VbnConformance {
   }
 
   @Nested
+  @Order(2)
+  @DisplayName("conversion")
+  final class Conversion extends ConversionRules {
+    Conversion() {
+      super(VbnConformance.this);
+    }
+  }
+
+  @Nested
+  @Order(3)
   @DisplayName("statistics")
   final class Statistics extends StatisticsRules {
     Statistics() {
@@ -157,6 +186,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
+  @Order(4)
   @DisplayName("forward")
   final class Forward extends ForwardRules {
     Forward() {
@@ -165,6 +195,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
+  @Order(5)
   @DisplayName("gradients")
   final class Gradient extends GradientRules {
     Gradient() {
@@ -173,30 +204,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @DisplayName("extremes")
-  final class Extremes extends ExtremeRules {
-    Extremes() {
-      super(VbnConformance.this);
-    }
-  }
-
-  @Nested
-  @DisplayName("contagion")
-  final class Contagion extends ContagionRules {
-    Contagion() {
-      super(VbnConformance.this);
-    }
-  }
-
-  @Nested
-  @DisplayName("sizes")
-  final class Sizes extends SizeRules {
-    Sizes() {
-      super(VbnConformance.this);
-    }
-  }
-
-  @Nested
+  @Order(6)
   @DisplayName("capabilities")
   final class Capabilities extends CapabilityRules {
     Capabilities() {
@@ -205,22 +213,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @DisplayName("ownership")
-  final class Ownership extends OwnershipRules {
-    Ownership() {
-      super(VbnConformance.this);
-    }
-  }
-
-  @Nested
-  @DisplayName("repetition")
-  final class Repetition extends RepetitionRules {
-    Repetition() {
-      super(VbnConformance.this);
-    }
-  }
-
-  @Nested
+  @Order(7)
   @DisplayName("supplied tensors")
   final class Supplied extends SuppliedRules {
     Supplied() {
@@ -229,6 +222,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
+  @Order(8)
   @DisplayName("views")
   final class Strides extends ViewRules {
     Strides() {
@@ -237,6 +231,34 @@ public abstract class VbnConformance {
   }
 
   @Nested
+  @Order(9)
+  @DisplayName("ownership")
+  final class Ownership extends OwnershipRules {
+    Ownership() {
+      super(VbnConformance.this);
+    }
+  }
+
+  @Nested
+  @Order(10)
+  @DisplayName("extremes")
+  final class Extremes extends ExtremeRules {
+    Extremes() {
+      super(VbnConformance.this);
+    }
+  }
+
+  @Nested
+  @Order(11)
+  @DisplayName("contagion")
+  final class Contagion extends ContagionRules {
+    Contagion() {
+      super(VbnConformance.this);
+    }
+  }
+
+  @Nested
+  @Order(12)
   @DisplayName("closing")
   final class Closing extends ClosingRules {
     Closing() {
@@ -245,9 +267,19 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @DisplayName("conversion")
-  final class Conversion extends ConversionRules {
-    Conversion() {
+  @Order(13)
+  @DisplayName("repetition")
+  final class Repetition extends RepetitionRules {
+    Repetition() {
+      super(VbnConformance.this);
+    }
+  }
+
+  @Nested
+  @Order(14)
+  @DisplayName("sizes")
+  final class Sizes extends SizeRules {
+    Sizes() {
       super(VbnConformance.this);
     }
   }

@@ -1,6 +1,5 @@
 package dev.vbn.djl;
 
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDArray;
@@ -8,7 +7,7 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import dev.vbn.VbnBackend;
-import dev.vbn.spi.Availability;
+import dev.vbn.conformance.VbnConformance;
 import java.util.Arrays;
 import java.util.Random;
 
@@ -27,8 +26,7 @@ final class EngineHere implements AutoCloseable {
   }
 
   static EngineHere open() {
-    Availability availability = new DjlProvider().probe();
-    assumeTrue(availability.available(), availability::description);
+    VbnConformance.assumeDevice(new DjlProvider());
     return new EngineHere(Engine.getEngine(System.getProperty(DjlProvider.ENGINE_PROPERTY)));
   }
 

@@ -1,9 +1,8 @@
 package dev.vbn.nd4j;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import dev.vbn.spi.Availability;
+import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Kernels;
@@ -27,8 +26,7 @@ class AccuracyTest {
   @ParameterizedTest
   @CsvSource({"64,16,8192", "1,1,4194304"})
   void statisticsOfManyFloats(long batch, long features, long positions) {
-    Availability availability = new Nd4jProvider().probe();
-    assumeTrue(availability.available(), availability::description);
+    VbnConformance.assumeDevice(new Nd4jProvider());
     Random random = new Random(1);
     float[] values = new float[(int) (batch * features * positions)];
     for (int i = 0; i < values.length; i++) {

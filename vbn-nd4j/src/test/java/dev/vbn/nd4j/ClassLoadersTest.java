@@ -1,9 +1,8 @@
 package dev.vbn.nd4j;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import dev.vbn.spi.Availability;
+import dev.vbn.conformance.VbnConformance;
 import java.io.File;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -23,8 +22,7 @@ class ClassLoadersTest {
   @ParameterizedTest
   @EnumSource(LoaderCase.class)
   void theBackendIsFound(LoaderCase scenario, @TempDir Path scratch) throws Exception {
-    Availability availability = new Nd4jProvider().probe();
-    assumeTrue(availability.available(), availability::description);
+    VbnConformance.assumeDevice(new Nd4jProvider());
     // On the class path is nothing but the case itself.
     Path classes = Path.of(
         LoaderCase.class.getProtectionDomain().getCodeSource().getLocation().toURI());

@@ -3,7 +3,6 @@ package dev.vbn.nd4j;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.vbn.Gradients;
 import dev.vbn.Output;
@@ -14,7 +13,7 @@ import dev.vbn.Variant;
 import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
-import dev.vbn.spi.Availability;
+import dev.vbn.conformance.VbnConformance;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
@@ -33,8 +32,7 @@ class LargeNumbersTest {
 
   @BeforeEach
   void open() {
-    Availability availability = new Nd4jProvider().probe();
-    assumeTrue(availability.available(), availability::description);
+    VbnConformance.assumeDevice(new Nd4jProvider());
     backend = VbnBackend.open(new Nd4jProvider());
   }
 

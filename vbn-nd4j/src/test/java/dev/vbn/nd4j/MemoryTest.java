@@ -1,13 +1,12 @@
 package dev.vbn.nd4j;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
-import dev.vbn.spi.Availability;
+import dev.vbn.conformance.VbnConformance;
 import dev.vbn.tensor.DType;
 import org.bytedeco.javacpp.Pointer;
 import org.junit.jupiter.api.Test;
@@ -27,8 +26,7 @@ class MemoryTest {
 
   @Test
   void residentMemoryStaysWithinATenth() {
-    Availability availability = new Nd4jProvider().probe();
-    assumeTrue(availability.available(), availability::description);
+    VbnConformance.assumeDevice(new Nd4jProvider());
     try (VbnBackend<INDArray> backend = VbnBackend.open(new Nd4jProvider());
         INDArray x = Nd4j.rand(DataType.FLOAT, 100, 64, 1024);
         VirtualBatchNorm<INDArray> layer =

@@ -5,14 +5,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
-import dev.vbn.spi.Availability;
+import dev.vbn.conformance.VbnConformance;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import org.junit.jupiter.api.AfterEach;
@@ -33,8 +32,7 @@ class Nd4jTensorsTest {
 
   @BeforeEach
   void open() {
-    Availability availability = new Nd4jProvider().probe();
-    assumeTrue(availability.available(), availability::description);
+    VbnConformance.assumeDevice(new Nd4jProvider());
     backend = VbnBackend.open(new Nd4jProvider());
   }
 

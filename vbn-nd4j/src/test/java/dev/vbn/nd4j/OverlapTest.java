@@ -3,14 +3,13 @@ package dev.vbn.nd4j;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.vbn.Output;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
-import dev.vbn.spi.Availability;
+import dev.vbn.conformance.VbnConformance;
 import dev.vbn.tensor.DType;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
@@ -33,8 +32,7 @@ class OverlapTest {
 
   @BeforeEach
   void open() {
-    Availability availability = new Nd4jProvider().probe();
-    assumeTrue(availability.available(), availability::description);
+    VbnConformance.assumeDevice(new Nd4jProvider());
     backend = VbnBackend.open(new Nd4jProvider());
     layer = VirtualBatchNorm.of(backend, VbnConfig.of(3)).initialized(DType.FLOAT32, 1);
     reference = layer.referenceStatistics(Nd4j.rand(DataType.FLOAT, 7, 3, 5));

@@ -5,14 +5,13 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
-import dev.vbn.spi.Availability;
+import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
@@ -47,8 +46,7 @@ class VbnGraphTest {
   @ParameterizedTest
   @EnumSource(Variant.class)
   void gradientsAreTheExplicitOnes(Variant variant) {
-    Availability availability = new Nd4jProvider().probe();
-    assumeTrue(availability.available(), availability::description);
+    VbnConformance.assumeDevice(new Nd4jProvider());
     try (VbnBackend<INDArray> backend = VbnBackend.open(new Nd4jProvider())) {
       VbnConfig config =
           VbnConfig.of(3).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED);
@@ -107,8 +105,7 @@ class VbnGraphTest {
    */
   @Test
   void floatsFarFromZeroKeepTheirDeviationsInTheGraph() {
-    Availability availability = new Nd4jProvider().probe();
-    assumeTrue(availability.available(), availability::description);
+    VbnConformance.assumeDevice(new Nd4jProvider());
     try (VbnBackend<INDArray> backend = VbnBackend.open(new Nd4jProvider())) {
       INDArray gamma = normal(backend, 1, 3).castTo(DataType.FLOAT);
       INDArray beta = normal(backend, 2, 3).castTo(DataType.FLOAT);
@@ -142,8 +139,7 @@ class VbnGraphTest {
   @ParameterizedTest
   @EnumSource(Variant.class)
   void openLengthsAreThoseOfTheBatchThatComes(Variant variant) {
-    Availability availability = new Nd4jProvider().probe();
-    assumeTrue(availability.available(), availability::description);
+    VbnConformance.assumeDevice(new Nd4jProvider());
     try (VbnBackend<INDArray> backend = VbnBackend.open(new Nd4jProvider())) {
       VbnConfig config = VbnConfig.of(3).withVariant(variant);
       VirtualBatchNorm<INDArray> layer =
@@ -191,8 +187,7 @@ class VbnGraphTest {
   @ParameterizedTest
   @EnumSource(Variant.class)
   void constantsAreBeta(Variant variant) {
-    Availability availability = new Nd4jProvider().probe();
-    assumeTrue(availability.available(), availability::description);
+    VbnConformance.assumeDevice(new Nd4jProvider());
     for (double constant : new double[] {0.1, 1e13 / 3, 1e38 / 3}) {
       SameDiff graph = SameDiff.create();
       INDArray mean = Nd4j.createFromArray(constant, constant, constant);
@@ -215,8 +210,7 @@ class VbnGraphTest {
   /** Where the graph is declared, and with what to write instead. */
   @Test
   void aBatchThatCannotBeNormalisedIsRefusedWhereItIsDeclared() {
-    Availability availability = new Nd4jProvider().probe();
-    assumeTrue(availability.available(), availability::description);
+    VbnConformance.assumeDevice(new Nd4jProvider());
     SameDiff graph = SameDiff.create();
     assertRefused(
         graph.placeHolder("open", DataType.FLOAT, 4, -1, 3),

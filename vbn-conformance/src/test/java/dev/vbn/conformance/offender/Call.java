@@ -3,30 +3,41 @@ package dev.vbn.conformance.offender;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Scope;
 import dev.vbn.tensor.DType;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.DoubleStream;
 import org.jspecify.annotations.Nullable;
 
 /**
  * One call of a kernel, as far as an optimised backend may go another way by it.
  *
  * @param scope of the live statistics; null for the gradient of the reference batch
+ * @param weight of the live statistics; 0 where the kernel is told none
  * @param epsilon 0 where the kernel is told none
- * @param supplied whether the caller gave a tensor for the result
- * @param inPlace whether that tensor is one of the inputs
- * @param view whether an input is not laid out in order
- * @param callsBefore calls of the same kernel on this backend before
+ * @param inputs x, and the upstream gradient where there is one
+ * @param parameters whether the kernel takes gamma and beta
+ * @param statistics those given, mean and variance; empty where none are
+ * @param result the tensor that the caller gave for it; null if none
+ * @param before calls of the same kernel on this backend before
+ * @param inProgress other calls on backends of the provider at the same time
+ * @param openBackends of the provider
  */
 record Call(
     Pass pass,
     Geometry geometry,
     @Nullable Scope scope,
-    DType dtype,
+    double weight,
     double epsilon,
-    @Nullable Strided gamma,
     boolean attached,
-    boolean supplied,
-    boolean inPlace,
-    boolean view,
-    int callsBefore) {
+    List<Strided> inputs,
+    boolean parameters,
+    @Nullable Strided gamma,
+    @Nullable Strided beta,
+    List<Strided> statistics,
+    @Nullable Strided result,
+    int before,
+    int inProgress,
+    int openBackends) {
 
   /** The kernels, with backward parted by whose it is. */
   enum Pass {
@@ -36,5 +47,42 @@ record Call(
     BACKWARD,
     REFERENCE_BACKWARD,
     REFERENCE_GRADIENT
+  }
+
+  Strided x() {
+    return inputs.get(0);
+  }
+
+  DType dtype() {
+    return x().dtype();
+  }
+
+  boolean over(int input) {
+    return result != null
+        && inputs.size() > input
+        && inputs.get(input).memory().overlaps(result.memory());
+  }
+
+  static boolean view(@Nullable Strided tensor) {
+    return tensor != null && !tensor.dense();
+  }
+
+  /** Of a long batch its begin, for every call is asked. */
+  private DoubleStream values() {
+    return Arrays.stream(x().data()).limit(4096);
+  }
+
+  /** Largest absolute value of x that is finite. */
+  double magnitude() {
+    return values().map(Math::abs).filter(Double::isFinite).max().orElse(0);
+  }
+
+  boolean finite() {
+    return values().allMatch(Double::isFinite);
+  }
+
+  /** How many elements share statistics. */
+  long group() {
+    return geometry.positions() * (scope == Scope.EXAMPLE ? 1 : geometry.batch());
   }
 }

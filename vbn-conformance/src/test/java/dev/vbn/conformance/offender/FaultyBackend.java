@@ -1,6 +1,9 @@
 package dev.vbn.conformance.offender;
 
+import static java.util.stream.Collectors.toSet;
+
 import dev.vbn.conformance.offender.Call.Pass;
+import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
@@ -8,134 +11,238 @@ import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
+import dev.vbn.spi.TensorAccess;
 import dev.vbn.tensor.DType;
 import java.util.Arrays;
 import java.util.EnumMap;
+import java.util.HashMap;
+import java.util.IdentityHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Supplier;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** A right backend with one fault under one condition. */
 final class FaultyBackend extends PlainBackend {
   /** What a run of the kit has seen of the fault, on all backends that it opened. */
   static final class Trace {
-    /** The conditions that calls have met. */
-    final Set<Condition> met = ConcurrentHashMap.newKeySet();
-
     /** Whether a number came out wrong by more than rounding. */
     final AtomicBoolean altered = new AtomicBoolean();
+
+    /** In a rehearsal, where nothing is altered: the conditions that calls have met. */
+    final Set<Condition> met = ConcurrentHashMap.newKeySet();
+
+    /** In a rehearsal: the conditions under which the fault would have altered something. */
+    final Set<Condition> bearing = ConcurrentHashMap.newKeySet();
+
+    private final boolean rehearsal;
+
+    private final AtomicInteger running = new AtomicInteger();
+    private volatile boolean stopped;
+    private final AtomicInteger open = new AtomicInteger();
+
+    private Trace(boolean rehearsal) {
+      this.rehearsal = rehearsal;
+    }
+
+    /** What the kit does after it has failed is of no interest: every call ends at once. */
+    void stop() {
+      stopped = true;
+    }
+
+    static Trace ofFault() {
+      return new Trace(false);
+    }
+
+    static Trace ofRehearsal() {
+      return new Trace(true);
+    }
+  }
+
+  /** What a fault keeps during a call. */
+  private static final class Running {
+    boolean faulty;
+    Set<Condition> conditions = Set.of();
+    int groups;
+    double @Nullable [] groupBefore;
+    boolean nanSeen;
+    DType dtype = DType.FLOAT32;
+    boolean even;
+    int depth;
   }
 
   private final Fault fault;
   private final Condition condition;
   private final Trace trace;
   private final Map<Pass, AtomicInteger> calls = new EnumMap<>(Pass.class);
-  private final ThreadLocal<Boolean> faulty = ThreadLocal.withInitial(() -> false);
-  private volatile double lastFirst = Double.NaN;
+  private final ThreadLocal<Running> running = ThreadLocal.withInitial(Running::new);
+  private final AtomicBoolean closed = new AtomicBoolean();
 
-  FaultyBackend(Fault fault, Condition condition, Trace trace) {
+  // What a fault keeps of the call before.
+  private final Map<Integer, double[]> statisticsBefore = new ConcurrentHashMap<>();
+  private final Map<String, Strided> resultsBefore = new HashMap<>();
+  private volatile double lastFirst = Double.NaN;
+  private volatile double lastGamma = Double.NaN;
+  private volatile double lastReference = Double.NaN;
+  private final IdentityHashMap<Strided, Strided> siblings = new IdentityHashMap<>();
+
+  FaultyBackend(
+      Fault fault, Condition condition, Trace trace, Set<Capability> capabilities) {
+    super(capabilities);
     this.fault = fault;
     this.condition = condition;
     this.trace = trace;
     for (Pass pass : Pass.values()) {
       calls.put(pass, new AtomicInteger());
     }
+    trace.open.incrementAndGet();
   }
 
-  private interface Kernel<R> {
-    R run();
-  }
-
-  private <R> R run(Call call, Kernel<R> kernel) {
-    for (Condition each : Condition.values()) {
-      if (each.holds(call)) {
-        trace.met.add(each);
-      }
+  @Override
+  public void close() {
+    if (closed.compareAndSet(false, true)) {
+      trace.open.decrementAndGet();
     }
-    faulty.set(condition.holds(call));
+    super.close();
+  }
+
+  private <R> R run(Call call, Supplier<R> kernel) {
+    if (trace.stopped) {
+      throw new IllegalStateException("the kit has failed already");
+    }
+    Running outer = running.get();
+    Running own = new Running();
+    own.faulty = trace.rehearsal || condition.holds(call);
+    if (trace.rehearsal) {
+      own.conditions =
+          Stream.of(Condition.values()).filter(each -> each.holds(call)).collect(toSet());
+      trace.met.addAll(own.conditions);
+    }
+    own.dtype = call.dtype();
+    own.even = call.before() % 2 == 0;
+    own.depth = outer.depth + 1;
+    running.set(own);
+    trace.running.incrementAndGet();
     try {
-      return kernel.run();
+      if (does(Fault.THROWS) && alters()) {
+        throw new IllegalStateException("no kernel for this");
+      }
+      return kernel.get();
     } finally {
-      faulty.set(false);
+      trace.running.decrementAndGet();
+      running.set(outer);
     }
-  }
-
-  private Call call(
-      Pass pass,
-      Geometry geometry,
-      @Nullable Scope scope,
-      double epsilon,
-      boolean attached,
-      @Nullable Strided gamma,
-      @Nullable Strided result,
-      Strided... inputs) {
-    return new Call(
-        pass,
-        geometry,
-        scope,
-        inputs[0].dtype(),
-        epsilon,
-        gamma,
-        attached,
-        result != null,
-        result != null && Arrays.stream(inputs).anyMatch(input -> sharesMemory(input, result)),
-        Arrays.stream(inputs).anyMatch(input -> !input.dense()),
-        calls.get(pass).getAndIncrement());
-  }
-
-  private static boolean sharesMemory(Strided input, Strided result) {
-    return input.memory().overlaps(result.memory());
   }
 
   private boolean does(Fault one) {
-    return fault == one && faulty.get();
+    return fault == one && running.get().faulty;
   }
 
-  /** The wrong number; remembers that it is one. */
-  private double wrong(double right, double wrong) {
-    boolean same =
-        Math.abs(wrong - right) <= 1e-2 * Math.abs(right) || Double.compare(right, wrong) == 0;
-    if (!same) {
+  /** Remembers that the fault comes to bear, and says whether it may. */
+  private boolean alters() {
+    if (trace.rehearsal) {
+      trace.bearing.addAll(running.get().conditions);
+      running.get().conditions = Set.of(); // once is enough
+    } else {
       trace.altered.set(true);
     }
-    return wrong;
+    return !trace.rehearsal;
   }
+
+  /** The wrong number, remembered; in a rehearsal the right one. */
+  private double wrong(double right, double wrong) {
+    double rounding =
+        switch (running.get().dtype) {
+          case FLOAT64 -> 1e-6;
+          case FLOAT32 -> 1e-2;
+          case FLOAT16, BFLOAT16 -> 5e-2;
+        };
+    return wrong(right, wrong, rounding * Math.abs(right));
+  }
+
+  private double wrong(double right, double wrong, double rounding) {
+    boolean same =
+        Double.compare(right, wrong) == 0 || Math.abs(wrong - right) <= rounding || right == wrong;
+    if (!same) {
+      alters();
+    }
+    return trace.rehearsal ? right : wrong;
+  }
+
+  // Statistics and mixing.
 
   @Override
   double[] liveStatistics(double[] x) {
     double[] right = super.liveStatistics(x);
-    if (does(Fault.VARIANCE_UNBIASED) && x.length > 1) {
-      double unbiased = right[1] * x.length / (x.length - 1);
-      return new double[] {right[0], wrong(right[1], unbiased)};
+    if (!running.get().faulty) {
+      return right;
     }
-    if (does(Fault.LAST_ELEMENT_NOT_SUMMED) && x.length > 1) {
-      return of(right, super.liveStatistics(Arrays.copyOf(x, x.length - 1)));
-    }
-    if (does(Fault.FIRST_ELEMENT_SUMMED_TWICE)) {
-      double[] more = Arrays.copyOf(x, x.length + 1);
-      more[x.length] = x[0];
-      return of(right, super.liveStatistics(more));
-    }
-    if (does(Fault.SUMS_IN_32_BITS)) {
-      float sum = 0;
-      float squares = 0;
-      for (double each : x) {
-        sum += (float) each;
-        squares += (float) each * (float) each;
-      }
-      float mean = sum / x.length;
-      return of(right, new double[] {mean, Math.max(0, squares / x.length - mean * mean)});
-    }
-    return right;
+    Running call = running.get();
+    double[] wrong =
+        switch (fault) {
+          case VARIANCE_UNBIASED ->
+            x.length == 1 ? right : new double[] {right[0], right[1] * x.length / (x.length - 1)};
+          case VARIANCE_AS_MEAN_OF_SQUARES -> {
+            double squares = sum(Arrays.stream(x).map(each -> each * each).toArray()) / x.length;
+            yield new double[] {right[0], Math.max(0, squares - right[0] * right[0])};
+          }
+          case LAST_ELEMENT_NOT_SUMMED ->
+            x.length == 1 ? right : super.liveStatistics(Arrays.copyOf(x, x.length - 1));
+          case FIRST_ELEMENT_SUMMED_TWICE -> {
+            double[] more = Arrays.copyOf(x, x.length + 1);
+            more[x.length] = x[0];
+            yield super.liveStatistics(more);
+          }
+          case SUMS_IN_32_BITS -> narrow(x);
+          case STATISTICS_OF_THE_GROUP_BEFORE ->
+            call.groupBefore == null ? right : call.groupBefore;
+          case STATISTICS_OF_THE_CALL_BEFORE -> {
+            double[] before = statisticsBefore.put(call.groups, right);
+            yield before == null ? right : before;
+          }
+          case OVERFLOW_CLIPPED ->
+            new double[] {right[0], Math.min(right[1], Double.MAX_VALUE)};
+          case NAN_SKIPPED -> {
+            double[] numbers = Arrays.stream(x).filter(each -> !Double.isNaN(each)).toArray();
+            yield numbers.length == 0 ? right : super.liveStatistics(numbers);
+          }
+          default -> right;
+        };
+    call.groups++;
+    call.groupBefore = right;
+    return new double[] {
+      wrong(right[0], wrong[0], 1e-2 * Math.sqrt(right[1])), wrong(right[1], wrong[1])
+    };
   }
 
-  private double[] of(double[] right, double[] wrong) {
-    wrong(right[0], wrong[0]);
-    wrong(right[1], wrong[1]);
-    return wrong;
+  private static double[] narrow(double[] x) {
+    float sum = 0;
+    float squares = 0;
+    for (double each : x) {
+      sum += (float) each;
+      squares += (float) each * (float) each;
+    }
+    float mean = sum / x.length;
+    return new double[] {mean, Math.max(0, squares / x.length - mean * mean)};
+  }
+
+  @Override
+  double sum(double[] terms) {
+    double right = super.sum(terms);
+    if (!does(Fault.SUMS_IN_ANOTHER_ORDER_EACH_TIME) || running.get().even) {
+      return right;
+    }
+    double sum = 0;
+    for (int i = terms.length - 1; i >= 0; i--) {
+      sum += terms[i];
+    }
+    boolean hidden = running.get().dtype != DType.FLOAT64 && (float) right == (float) sum;
+    return hidden ? right : wrong(right, sum, 0);
   }
 
   @Override
@@ -144,13 +251,34 @@ final class FaultyBackend extends PlainBackend {
     Mixed wrong = right;
     if (does(Fault.WEIGHT_OF_ONE_EXAMPLE_MORE)) {
       wrong = super.mix(mr, vr, ma, va, w / (1 + w));
+    } else if (does(Fault.WEIGHTS_SWAPPED)) {
+      wrong = super.mix(mr, vr, ma, va, 1 - w);
     } else if (does(Fault.DISTANCE_OF_MEANS_LEFT_OUT)) {
       wrong = new Mixed(right.d(), right.m(), (1 - w) * vr + w * va);
     }
-    wrong(right.m(), wrong.m());
-    wrong(right.v(), wrong.v());
-    return wrong;
+    return new Mixed(
+        right.d(),
+        wrong(right.m(), wrong.m(), 1e-2 * Math.sqrt(right.v())),
+        wrong(right.v(), wrong.v()));
   }
+
+  @Override
+  double statistic(Strided ofFeatures, int feature) {
+    double right = super.statistic(ofFeatures, feature);
+    if (does(Fault.REFERENCE_OF_THE_NEXT_FEATURE)) {
+      return wrong(right, super.statistic(ofFeatures, (feature + 1) % ofFeatures.size()));
+    }
+    if (feature == 0) {
+      double before = lastReference;
+      lastReference = right;
+      if (does(Fault.REFERENCE_OF_THE_CALL_BEFORE) && !Double.isNaN(before)) {
+        return wrong(right, before);
+      }
+    }
+    return right;
+  }
+
+  // Normalising.
 
   @Override
   double deviation(double v, double epsilon) {
@@ -158,72 +286,351 @@ final class FaultyBackend extends PlainBackend {
     if (does(Fault.EPSILON_OUTSIDE_THE_ROOT)) {
       return wrong(right, Math.sqrt(v) + epsilon);
     }
+    if (does(Fault.EPSILON_LEFT_OUT)) {
+      return wrong(right, Math.sqrt(v));
+    }
     return does(Fault.EPSILON_THE_DEFAULT) ? wrong(right, super.deviation(v, 1e-5)) : right;
+  }
+
+  @Override
+  double normalized(double x, double m, double s) {
+    double right = super.normalized(x, m, s);
+    return does(Fault.CENTRED_AFTER_SCALING)
+        ? wrong(right, x / s - m / s, roundingOf(running.get().dtype) * (1 + Math.abs(right)))
+        : right;
+  }
+
+  /** What no tolerance of the kit bears. */
+  private static double roundingOf(DType dtype) {
+    return Math.scalb(1000., -dtype.precision());
   }
 
   @Override
   double output(double xh, double gamma, double beta) {
     double right = super.output(xh, gamma, beta);
+    if (!running.get().faulty) {
+      return right;
+    }
     return switch (fault) {
-      case GAMMA_SQUARED -> faulty.get() ? wrong(right, gamma * gamma * xh + beta) : right;
-      case GAMMA_LEFT_OUT -> faulty.get() ? wrong(right, xh + beta) : right;
-      case BETA_LEFT_OUT -> faulty.get() ? wrong(right, gamma * xh) : right;
-      case NORMALISED_ROUNDED_TO_8_BITS ->
-        faulty.get() ? rounded(right, gamma * DType.BFLOAT16.round(xh) + beta) : right;
-      case NAN_LOST -> faulty.get() && Double.isNaN(right) ? wrong(right, 0) : right;
+      case GAMMA_SQUARED -> wrong(right, gamma * gamma * xh + beta);
+      case BETA_SCALED -> wrong(right, gamma * (xh + beta));
       default -> right;
     };
   }
 
-  /** Of eight bits a difference of half a percent is more than any rounding. */
-  private double rounded(double right, double wrong) {
-    if (Math.abs(wrong - right) > 1e-3 * Math.max(1, Math.abs(right))) {
-      trace.altered.set(true);
+  @Override
+  double gamma(@Nullable Strided gamma, int feature) {
+    double right = super.gamma(gamma, feature);
+    double before = lastGamma;
+    lastGamma = right;
+    if (gamma == null || !running.get().faulty) {
+      return right;
     }
+    return switch (fault) {
+      case GAMMA_LEFT_OUT -> wrong(right, 1);
+      case GAMMA_OF_THE_NEXT_FEATURE -> wrong(right, gamma.get((feature + 1) % gamma.size()));
+      case GAMMA_OF_THE_CALL_BEFORE ->
+        feature > 0 || Double.isNaN(before) ? right : wrong(right, before);
+      case GAMMA_WITHOUT_SIGN -> wrong(right, Math.abs(right));
+      case GAMMA_ZERO_TAKEN_FOR_ABSENT -> right == 0 ? wrong(right, 1) : right;
+      default -> right;
+    };
+  }
+
+  @Override
+  double beta(@Nullable Strided beta, int feature) {
+    double right = super.beta(beta, feature);
+    if (beta == null) {
+      return right;
+    }
+    if (does(Fault.BETA_OF_THE_NEXT_FEATURE)) {
+      return wrong(right, beta.get((feature + 1) % beta.size()));
+    }
+    return does(Fault.BETA_LEFT_OUT) ? wrong(right, 0) : right;
+  }
+
+  // Elements.
+
+  @Override
+  double[] gather(Group group, Strided tensor) {
+    double[] right = super.gather(group, tensor);
+    if (!running.get().faulty) {
+      return right;
+    }
+    double[] wrong = right.clone();
+    switch (fault) {
+      case INDEX_OF_16_BITS -> group.forEach((at, index) -> wrong[at] = tensor.get(index & 0xffff));
+      case POSITION_OF_16_BITS -> Arrays.setAll(wrong, at -> right[at & 0xffff]);
+      case VIEW_READ_AS_DENSE -> group.forEach((at, index) -> wrong[at] = tensor.data()[index]);
+      case SUBNORMALS_FLUSHED ->
+        Arrays.setAll(
+            wrong, at -> Math.abs(right[at]) < smallest(tensor.dtype()) ? 0 : right[at]);
+      case INFINITY_CLIPPED ->
+        Arrays.setAll(
+            wrong,
+            at -> Double.isInfinite(right[at]) ? Math.copySign(Float.MAX_VALUE, right[at]) : right[at]);
+      default -> {
+        return right;
+      }
+    }
+    Arrays.setAll(wrong, i -> wrong(right[i], wrong[i]));
     return wrong;
   }
+
+  private static double smallest(DType dtype) {
+    return dtype == DType.FLOAT64 ? Double.MIN_NORMAL : Float.MIN_NORMAL;
+  }
+
+  @Override
+  void scatter(Group group, double[] values, Strided tensor) {
+    if (running.get().faulty) {
+      spoil(values, tensor.dtype());
+    }
+    super.scatter(group, values, tensor);
+  }
+
+  private void spoil(double[] values, DType dtype) {
+    Running call = running.get();
+    int last = values.length - 1;
+    switch (fault) {
+      case NAN_LOST ->
+        Arrays.setAll(values, i -> Double.isNaN(values[i]) ? wrong(values[i], 0) : values[i]);
+      case NAN_SPREADS -> {
+        boolean before = call.nanSeen;
+        call.nanSeen |= Arrays.stream(values).anyMatch(Double::isNaN);
+        if (before) {
+          Arrays.setAll(values, i -> wrong(values[i], Double.NaN));
+        }
+      }
+      case ROUNDED_TO_8_BITS ->
+        Arrays.setAll(
+            values,
+            i ->
+                wrong(
+                    values[i],
+                    DType.BFLOAT16.round(values[i]),
+                    Math.max(1e-3, 4 * roundingOf(dtype) / 1000) * Math.max(1, Math.abs(values[i]))));
+      case ROUNDED_TO_24_BITS ->
+        Arrays.setAll(
+            values,
+            i ->
+                wrong(
+                    values[i],
+                    (float) values[i],
+                    roundingOf(dtype) * Math.max(1, Math.abs(values[i]))));
+      case NEIGHBOURS_SWAPPED -> {
+        if (last > 0) {
+          double right = values[last];
+          values[last] = wrong(right, values[last - 1]);
+          values[last - 1] = values[last] == right ? values[last - 1] : right;
+        }
+      }
+      default -> {}
+    }
+  }
+
+  // Gradients.
 
   @Override
   double inputGradient(
       double dy, double xh, double gamma, double s, double w, int n, double a, double b) {
     double right = super.inputGradient(dy, xh, gamma, s, w, n, a, b);
+    if (!running.get().faulty) {
+      return right;
+    }
     return switch (fault) {
       case GRADIENT_WITHOUT_SUM_OF_UPSTREAM ->
-        faulty.get() ? wrong(right, super.inputGradient(dy, xh, gamma, s, w, n, 0, b)) : right;
+        wrong(right, super.inputGradient(dy, xh, gamma, s, w, n, 0, b));
       case GRADIENT_WITHOUT_SUM_WITH_INPUT ->
-        faulty.get() ? wrong(right, super.inputGradient(dy, xh, gamma, s, w, n, a, 0)) : right;
-      case GRADIENT_WITHOUT_GAMMA ->
-        faulty.get() ? wrong(right, super.inputGradient(dy, xh, 1, s, w, n, a, b)) : right;
+        wrong(right, super.inputGradient(dy, xh, gamma, s, w, n, a, 0));
+      case GRADIENT_WITHOUT_WEIGHT ->
+        wrong(right, super.inputGradient(dy, xh, gamma, s, w == 0 ? 0 : 1, n, a, b));
+      case GRADIENT_COUNTS_ONE_ELEMENT_MORE ->
+        wrong(right, super.inputGradient(dy, xh, gamma, s, w, n + 1, a, b));
       default -> right;
     };
   }
 
   @Override
+  double add(double sum, double ofGroup) {
+    double right = super.add(sum, ofGroup);
+    return does(Fault.SUMS_OF_THE_LAST_GROUP) ? wrong(right, ofGroup) : right;
+  }
+
+  @Override
   double meanGradient(double w, double d, double dm, double dv) {
     double right = super.meanGradient(w, d, dm, dv);
+    if (does(Fault.DMR_LEFT_OUT)) {
+      return wrong(right, 0);
+    }
     return does(Fault.DMR_WITHOUT_DISTANCE_OF_MEANS)
         ? wrong(right, super.meanGradient(w, 0, dm, dv))
         : right;
   }
 
   @Override
+  double varianceGradient(double w, double dv) {
+    double right = super.varianceGradient(w, dv);
+    if (does(Fault.DVR_DOUBLED)) {
+      return wrong(right, 2 * right);
+    }
+    return does(Fault.DVR_WITHOUT_WEIGHT) ? wrong(right, dv) : right;
+  }
+
+  @Override
+  double reached(double deviation, double dm, double dv, long elements) {
+    double right = super.reached(deviation, dm, dv, elements);
+    if (!running.get().faulty) {
+      return right;
+    }
+    return switch (fault) {
+      case REACHED_WITHOUT_MEAN -> wrong(right, super.reached(deviation, 0, dv, elements));
+      case REACHED_WITHOUT_VARIANCE -> wrong(right, super.reached(deviation, dm, 0, elements));
+      case REACHED_COUNTS_ONE_ELEMENT_MORE ->
+        wrong(right, super.reached(deviation, dm, dv, elements + 1));
+      default -> right;
+    };
+  }
+
+  // Tensors.
+
+  @Override
+  Strided result(@Nullable Strided supplied, Strided like) {
+    Strided right = super.result(supplied, like);
+    if (supplied != null || fault != Fault.RESULT_OF_THE_CALL_BEFORE_REUSED) {
+      return right;
+    }
+    synchronized (resultsBefore) {
+      String form = like.dtype() + Arrays.toString(like.shape());
+      Strided before = resultsBefore.putIfAbsent(form, right);
+      return before != null && running.get().faulty && alters() ? before : right;
+    }
+  }
+
+  @Override
+  public TensorAccess<Strided> tensors() {
+    return new Access() {
+      @Override
+      public void release(Strided tensor) {
+        super.release(tensor);
+        Strided sibling;
+        synchronized (siblings) {
+          sibling = siblings.remove(tensor);
+        }
+        if (sibling != null) {
+          super.release(sibling);
+        }
+      }
+    };
+  }
+
+  /** What goes wrong with a whole result: {@code old} stood in its last element before. */
+  private void spoil(Strided result, double old, Strided input) {
+    double first = result.get(0);
+    int last = last(result);
+    double right = result.get(last);
+    if (does(Fault.LAST_ELEMENT_NOT_WRITTEN)) {
+      result.set(last, wrong(right, old));
+    }
+    if (does(Fault.ADDED_TO_OLD_CONTENTS)) {
+      result.set(last, wrong(right, right + old));
+    }
+    if (does(Fault.FIRST_ELEMENT_OF_THE_CALL_BEFORE) && !Double.isNaN(lastFirst)) {
+      result.set(0, wrong(first, lastFirst));
+    }
+    if (does(Fault.INPUT_CHANGED)) {
+      change(input, result);
+    }
+    lastFirst = first;
+  }
+
+  private void change(@Nullable Strided tensor, Strided result) {
+    if (tensor != null && !tensor.memory().overlaps(result.memory())) {
+      double right = tensor.get(last(tensor));
+      double wrong = wrong(right, tensor.dtype().round(right + 1), 0);
+      if (wrong != right) { // others may read it
+        tensor.set(last(tensor), wrong);
+      }
+    }
+  }
+
+  private void scale(Strided tensor, double factor) {
+    for (int i = 0; i <= last(tensor); i++) {
+      tensor.set(i, wrong(tensor.get(i), factor * tensor.get(i)));
+    }
+  }
+
+  private static int last(Strided tensor) {
+    return tensor.size() - 1;
+  }
+
+  private void freeTogether(Strided one, Strided other) {
+    if (does(Fault.RESULTS_FREED_TOGETHER) && alters()) {
+      synchronized (siblings) {
+        siblings.put(one, other);
+      }
+    }
+  }
+
+  // The kernels.
+
+  private Call call(
+      Pass pass,
+      Geometry geometry,
+      @Nullable Normalization how,
+      @Nullable Scope scope,
+      List<Strided> inputs,
+      @Nullable Strided gamma,
+      @Nullable Strided beta,
+      @Nullable Moments<Strided> statistics,
+      @Nullable Strided result) {
+    return new Call(
+        pass,
+        geometry,
+        scope,
+        how == null ? 0 : how.weight(),
+        how == null ? 0 : how.epsilon(),
+        how == null
+            ? pass == Pass.REFERENCE_GRADIENT
+            : how.referenceGradient() == ReferenceGradient.ATTACHED,
+        inputs,
+        how != null,
+        gamma,
+        beta,
+        statistics == null ? List.of() : List.of(statistics.mean(), statistics.variance()),
+        result,
+        calls.get(pass).getAndIncrement(),
+        trace.running.get() - running.get().depth,
+        trace.open.get());
+  }
+
+  @Override
   public Moments<Strided> statistics(Strided x, Geometry geometry, Scope scope) {
     return run(
-        call(Pass.STATISTICS, geometry, scope, 0, false, null, null, x),
-        () -> super.statistics(x, geometry, scope));
+        call(Pass.STATISTICS, geometry, null, scope, List.of(x), null, null, null, null), () -> {
+          Moments<Strided> moments = super.statistics(x, geometry, scope);
+          if (does(Fault.INPUT_CHANGED)) {
+            change(x, moments.mean());
+          }
+          freeTogether(moments.mean(), moments.variance());
+          return moments;
+        });
   }
 
   @Override
   public Normalized<Strided> reference(
       Strided x, Normalization how, @Nullable Strided gamma, @Nullable Strided beta) {
-    return run(call(Pass.REFERENCE, how, gamma, null, x), () -> {
-      // The statistics come by statistics(), which is a kernel of its own.
-      boolean met = faulty.get();
-      Normalized<Strided> right = super.reference(x, how, gamma, beta);
-      faulty.set(met);
-      spoil(right.output(), 0, x);
-      return right;
-    });
+    return run(
+        call(Pass.REFERENCE, how.geometry(), how, how.scope(), List.of(x), gamma, beta, null, null), () -> {
+          // The statistics come by statistics(), which is a kernel of its own.
+          Normalized<Strided> right = super.reference(x, how, gamma, beta);
+          spoil(right.output(), 0, x);
+          if (does(Fault.GAMMA_CHANGED)) {
+            change(gamma, right.output());
+          }
+          freeTogether(right.output(), right.statistics().mean());
+          return right;
+        });
   }
 
   @Override
@@ -234,12 +641,20 @@ final class FaultyBackend extends PlainBackend {
       @Nullable Strided gamma,
       @Nullable Strided beta,
       @Nullable Strided output) {
-    return run(call(Pass.FORWARD, how, gamma, output, x), () -> {
-      double old = output == null ? 0 : output.get(last(output));
-      Strided y = super.forward(x, how, reference, gamma, beta, output);
-      spoil(y, old, x);
-      return y;
-    });
+    return run(
+        call(Pass.FORWARD, how.geometry(), how, how.scope(), List.of(x), gamma, beta, reference, output),
+        () -> {
+          double old = output == null ? 0 : output.get(last(output));
+          Strided y = super.forward(x, how, reference, gamma, beta, output);
+          spoil(y, old, x);
+          if (does(Fault.GAMMA_CHANGED)) {
+            change(gamma, y);
+          }
+          if (does(Fault.REFERENCE_CHANGED)) {
+            change(reference.mean(), y);
+          }
+          return y;
+        });
   }
 
   @Override
@@ -251,21 +666,29 @@ final class FaultyBackend extends PlainBackend {
       @Nullable Strided gamma,
       @Nullable Strided dx) {
     Pass pass = how.weight() == 1 ? Pass.REFERENCE_BACKWARD : Pass.BACKWARD;
-    return run(call(pass, how, gamma, dx, x, upstream), () -> {
-      double old = dx == null ? 0 : dx.get(last(dx));
-      Differentiated<Strided> result = super.backward(x, upstream, how, reference, gamma, dx);
-      spoil(result.dx(), old, upstream);
-      if (does(Fault.DGAMMA_DOUBLED)) {
-        scale(result.dgamma(), 2);
-      }
-      if (does(Fault.DBETA_LEFT_OUT)) {
-        scale(result.dbeta(), 0);
-      }
-      if (does(Fault.DVR_DOUBLED) && result.dreference() != null) {
-        scale(result.dreference().variance(), 2);
-      }
-      return result;
-    });
+    return run(
+        call(pass, how.geometry(), how, how.scope(), List.of(x, upstream), gamma, gamma, reference, dx), () -> {
+          double old = dx == null ? 0 : dx.get(last(dx));
+          Differentiated<Strided> result = super.backward(x, upstream, how, reference, gamma, dx);
+          spoil(result.dx(), old, x);
+          if (does(Fault.UPSTREAM_CHANGED)) {
+            change(upstream, result.dx());
+          }
+          if (does(Fault.GAMMA_CHANGED)) {
+            change(gamma, result.dx());
+          }
+          if (does(Fault.REFERENCE_CHANGED)) {
+            change(reference.mean(), result.dx());
+          }
+          if (does(Fault.DGAMMA_DOUBLED)) {
+            scale(result.dgamma(), 2);
+          }
+          if (does(Fault.DBETA_LEFT_OUT)) {
+            scale(result.dbeta(), 0);
+          }
+          freeTogether(result.dgamma(), result.dbeta());
+          return result;
+        });
   }
 
   @Override
@@ -275,53 +698,15 @@ final class FaultyBackend extends PlainBackend {
       Moments<Strided> statistics,
       Moments<Strided> gradient,
       long elements) {
-    return run(call(Pass.REFERENCE_GRADIENT, geometry, null, 0, true, null, null, r), () -> {
-      Strided dr = super.referenceGradient(r, geometry, statistics, gradient, elements);
-      spoil(dr, 0, r);
-      return dr;
-    });
-  }
-
-  private Call call(
-      Pass pass,
-      Normalization how,
-      @Nullable Strided gamma,
-      @Nullable Strided result,
-      Strided... inputs) {
-    return call(
-        pass,
-        how.geometry(),
-        how.scope(),
-        how.epsilon(),
-        how.referenceGradient() == ReferenceGradient.ATTACHED,
-        gamma,
-        result,
-        inputs);
-  }
-
-  /** What goes wrong with a whole result: {@code old} stood in its last element before. */
-  private void spoil(Strided result, double old, Strided input) {
-    double first = result.get(0);
-    if (does(Fault.LAST_ELEMENT_NOT_WRITTEN)) {
-      result.set(last(result), wrong(result.get(last(result)), old));
-    }
-    if (does(Fault.FIRST_ELEMENT_OF_THE_LAST_CALL) && !Double.isNaN(lastFirst)) {
-      result.set(0, wrong(first, lastFirst));
-    }
-    if (does(Fault.INPUT_CHANGED) && !sharesMemory(input, result)) {
-      double right = input.get(last(input));
-      input.set(last(input), wrong(right, right + 1));
-    }
-    lastFirst = first;
-  }
-
-  private void scale(Strided tensor, double factor) {
-    for (int i = 0; i <= last(tensor); i++) {
-      tensor.set(i, wrong(tensor.get(i), factor * tensor.get(i)));
-    }
-  }
-
-  private static int last(Strided tensor) {
-    return tensor.size() - 1;
+    return run(
+        call(Pass.REFERENCE_GRADIENT, geometry, null, null, List.of(r), null, null, statistics, null),
+        () -> {
+          Strided dr = super.referenceGradient(r, geometry, statistics, gradient, elements);
+          spoil(dr, 0, r);
+          if (does(Fault.REFERENCE_CHANGED)) {
+            change(gradient.mean(), dr);
+          }
+          return dr;
+        });
   }
 }

@@ -28,11 +28,11 @@ record Group(Geometry geometry, int index, int feature, int firstExample, int ex
     return examples * (int) geometry.positions();
   }
 
-  private interface Element {
+  interface Element {
     void visit(int at, int index);
   }
 
-  private void forEach(Element element) {
+  void forEach(Element element) {
     int at = 0;
     for (int n = firstExample; n < firstExample + examples; n++) {
       for (int b = 0; b < geometry.before(); b++) {

@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 import org.junit.platform.engine.DiscoverySelector;
 import org.junit.platform.engine.TestExecutionResult;
 import org.junit.platform.engine.TestExecutionResult.Status;
@@ -35,12 +36,28 @@ final class KitRun implements TestExecutionListener {
   /** The kernels that failed checks ended in, with the frame that threw. */
   final Map<String, String> kernels = new TreeMap<>();
 
+  /** The rule that failed first. */
+  @Nullable Rule first;
+
+  private final Runnable failed;
+
+  private KitRun(Runnable failed) {
+    this.failed = failed;
+  }
+
   String seed = "";
   int tests;
 
   /** Runs a kit. */
   static KitRun of(Class<?> kit, Map<String, String> parameters) {
     return of(selectClass(kit), parameters);
+  }
+
+  /** Runs a kit, and tells {@code failed} of the first failure. */
+  static KitRun of(Class<?> kit, Runnable failed) {
+    LauncherDiscoveryRequest request =
+        LauncherDiscoveryRequestBuilder.request().selectors(selectClass(kit)).build();
+    return of(request, failed);
   }
 
   /** Runs a part of a kit. */
@@ -53,7 +70,11 @@ final class KitRun implements TestExecutionListener {
   }
 
   static KitRun of(LauncherDiscoveryRequest request) {
-    KitRun run = new KitRun();
+    return of(request, () -> {});
+  }
+
+  private static KitRun of(LauncherDiscoveryRequest request, Runnable failed) {
+    KitRun run = new KitRun(failed);
     LauncherConfig config = LauncherConfig.builder()
         .enableLauncherSessionListenerAutoRegistration(false)
         .enableTestExecutionListenerAutoRegistration(false)
@@ -86,11 +107,13 @@ final class KitRun implements TestExecutionListener {
     if (result.getStatus() != Status.FAILED) {
       return;
     }
+    failed.run();
     String message = result.getThrowable().map(Throwable::getMessage).orElse("");
     Optional<Rule> rule = test.getSource()
         .filter(MethodSource.class::isInstance)
         .flatMap(source -> Rule.checkedBy(((MethodSource) source).getJavaMethod()));
     if (rule.isPresent()) {
+      first = first == null ? rule.get() : first;
       failures.computeIfAbsent(rule.get(), first -> new ArrayList<>()).add(message);
     } else {
       failuresBeside.add(message);

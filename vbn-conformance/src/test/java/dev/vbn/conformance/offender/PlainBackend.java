@@ -151,8 +151,40 @@ class PlainBackend implements Kernels<Strided> {
     return Math.sqrt(v + epsilon);
   }
 
+  double normalized(double x, double m, double s) {
+    return (x - m) / s;
+  }
+
   double output(double xh, double gamma, double beta) {
     return gamma * xh + beta;
+  }
+
+  double gamma(@Nullable Strided gamma, int feature) {
+    return gamma == null ? 1 : gamma.get(feature);
+  }
+
+  double beta(@Nullable Strided beta, int feature) {
+    return beta == null ? 0 : beta.get(feature);
+  }
+
+  /** The elements of a group; every element of a batch is read here. */
+  double[] gather(Group group, Strided tensor) {
+    return group.gather(tensor);
+  }
+
+  /** Writes the elements of a group; every element of a batch is written here. */
+  void scatter(Group group, double[] values, Strided tensor) {
+    group.scatter(values, tensor);
+  }
+
+  /** Where a result of a batch goes. */
+  Strided result(@Nullable Strided supplied, Strided like) {
+    return supplied != null ? supplied : zeros(like.dtype(), like.shape());
+  }
+
+  /** Adds what a group gives to the sum of its feature. */
+  double add(double sum, double ofGroup) {
+    return sum + ofGroup;
   }
 
   /** dx of one element, of n that share A and B. */
@@ -167,23 +199,34 @@ class PlainBackend implements Kernels<Strided> {
     return (1 - w) * dm - 2 * w * (1 - w) * d * dv;
   }
 
+  /** What a group adds to the gradient of the reference variance. */
+  double varianceGradient(double w, double dv) {
+    return (1 - w) * dv;
+  }
+
+  /** The gradient of a reference element that lies {@code deviation} from the mean. */
+  double reached(double deviation, double dm, double dv, long elements) {
+    return (dm + 2 * deviation * dv) / elements;
+  }
+
+  /** A mean or variance of the reference batch. */
+  double statistic(Strided ofFeatures, int feature) {
+    return ofFeatures.get(feature);
+  }
+
   /** Statistics of {@code x}, the values of one group, mixed with the reference's. */
   Mixed mixed(double[] x, Normalization how, @Nullable Moments<Strided> reference, int feature) {
     if (how.weight() == 1 || reference == null) {
       double[] live = liveStatistics(x);
       return new Mixed(0, live[0], live[1]);
     }
-    double mr = reference.mean().get(feature);
-    double vr = reference.variance().get(feature);
+    double mr = statistic(reference.mean(), feature);
+    double vr = statistic(reference.variance(), feature);
     if (how.scope() == Scope.NONE) {
       return new Mixed(0, mr, vr);
     }
     double[] live = liveStatistics(x);
     return mix(mr, vr, live[0], live[1], how.weight());
-  }
-
-  private static double parameter(@Nullable Strided tensor, int feature, double absent) {
-    return tensor == null ? absent : tensor.get(feature);
   }
 
   // The kernels.
@@ -194,7 +237,7 @@ class PlainBackend implements Kernels<Strided> {
         ? moments(geometry.batch(), geometry.features())
         : moments(geometry.features());
     for (Group group : groups(geometry, scope)) {
-      double[] live = liveStatistics(group.gather(x));
+      double[] live = liveStatistics(gather(group, x));
       moments.mean().set(group.index(), live[0]);
       moments.variance().set(group.index(), live[1]);
     }
@@ -230,17 +273,17 @@ class PlainBackend implements Kernels<Strided> {
       @Nullable Strided gamma,
       @Nullable Strided beta,
       @Nullable Strided output) {
-    Strided y = output != null ? output : zeros(x.dtype(), x.shape());
+    Strided y = result(output, x);
     for (Group group : groups(how.geometry(), how.scope())) {
-      double[] values = group.gather(x);
+      double[] values = gather(group, x);
       Mixed mixed = mixed(values, how, reference, group.feature());
       double s = deviation(mixed.v(), how.epsilon());
-      double scale = parameter(gamma, group.feature(), 1);
-      double offset = parameter(beta, group.feature(), 0);
+      double scale = gamma(gamma, group.feature());
+      double offset = beta(beta, group.feature());
       for (int i = 0; i < values.length; i++) {
-        values[i] = output((values[i] - mixed.m()) / s, scale, offset);
+        values[i] = output(normalized(values[i], mixed.m(), s), scale, offset);
       }
-      group.scatter(values, y);
+      scatter(group, values, y);
     }
     return y;
   }
@@ -255,21 +298,21 @@ class PlainBackend implements Kernels<Strided> {
       @Nullable Strided dx) {
     int features = (int) how.geometry().features();
     double w = how.weight();
-    Strided result = dx != null ? dx : zeros(x.dtype(), x.shape());
+    Strided result = result(dx, x);
     double[] dgamma = new double[features];
     double[] dbeta = new double[features];
     double[] dmr = new double[features];
     double[] dvr = new double[features];
     for (Group group : groups(how.geometry(), how.scope())) {
       int feature = group.feature();
-      double[] values = group.gather(x);
-      double[] dy = group.gather(upstream);
+      double[] values = gather(group, x);
+      double[] dy = gather(group, upstream);
       Mixed mixed = mixed(values, how, reference, feature);
       double s = deviation(mixed.v(), how.epsilon());
-      double scale = parameter(gamma, feature, 1);
+      double scale = gamma(gamma, feature);
       double[] dyxh = new double[values.length];
       for (int i = 0; i < values.length; i++) {
-        values[i] = (values[i] - mixed.m()) / s;
+        values[i] = normalized(values[i], mixed.m(), s);
         dyxh[i] = dy[i] * values[i];
       }
       double a = sum(dy);
@@ -277,13 +320,13 @@ class PlainBackend implements Kernels<Strided> {
       for (int i = 0; i < values.length; i++) {
         values[i] = inputGradient(dy[i], values[i], scale, s, w, values.length, a, b);
       }
-      group.scatter(values, result);
-      dgamma[feature] += b;
-      dbeta[feature] += a;
+      scatter(group, values, result);
+      dgamma[feature] = add(dgamma[feature], b);
+      dbeta[feature] = add(dbeta[feature], a);
       double dm = -scale / s * a;
       double dv = -scale / (2 * s * s) * b;
-      dmr[feature] += meanGradient(w, mixed.d(), dm, dv);
-      dvr[feature] += (1 - w) * dv;
+      dmr[feature] = add(dmr[feature], meanGradient(w, mixed.d(), dm, dv));
+      dvr[feature] = add(dvr[feature], varianceGradient(w, dv));
     }
     return new Differentiated<>(
         result,
@@ -308,16 +351,18 @@ class PlainBackend implements Kernels<Strided> {
       Moments<Strided> statistics,
       Moments<Strided> gradient,
       long elements) {
-    Strided dr = zeros(r.dtype(), r.shape());
+    Strided dr = result(null, r);
     for (Group group : groups(geometry, Scope.BATCH)) {
-      double[] values = group.gather(r);
+      double[] values = gather(group, r);
       for (int i = 0; i < values.length; i++) {
         double deviation = values[i] - statistics.mean().get(group.feature());
-        values[i] = (gradient.mean().get(group.feature())
-                + 2 * deviation * gradient.variance().get(group.feature()))
-            / elements;
+        values[i] = reached(
+            deviation,
+            gradient.mean().get(group.feature()),
+            gradient.variance().get(group.feature()),
+            elements);
       }
-      group.scatter(values, dr);
+      scatter(group, values, dr);
     }
     return dr;
   }
