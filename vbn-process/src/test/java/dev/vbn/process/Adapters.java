@@ -2,11 +2,8 @@ package dev.vbn.process;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.vbn.conformance.VbnConformance;
-import dev.vbn.spi.Availability;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 
@@ -29,11 +26,7 @@ final class Adapters {
 
   /** Skips a test where an adapter cannot run, or fails where a device is required. */
   static void require(String command) {
-    Availability availability = new ProcessProvider(command).probe();
-    if (Boolean.getBoolean(VbnConformance.REQUIRE_DEVICE_PROPERTY)) {
-      assertTrue(availability.available(), availability.description());
-    }
-    assumeTrue(availability.available(), availability.description());
+    VbnConformance.assumeDevice(new ProcessProvider(command));
   }
 
   private static void compile() {
