@@ -20,6 +20,23 @@ abstract class ExtremeRules extends Rules {
   private static final long[] LIVE = {4, 3, 6};
   private static final long[] REFERENCE = {5, 3, 6};
 
+  /** What an offset does not change. */
+  static final List<Quantity> OFFSET_QUANTITIES = List.of(
+      Quantity.VARIANCE,
+      Quantity.LONE_VARIANCE,
+      Quantity.LIVE_VARIANCE,
+      Quantity.OUTPUT,
+      Quantity.REFERENCE_OUTPUT,
+      Quantity.DX,
+      Quantity.DGAMMA,
+      Quantity.DREFERENCE,
+      Quantity.REFERENCE_DX,
+      Quantity.REFERENCE_DGAMMA);
+
+  /** What constants give. */
+  static final List<Quantity> CONSTANT_QUANTITIES =
+      List.of(Quantity.OUTPUT, Quantity.REFERENCE_OUTPUT, Quantity.DX);
+
   ExtremeRules(VbnConformance kit) {
     super(kit);
   }
@@ -42,26 +59,14 @@ abstract class ExtremeRules extends Rules {
   @Checks(Rule.OFFSET)
   final void anOffsetOfAMillionDeviationsChangesNothing(Variant variant) {
     holds(() -> {
-      Case drawn =
-          new Samples(51).of(config(variant), new long[] {5, 3, 37}, new long[] {7, 3, 41});
       boolean exact = wideStatistics();
-      double offset = exact ? 0x1p20 : 0x1p8;
-      Case near = onGrid(drawn, 0);
-      Case far = onGrid(drawn, offset);
+      double offset = farOffset(exact);
+      Case near = offsetBy(0, variant);
+      Case far = offsetBy(offset, variant);
       Computed known = subject().run(near, DType.FLOAT32);
       Computed computed = subject().run(far, DType.FLOAT32);
       Expected scales = Oracle.expect(exact ? near : far, DType.FLOAT32);
-      for (Quantity each : List.of(
-          Quantity.VARIANCE,
-          Quantity.LONE_VARIANCE,
-          Quantity.LIVE_VARIANCE,
-          Quantity.OUTPUT,
-          Quantity.REFERENCE_OUTPUT,
-          Quantity.DX,
-          Quantity.DGAMMA,
-          Quantity.DREFERENCE,
-          Quantity.REFERENCE_DX,
-          Quantity.REFERENCE_DGAMMA)) {
+      for (Quantity each : OFFSET_QUANTITIES) {
         subject()
             .tolerance
             .assertClose(
@@ -75,8 +80,14 @@ abstract class ExtremeRules extends Rules {
     });
   }
 
-  private static Case onGrid(Case c, double offset) {
-    return moved(c.roundedTo(DType.FLOAT32), x -> offset + Math.round(x * 8) / 8.0);
+  static double farOffset(boolean exact) {
+    return exact ? 0x1p20 : 0x1p8;
+  }
+
+  /** Values on a grid of 1/8, that far from where they were drawn. */
+  static Case offsetBy(double offset, Variant variant) {
+    Case drawn = new Samples(51).of(config(variant), new long[] {5, 3, 37}, new long[] {7, 3, 41});
+    return moved(drawn.roundedTo(DType.FLOAT32), x -> offset + Math.round(x * 8) / 8.0);
   }
 
   /** With other values in both batches. */
@@ -96,17 +107,24 @@ abstract class ExtremeRules extends Rules {
   @Checks(Rule.CONSTANTS)
   final void constantsGiveBeta(Variant variant) {
     holds(() -> {
-      double[] magnitudes =
-          wideStatistics() ? new double[] {1e-20, 1234.5677, 1e30} : new double[] {1e-3, 1234.5677};
-      double[] epsilons = wideStatistics() ? new double[] {1e-20, 1e-5, 1e-3} : new double[] {1e-3};
-      for (double magnitude : magnitudes) {
-        for (double epsilon : epsilons) {
-          Case drawn = new Samples(52).of(config(variant).withEpsilon(epsilon), LIVE, REFERENCE);
-          Case c = moved(drawn, x -> magnitude).roundedTo(DType.FLOAT32);
-          checkConstants(c, wideStatistics());
-        }
+      for (Case c : constants(variant, wideStatistics())) {
+        checkConstants(c, wideStatistics());
       }
     });
+  }
+
+  static List<Case> constants(Variant variant, boolean exact) {
+    double[] magnitudes =
+        exact ? new double[] {1e-20, 1234.5677, 1e30} : new double[] {1e-3, 1234.5677};
+    double[] epsilons = exact ? new double[] {1e-20, 1e-5, 1e-3} : new double[] {1e-3};
+    List<Case> cases = new ArrayList<>();
+    for (double magnitude : magnitudes) {
+      for (double epsilon : epsilons) {
+        Case drawn = new Samples(52).of(config(variant).withEpsilon(epsilon), LIVE, REFERENCE);
+        cases.add(moved(drawn, x -> magnitude).roundedTo(DType.FLOAT32));
+      }
+    }
+    return cases;
   }
 
   /** The live variance is 0, and so is the reference's: what is left is the distance of the means. */
@@ -114,36 +132,42 @@ abstract class ExtremeRules extends Rules {
   @EnumSource(Variant.class)
   @Checks(Rule.CONSTANTS)
   final void constantsKeepTheDistanceOfTheMeans(Variant variant) {
-    holds(() -> {
-      Case drawn = new Samples(52).of(config(variant), LIVE, REFERENCE);
-      Case c = moved(drawn, x -> 1234.5677)
-          .withReference(moved(drawn.reference(), x -> 1234.5625), drawn.referenceUpstream());
-      checkConstants(c.roundedTo(DType.FLOAT32), wideStatistics());
-    });
+    holds(() -> checkConstants(constantsApart(variant), wideStatistics()));
+  }
+
+  static Case constantsApart(Variant variant) {
+    Case drawn = new Samples(52).of(config(variant), LIVE, REFERENCE);
+    return moved(drawn, x -> 1234.5677)
+        .withReference(moved(drawn.reference(), x -> 1234.5625), drawn.referenceUpstream())
+        .roundedTo(DType.FLOAT32);
+  }
+
+  private void checkConstants(Case c, boolean exact) {
+    Computed computed = subject().run(c, DType.FLOAT32);
+    for (Quantity each : CONSTANT_QUANTITIES) {
+      subject()
+          .tolerance
+          .assertClose(
+              each.label() + " of constants " + c.x().get(0) + " and "
+                  + c.reference().get(0) + ", " + c.describe(),
+              ofConstants(c, each, exact),
+              computed.of(each),
+              DType.FLOAT32,
+              "Mean and constant cancel exactly: the variance is 0, and epsilon small.");
+    }
   }
 
   /** Exact means cancel exactly, so that the magnitude costs nothing. */
-  private void checkConstants(Case c, boolean exact) {
-    Computed computed = subject().run(c, DType.FLOAT32);
+  static Values ofConstants(Case c, Quantity quantity, boolean exact) {
     Case near = c;
     if (exact) {
       double live = c.x().get(0);
       double middle = (live + c.reference().get(0)) / 2;
       near = moved(c, x -> x - middle);
     }
-    for (Quantity each : List.of(Quantity.OUTPUT, Quantity.REFERENCE_OUTPUT, Quantity.DX)) {
-      subject()
-          .tolerance
-          .assertClose(
-              each.label() + " of constants " + c.x().get(0) + " and "
-                  + c.reference().get(0) + ", " + c.describe(),
-              new Values(
-                  Oracle.expect(c, DType.FLOAT32).of(each).expected(),
-                  Oracle.expect(near, DType.FLOAT32).of(each).scale()),
-              computed.of(each),
-              DType.FLOAT32,
-              "Mean and constant cancel exactly: the variance is 0, and epsilon small.");
-    }
+    return new Values(
+        Oracle.expect(c, DType.FLOAT32).of(quantity).expected(),
+        Oracle.expect(near, DType.FLOAT32).of(quantity).scale());
   }
 
   @ParameterizedTest
@@ -152,15 +176,19 @@ abstract class ExtremeRules extends Rules {
   final void theLargestNumbersDoNotOverflow(Variant variant) {
     holds(() -> {
       for (DType dtype : subject().dtypes()) {
-        double largest = switch (dtype) {
-          // The squares of more would overflow statistics of 32 bits.
-          case FLOAT32, BFLOAT16 -> wideStatistics() ? 0x1.fep127 : 0x1p60;
-          case FLOAT16 -> 65504;
-          case FLOAT64 -> 0x1p500;
-        };
-        checkExtreme(variant, dtype, largest, 1e-30);
+        checkExtreme(largest(variant, dtype, wideStatistics()), dtype);
       }
     });
+  }
+
+  static Extreme largest(Variant variant, DType dtype, boolean wide) {
+    double largest = switch (dtype) {
+      // The squares of more would overflow statistics of 32 bits.
+      case FLOAT32, BFLOAT16 -> wide ? 0x1.fep127 : 0x1p60;
+      case FLOAT16 -> 65504;
+      case FLOAT64 -> 0x1p500;
+    };
+    return extreme(variant, dtype, largest, 1e-30);
   }
 
   /** Deviations of subnormal numbers beside a smaller epsilon: what is flushed normalises to 0. */
@@ -171,19 +199,32 @@ abstract class ExtremeRules extends Rules {
     holds(() -> {
       boolean subnormals = subject().has(Capability.SUBNORMALS);
       for (DType dtype : subject().dtypes()) {
-        double smallest = switch (dtype) {
-          case FLOAT32, BFLOAT16 -> wideStatistics() ? (subnormals ? 0x1p-130 : 0x1p-110) : 0x1p-50;
-          case FLOAT16 -> subnormals ? 0x1p-17 : 0x1p-10;
-          case FLOAT64 -> 0x1p-500;
-        };
-        double epsilon = smallest * smallest * 0x1p-10;
-        checkExtreme(variant, dtype, smallest, epsilon);
+        checkExtreme(smallest(variant, dtype, wideStatistics(), subnormals), dtype);
       }
     });
   }
 
+  static Extreme smallest(Variant variant, DType dtype, boolean wide, boolean subnormals) {
+    double smallest = switch (dtype) {
+      case FLOAT32, BFLOAT16 -> wide ? (subnormals ? 0x1p-130 : 0x1p-110) : 0x1p-50;
+      case FLOAT16 -> subnormals ? 0x1p-17 : 0x1p-10;
+      case FLOAT64 -> 0x1p-500;
+    };
+    return extreme(variant, dtype, smallest, smallest * smallest * 0x1p-10);
+  }
+
+  /** A case of multiples of a unit. */
+  record Extreme(double unit, Case input) {
+    /** Without statistics of 64 bits the gradients of squares, which 32 bits need not hold, are out. */
+    static List<Quantity> quantities(boolean wide) {
+      return Arrays.stream(Quantity.values())
+          .filter(each -> wide || each != Quantity.DREFERENCE)
+          .toList();
+    }
+  }
+
   /** Multiples of one number by 1/16 to 1, and upstream gradients that keep dx an ordinary one. */
-  private void checkExtreme(Variant variant, DType dtype, double unit, double epsilon) {
+  private static Extreme extreme(Variant variant, DType dtype, double unit, double epsilon) {
     double[] live = {1, -1, 1, 0.5, -0.75, 0.25};
     double[] reference = {-1, 1, 0.25, -1, 0.5, -0.5};
     double[] upstream = {0.5, -0.25, 0.75, 1, -1, 0.25};
@@ -200,17 +241,18 @@ abstract class ExtremeRules extends Rules {
         null,
         HostTensor.of(Arrays.stream(upstream).map(x -> x * gradients).toArray(), 3, 1, 2),
         HostTensor.of(Arrays.stream(upstream).map(x -> x * gradients).toArray(), 3, 1, 2));
-    List<Quantity> quantities = new ArrayList<>(List.of(Quantity.values()));
-    if (!wideStatistics()) {
-      // Their gradients are those of squares, which 32 bits need not hold.
-      quantities.remove(Quantity.DREFERENCE);
-    }
+    return new Extreme(unit, c);
+  }
+
+  private void checkExtreme(Extreme extreme, DType dtype) {
+    Case c = extreme.input;
     Computed computed = subject().run(c, dtype);
-    for (Quantity each : quantities) {
+    for (Quantity each : Extreme.quantities(wideStatistics())) {
       subject()
           .tolerance
           .assertClose(
-              each.label() + " of multiples of " + unit + ", " + c.describe() + ", in " + dtype,
+              each.label() + " of multiples of " + extreme.unit + ", " + c.describe() + ", in "
+                  + dtype,
               Oracle.expect(c, dtype).of(each),
               computed.of(each),
               each.roundedTo(dtype),

@@ -115,40 +115,38 @@ final class GoldenCase {
     }
   }
 
-  /**
-   * Compares what the backend computes of the input with the arrays of the file, of which the
-   * oracle knows the magnitudes.
-   */
-  void check(Subject<?> subject, DType dtype) throws IOException {
-    Computed computed = subject.run(input, dtype);
-    Expected scales = Oracle.expect(input, dtype);
-    for (Map.Entry<Quantity, String> each : ARRAYS.entrySet()) {
-      if (arrays.tensors().containsKey(each.getValue())) {
-        check(
-            subject,
-            each.getKey(),
-            arrays.tensor(each.getValue()),
-            scales,
-            computed.of(each.getKey()),
-            dtype);
-      }
-    }
+  String name() {
+    return name;
   }
 
-  private void check(
-      Subject<?> subject,
-      Quantity quantity,
-      HostTensor expected,
-      Expected scales,
-      HostTensor actual,
-      DType dtype) {
-    Values values = scales.of(quantity).of(expected);
-    subject.tolerance.assertClose(
-        quantity.label() + " of " + name + " in " + dtype,
-        dtype == DType.FLOAT64 ? values.scaled(1 + condition(scales)) : values,
-        actual,
-        quantity.roundedTo(dtype),
-        quantity.hint());
+  Case input() {
+    return input;
+  }
+
+  /** The arrays of the file, of which the oracle knows the magnitudes. */
+  Map<Quantity, Values> expected(DType dtype) throws IOException {
+    Expected scales = Oracle.expect(input, dtype);
+    Map<Quantity, Values> expected = new EnumMap<>(Quantity.class);
+    for (Map.Entry<Quantity, String> each : ARRAYS.entrySet()) {
+      if (arrays.tensors().containsKey(each.getValue())) {
+        Values values = scales.of(each.getKey()).of(arrays.tensor(each.getValue()));
+        expected.put(
+            each.getKey(), dtype == DType.FLOAT64 ? values.scaled(1 + condition(scales)) : values);
+      }
+    }
+    return expected;
+  }
+
+  /** Compares what the backend computes of the input with the arrays of the file. */
+  void check(Subject<?> subject, DType dtype) throws IOException {
+    Computed computed = subject.run(input, dtype);
+    expected(dtype)
+        .forEach((quantity, values) -> subject.tolerance.assertClose(
+            quantity.label() + " of " + name + " in " + dtype,
+            values,
+            computed.of(quantity),
+            quantity.roundedTo(dtype),
+            quantity.hint()));
   }
 
   /**

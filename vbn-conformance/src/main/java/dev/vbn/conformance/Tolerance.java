@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.fail;
 import dev.vbn.spi.Capability;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import java.util.Arrays;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -57,6 +58,13 @@ final class Tolerance {
 
   private static double rounding(DType dtype) {
     return Math.scalb(1.0, -dtype.precision());
+  }
+
+  /** How far each element may be from the expected one. */
+  double[] bounds(Values values, DType dtype) {
+    double allowed = units(dtype) * rounding(dtype);
+    double floor = floor(dtype);
+    return Arrays.stream(values.scale()).map(scale -> allowed * scale + floor).toArray();
   }
 
   /**

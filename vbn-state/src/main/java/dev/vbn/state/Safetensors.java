@@ -90,12 +90,26 @@ public final class Safetensors {
    * @throws IOException if the stream cannot be read
    */
   public static NamedTensors read(InputStream in) throws IOException {
+    return read(in, Long.MAX_VALUE);
+  }
+
+  /**
+   * As {@link #read(InputStream)}, of a stream that is not trusted to know its measure.
+   *
+   * @param maxBytes of data: where the header promises more, nothing of it is read
+   */
+  public static NamedTensors read(InputStream in, long maxBytes) throws IOException {
     byte[] length = in.readNBytes(Long.BYTES);
     if (length.length == 0) {
       throw new EOFException("the stream has ended; expected safetensors");
     }
     byte[] json = readHeader(length, in, Long.MAX_VALUE, "stream");
-    return readData(SafetensorsHeader.parse(json, "stream"), in, name -> true, false, "stream");
+    SafetensorsHeader header = SafetensorsHeader.parse(json, "stream");
+    if (header.dataBytes() > maxBytes) {
+      throw new StateException("stream: header of " + header.dataBytes()
+          + " bytes of data; expected at most " + maxBytes);
+    }
+    return readData(header, in, name -> true, false, "stream");
   }
 
   private static byte[] readHeader(byte[] lengthBytes, InputStream in, long bytes, String source)

@@ -299,6 +299,17 @@ final class SafetensorsTest {
   }
 
   @Test
+  void aStreamThatPromisesMoreThanIsWantedIsNotReadOn() {
+    String json = "{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,12]}}";
+    ByteArrayInputStream in = new ByteArrayInputStream(file(json, new byte[12]));
+
+    String message =
+        assertThrows(StateException.class, () -> Safetensors.read(in, 11)).getMessage();
+    assertTrue(message.contains("header of 12 bytes of data; expected at most 11"), message);
+    assertEquals(12, in.available());
+  }
+
+  @Test
   void aFileIsReplacedWhenItIsWholeAndKeepsItsMode() throws IOException {
     Path file = folder.resolve("layer.safetensors");
     Files.writeString(file, "before");

@@ -38,17 +38,18 @@ class ArchitectureTest {
   private static final Path ROOT = Path.of("..", "..").toAbsolutePath().normalize();
 
   /** Of each module, what its main code may know of the others. */
-  private static final Map<String, Set<String>> ARROWS = Map.of(
-      "vbn-api", Set.of(),
-      "vbn-state", Set.of("vbn-api"),
-      "vbn-reference", Set.of("vbn-api"),
-      "vbn-djl", Set.of("vbn-api", "vbn-state"),
-      "vbn-nd4j", Set.of("vbn-api", "vbn-state"),
-      "vbn-cuda", Set.of("vbn-api"),
-      "vbn-conformance", Set.of("vbn-api", "vbn-state"),
-      "apps/vbn-cli", Set.of("vbn-api", "vbn-state", "vbn-conformance"),
-      "apps/vbn-examples", Set.of("vbn-api", "vbn-djl", "vbn-cuda"),
-      "apps/vbn-bench", Set.of("vbn-api", "vbn-state", "apps/vbn-cli"));
+  private static final Map<String, Set<String>> ARROWS = Map.ofEntries(
+      Map.entry("vbn-api", Set.of()),
+      Map.entry("vbn-state", Set.of("vbn-api")),
+      Map.entry("vbn-reference", Set.of("vbn-api")),
+      Map.entry("vbn-djl", Set.of("vbn-api", "vbn-state")),
+      Map.entry("vbn-nd4j", Set.of("vbn-api", "vbn-state")),
+      Map.entry("vbn-cuda", Set.of("vbn-api")),
+      Map.entry("vbn-process", Set.of("vbn-api", "vbn-state")),
+      Map.entry("vbn-conformance", Set.of("vbn-api", "vbn-state")),
+      Map.entry("apps/vbn-cli", Set.of("vbn-api", "vbn-state", "vbn-conformance")),
+      Map.entry("apps/vbn-examples", Set.of("vbn-api", "vbn-djl", "vbn-cuda")),
+      Map.entry("apps/vbn-bench", Set.of("vbn-api", "vbn-state", "apps/vbn-cli")));
 
   private static final List<String> MODULES = modules();
 
@@ -290,9 +291,10 @@ class ArchitectureTest {
         "dev.vbn.reference.ReferenceProvider",
         "dev.vbn.djl.DjlProvider",
         "dev.vbn.nd4j.Nd4jProvider",
-        "dev.vbn.cuda.CudaProvider");
+        "dev.vbn.cuda.CudaProvider",
+        "dev.vbn.process.ProcessProvider");
     slices()
-        .matching("dev.vbn.(reference|djl|nd4j|cuda)..")
+        .matching("dev.vbn.(reference|djl|nd4j|cuda|process)..")
         .should()
         .notDependOnEachOther()
         .check(CLASSES);

@@ -1,6 +1,7 @@
 package dev.vbn.cli;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
+import static java.util.Objects.requireNonNull;
 import static java.util.stream.Collectors.joining;
 
 import dev.vbn.BackendCandidate;
@@ -17,6 +18,7 @@ import dev.vbn.cli.report.RuleResult;
 import dev.vbn.conformance.Outcome;
 import dev.vbn.conformance.Rule;
 import dev.vbn.conformance.VbnConformance;
+import dev.vbn.spi.Capability;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.state.StagedFiles.StagedFile;
 import dev.vbn.tensor.TensorType;
@@ -27,11 +29,13 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -43,6 +47,10 @@ import picocli.CommandLine.Spec;
 @SuppressWarnings("NullAway.Init") // picocli sets them
 final class ConformCommand implements Callable<Integer> {
   private static final String REPORT = "--report";
+  private static final String EXPORT = "--export";
+  private static final String CHECK = "--check";
+  private static final String CAPABILITIES = "--capabilities";
+  private static final String COMMAND_PROPERTY = "vbn.process.command";
 
   /** As the JUnit Platform names it, in the directory that it is given. */
   private static final String XML = "TEST-junit-jupiter.xml";
@@ -57,6 +65,13 @@ final class ConformCommand implements Callable<Integer> {
   private List<String> names = List.of();
 
   @Option(
+      names = "--command",
+      paramLabel = "COMMAND",
+      description =
+          "Command that starts a program to test: the backend 'process', see docs/PROCESS.md.")
+  private @Nullable String command;
+
+  @Option(
       names = REPORT,
       paramLabel = "DIR",
       description =
@@ -64,8 +79,74 @@ final class ConformCommand implements Callable<Integer> {
               + " directory per backend; made if it is missing.")
   private @Nullable Path directory;
 
+  @Option(
+      names = EXPORT,
+      paramLabel = "DIR",
+      description =
+          "Tests nothing; writes the kit's inputs, expected values and bounds as files, for who"
+              + " cannot be called. Its README.md says how to answer them.")
+  private @Nullable Path exported;
+
+  @Option(
+      names = CHECK,
+      paramLabel = "DIR",
+      description = "Tests the answers in a directory that --export wrote.")
+  private @Nullable Path checked;
+
+  @Option(
+      names = CAPABILITIES,
+      paramLabel = "NAMES",
+      split = ",",
+      description =
+          "With --export: what can be done, of FLOAT64, FLOAT64_STATISTICS and SUBNORMALS. Default:"
+              + " all of them.")
+  private @Nullable Set<Capability> capabilities;
+
   @Override
   public Integer call() throws IOException {
+    if (exported != null || checked != null) {
+      return data();
+    }
+    if (capabilities != null) {
+      throw new BadInputException(CAPABILITIES + " is given without " + EXPORT
+          + "; expected both, for a backend says itself what it can");
+    }
+    String before = System.getProperty(COMMAND_PROPERTY);
+    if (command != null) {
+      names = Stream.concat(names.stream(), Stream.of("process")).toList();
+      System.setProperty(COMMAND_PROPERTY, command);
+    }
+    try {
+      return test();
+    } finally {
+      if (before != null) {
+        System.setProperty(COMMAND_PROPERTY, before);
+      } else {
+        System.clearProperty(COMMAND_PROPERTY);
+      }
+    }
+  }
+
+  private int data() throws IOException {
+    if (!names.isEmpty()
+        || command != null
+        || directory != null
+        || (exported != null && checked != null)
+        || (checked != null && capabilities != null)) {
+      throw new BadInputException("more is given than " + (exported != null ? EXPORT : CHECK)
+          + "; expected it alone" + (exported != null ? ", or with " + CAPABILITIES : ""));
+    }
+    PrintWriter out = spec.commandLine().getOut();
+    if (checked != null) {
+      return SuiteFiles.check(checked, out) ? 0 : 1;
+    }
+    Path target = requireNonNull(exported);
+    SuiteFiles.export(
+        target, capabilities == null ? EnumSet.allOf(Capability.class) : capabilities, out);
+    return 0;
+  }
+
+  private int test() throws IOException {
     List<BackendCandidate> candidates = candidates();
     try (StagedOutputs outputs = new StagedOutputs()) {
       StagedFile html = null;

@@ -1,6 +1,7 @@
 package dev.vbn.cli;
 
 import dev.vbn.Variant;
+import dev.vbn.spi.Capability;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.tensor.DType;
@@ -130,6 +131,8 @@ public final class Main implements Callable<Integer> {
         .registerConverter(
             ReferenceGradient.class,
             oneOf("reference gradient", ReferenceGradient.values(), Main::lowerCase))
+        .registerConverter(
+            Capability.class, oneOf("capability", Capability.values(), Capability::name))
         .registerConverter(ClassPath.class, ClassPath::of)
         .registerConverter(Path.class, Main::path)
         .registerConverter(Double.class, Main::number)

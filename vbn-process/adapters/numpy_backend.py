@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""VBN in NumPy, behind the backend `process` (docs/PROCESS.md). For code of your own, copy this and change the class."""
+import json, struct, sys
+import numpy as np
+
+class Backend:
+    name = "NumPy " + np.__version__
+    capabilities = "FLOAT64 FLOAT64_STATISTICS SUBNORMALS"
+
+    def grouped(self, x, scope):
+        """[groups, features, elements] of a batch [examples, before, features, after], in 64 bits."""
+        x = np.moveaxis(x.astype(np.float64), 2, 1 if scope == "example" else 0)
+        return x.reshape(*x.shape[:2], -1) if scope == "example" else x.reshape(1, len(x), -1)
+
+    def like(self, x, scope, groups):
+        axis = 1 if scope == "example" else 0
+        return np.moveaxis(groups.reshape(np.moveaxis(x, 2, axis).shape), axis, 2).astype(x.dtype)
+
+    def moments(self, groups):
+        mean = groups.mean(axis=2)  # along the last axis NumPy sums pairwise
+        return mean, np.square(groups - mean[..., None]).mean(axis=2)
+
+    def mixed(self, groups, w, epsilon, mr, vr):
+        """d, s and xh of each group. At weights 0 and 1 the other side does not show, NaN included."""
+        ma, va = self.moments(groups)
+        d, m, v = np.zeros_like(ma), *((mr[None], vr[None]) if w == 0 else (ma, va))
+        if 0 < w < 1:
+            d = ma - mr
+            m, v = mr + w * d, (1 - w) * vr + w * va + w * (1 - w) * d * d
+        s = np.sqrt(v + epsilon)
+        return d, s, (groups - m[..., None]) / s[..., None]
+
+    def statistics(self, x, scope):
+        mean, variance = self.moments(self.grouped(x, scope))
+        return {"mean": mean, "variance": variance} if scope == "example" else {"mean": mean[0], "variance": variance[0]}
+
+    def reference(self, x, epsilon, gamma=None, beta=None):
+        own = self.statistics(x, "batch")
+        return {**self.forward(x, "batch", 1.0, epsilon, **own, gamma=gamma, beta=beta), **own}
+
+    def forward(self, x, scope, weight, epsilon, mean, variance, gamma=None, beta=None):
+        _, _, y = self.mixed(self.grouped(x, scope), weight, epsilon, mean, variance)
+        y = y if gamma is None else gamma[:, None] * y
+        return {"output": self.like(x, scope, y if beta is None else y + beta[:, None])}
+
+    def backward(self, x, upstream, scope, weight, epsilon, attached, mean, variance, gamma=None):
+        w, dy, groups = weight, self.grouped(upstream, scope), self.grouped(x, scope)
+        d, s, xh = self.mixed(groups, w, epsilon, mean, variance)
+        a, b = dy.sum(axis=2), (dy * xh).sum(axis=2)
+        factor = (1.0 if gamma is None else gamma) / s
+        inner = dy if w == 0 else dy - w / groups.shape[2] * (a[..., None] + xh * b[..., None])
+        result = {"dx": self.like(x, scope, factor[..., None] * inner),
+                  "dgamma": b.sum(axis=0).astype(x.dtype), "dbeta": a.sum(axis=0).astype(x.dtype)}
+        if attached:
+            dm, dv = -factor * a, -factor / (2 * s) * b
+            result["dmean"] = ((1 - w) * dm - 2 * w * (1 - w) * d * dv).sum(axis=0)
+            result["dvariance"] = ((1 - w) * dv).sum(axis=0)
+        return result
+
+    def reference_gradient(self, x, elements, mean, variance, dmean, dvariance):
+        deviation = self.grouped(x, "batch") - mean[:, None]
+        return {"dx": self.like(x, "batch", (dmean[:, None] + 2 * deviation * dvariance[:, None]) / elements)}
+
+def serve(backend, requests=sys.stdin.buffer, answers=sys.stdout.buffer):
+    sys.stdout = sys.stderr  # what is printed is no answer
+    while length := requests.read(8):
+        header = json.loads(requests.read(*struct.unpack("<Q", length)))
+        texts = header.pop("__metadata__")
+        data = requests.read(max((each["data_offsets"][1] for each in header.values()), default=0))
+        given = {name: np.frombuffer(data[slice(*each["data_offsets"])], {"F32": "<f4", "F64": "<f8"}[each["dtype"]])
+                 .reshape(each["shape"]) for name, each in header.items()}
+        said, results, operation = {"call": texts.pop("call")}, {}, texts.pop("op")
+        if operation == "hello":
+            said.update(vbn="1", name=backend.name, capabilities=backend.capabilities)
+        else:
+            for key, text in texts.items():
+                given[key] = text == "true" if key == "attached" else text if key == "scope" else float(text)
+            try:
+                results = getattr(backend, operation.replace("-", "_"))(**given)
+            except Exception as failure:
+                said["error"] = repr(failure)
+        header, at = {"__metadata__": said}, 0
+        for name, each in results.items():
+            header[name] = {"dtype": f"F{8 * each.itemsize}", "shape": each.shape, "data_offsets": [at, at + each.nbytes]}
+            at += each.nbytes
+        header = json.dumps(header).encode()
+        answers.write(struct.pack("<Q", len(header)) + header + b"".join(each.tobytes() for each in results.values()))
+        answers.flush()
+
+if __name__ == "__main__":
+    np.seterr(all="ignore")
+    serve(Backend())
