@@ -41,22 +41,25 @@ public final class BackendCandidate {
   }
 
   static BackendCandidate of(VbnProvider<?> provider) {
-    String className = provider.getClass().getName();
-    String origin = originOf(provider.getClass());
+    Class<?> type = provider.getClass();
     try {
       String name = provider.name();
       if (name == null || !name.matches(NAME_GRAMMAR)) {
         return broken(
-            className,
-            origin,
+            type,
             "name is '" + name + "'; expected lower-case letters, digits and hyphens, a letter"
                 + " first, at most 32",
             null);
       }
-      return new BackendCandidate(name, provider.priority(), origin, provider, null);
+      return new BackendCandidate(name, provider.priority(), originOf(type), provider, null);
     } catch (Throwable e) {
-      return broken(className, origin, Failure.explain(e), e);
+      return broken(type, Failure.explain(e), e);
     }
+  }
+
+  /** Of a provider whose class is known. */
+  static BackendCandidate broken(Class<?> type, String reason, @Nullable Throwable cause) {
+    return broken(type.getName(), originOf(type), reason, cause);
   }
 
   static BackendCandidate broken(
@@ -120,12 +123,13 @@ public final class BackendCandidate {
 
   /**
    * DJL, ND4J and others look for their engines through the thread's context class loader, which in
-   * the common pool or in a web application may see none of them.
+   * the common pool or in a web application may see none of them; and where the library is shared,
+   * only the caller's may see one.
    */
   private static <R> R withLoaderOf(VbnProvider<?> provider, Supplier<R> call) {
     Thread thread = Thread.currentThread();
     ClassLoader before = thread.getContextClassLoader();
-    thread.setContextClassLoader(provider.getClass().getClassLoader());
+    thread.setContextClassLoader(JoinedLoader.of(provider.getClass().getClassLoader(), before));
     try {
       return call.get();
     } finally {
@@ -143,6 +147,19 @@ public final class BackendCandidate {
     } catch (Throwable e) {
       return null; // the tensor library is not on the class path: probe() has the words for it
     }
+  }
+
+  private <T> TensorType<T> requireTensorType(VbnProvider<T> provider) {
+    TensorType<T> type;
+    try {
+      type = provider.tensorType();
+    } catch (Throwable e) {
+      throw unavailable("tensorType() threw " + Failure.explain(e), e);
+    }
+    if (type == null) {
+      throw unavailable("tensorType() returned null; expected the type", null);
+    }
+    return type;
   }
 
   /**
@@ -168,8 +185,9 @@ public final class BackendCandidate {
 
   private <T> VbnBackend<T> open(
       VbnProvider<T> opener, Availability answer, BackendOptions options) {
+    requireTensorType(opener);
     Kernels<T> kernels = kernels(opener, options);
-    return handle(answer.description(), kernels, opener::tensorType, () -> kernels);
+    return handle(answer, options, kernels, () -> requireTensorType(opener), () -> kernels);
   }
 
   /** Opens the backend for plain arrays, whatever its own tensors are. */
@@ -177,14 +195,13 @@ public final class BackendCandidate {
     Availability answer = requireAvailable(options);
     VbnProvider<?> opener = requireNonNull(provider);
     TensorType<HostTensor> arrays = TensorType.of(HostTensor.class);
-    TensorType<?> type = tensorType();
-    if (type != null && type.equals(arrays)) {
+    if (requireTensorType(opener).equals(arrays)) {
       @SuppressWarnings("unchecked") // the provider's own type token says so
       VbnProvider<HostTensor> onArrays = (VbnProvider<HostTensor>) opener;
       return open(onArrays, answer, options);
     }
     Kernels<?> kernels = kernels(opener, options);
-    return handle(answer.description(), kernels, () -> arrays, () -> new HostKernels<>(kernels));
+    return handle(answer, options, kernels, () -> arrays, () -> new HostKernels<>(kernels));
   }
 
   private Availability requireAvailable(BackendOptions options) {
@@ -217,16 +234,14 @@ public final class BackendCandidate {
 
   /** Closes what was opened where the handle to it cannot be made. */
   private <T> VbnBackend<T> handle(
-      String description,
+      Availability answer,
+      BackendOptions options,
       Kernels<?> opened,
       Supplier<TensorType<T>> tensorType,
       Supplier<Kernels<T>> kernels) {
     try {
       return new VbnBackend<>(
-          name,
-          description,
-          requireNonNull(tensorType.get(), "tensorType() returned null; expected the type"),
-          kernels.get());
+          name, description(opened, answer, options), tensorType.get(), kernels.get());
     } catch (Throwable e) {
       BackendUnavailableException failure =
           unavailable("what it opened cannot be used: " + Failure.explain(e), e);
@@ -239,12 +254,21 @@ public final class BackendCandidate {
     }
   }
 
-  private BackendUnavailableException unavailable(String reason, @Nullable Throwable cause) {
-    BackendUnavailableException exception = new BackendUnavailableException(name + ": " + reason);
-    if (cause != null) {
-      exception.addSuppressed(cause);
+  /** What was opened tells; else what was asked for, and by default what probing told of that. */
+  private static String description(
+      Kernels<?> opened, Availability answer, BackendOptions options) {
+    String description = opened.description();
+    if (description != null) {
+      return description;
     }
-    return exception;
+    String device = options.device();
+    return device == null || answer.devices().size() == 1
+        ? answer.description()
+        : "device " + device;
+  }
+
+  private BackendUnavailableException unavailable(String reason, @Nullable Throwable cause) {
+    return new BackendUnavailableException(name + ": " + reason, cause);
   }
 
   /** Name, origin and what is known of the availability without asking. */

@@ -4,12 +4,14 @@ import static java.util.stream.Collectors.groupingBy;
 import static java.util.stream.Collectors.joining;
 
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.TensorType;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.ServiceLoader;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,8 +19,8 @@ import org.jspecify.annotations.Nullable;
  * they throw.
  *
  * <p>Each step of the iteration is guarded by itself: a class file too new or a missing superclass
- * throws from {@code hasNext}, a missing class or one that is no provider from {@code next}, and
- * either goes on to the next provider when asked again. A class loader that always fails does not.
+ * throws from {@code hasNext}, as does a missing class or one that is no provider, and all go on to the next
+ * provider when asked again. A class loader that always fails does not.
  */
 final class Discovery {
   /** After so many times the same failure in a row the class loader itself is taken for broken. */
@@ -27,12 +29,16 @@ final class Discovery {
   /** Likewise after so many failures in a row that read differently. */
   private static final int FAILURES = 100;
 
-  /** What jars put into one without their services files merged leave unnamed. */
-  private static final List<String> OURS = List.of(
-      "dev.vbn.cuda.CudaProvider",
-      "dev.vbn.djl.DjlProvider",
-      "dev.vbn.nd4j.Nd4jProvider",
-      "dev.vbn.reference.ReferenceProvider");
+  /** Backends of VBN itself, which advice can name where they are not found. */
+  private static final List<Ours> OURS = List.of(
+      new Ours("dev.vbn.cuda.CudaProvider", "dev.vbn.cuda.CudaTensor", "vbn-cuda"),
+      new Ours("dev.vbn.djl.DjlProvider", "ai.djl.ndarray.NDArray", "vbn-djl"),
+      new Ours("dev.vbn.nd4j.Nd4jProvider", "org.nd4j.linalg.api.ndarray.INDArray", "vbn-nd4j"),
+      new Ours(
+          "dev.vbn.reference.ReferenceProvider", "dev.vbn.tensor.HostTensor", "vbn-reference"));
+
+  /** A provider and the class of its tensors by name, and the artifact that has it. */
+  private record Ours(String provider, String tensors, String artifact) {}
 
   private Discovery() {}
 
@@ -42,7 +48,7 @@ final class Discovery {
     String lastFailure = "";
     int repeated = 0;
     int failures = 0;
-    Iterator<? extends VbnProvider<?>> providers = null;
+    Iterator<ServiceLoader.Provider<VbnProvider<?>>> providers = null;
     while (repeated < SAME_FAILURES && failures < FAILURES) {
       try {
         if (providers == null) {
@@ -51,7 +57,7 @@ final class Discovery {
         if (!providers.hasNext()) {
           break;
         }
-        found.add(BackendCandidate.of(providers.next()));
+        found.add(candidate(providers.next()));
         repeated = 0;
         failures = 0;
       } catch (Throwable e) {
@@ -73,10 +79,22 @@ final class Discovery {
     return refuseDuplicates(found);
   }
 
+  /** By stream, which gives the class of a provider before it makes one. */
   @SuppressWarnings("unchecked") // ServiceLoader knows classes without their arguments
-  private static Iterator<? extends VbnProvider<?>> load(@Nullable ClassLoader classLoader) {
-    return (Iterator<? extends VbnProvider<?>>)
-        (Iterator<?>) ServiceLoader.load(VbnProvider.class, classLoader).iterator();
+  private static Iterator<ServiceLoader.Provider<VbnProvider<?>>> load(
+      @Nullable ClassLoader classLoader) {
+    return (Iterator<ServiceLoader.Provider<VbnProvider<?>>>) (Iterator<?>)
+        ServiceLoader.load(VbnProvider.class, classLoader).stream().iterator();
+  }
+
+  private static BackendCandidate candidate(ServiceLoader.Provider<VbnProvider<?>> found) {
+    VbnProvider<?> provider;
+    try {
+      provider = found.get();
+    } catch (Throwable e) {
+      return BackendCandidate.broken(found.type(), Failure.explain(e), e);
+    }
+    return BackendCandidate.of(provider);
   }
 
   private static List<BackendCandidate> refuseDuplicates(List<BackendCandidate> found) {
@@ -105,11 +123,43 @@ final class Discovery {
   /** Providers of ours whose classes are seen, although no services file names them. */
   static List<String> unlisted(
       @Nullable ClassLoader classLoader, List<BackendCandidate> candidates) {
-    ClassLoader loader = classLoader == null ? ClassLoader.getSystemClassLoader() : classLoader;
-    return OURS.stream()
-        .filter(name -> candidates.stream().noneMatch(candidate -> isOf(candidate, name)))
+    ClassLoader loader = orSystem(classLoader);
+    return missing(candidates)
+        .map(Ours::provider)
         .filter(name -> isThere(loader, name))
         .toList();
+  }
+
+  /** Tensor types whose library is seen, and our backend on it is not. */
+  static List<TensorType<?>> unserved(
+      @Nullable ClassLoader classLoader, List<BackendCandidate> candidates) {
+    List<TensorType<?>> types = new ArrayList<>();
+    missing(candidates).forEach(ours -> {
+      try {
+        types.add(TensorType.of(Class.forName(ours.tensors, false, orSystem(classLoader))));
+      } catch (ClassNotFoundException | LinkageError e) {
+        // not there, or not whole: nobody asks for it
+      }
+    });
+    return types;
+  }
+
+  /** The artifact of ours that computes on a tensor type, where it was not found; else null. */
+  static @Nullable String artifact(TensorType<?> type, List<BackendCandidate> candidates) {
+    return missing(candidates)
+        .filter(ours -> ours.tensors.equals(type.rawClass().getName()))
+        .map(ours -> "dev.vbn:" + ours.artifact)
+        .findFirst()
+        .orElse(null);
+  }
+
+  private static Stream<Ours> missing(List<BackendCandidate> candidates) {
+    return OURS.stream()
+        .filter(ours -> candidates.stream().noneMatch(candidate -> isOf(candidate, ours.provider)));
+  }
+
+  private static ClassLoader orSystem(@Nullable ClassLoader classLoader) {
+    return classLoader == null ? ClassLoader.getSystemClassLoader() : classLoader;
   }
 
   /** Those that could not be loaded have the name in their reason, with dots or as linkers write it. */

@@ -1,6 +1,7 @@
 package dev.vbn;
 
 import java.util.ServiceConfigurationError;
+import org.jspecify.annotations.Nullable;
 
 /** Words for what a provider or a backend threw. */
 final class Failure {
@@ -12,15 +13,23 @@ final class Failure {
    */
   static String explain(Throwable failure) {
     StringBuilder line = new StringBuilder(describe(failure));
-    Throwable cause = failure.getCause();
+    Throwable cause = cause(failure);
     for (int depth = 0; cause != null && depth < 8; depth++) {
       String text = describe(cause);
       if (line.indexOf(text) < 0) {
         line.append(": ").append(text);
       }
-      cause = cause.getCause();
+      cause = cause(cause);
     }
     return line.toString().replaceAll("\\s+", " ");
+  }
+
+  private static @Nullable Throwable cause(Throwable failure) {
+    try {
+      return failure.getCause();
+    } catch (Throwable e) {
+      return null; // its author's fault, as in describe
+    }
   }
 
   private static String describe(Throwable failure) {

@@ -59,6 +59,11 @@ final class HostKernels<T> implements Kernels<HostTensor> {
   }
 
   @Override
+  public @Nullable String description() {
+    return kernels.description();
+  }
+
+  @Override
   public Moments<HostTensor> statistics(HostTensor x, Geometry geometry, Scope scope) {
     try (Call call = new Call()) {
       return call.bothBack(call.ownBoth(kernels.statistics(call.there(x), geometry, scope)));

@@ -293,10 +293,16 @@ public final class ReferenceMoments implements Serializable {
 
     private Object readResolve() throws InvalidObjectException {
       try {
-        if (examples == 0 && elements == 0) {
-          return empty(mean.length);
+        if (examples != 0 || elements != 0) {
+          return of(mean, variance, examples, elements);
         }
-        return of(mean, variance, examples, elements);
+        ReferenceMoments empty = empty(mean.length);
+        if (!Arrays.equals(mean, empty.mean) || !Arrays.equals(variance, empty.variance)) {
+          throw new IllegalArgumentException("moments of no example have mean "
+              + Arrays.toString(mean) + " and variance " + Arrays.toString(variance)
+              + "; expected NaN");
+        }
+        return empty;
       } catch (IllegalArgumentException | NullPointerException e) {
         InvalidObjectException refusal =
             new InvalidObjectException("stream does not hold reference moments: " + e.getMessage());

@@ -117,6 +117,11 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
     return backend;
   }
 
+  /** Whether the tensors are freed with these statistics: else they are the caller's. */
+  boolean owned() {
+    return owned;
+  }
+
   void requireOpen() {
     lifetime.requireOpen();
   }

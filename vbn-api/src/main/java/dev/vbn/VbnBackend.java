@@ -93,7 +93,7 @@ public final class VbnBackend<T> implements AutoCloseable {
     return name;
   }
 
-  /** The device and the library that compute, in words. */
+  /** The device that was opened and the library that computes, in words. */
   public String description() {
     return description;
   }
@@ -117,6 +117,7 @@ public final class VbnBackend<T> implements AutoCloseable {
    */
   public <X> X unwrap(Class<X> type) {
     lifetime.requireOpen();
+    requireNonNull(type, "type is null; expected the class of what the provider opened");
     Kernels<?> opened = kernels instanceof HostKernels<?> copies ? copies.kernels() : kernels;
     if (!type.isInstance(opened)) {
       throw new IllegalArgumentException("backend '" + name + "' is a "
@@ -133,15 +134,19 @@ public final class VbnBackend<T> implements AutoCloseable {
     return capabilities.contains(Capability.FLOAT64_STATISTICS) ? DType.FLOAT64 : DType.FLOAT32;
   }
 
-  /** Lengths of a tensor's axes, outermost first. */
+  /**
+   * Lengths of a tensor's axes, outermost first.
+   *
+   * @throws IllegalArgumentException if the tensor is another backend's and cannot be used here
+   */
   public long[] shape(T tensor) {
     lifetime.requireOpen();
     requireNonNull(tensor, "tensor is null; expected one to look at");
     try {
       return notNull("shape", tensors.shape(tensor));
-    } catch (IllegalStateException e) {
-      throw e; // freed: the caller's matter
-    } catch (RuntimeException | LinkageError e) {
+    } catch (IllegalArgumentException | IllegalStateException e) {
+      throw e; // the caller's mistake, as the SPI says
+    } catch (Throwable e) {
       throw failed("shape", e);
     }
   }
@@ -149,7 +154,7 @@ public final class VbnBackend<T> implements AutoCloseable {
   /**
    * Element type of a tensor.
    *
-   * @throws IllegalArgumentException if the tensor's type has no {@link DType}
+   * @throws IllegalArgumentException if the tensor's type has no {@link DType}, or as {@link #shape}
    */
   public DType dtype(T tensor) {
     lifetime.requireOpen();
@@ -157,8 +162,8 @@ public final class VbnBackend<T> implements AutoCloseable {
     try {
       return notNull("dtype", tensors.dtype(tensor));
     } catch (IllegalArgumentException | IllegalStateException e) {
-      throw e; // of a type that VBN lacks, or freed: the caller's matter
-    } catch (RuntimeException | LinkageError e) {
+      throw e; // the caller's mistake, as the SPI says
+    } catch (Throwable e) {
       throw failed("dtype", e);
     }
   }
@@ -173,6 +178,7 @@ public final class VbnBackend<T> implements AutoCloseable {
    * A new tensor of the host tensor's shape and elements, rounded to nearest even.
    *
    * @throws UnsupportedCapabilityException if this backend has no tensors of {@code dtype}
+   * @throws IllegalArgumentException if its library has no tensor of that size
    */
   public T fromHost(HostTensor host, DType dtype) {
     lifetime.requireOpen();
@@ -183,20 +189,26 @@ public final class VbnBackend<T> implements AutoCloseable {
     }
     try {
       return made("fromHost", tensors.fromHost(host, dtype));
-    } catch (RuntimeException | LinkageError e) {
+    } catch (IllegalArgumentException e) {
+      throw e; // the caller's mistake, as the SPI says
+    } catch (Throwable e) {
       throw failed("fromHost", e);
     }
   }
 
-  /** A copy of the tensor on the host, of type {@link DType#hostType()}. */
+  /**
+   * A copy of the tensor on the host, of type {@link DType#hostType()}.
+   *
+   * @throws IllegalArgumentException if no host tensor is that large, or as {@link #shape}
+   */
   public HostTensor toHost(T tensor) {
     lifetime.requireOpen();
     requireNonNull(tensor, "tensor is null; expected one to copy");
     try {
       return notNull("toHost", tensors.toHost(tensor));
-    } catch (IllegalStateException e) {
-      throw e; // freed: the caller's matter
-    } catch (RuntimeException | LinkageError e) {
+    } catch (IllegalArgumentException | IllegalStateException e) {
+      throw e; // the caller's mistake, as the SPI says
+    } catch (Throwable e) {
       throw failed("toHost", e);
     }
   }
@@ -211,7 +223,7 @@ public final class VbnBackend<T> implements AutoCloseable {
     openTensors.decrement();
     try {
       tensors.release(tensor);
-    } catch (RuntimeException | LinkageError e) {
+    } catch (Throwable e) {
       throw failed("release", e);
     }
   }
@@ -230,8 +242,8 @@ public final class VbnBackend<T> implements AutoCloseable {
     if (lifetime.end()) {
       try {
         kernels.close();
-      } catch (RuntimeException | LinkageError e) {
-        throw failed("close", e);
+      } catch (Throwable e) {
+        throw new BackendFailedException(name, "close", e);
       }
     }
   }
@@ -283,10 +295,11 @@ public final class VbnBackend<T> implements AutoCloseable {
       String readName,
       @Nullable MemoryRange read,
       boolean orSame) {
-    if (written == null || read == null || !written.overlaps(read)) {
-      return;
+    if (written == null || read == null || (orSame && written.same(read))) {
+      return; // the search for an overlap would cost a small call in place as much as it takes
+      // itself
     }
-    if (!orSame || !written.same(read)) {
+    if (written.overlaps(read)) {
       throw new IllegalArgumentException(
           writtenName + " is at " + written + " and overlaps " + readName + " at " + read
               + "; expected " + (orSame ? "the same elements in the same order, or " : "")
@@ -297,7 +310,9 @@ public final class VbnBackend<T> implements AutoCloseable {
   private @Nullable MemoryRange memory(T tensor) {
     try {
       return tensors.memory(tensor);
-    } catch (RuntimeException | LinkageError e) {
+    } catch (IllegalArgumentException | IllegalStateException e) {
+      throw e; // the caller's mistake, as the SPI says
+    } catch (Throwable e) {
       throw failed("memory", e);
     }
   }
@@ -308,7 +323,7 @@ public final class VbnBackend<T> implements AutoCloseable {
       Moments<T> result = notNull("statistics", kernels.statistics(x, geometry, scope));
       made("statistics", Arrays.asList(result.mean(), result.variance()));
       return result;
-    } catch (RuntimeException | LinkageError e) {
+    } catch (Throwable e) {
       throw failed("statistics", e);
     }
   }
@@ -320,7 +335,7 @@ public final class VbnBackend<T> implements AutoCloseable {
       Moments<T> statistics = result.statistics();
       made("reference", Arrays.asList(result.output(), meanOf(statistics), varianceOf(statistics)));
       return result;
-    } catch (RuntimeException | LinkageError e) {
+    } catch (Throwable e) {
       throw failed("reference", e);
     }
   }
@@ -336,7 +351,7 @@ public final class VbnBackend<T> implements AutoCloseable {
     try {
       T result = notNull("forward", kernels.forward(x, how, reference, gamma, beta, output));
       return output != null ? output : made("forward", result);
-    } catch (RuntimeException | LinkageError e) {
+    } catch (Throwable e) {
       throw failed("forward", e);
     }
   }
@@ -360,7 +375,7 @@ public final class VbnBackend<T> implements AutoCloseable {
       }
       made("backward", made);
       return result;
-    } catch (RuntimeException | LinkageError e) {
+    } catch (Throwable e) {
       throw failed("backward", e);
     }
   }
@@ -372,7 +387,7 @@ public final class VbnBackend<T> implements AutoCloseable {
       return made(
           "referenceGradient",
           kernels.referenceGradient(r, geometry, statistics, gradient, elements));
-    } catch (RuntimeException | LinkageError e) {
+    } catch (Throwable e) {
       throw failed("referenceGradient", e);
     }
   }
@@ -437,7 +452,11 @@ public final class VbnBackend<T> implements AutoCloseable {
     return new BackendFailedException(name, call, "gave null; expected a result");
   }
 
+  /** But for what the JVM itself lacks, as memory, which says nothing of the backend. */
   private BackendFailedException failed(String call, Throwable cause) {
+    if (cause instanceof VirtualMachineError error) {
+      throw error;
+    }
     return cause instanceof BackendFailedException known
         ? known
         : new BackendFailedException(name, call, cause);

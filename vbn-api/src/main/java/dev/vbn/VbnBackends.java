@@ -7,10 +7,14 @@ import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.HostTensor;
 import dev.vbn.tensor.TensorType;
+import java.util.Collections;
 import java.util.HashMap;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -28,6 +32,9 @@ import org.jspecify.annotations.Nullable;
 public final class VbnBackends {
   /** System property that names the backend to open where the program names none. */
   public static final String BACKEND_PROPERTY = "vbn.backend";
+
+  private static final String BY_PROPERTY =
+      "; the system property " + BACKEND_PROPERTY + " asks for it";
 
   private static final TensorType<HostTensor> ARRAYS = TensorType.of(HostTensor.class);
 
@@ -102,6 +109,24 @@ public final class VbnBackends {
   }
 
   /**
+   * The tensor types to ask for: {@link HostTensor}, those of the providers found, and those of VBN's
+   * other backends whose library is there; asking for one of these says what to put on the class
+   * path.
+   */
+  public Set<TensorType<?>> tensorTypes() {
+    Set<TensorType<?>> types = new LinkedHashSet<>();
+    types.add(ARRAYS);
+    for (BackendCandidate candidate : candidates) {
+      TensorType<?> type = candidate.tensorType();
+      if (type != null) {
+        types.add(type);
+      }
+    }
+    types.addAll(Discovery.unserved(classLoader, candidates));
+    return Collections.unmodifiableSet(types);
+  }
+
+  /**
    * Opens the backend that the system property {@value #BACKEND_PROPERTY} names, or else the
    * available one of the highest priority.
    *
@@ -110,8 +135,8 @@ public final class VbnBackends {
   public VbnBackend<?> open() {
     BackendCandidate named = namedByProperty();
     return named != null
-        ? openNamed(named, false)
-        : openFirst(candidates.stream(), false, "no backend can be opened");
+        ? openNamed(named, null, BY_PROPERTY)
+        : openFirst(candidates.stream(), null, "no backend can be opened");
   }
 
   /**
@@ -134,19 +159,17 @@ public final class VbnBackends {
     boolean forArrays = tensorType.equals(ARRAYS);
     BackendCandidate named = namedByProperty();
     if (named != null && (forArrays || named.provider() == null || isOf(named, tensorType))) {
-      return typed(openNamed(named, forArrays), tensorType);
+      return typed(openNamed(named, tensorType, BY_PROPERTY));
     }
     Stream<BackendCandidate> ofType =
         candidates.stream().filter(candidate -> isOf(candidate, tensorType));
     Stream<BackendCandidate> others = forArrays
         ? candidates.stream().filter(candidate -> !isOf(candidate, tensorType))
         : Stream.empty();
-    return typed(
-        openFirst(
-            Stream.concat(ofType, others),
-            forArrays,
-            "no backend of tensor type " + tensorType + " can be opened"),
-        tensorType);
+    return typed(openFirst(
+        Stream.concat(ofType, others),
+        tensorType,
+        "no backend of tensor type " + tensorType + " can be opened" + remedy(tensorType)));
   }
 
   /**
@@ -156,7 +179,7 @@ public final class VbnBackends {
    * @throws IllegalArgumentException if it has no such device as asked for
    */
   public VbnBackend<?> open(String name) {
-    return openNamed(named(name), false);
+    return openNamed(named(name, ""), null, "");
   }
 
   /**
@@ -174,25 +197,34 @@ public final class VbnBackends {
   /** As {@link #open(String, Class)}, for a tensor type that has arguments of its own. */
   public <T> VbnBackend<T> open(String name, TensorType<T> tensorType) {
     requireNonNull(tensorType, "tensorType is null; expected the type of the tensors");
-    BackendCandidate candidate = named(name);
-    boolean forArrays = tensorType.equals(ARRAYS);
-    if (candidate.provider() != null && !forArrays && !isOf(candidate, tensorType)) {
+    BackendCandidate candidate = named(name, "");
+    if (candidate.provider() != null
+        && !tensorType.equals(ARRAYS)
+        && !isOf(candidate, tensorType)) {
       throw unavailable("backend '" + name + "' is not of tensor type " + tensorType, Map.of());
     }
-    return typed(openNamed(candidate, forArrays), tensorType);
+    return typed(openNamed(candidate, tensorType, ""));
   }
 
   private @Nullable BackendCandidate namedByProperty() {
     String name = System.getProperty(BACKEND_PROPERTY);
-    return name == null ? null : named(name);
+    return name == null ? null : named(name, BY_PROPERTY);
   }
 
-  private BackendCandidate named(String name) {
+  /** @param why who asks for it, at the end of a message; empty if the program itself does */
+  private BackendCandidate named(String name, String why) {
     requireNonNull(name, "name is null; expected the name of a backend");
     return candidates.stream()
         .filter(candidate -> candidate.name().equals(name))
         .findFirst()
-        .orElseThrow(() -> unavailable("no backend '" + name + "' was found", Map.of()));
+        .orElseThrow(() -> unavailable("no backend '" + name + "' was found" + why, Map.of()));
+  }
+
+  private String remedy(TensorType<?> wanted) {
+    String artifact = Discovery.artifact(wanted, candidates);
+    return artifact == null
+        ? ""
+        : "; add " + artifact + ", which computes on it, to the class path";
   }
 
   private static boolean isOf(BackendCandidate candidate, TensorType<?> wanted) {
@@ -205,53 +237,78 @@ public final class VbnBackends {
     return type.equals(wanted) || type.rawClass().equals(wanted.type());
   }
 
-  private VbnBackend<?> openNamed(BackendCandidate candidate, boolean forArrays) {
+  /** @param wanted null for the backend's own tensor type, whatever it is */
+  private VbnBackend<?> openNamed(
+      BackendCandidate candidate, @Nullable TensorType<?> wanted, String why) {
     try {
-      return open(candidate, forArrays, options());
+      return open(candidate, wanted, options());
     } catch (BackendUnavailableException e) {
       throw unavailable(
-          "backend '" + candidate.name() + "' cannot be opened", Map.of(candidate, e));
+          "backend '" + candidate.name() + "' cannot be opened" + why, Map.of(candidate, e));
     }
   }
 
+  /** @param wanted null for the backend's own tensor type, whatever it is */
   private VbnBackend<?> openFirst(
-      Stream<BackendCandidate> inOrder, boolean forArrays, String problem) {
+      Stream<BackendCandidate> inOrder, @Nullable TensorType<?> wanted, String problem) {
     BackendOptions options = options();
     Map<BackendCandidate, BackendUnavailableException> failures = new LinkedHashMap<>();
     for (BackendCandidate candidate : inOrder.toList()) {
       try {
-        return open(candidate, forArrays, options);
+        return open(candidate, wanted, options);
       } catch (BackendUnavailableException e) {
         failures.put(candidate, e);
       } catch (IllegalArgumentException e) { // it has no such device; another may
         failures.put(
-            candidate, new BackendUnavailableException(candidate.name() + ": " + e.getMessage()));
+            candidate,
+            new BackendUnavailableException(candidate.name() + ": " + e.getMessage(), null));
       }
     }
     throw unavailable(problem, failures);
   }
 
   private VbnBackend<?> open(
-      BackendCandidate candidate, boolean forArrays, BackendOptions options) {
+      BackendCandidate candidate, @Nullable TensorType<?> wanted, BackendOptions options) {
     if (shared == null) {
-      return openNew(candidate, forArrays, options);
+      return openNew(candidate, wanted, options);
     }
     // Arrays are the backend's own tensors, or else a backend opened for copies.
-    boolean copies = forArrays && !isOf(candidate, ARRAYS);
+    boolean copies = ARRAYS.equals(wanted) && !isOf(candidate, ARRAYS);
     synchronized (shared) {
       Opening opening = new Opening(candidate, copies);
       VbnBackend<?> backend = shared.get(opening);
       if (backend == null || backend.isClosed()) {
-        backend = openNew(candidate, forArrays, options);
+        backend = openNew(candidate, wanted, options);
         shared.put(opening, backend);
+      } else if (wanted != null && !matches(backend.tensorType(), wanted)) {
+        throw ofAnotherType(backend, wanted);
       }
       return backend;
     }
   }
 
   private static VbnBackend<?> openNew(
-      BackendCandidate candidate, boolean forArrays, BackendOptions options) {
-    return forArrays ? candidate.openForArrays(options) : candidate.open(options);
+      BackendCandidate candidate, @Nullable TensorType<?> wanted, BackendOptions options) {
+    VbnBackend<?> backend =
+        ARRAYS.equals(wanted) ? candidate.openForArrays(options) : candidate.open(options);
+    if (wanted != null && !matches(backend.tensorType(), wanted)) {
+      BackendUnavailableException refusal = ofAnotherType(backend, wanted);
+      try {
+        backend.close();
+      } catch (BackendFailedException e) {
+        refusal.addSuppressed(e);
+      }
+      throw refusal;
+    }
+    return backend;
+  }
+
+  private static BackendUnavailableException ofAnotherType(
+      VbnBackend<?> backend, TensorType<?> wanted) {
+    return new BackendUnavailableException(
+        backend.name() + ": opened with tensor type " + backend.tensorType() + "; expected "
+            + wanted + ", as its provider said before",
+        null);
   }
 
   private BackendOptions options() {
@@ -260,15 +317,9 @@ public final class VbnBackends {
     return device == null ? options : options.withDevice(device);
   }
 
-  private static <T> VbnBackend<T> typed(VbnBackend<?> backend, TensorType<T> tensorType) {
-    if (!matches(backend.tensorType(), tensorType)) {
-      backend.close();
-      throw new BackendUnavailableException(backend.name() + " opened with tensor type "
-          + backend.tensorType() + "; expected " + tensorType + ", as its provider said before");
-    }
-    @SuppressWarnings("unchecked") // its own type token says so
-    VbnBackend<T> result = (VbnBackend<T>) backend;
-    return result;
+  @SuppressWarnings({"unchecked", "TypeParameterUnusedInFormals"}) // opened for tensors of type T
+  private static <T> VbnBackend<T> typed(VbnBackend<?> backend) {
+    return (VbnBackend<T>) backend;
   }
 
   private BackendUnavailableException unavailable(
@@ -302,8 +353,10 @@ public final class VbnBackends {
           .append(VbnProvider.class.getName())
           .append(" names it: when jars are put into one, merge META-INF/services.");
     }
-    BackendUnavailableException exception = new BackendUnavailableException(message.toString());
-    failures.values().forEach(exception::addSuppressed);
+    Iterator<BackendUnavailableException> causes = failures.values().iterator();
+    BackendUnavailableException exception = new BackendUnavailableException(
+        message.toString(), causes.hasNext() ? causes.next() : null);
+    causes.forEachRemaining(exception::addSuppressed);
     return exception;
   }
 

@@ -512,6 +512,11 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
       throw new IllegalArgumentException("reference statistics are on backend '" + other.name()
           + "'; expected '" + backend.name() + "': take them over by their moments()");
     }
+    if (other != backend || !reference.owned()) {
+      // Somebody else may have freed them, or they lie where this backend does not compute.
+      backend.shape(reference.mean());
+      backend.shape(reference.variance());
+    }
   }
 
   private static void requirePart(

@@ -135,7 +135,8 @@ final class BackendCandidateTest {
     assertHolds(candidate.availability().description(), "probe() threw", fragment);
     BackendUnavailableException refusal = assertRefused(
         BackendUnavailableException.class, candidate::open, "spoilt", "probe() threw", fragment);
-    assertSame(failure, refusal.getSuppressed()[0]);
+    assertSame(failure, refusal.getCause());
+    assertEquals(0, refusal.getSuppressed().length);
   }
 
   @Test
@@ -180,7 +181,8 @@ final class BackendCandidateTest {
     assertTrue(candidate.availability().available());
     BackendUnavailableException refusal = assertRefused(
         BackendUnavailableException.class, candidate::open, "spoilt", "open() threw", fragment);
-    assertSame(failure, refusal.getSuppressed()[0]);
+    assertSame(failure, refusal.getCause());
+    assertEquals(0, refusal.getSuppressed().length);
   }
 
   @Test

@@ -163,7 +163,8 @@ final class BackendChoiceTest {
     assertRefused(BackendUnavailableException.class, backends::open, words);
 
     assertEquals(List.of(), provider(backends, "high").opened());
-    assertEquals("driver says", refusal.getSuppressed()[0].getSuppressed()[0].getMessage());
+    assertEquals("driver says", refusal.getCause().getCause().getMessage());
+    assertEquals(0, refusal.getSuppressed().length);
   }
 
   @Test
@@ -181,6 +182,33 @@ final class BackendChoiceTest {
     assertRefused(BackendUnavailableException.class, () -> backends.open("djl"), words);
     System.setProperty(VbnBackends.BACKEND_PROPERTY, "djl");
     assertRefused(BackendUnavailableException.class, backends::open, words);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"", " ", "djl", "HIGH", "high "})
+  void aPropertyThatNamesNobodyIsNamedItself(String value) throws IOException {
+    VbnBackends backends = find(Choices.High.class);
+    System.setProperty(VbnBackends.BACKEND_PROPERTY, value);
+    String[] words = {
+      "no backend '" + value + "' was found",
+      "the system property vbn.backend asks for it",
+      "high: available, not asked for"
+    };
+
+    assertRefused(BackendUnavailableException.class, backends::open, words);
+    assertRefused(BackendUnavailableException.class, () -> backends.open(HostTensor.class), words);
+    assertRefused(BackendUnavailableException.class, () -> backends.open(Boxed.class), words);
+  }
+
+  @Test
+  void aPropertyThatNamesOneThatCannotBeOpenedIsNamedToo() throws IOException {
+    VbnBackends backends = find(Choices.High.class, Choices.Unavailable.class);
+    System.setProperty(VbnBackends.BACKEND_PROPERTY, "unavailable");
+
+    assertRefused(
+        BackendUnavailableException.class,
+        backends::open,
+        "backend 'unavailable' cannot be opened; the system property vbn.backend asks for it");
   }
 
   @Test
@@ -209,10 +237,11 @@ final class BackendChoiceTest {
         "open-throws: open() threw IllegalStateException: out of device memory",
         "choices.jar");
 
+    assertEquals("out of device memory", refusal.getCause().getCause().getMessage());
     assertEquals(
-        List.of("out of device memory", "driver says"),
+        List.of("driver says"),
         Arrays.stream(refusal.getSuppressed())
-            .map(failure -> failure.getSuppressed()[0].getMessage())
+            .map(failure -> failure.getCause().getMessage())
             .toList());
   }
 
@@ -346,6 +375,26 @@ final class BackendChoiceTest {
             new BackendOptions("dev0", 5),
             new BackendOptions(null, 7)),
         provider(backends, "devices").options());
+  }
+
+  @Test
+  void theDescriptionIsOfTheDeviceThatWasOpened() throws IOException {
+    VbnBackends backends = find(Choices.DescribedDevices.class, Choices.Devices.class);
+
+    assertEquals("library on dev0", backends.open("described").description());
+    VbnBackends second = backends.withDevice("dev1");
+    assertEquals("library on dev1", second.open("described").description());
+    assertHolds(second.open("described").toString(), "library on dev1");
+    // of one that does not say
+    assertEquals("two devices", backends.open("devices").description());
+    assertEquals("device dev1", second.open("devices").description());
+  }
+
+  @Test
+  void aCopyingBackendIsDescribedAsTheOneItCopiesTo() throws IOException {
+    VbnBackend<HostTensor> copies = find(Choices.Foreign.class).open("foreign", HostTensor.class);
+
+    assertEquals("boxes", copies.description());
   }
 
   @Test

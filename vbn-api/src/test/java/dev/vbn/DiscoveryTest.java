@@ -91,21 +91,26 @@ final class DiscoveryTest {
         "dev/vbn/fixture/LoadDefects$TooNew",
         "class file version 99");
     assertReason(found.get(3), FIXTURES + "Missing not found");
+    assertReason(found.get(4), "NoClassDefFoundError: dev/vbn/fixture/LoadDefects$Parent");
+    assertReason(found.get(5), FIXTURES + "NotAProvider not a subtype");
+    // those whose class is there, by its name
     assertReason(
-        found.get(4),
+        found.get(6),
+        FIXTURES + "ConstructorLacksClass could not be instantiated",
+        "NoClassDefFoundError: dev/vbn/fixture/LoadDefects$Library");
+    assertReason(
+        found.get(7),
         FIXTURES + "ConstructorThrows could not be instantiated",
         "IllegalStateException: no licence");
     assertReason(
-        found.get(5),
-        FIXTURES + "ConstructorLacksClass could not be instantiated",
-        "NoClassDefFoundError: dev/vbn/fixture/LoadDefects$Library");
-    assertReason(found.get(6), "NoClassDefFoundError: dev/vbn/fixture/LoadDefects$Parent");
-    assertReason(
-        found.get(7),
+        found.get(8),
         FIXTURES + "NativeLibraryMissing could not be instantiated",
         "UnsatisfiedLinkError",
         "vbn-exists-nowhere");
-    assertReason(found.get(8), FIXTURES + "NotAProvider not a subtype");
+    for (BackendCandidate candidate : found.subList(6, 9)) {
+      assertHolds(candidate.name(), FIXTURES.substring(FIXTURES.indexOf("dev.")));
+      assertHolds(candidate.origin(), "defects");
+    }
     try (var last = backends.open("last");
         var first = backends.open("first")) {
       assertEquals(TensorType.of(HostTensor.class), last.tensorType());
@@ -139,7 +144,8 @@ final class DiscoveryTest {
         "no licence",
         "NotAProvider not a subtype");
 
-    assertEquals(3, refusal.getSuppressed().length);
+    assertNotNull(refusal.getCause());
+    assertEquals(2, refusal.getSuppressed().length);
   }
 
   @Test

@@ -13,9 +13,11 @@ import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.testing.Faults;
 import dev.vbn.testing.RecordingKernels;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.ServiceConfigurationError;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -312,6 +314,75 @@ final class FailureTest {
     assertRefused(IllegalStateException.class, () -> backend.toHost(x), "tensor was freed");
   }
 
+  /** Another backend's tensor, or one too large for the library: the caller's matter. */
+  @ParameterizedTest
+  @ValueSource(strings = {"shape", "dtype", "fromHost", "toHost", "memory"})
+  void aTensorThatABackendRefusesIsTheCallers(String method) {
+    IllegalArgumentException refusal =
+        new IllegalArgumentException("tensor is another backend's; expected one of this backend");
+    kernels.fail(method, 1, refusal);
+
+    assertSame(refusal, assertThrows(IllegalArgumentException.class, () -> call(method)));
+  }
+
+  @Test
+  void aFreedTensorWhosePlaceIsAskedForIsTheCallers() {
+    IllegalStateException refusal = new IllegalStateException("tensor was freed");
+    kernels.fail("memory", 1, refusal);
+
+    assertSame(refusal, assertThrows(IllegalStateException.class, () -> call("memory")));
+  }
+
+  /** Tensors of the caller's are looked at before a kernel reads them, in statistics too. */
+  @ParameterizedTest
+  @EnumSource(
+      value = Entrance.class,
+      names = {"REFERENCE", "STATISTICS", "CHUNKS"},
+      mode = EnumSource.Mode.EXCLUDE)
+  void statisticsOverFreedTensorsAreTheCallers(Entrance entrance) {
+    for (boolean variance : List.of(false, true)) {
+      Entrance.Others others = Entrance.Others.of(backend);
+      HostTensor freed =
+          variance ? others.reference().variance() : others.reference().mean();
+      kernels.release(freed);
+
+      assertRefused(
+          IllegalStateException.class, () -> entrance.give(layer(), x, others), "tensor was freed");
+      assertEquals(List.of(), kernels.calls());
+    }
+  }
+
+  @Test
+  void statisticsOfAnotherInstanceAreShownToTheBackendFirst() {
+    VbnBackend<HostTensor> other = RecordingKernels.capable().open();
+    var reference =
+        ReferenceStatistics.of(other, ReferenceMoments.of(new double[3], new double[3], 2, 2));
+    layer().forward(x, reference).close();
+    kernels.release(reference.variance());
+
+    assertRefused(
+        IllegalStateException.class, () -> layer().forward(x, reference), "tensor was freed");
+    assertEquals(1, kernels.calls().size());
+  }
+
+  static final List<Throwable> ERRORS_OF_LIBRARIES = List.of(
+      new ServiceConfigurationError("engine lost"),
+      new AssertionError("engine lost"),
+      new Faults.Custom("engine lost"),
+      new Faults.Checked("engine lost"));
+
+  @ParameterizedTest
+  @FieldSource("ERRORS_OF_LIBRARIES")
+  void errorsOfItsLibraryAreABackendsFailures(Throwable failure) {
+    for (String method : METHODS) {
+      kernels.fail(method, 1, failure);
+      BackendFailedException reported =
+          assertThrows(BackendFailedException.class, () -> call(method), method);
+      assertSame(failure, reported.getCause());
+      kernels.heal();
+    }
+  }
+
   @Test
   void tensorsOfATypeThatTheBackendLacksAreRefused() {
     VbnBackend<HostTensor> poor =
@@ -333,6 +404,7 @@ final class FailureTest {
     assertRefused(NullPointerException.class, () -> backend.shape(null), "tensor is null");
     assertRefused(NullPointerException.class, () -> backend.dtype(null), "tensor is null");
     assertRefused(NullPointerException.class, () -> backend.toHost(null), "tensor is null");
+    assertRefused(NullPointerException.class, () -> backend.unwrap(null), "type is null");
     assertRefused(NullPointerException.class, () -> backend.fromHost(null), "host is null");
     assertRefused(
         NullPointerException.class,

@@ -98,7 +98,7 @@ final class HostKernelsTest {
   @Test
   void itIsTheBackendOnArrays() {
     assertEquals("boxed", backend.name());
-    assertEquals("device of boxed", backend.description());
+    assertEquals("boxes", backend.description());
     assertEquals(TensorType.of(HostTensor.class), backend.tensorType());
     backend.close();
     assertEquals(1, kernels.closings());

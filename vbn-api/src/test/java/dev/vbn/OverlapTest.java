@@ -14,16 +14,16 @@ import org.junit.jupiter.api.function.Executable;
 
 /** A supplied tensor may be an input itself, but is not to overlap what is read in any other way. */
 final class OverlapTest {
-  private static final long[] ROW_MAJOR = {3, 1};
+  private static final long[] ROW_MAJOR = {12, 4};
 
   private final RecordingKernels kernels = RecordingKernels.capable();
   private final VbnBackend<HostTensor> backend = kernels.open();
   private final HostTensor x = batchAt(0x1000, ROW_MAJOR);
   private final HostTensor upstream = batchAt(0x2000, ROW_MAJOR);
-  private final HostTensor gamma = parameterAt(DType.FLOAT32, 0x3000, 0x300c);
-  private final HostTensor beta = parameterAt(DType.FLOAT32, 0x4000, 0x400c);
-  private final HostTensor mean = parameterAt(DType.FLOAT64, 0x5000, 0x5018);
-  private final HostTensor variance = parameterAt(DType.FLOAT64, 0x6000, 0x6018);
+  private final HostTensor gamma = parameterAt(DType.FLOAT32, 0x3000);
+  private final HostTensor beta = parameterAt(DType.FLOAT32, 0x4000);
+  private final HostTensor mean = parameterAt(DType.FLOAT64, 0x5000);
+  private final HostTensor variance = parameterAt(DType.FLOAT64, 0x6000);
   private final VirtualBatchNorm<HostTensor> layer =
       VirtualBatchNorm.of(backend, VbnConfig.of(3)).withGamma(gamma).withBeta(beta);
   private final ReferenceStatistics<HostTensor> reference =
@@ -32,13 +32,14 @@ final class OverlapTest {
   /** Six floats, which are 0x18 bytes. */
   private HostTensor batchAt(long start, long... strides) {
     HostTensor tensor = HostTensor.zeros(DType.FLOAT32, 2, 3);
-    kernels.place(tensor, new MemoryRange("the device", start, start + 0x18, strides));
+    kernels.place(tensor, MemoryRange.of("the device", start, 4, tensor.shape(), strides));
     return tensor;
   }
 
-  private HostTensor parameterAt(DType dtype, long start, long end) {
+  private HostTensor parameterAt(DType dtype, long start) {
     HostTensor tensor = HostTensor.zeros(dtype, 3);
-    kernels.place(tensor, new MemoryRange("the device", start, end, new long[] {1}));
+    int width = dtype == DType.FLOAT64 ? 8 : 4;
+    kernels.place(tensor, MemoryRange.dense("the device", start, width, 3));
     return tensor;
   }
 
@@ -102,7 +103,7 @@ final class OverlapTest {
 
   @Test
   void theSameBytesInAnotherOrderAreRefused() {
-    HostTensor transposed = batchAt(0x1000, 1, 2);
+    HostTensor transposed = batchAt(0x1000, 4, 8);
     assertOutputRefused(transposed, "overlaps x", "expected the same elements in the same order");
     assertDxRefused(transposed, "overlaps x", "expected the same elements in the same order");
   }
@@ -135,7 +136,7 @@ final class OverlapTest {
   @Test
   void statisticsOverTheSameMemoryAsTheOutputAreRefusedAlsoWhereTheyAreTheSame() {
     HostTensor output = batchAt(0x5000, ROW_MAJOR);
-    kernels.place(mean, new MemoryRange("the device", 0x5000, 0x5018, ROW_MAJOR));
+    kernels.place(mean, MemoryRange.dense("the device", 0x5000, 4, 6));
     assertOutputRefused(output, "overlaps the reference mean");
   }
 
@@ -147,10 +148,32 @@ final class OverlapTest {
     }
   }
 
+  /** As the features of a wider array: its other half lies between the rows. */
+  @Test
+  void memoryBetweenTheRowsOfXIsTaken() {
+    HostTensor wide = batchAt(0x1000, 24, 4);
+    HostTensor between = batchAt(0x100c, 24, 4);
+    try (var output = layer.forwardInto(between, wide, reference);
+        var gradients = layer.backwardInto(between, wide, reference, wide)) {
+      assertSame(between, output.output());
+      assertSame(between, gradients.dx());
+    }
+  }
+
+  @Test
+  void memoryThatLiesAcrossTheRowsOfXIsRefused() {
+    HostTensor wide = batchAt(0x1000, 24, 4);
+    assertOverlap(
+        () -> layer.forwardInto(batchAt(0x1008, 24, 4), wide, reference),
+        "output is at bytes",
+        "bytes 0x1008 to 0x102c",
+        "overlaps x at bytes 0x1000 to 0x1024");
+  }
+
   @Test
   void otherMemoryIsApart() {
     HostTensor elsewhere = HostTensor.zeros(DType.FLOAT32, 2, 3);
-    kernels.place(elsewhere, new MemoryRange("the host", 0x1004, 0x101c, ROW_MAJOR));
+    kernels.place(elsewhere, MemoryRange.dense("the host", 0x1004, 4, 6));
     assertTaken(elsewhere);
   }
 

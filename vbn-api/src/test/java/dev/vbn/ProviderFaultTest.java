@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.fixture.Choices;
 import dev.vbn.fixture.Faulty;
@@ -36,6 +37,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.FieldSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Whatever a provider throws from whatever method, the others are found and open. */
 @ResourceLock(Resources.SYSTEM_PROPERTIES)
@@ -76,6 +78,7 @@ final class ProviderFaultTest {
             "tensorType",
             "probe",
             "open",
+            "description",
             "tensors",
             "capabilities")
         .flatMap(method -> THROWABLES.stream().map(thrown -> Arguments.of(method, thrown)));
@@ -89,19 +92,108 @@ final class ProviderFaultTest {
     VbnBackends backends = path.find();
 
     assertEquals(2, backends.list().size());
+    assertGoodOpens(backends);
+    BackendCandidate faulty = faulty(backends);
+    assertRefused(BackendUnavailableException.class, faulty::open, "broken");
+    assertFaultyIsNamed(backends);
+  }
+
+  private static BackendCandidate faulty(VbnBackends backends) {
+    return backends.list().stream()
+        .filter(candidate -> !candidate.name().equals("good"))
+        .findFirst()
+        .orElseThrow();
+  }
+
+  /** By its name or, where that cannot be told, by its class; and where it came from. */
+  private static void assertFaultyIsNamed(VbnBackends backends) {
+    BackendCandidate faulty = faulty(backends);
+    assertTrue(List.of("faulty", Faulty.class.getName()).contains(faulty.name()), faulty::name);
+    assertHolds(faulty.origin(), "mixed.jar");
+    assertRefused(
+        BackendUnavailableException.class,
+        () -> backends.open("no-such"),
+        "\n  " + faulty.name() + ": ",
+        "mixed.jar");
+    assertRefused(BackendUnavailableException.class, faulty::open, faulty.name() + ": ");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"name", "tensorType", "probe", "open", "tensors", "capabilities"})
+  void theOthersOpenWhereOneGivesNull(String method) throws IOException {
+    Faults.giveNull(method);
+    path.jar("mixed.jar", Faulty.class, Choices.Good.class);
+    VbnBackends backends = path.find();
+
+    assertGoodOpens(backends);
+    assertRefused(BackendUnavailableException.class, faulty(backends)::open, "null", "expected");
+    assertFaultyIsNamed(backends);
+  }
+
+  private static void assertGoodOpens(VbnBackends backends) {
     try (var any = backends.open();
         var ofArrays = backends.open(HostTensor.class);
         var named = backends.open("good")) {
-      // a provider that cannot tell its tensor type may well open none
       assertEquals("good", any.name());
       assertEquals("good", ofArrays.name());
       assertEquals("good", named.name());
     }
-    BackendCandidate faulty = backends.list().stream()
-        .filter(candidate -> !candidate.name().equals("good"))
-        .findFirst()
-        .orElseThrow();
-    assertRefused(BackendUnavailableException.class, faulty::open, "broken");
+  }
+
+  @ParameterizedTest
+  @FieldSource("THROWABLES")
+  void aCloseThatThrowsIsNamedAndDisturbsNoOther(Throwable thrown) throws IOException {
+    path.jar("mixed.jar", Faulty.class, Choices.Good.class);
+    VbnBackends backends = path.find();
+    Faults.set("close", thrown);
+    VbnBackend<?> faulty = backends.open("faulty");
+
+    var failure = assertRefused(
+        BackendFailedException.class, faulty::close, "backend 'faulty' failed in close", "broken");
+    assertSame(thrown, failure.getCause());
+    faulty.close();
+    Faults.clear();
+    assertEquals("faulty", backends.open().name());
+  }
+
+  @Test
+  void oneWhoseTensorTypeChangesDisturbsNoOther() throws IOException {
+    path.jar("mixed.jar", Choices.Changing.class, Choices.Good.class);
+    for (VbnBackends backends : List.of(path.find(), path.find().shared())) {
+      try (var good = backends.open(HostTensor.class)) {
+        assertEquals("good", good.name());
+      }
+    }
+  }
+
+  @Test
+  void aTensorTypeThatCannotBeToldOpensForNoArraysEither() throws IOException {
+    path.jar("faulty.jar", Faulty.class);
+    for (boolean none : List.of(false, true)) {
+      if (none) {
+        Faults.giveNull("tensorType");
+      } else {
+        Faults.set("tensorType", new InternalError("broken"));
+      }
+      assertRefused(
+          BackendUnavailableException.class,
+          () -> path.find().open(HostTensor.class),
+          "faulty: tensorType() ",
+          none ? "returned null" : "threw InternalError: broken");
+    }
+  }
+
+  @Test
+  void aCauseThatCannotBeToldIsNoWorseThanNone() {
+    BackendCandidate candidate = BackendCandidate.of(new ArrayProvider("spoilt", 0) {
+      @Override
+      public Kernels<HostTensor> open(BackendOptions options) {
+        throw new Faults.Causeless("broken");
+      }
+    });
+
+    assertRefused(
+        BackendUnavailableException.class, candidate::open, "open() threw Causeless: broken");
   }
 
   @ParameterizedTest
@@ -113,6 +205,7 @@ final class ProviderFaultTest {
 
     assertEquals("good", backends.list().get(0).name());
     assertHolds(backends.list().get(1).availability().description(), "broken");
+    assertFaultyIsNamed(backends);
     try (var any = backends.open()) {
       assertEquals("good", any.name());
     }
@@ -133,8 +226,8 @@ final class ProviderFaultTest {
             "spoilt: what it opened cannot be used",
             "broken");
         assertEquals(1, kernels.closings());
-        assertSame(thrown, refusal.getSuppressed()[0]);
-        assertEquals("cannot close", refusal.getSuppressed()[1].getMessage());
+        assertSame(thrown, refusal.getCause());
+        assertEquals("cannot close", refusal.getSuppressed()[0].getMessage());
       }
     }
   }

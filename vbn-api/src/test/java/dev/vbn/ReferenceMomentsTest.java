@@ -474,6 +474,15 @@ final class ReferenceMomentsTest {
   }
 
   @Test
+  void aForgedStreamOfNoExampleIsRefused() throws Exception {
+    byte[] stream = Streams.write(ReferenceMoments.empty(1));
+
+    assertForged(stream, bytes(Double.NaN), bytes(0.7), "of no example", "expected NaN");
+    assertForged(
+        stream, concat(bytes(1), bytes(Double.NaN)), bytes(0), "features is 0", "expected");
+  }
+
+  @Test
   void aStreamWithoutTheFieldsIsRefused() throws Exception {
     byte[] direct = Streams.ofDefaults(ReferenceMoments.class);
     byte[] nulls = Streams.ofDefaults(Class.forName("dev.vbn.ReferenceMoments$Serialized"));

@@ -16,14 +16,18 @@ import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.HostTensor;
 import dev.vbn.tensor.TensorType;
 import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Binds the backends found: {@link VbnBackend VbnBackend&lt;?&gt;} to the one that {@link
  * VbnBackends#open()} chooses, {@code VbnBackend<X>} to the one that {@link
- * VbnBackends#open(TensorType)} chooses, for each tensor type {@code X} there is and for {@link
- * HostTensor}; both also {@code @Named} by a provider's name; and {@code Map<String,
- * VbnProvider<?>>} by name.
+ * VbnBackends#open(TensorType)} chooses, for each {@link VbnBackends#tensorTypes() tensor type} X;
+ * both also {@code @Named} by a provider's name; and {@code Map<String, VbnProvider<?>>} by name.
+ *
+ * <p>VBN's own backends are bound by name, and the tensor types on which they compute, also where
+ * they were not found: injecting one then says what to put on the class path.
  *
  * <p>A backend is opened, and native code loaded, when it is first injected. Each is one instance,
  * whichever way it is injected; whoever owns the injector closes them.
@@ -31,45 +35,54 @@ import java.util.Set;
 public final class VbnModule extends AbstractModule {
   private static final TypeLiteral<VbnBackend<?>> ANY = new TypeLiteral<>() {};
 
+  private static final TensorType<HostTensor> ARRAYS = TensorType.of(HostTensor.class);
+  private static final List<String> OURS = List.of("cuda", "djl", "nd4j", "reference");
+
   private final VbnBackends backends;
+  private final Set<TensorType<?>> tensorTypes;
 
   /** Binds the backends next to the API, {@link VbnBackends#find()}. */
   public VbnModule() {
     this(VbnBackends.find());
   }
 
-  /** Binds {@code backends}. */
-  public VbnModule(VbnBackends backends) {
+  /**
+   * Binds {@code backends}.
+   *
+   * @param wanted tensor types of other backends, to be bound also where no provider has them
+   */
+  public VbnModule(VbnBackends backends, TensorType<?>... wanted) {
     this.backends = requireNonNull(backends, "backends is null; expected VbnBackends.find()")
         .shared();
+    tensorTypes = new LinkedHashSet<>(backends.tensorTypes());
+    tensorTypes.addAll(List.of(wanted));
   }
 
   @Override
   protected void configure() {
     bind(VbnBackends.class).toInstance(backends);
     bind(ANY).toProvider(backends::open);
+    tensorTypes.forEach(this::bindType);
     MapBinder<String, VbnProvider<?>> providers = MapBinder.newMapBinder(
         binder(), new TypeLiteral<String>() {}, new TypeLiteral<VbnProvider<?>>() {});
-    TensorType<HostTensor> arrays = TensorType.of(HostTensor.class);
-    Set<TensorType<?>> tensorTypes = new LinkedHashSet<>();
-    tensorTypes.add(arrays);
+    Set<String> absent = new LinkedHashSet<>(OURS);
     for (BackendCandidate candidate : backends.list()) {
       VbnProvider<?> provider = candidate.provider();
       if (provider != null) {
-        String name = candidate.name();
-        providers.addBinding(name).toInstance(provider);
-        bind(Key.get(ANY, Names.named(name))).toProvider(() -> backends.open(name));
-        bindNamed(name, arrays);
-        TensorType<?> tensorType = candidate.tensorType();
-        if (tensorType != null && tensorTypes.add(tensorType)) {
-          bindType(tensorType);
-        }
-        if (tensorType != null && !tensorType.equals(arrays)) {
-          bindNamed(name, tensorType);
-        }
+        providers.addBinding(candidate.name()).toInstance(provider);
+        bindNamed(candidate.name(), candidate.tensorType());
+        absent.remove(candidate.name());
       }
     }
-    bindType(arrays);
+    absent.forEach(name -> bindNamed(name, null));
+  }
+
+  private void bindNamed(String name, @Nullable TensorType<?> tensorType) {
+    bind(Key.get(ANY, Names.named(name))).toProvider(() -> backends.open(name));
+    bindTyped(name, ARRAYS);
+    if (tensorType != null && !tensorType.equals(ARRAYS)) {
+      bindTyped(name, tensorType);
+    }
   }
 
   private <T> void bindType(TensorType<T> tensorType) {
@@ -77,7 +90,7 @@ public final class VbnModule extends AbstractModule {
     bind(Key.get(backendOf(tensorType))).toProvider(open);
   }
 
-  private <T> void bindNamed(String name, TensorType<T> tensorType) {
+  private <T> void bindTyped(String name, TensorType<T> tensorType) {
     Provider<VbnBackend<T>> open = () -> backends.open(name, tensorType);
     bind(Key.get(backendOf(tensorType), Names.named(name))).toProvider(open);
   }

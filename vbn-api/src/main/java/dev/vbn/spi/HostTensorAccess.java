@@ -5,8 +5,6 @@ import dev.vbn.tensor.HostTensor;
 
 /** Plain arrays as tensors, for backends that compute on them. */
 public final class HostTensorAccess implements TensorAccess<HostTensor> {
-  private static final long[] WHOLE = {};
-
   /** Without state: one is as good as another. */
   public HostTensorAccess() {}
 
@@ -34,7 +32,7 @@ public final class HostTensorAccess implements TensorAccess<HostTensor> {
   @Override
   public MemoryRange memory(HostTensor tensor) {
     return tensor.dtype() == DType.FLOAT64
-        ? new MemoryRange(tensor.doubles(), 0, (long) tensor.size() * Double.BYTES, WHOLE)
-        : new MemoryRange(tensor.floats(), 0, (long) tensor.size() * Float.BYTES, WHOLE);
+        ? MemoryRange.dense(tensor.doubles(), 0, Double.BYTES, tensor.size())
+        : MemoryRange.dense(tensor.floats(), 0, Float.BYTES, tensor.size());
   }
 }

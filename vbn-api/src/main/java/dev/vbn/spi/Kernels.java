@@ -27,6 +27,14 @@ public interface Kernels<T> extends AutoCloseable {
   Set<Capability> capabilities();
 
   /**
+   * The device and the library that compute, in words. The default is for a provider without a
+   * choice of devices: null, which stands for what {@link VbnProvider#probe} says.
+   */
+  default @Nullable String description() {
+    return null;
+  }
+
+  /**
    * Mean and biased variance of a batch.
    *
    * @param scope {@link Scope#BATCH}: of each feature, shape {@code [features]}; {@link

@@ -7,8 +7,9 @@ import dev.vbn.tensor.TensorType;
  * and no touching of the tensor library, in constructor, static fields or in {@link #name} and
  * {@link #priority}.
  *
- * <p>The thread's context class loader is the provider's own during {@link #probe} and {@link
- * #open}: libraries that look for their engines through it find those next to the provider.
+ * <p>The thread's context class loader during {@link #probe} and {@link #open} sees what the
+ * provider's own does, and then what the caller's does: libraries that look for their engines
+ * through it find those next to the provider, and those of the application that calls.
  *
  * @param <T> the tensor type
  */

@@ -44,6 +44,9 @@ public enum DType {
 
   /** The value of this type nearest to {@code value}; ties go to even, too large becomes infinite. */
   public double round(double value) {
+    if (this == FLOAT32) {
+      return (float) value; // the same, and much faster
+    }
     if (this == FLOAT64 || value == 0 || !Double.isFinite(value)) {
       return value;
     }

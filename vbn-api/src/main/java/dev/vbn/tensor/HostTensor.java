@@ -156,14 +156,27 @@ public final class HostTensor {
     if (dtype == DType.FLOAT64) {
       return of(toDoubles(), shape);
     }
-    if (array instanceof float[] floats && dtype == DType.FLOAT32) {
-      return of(floats.clone(), shape);
+    return of(dtype == DType.FLOAT32 ? toFloats() : rounded(dtype), shape);
+  }
+
+  private float[] toFloats() {
+    if (array instanceof float[] floats) {
+      return floats.clone();
     }
+    double[] doubles = (double[]) array;
+    float[] copy = new float[doubles.length];
+    for (int i = 0; i < copy.length; i++) {
+      copy[i] = (float) doubles[i];
+    }
+    return copy;
+  }
+
+  private float[] rounded(DType dtype) {
     float[] rounded = new float[size()];
     for (int i = 0; i < rounded.length; i++) {
       rounded[i] = (float) dtype.round(get(i));
     }
-    return of(rounded, shape);
+    return rounded;
   }
 
   /** Type and shape, not the elements. */

@@ -16,6 +16,7 @@ import com.google.inject.ProvisionException;
 import com.google.inject.Stage;
 import com.google.inject.TypeLiteral;
 import com.google.inject.name.Names;
+import com.google.inject.util.Types;
 import dev.vbn.BackendUnavailableException;
 import dev.vbn.VbnBackend;
 import dev.vbn.VbnBackends;
@@ -28,6 +29,8 @@ import dev.vbn.testing.NoBackendNamed;
 import dev.vbn.testing.ProviderPath;
 import dev.vbn.testing.RecordingKernels;
 import dev.vbn.testing.StubProvider;
+import java.io.ByteArrayOutputStream;
+import java.io.DataOutputStream;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -42,6 +45,7 @@ import org.junit.jupiter.api.parallel.ResourceLock;
 import org.junit.jupiter.api.parallel.Resources;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What an injector with the module gives, and that it opens nothing before it is asked. */
 @ResourceLock(Resources.SYSTEM_PROPERTIES)
@@ -181,7 +185,94 @@ final class VbnModuleTest {
     assertEquals("foreign", injector.getInstance(named(FOREIGN, "foreign")).name());
     assertSame(injector.getInstance(FOREIGN), injector.getInstance(named(FOREIGN, "foreign")));
     assertThrows(ConfigurationException.class, () -> injector.getInstance(named(FOREIGN, "alpha")));
-    assertThrows(ConfigurationException.class, () -> injector.getInstance(named(BEST, "djl")));
+    assertThrows(ConfigurationException.class, () -> injector.getInstance(named(BEST, "other")));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"cuda", "djl", "nd4j", "reference"})
+  void anAbsentBackendOfOursGetsVbnsAdvice(String name) throws IOException {
+    Injector injector = inject(find(Choices.High.class));
+
+    for (Key<?> key : List.of(named(BEST, name), named(ON_HOST, name))) {
+      assertAdvice(injector, key, "no backend '" + name + "' was found", "dev.vbn:vbn-NAME");
+    }
+  }
+
+  @Test
+  void aTensorTypeThatTheProgramWantsAndNobodyHasGetsVbnsAdvice() throws IOException {
+    Injector injector = Guice.createInjector(
+        new VbnModule(find(Choices.High.class), TensorType.of(Boxed.class), Boxed.LIST));
+
+    for (Key<?> key : List.of(FOREIGN, Key.get(new TypeLiteral<VbnBackend<List<Boxed>>>() {}))) {
+      assertAdvice(
+          injector,
+          key,
+          "no backend of tensor type ",
+          "high: available, not asked for, on dev.vbn.tensor.HostTensor [");
+    }
+  }
+
+  @Test
+  void wantingWhatAProviderHasChangesNothing() throws IOException {
+    Injector injector = Guice.createInjector(new VbnModule(
+        find(Choices.High.class, Choices.Foreign.class),
+        TensorType.of(Boxed.class),
+        TensorType.of(HostTensor.class),
+        TensorType.of(Boxed.class)));
+
+    assertSame(injector.getInstance(BEST), injector.getInstance(FOREIGN));
+  }
+
+  @Test
+  void aLibraryThatIsThereWithoutItsBackendGetsVbnsAdvice() throws Exception {
+    String tensors = "ai.djl.ndarray.NDArray";
+    path.jar(
+        "djl.jar",
+        ProviderPath.names(Choices.High.class),
+        withLibrary(ProviderPath.classes(Choices.High.class), tensors));
+    VbnBackends backends = path.find();
+    TensorType<?> ofLibrary = backends.tensorTypes().stream()
+        .filter(type -> type.toString().equals(tensors))
+        .findFirst()
+        .orElseThrow();
+    Injector injector = inject(backends);
+
+    assertAdvice(
+        injector,
+        Key.get(Types.newParameterizedType(VbnBackend.class, ofLibrary.type())),
+        "no backend of tensor type " + tensors + " can be opened; add dev.vbn:vbn-djl, which"
+            + " computes on it, to the class path");
+  }
+
+  /** A class file that is an interface of the given name, and nothing else. */
+  private static Map<String, byte[]> withLibrary(Map<String, byte[]> classes, String name)
+      throws IOException {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    DataOutputStream file = new DataOutputStream(bytes);
+    file.writeInt(0xcafebabe);
+    file.writeInt(61); // of Java 17
+    file.writeShort(5); // four constants: two names, and their classes
+    for (String constant : List.of(name.replace('.', '/'), "java/lang/Object")) {
+      file.writeByte(1);
+      file.writeUTF(constant);
+    }
+    for (int constant : new int[] {1, 2}) {
+      file.writeByte(7);
+      file.writeShort(constant);
+    }
+    file.writeShort(0x0601); // public abstract interface
+    file.writeShort(3);
+    file.writeShort(4);
+    file.writeLong(0); // no interfaces, fields, methods, attributes
+    classes.put(name, bytes.toByteArray());
+    return classes;
+  }
+
+  private static void assertAdvice(Injector injector, Key<?> key, String... fragments) {
+    ProvisionException refusal =
+        assertThrows(ProvisionException.class, () -> injector.getInstance(key));
+    assertEquals(BackendUnavailableException.class, refusal.getCause().getClass());
+    assertHolds(refusal.getCause().getMessage(), fragments);
   }
 
   private static <T> Key<T> named(Key<T> key, String name) {

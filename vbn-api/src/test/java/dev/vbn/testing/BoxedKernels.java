@@ -51,6 +51,11 @@ public final class BoxedKernels implements Kernels<Boxed>, TensorAccess<Boxed> {
   }
 
   @Override
+  public String description() {
+    return "boxes";
+  }
+
+  @Override
   public long[] shape(Boxed tensor) {
     return kernels.shape(tensor.host());
   }

@@ -1,32 +1,41 @@
 package dev.vbn.testing;
 
+import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * What a fixture throws from which of its methods. Here, so that a test and the fixtures of its
+ * What a fixture throws, or gives null, from which of its methods. Here, so that a test and the fixtures of its
  * class paths share it.
  */
 public final class Faults {
-  private static final ConcurrentHashMap<String, Throwable> THROWN = new ConcurrentHashMap<>();
+  /** What is thrown, or nothing where null is given. */
+  private static final ConcurrentHashMap<String, Optional<Throwable>> FAULTS =
+      new ConcurrentHashMap<>();
 
   private Faults() {}
 
   /** Lets a method throw from now on. */
   public static void set(String method, Throwable thrown) {
-    THROWN.put(method, thrown);
+    FAULTS.put(method, Optional.of(thrown));
+  }
+
+  /** Lets a method give null from now on. */
+  public static void giveNull(String method) {
+    FAULTS.put(method, Optional.empty());
   }
 
   /** Lets every method be without fault again. */
   public static void clear() {
-    THROWN.clear();
+    FAULTS.clear();
   }
 
-  /** Throws what the method is to throw. */
-  public static void at(String method) {
-    Throwable thrown = THROWN.get(method);
-    if (thrown != null) {
-      throw Throwing.unchecked(thrown);
+  /** Throws what the method is to throw; true if it is to give null. */
+  public static boolean at(String method) {
+    Optional<Throwable> fault = FAULTS.get(method);
+    if (fault != null && fault.isPresent()) {
+      throw Throwing.unchecked(fault.get());
     }
+    return fault != null;
   }
 
   /** As ThreadDeath was: an error of no known kind. */
@@ -46,6 +55,21 @@ public final class Faults {
     /** With a message. */
     public Checked(String message) {
       super(message);
+    }
+  }
+
+  /** An exception whose cause throws itself. */
+  public static final class Causeless extends RuntimeException {
+    private static final long serialVersionUID = 1;
+
+    /** With a message. */
+    public Causeless(String message) {
+      super(message);
+    }
+
+    @Override
+    public synchronized Throwable getCause() {
+      throw new IllegalStateException("no cause");
     }
   }
 

@@ -43,14 +43,7 @@ public final class ProviderPath implements AutoCloseable {
   /** Adds a jar that lists {@code services}, one a line, and holds {@code classes} by name. */
   public ProviderPath jar(String name, List<String> services, Map<String, byte[]> classes)
       throws IOException {
-    Path file = root.resolve(name);
-    try (JarOutputStream jar = new JarOutputStream(Files.newOutputStream(file))) {
-      for (Map.Entry<String, byte[]> entry : entries(services, classes).entrySet()) {
-        jar.putNextEntry(new JarEntry(entry.getKey()));
-        jar.write(entry.getValue());
-      }
-    }
-    urls.add(file.toUri().toURL());
+    urls.add(write(root.resolve(name), entries(services, classes)));
     return this;
   }
 
@@ -84,14 +77,36 @@ public final class ProviderPath implements AutoCloseable {
   }
 
   private static Map<String, byte[]> entries(List<String> services, Map<String, byte[]> classes) {
+    return entries(SERVICES, services, classes);
+  }
+
+  /** The files of a jar that lists {@code services}, one a line, in the named services file. */
+  public static Map<String, byte[]> entries(
+      String servicesFile, List<String> services, Map<String, byte[]> classes) {
     Map<String, byte[]> entries = new LinkedHashMap<>();
-    entries.put(SERVICES, (String.join("\n", services) + "\n").getBytes(UTF_8));
+    entries.put(servicesFile, (String.join("\n", services) + "\n").getBytes(UTF_8));
     classes.forEach((name, bytes) -> entries.put(fileOf(name), bytes));
     return entries;
   }
 
   private static String fileOf(String className) {
     return className.replace('.', '/') + ".class";
+  }
+
+  /** Writes a jar of files by their names, which belongs to no class path yet. */
+  public static URL write(Path file, Map<String, byte[]> entries) throws IOException {
+    try (JarOutputStream jar = new JarOutputStream(Files.newOutputStream(file))) {
+      for (Map.Entry<String, byte[]> entry : entries.entrySet()) {
+        jar.putNextEntry(new JarEntry(entry.getKey()));
+        jar.write(entry.getValue());
+      }
+    }
+    return file.toUri().toURL();
+  }
+
+  /** The tests' own class path without the fixtures, for class loaders that have them. */
+  public static ClassLoader withoutFixtures() {
+    return new WithoutFixtures();
   }
 
   /** What is found on this class path; asked again, by the same class loader. */

@@ -98,6 +98,7 @@ public final class RecordingKernels implements Kernels<HostTensor>, TensorAccess
   private boolean detached;
   private boolean faulty;
   private int closings;
+  private @Nullable String description;
 
   /** With the given capabilities and no other. */
   public RecordingKernels(Capability... capabilities) {
@@ -116,7 +117,7 @@ public final class RecordingKernels implements Kernels<HostTensor>, TensorAccess
         .toArray(Capability[]::new));
   }
 
-  /** With every capability, and throwing what {@link Faults} say at the time of the call. */
+  /** With every capability, and throwing or giving what {@link Faults} say at the time of the call. */
   public static RecordingKernels faulty() {
     RecordingKernels kernels = capable();
     kernels.faulty = true;
@@ -136,6 +137,11 @@ public final class RecordingKernels implements Kernels<HostTensor>, TensorAccess
         return RecordingKernels.this;
       }
     });
+  }
+
+  /** Lets these kernels say what computes. */
+  public void describe(String device) {
+    description = device;
   }
 
   /** Calls of kernels so far. */
@@ -202,6 +208,11 @@ public final class RecordingKernels implements Kernels<HostTensor>, TensorAccess
     troubles.put(method, new Trouble(count(method) + from, failure));
   }
 
+  /** Lets every method be without fault again. */
+  public void heal() {
+    troubles.clear();
+  }
+
   /** Lets a method give null from now on. */
   public void giveNull(String method) {
     troubles.put(method, new Trouble(0, null));
@@ -223,8 +234,8 @@ public final class RecordingKernels implements Kernels<HostTensor>, TensorAccess
 
   /** Throws if the method is to fail; true if it is to give null. */
   private boolean givesNull(String method) {
-    if (faulty) {
-      Faults.at(method);
+    if (faulty && Faults.at(method)) {
+      return true;
     }
     int count = counts.merge(method, 1, Integer::sum);
     Trouble trouble = troubles.get(method);
@@ -251,6 +262,11 @@ public final class RecordingKernels implements Kernels<HostTensor>, TensorAccess
   @Override
   public Set<Capability> capabilities() {
     return givesNull("capabilities") ? null : capabilities;
+  }
+
+  @Override
+  public @Nullable String description() {
+    return givesNull("description") ? null : description;
   }
 
   @Override

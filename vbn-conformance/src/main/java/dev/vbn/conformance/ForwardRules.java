@@ -105,6 +105,20 @@ abstract class ForwardRules extends Rules {
     });
   }
 
+  @Test
+  @Checks(Rule.FORWARD)
+  final void layersThatOthersSaved() {
+    holds(() -> {
+      for (SavedLayer layer : SavedLayer.all()) {
+        for (DType dtype : subject().dtypes()) {
+          if (dtype.precision() >= 24) { // what was saved are values of 32 bits
+            layer.check(subject(), dtype);
+          }
+        }
+      }
+    });
+  }
+
   /** Epsilons around the variance: outside the root they would show at once. */
   @ParameterizedTest
   @ValueSource(doubles = {4, 0.5, 1e-3})

@@ -66,7 +66,7 @@ final class GoldenCase {
   private static GoldenCase load(Variant variant, String shape) {
     String name = variant.label() + "-" + shape;
     try {
-      Npz arrays = readResource("golden/" + name + ".npz");
+      Npz arrays = readResource("golden/" + name + ".npz", Npz::read);
       String meta = arrays.string("meta");
       HostTensor gamma = arrays.tensor("gamma");
       VbnConfig config = VbnConfig.of(gamma.size())
@@ -96,15 +96,20 @@ final class GoldenCase {
     return matcher.group(1);
   }
 
-  /** A zip is read from a file, and a resource may be inside a jar. */
-  private static Npz readResource(String resource) throws IOException {
-    Path file = Files.createTempFile("vbn-golden", ".npz");
+  /** What reads a file. */
+  interface Reading<R> {
+    R of(Path file) throws IOException;
+  }
+
+  /** Such files are read from the disk, and a resource may be inside a jar. */
+  static <R> R readResource(String resource, Reading<R> reading) throws IOException {
+    Path file = Files.createTempFile("vbn", resource.substring(resource.lastIndexOf('/') + 1));
     try (InputStream in = GoldenCase.class.getResourceAsStream(resource)) {
       if (in == null) {
         throw new IOException("no resource " + resource + "; expected it in the kit's jar");
       }
       Files.copy(in, file, StandardCopyOption.REPLACE_EXISTING);
-      return Npz.read(file);
+      return reading.of(file);
     } finally {
       Files.delete(file);
     }

@@ -41,7 +41,7 @@ final class Samples {
     ORDINARY,
     /** Means up to a million deviations from 0, and from those of the neighbours. */
     APART,
-    /** Deviations 16 decades from each other. */
+    /** Deviations 19 decades from each other. */
     SCALED,
     /** Means and deviations a few powers of two from each other: as much as 16 bits bear. */
     NEAR;
@@ -57,7 +57,7 @@ final class Samples {
     private double scale(int feature) {
       return switch (this) {
         case ORDINARY, APART -> 1;
-        case SCALED -> new double[] {1, 1e8, 1e-8}[feature % 3];
+        case SCALED -> new double[] {1, 1e11, 1e-8}[feature % 3];
         case NEAR -> new double[] {1, 16, 0.125}[feature % 3];
       };
     }

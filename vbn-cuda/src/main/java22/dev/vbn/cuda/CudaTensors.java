@@ -10,8 +10,6 @@ final class CudaTensors implements TensorAccess<CudaTensor> {
   /** The driver addresses all devices in one space. */
   private static final Object ADDRESSES = "addresses of CUDA";
 
-  private static final long[] DENSE = {};
-
   private final DeviceStream stream;
   private final Staging staging;
 
@@ -22,13 +20,13 @@ final class CudaTensors implements TensorAccess<CudaTensor> {
 
   @Override
   public long[] shape(CudaTensor tensor) {
-    tensor.requireOpen();
+    stream.requireOwn(tensor);
     return tensor.shape();
   }
 
   @Override
   public DType dtype(CudaTensor tensor) {
-    tensor.requireOpen();
+    stream.requireOwn(tensor);
     return tensor.dtype();
   }
 
@@ -59,7 +57,7 @@ final class CudaTensors implements TensorAccess<CudaTensor> {
 
   @Override
   public MemoryRange memory(CudaTensor tensor) {
-    long start = tensor.pointer();
-    return new MemoryRange(ADDRESSES, start, start + tensor.bytes(), DENSE);
+    return MemoryRange.dense(
+        ADDRESSES, tensor.pointer(), CudaTensor.elementBytes(tensor.dtype()), tensor.size());
   }
 }

@@ -128,6 +128,19 @@ final class DeviceStream implements CudaTensor.Owner {
     return driver;
   }
 
+  /** Refuses a tensor of another stream, whose work this one does not wait for. */
+  void requireOwn(CudaTensor tensor) {
+    tensor.requireOpen(); // of a freed tensor that is said first
+    if (tensor.device() != ordinal) {
+      throw new IllegalArgumentException(
+          tensor + " was given to a backend on device " + ordinal + "; expected a tensor there");
+    }
+    if (tensor.owner() != this) {
+      throw new IllegalArgumentException(tensor + " is another backend's; expected one of this"
+          + " backend, whose stream knows when it is written");
+    }
+  }
+
   /** Starts a call, which is closed at its end. */
   Call call() {
     return new Call();
@@ -232,16 +245,8 @@ final class DeviceStream implements CudaTensor.Owner {
 
     /** Address of an argument. */
     long pointer(CudaTensor tensor) {
-      long pointer = tensor.pointer(); // of a freed tensor that is said first
-      if (tensor.device() != ordinal) {
-        throw new IllegalArgumentException(
-            tensor + " was given to a backend on device " + ordinal + "; expected a tensor there");
-      }
-      if (tensor.owner() != DeviceStream.this) {
-        throw new IllegalArgumentException(tensor + " is another backend's; expected one of this"
-            + " backend, whose stream knows when it is written");
-      }
-      return pointer;
+      requireOwn(tensor);
+      return tensor.pointer();
     }
 
     /** Address of an argument; 0 for none. */

@@ -36,13 +36,8 @@ final class NvidiaDriver implements CudaProvider.Driver {
     try {
       CudaDriver driver = driver();
       List<Integer> usable = usable(driver);
-      String devices = usable.stream()
-          .map(ordinal ->
-              (usable.size() == 1 ? "" : ordinal + ": ") + describe(driver, driver.device(ordinal)))
-          .collect(Collectors.joining(", "));
       return Availability.available(
-          devices + ", driver for CUDA " + text(driver.version()),
-          usable.stream().map(String::valueOf).toList());
+          describe(driver, usable, usable), usable.stream().map(String::valueOf).toList());
     } catch (Unavailable e) {
       return Availability.unavailable(String.valueOf(e.getMessage()), e.getCause());
     } catch (CudaException e) {
@@ -73,6 +68,14 @@ final class NvidiaDriver implements CudaProvider.Driver {
     return usable;
   }
 
+  /** Devices with the driver; by their ordinals too where there is a choice. */
+  private static String describe(CudaDriver driver, List<Integer> ordinals, List<Integer> choice) {
+    return ordinals.stream()
+        .map(ordinal ->
+            (choice.size() == 1 ? "" : ordinal + ": ") + describe(driver, driver.device(ordinal)))
+        .collect(Collectors.joining(", ", "", ", driver for CUDA " + text(driver.version())));
+  }
+
   private static String describe(CudaDriver driver, int device) {
     return driver.deviceName(device) + ", compute capability " + major(driver, device) + "."
         + minor(driver, device);
@@ -97,7 +100,12 @@ final class NvidiaDriver implements CudaProvider.Driver {
       CudaDriver driver = driver();
       List<Integer> usable = usable(driver);
       int ordinal = device == null ? usable.get(0) : Integer.parseInt(device);
-      return StreamBackend.open(driver, ordinal, driver.device(ordinal), stream);
+      return StreamBackend.open(
+          driver,
+          ordinal,
+          driver.device(ordinal),
+          stream,
+          describe(driver, List.of(ordinal), usable));
     } catch (Unavailable e) {
       throw new IllegalStateException(e.getMessage(), e);
     }

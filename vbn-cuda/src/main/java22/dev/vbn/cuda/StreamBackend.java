@@ -34,11 +34,14 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
   private final DeviceStream stream;
   private final KernelModule kernels;
   private final CudaTensors tensors;
+  private final String description;
 
-  private StreamBackend(DeviceStream stream, KernelModule kernels, CudaTensors tensors) {
+  private StreamBackend(
+      DeviceStream stream, KernelModule kernels, CudaTensors tensors, String description) {
     this.stream = stream;
     this.kernels = kernels;
     this.tensors = tensors;
+    this.description = description;
   }
 
   /**
@@ -46,14 +49,16 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
    *
    * @param device handle of the device
    * @param given the caller's stream; null for a new one
+   * @param description of the device, in words
    */
-  static StreamBackend open(CudaDriver driver, int ordinal, int device, @Nullable Long given) {
+  static StreamBackend open(
+      CudaDriver driver, int ordinal, int device, @Nullable Long given, String description) {
     return DeviceStream.open(driver, ordinal, device, given, (stream, resources) -> {
       KernelModule kernels = KernelModule.load(driver, device, stream.handle());
       resources.push(kernels::close);
       Staging staging = new Staging(driver, stream.handle());
       resources.push(staging::close);
-      return new StreamBackend(stream, kernels, new CudaTensors(stream, staging));
+      return new StreamBackend(stream, kernels, new CudaTensors(stream, staging), description);
     });
   }
 
@@ -71,6 +76,11 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
         Capability.BFLOAT16,
         Capability.CALLER_SUPPLIED_OUTPUT,
         Capability.SUBNORMALS);
+  }
+
+  @Override
+  public String description() {
+    return description;
   }
 
   @Override

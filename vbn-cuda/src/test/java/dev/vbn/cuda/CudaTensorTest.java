@@ -7,8 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.vbn.BackendFailedException;
 import dev.vbn.BackendUnavailableException;
+import dev.vbn.ReferenceMoments;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
@@ -225,6 +225,10 @@ class CudaTensorTest extends OnEmulator {
     assertEquals(0, cuda.device());
     try (VbnBackend<CudaTensor> second = openDevice("1")) {
       assertEquals(1, second.unwrap(CudaBackend.class).device());
+      assertTrue(
+          second.description().startsWith("1: emulated CUDA device 1 "), second::description);
+      assertFalse(second.description().contains("device 0"), second::description);
+      assertTrue(second.description().contains(", driver for CUDA "), second::description);
       Work.on(second);
     }
     assertRefused(IllegalArgumentException.class, "device is '2'", () -> openDevice("2"));
@@ -236,12 +240,46 @@ class CudaTensorTest extends OnEmulator {
     try (VbnBackend<CudaTensor> second = openDevice("1");
         VbnBackend<CudaTensor> sameDevice = openDevice("0");
         CudaTensor tensor = backend.fromHost(values(6), DType.FLOAT32)) {
-      assertRefused(
-          BackendFailedException.class,
-          "on device 0 was given to a backend on device 1",
-          () -> second.toHost(tensor));
-      assertRefused(
-          BackendFailedException.class, "is another backend's", () -> sameDevice.toHost(tensor));
+      HostTensor parameters = values(6);
+      VirtualBatchNorm<CudaTensor> elsewhere = VirtualBatchNorm.of(second, VbnConfig.of(6));
+      VirtualBatchNorm<CudaTensor> another = VirtualBatchNorm.of(sameDevice, VbnConfig.of(6));
+      ReferenceMoments moments =
+          ReferenceMoments.of(parameters.toDoubles(), parameters.toDoubles(), 2, 2);
+      try (ReferenceStatistics<CudaTensor> here = ReferenceStatistics.of(backend, moments);
+          ReferenceStatistics<CudaTensor> there = ReferenceStatistics.of(second, moments);
+          ReferenceStatistics<CudaTensor> apart = ReferenceStatistics.of(sameDevice, moments);
+          CudaTensor batch = backend.fromHost(HostTensor.zeros(DType.FLOAT32, 2, 6));
+          CudaTensor batchThere = second.fromHost(HostTensor.zeros(DType.FLOAT32, 2, 6));
+          CudaTensor batchApart = sameDevice.fromHost(HostTensor.zeros(DType.FLOAT32, 2, 6))) {
+        for (Executable call : List.<Executable>of(
+            () -> second.shape(tensor),
+            () -> second.dtype(tensor),
+            () -> second.toHost(tensor),
+            () -> elsewhere.withGamma(tensor),
+            () -> ReferenceStatistics.wrap(second, tensor, tensor, 2, 2),
+            () -> elsewhere.reference(batch),
+            () -> elsewhere.referenceStatistics(batch),
+            () -> elsewhere.forward(batch, there),
+            () -> elsewhere.forward(batchThere, here),
+            () -> elsewhere.forwardInto(batch, batchThere, there),
+            () -> elsewhere.backward(batchThere, there, batch),
+            () -> elsewhere.backwardInto(batch, batchThere, there, batchThere))) {
+          assertRefused(
+              IllegalArgumentException.class,
+              "on device 0 was given to a backend on device 1; expected a tensor there",
+              call);
+        }
+        for (Executable call : List.<Executable>of(
+            () -> sameDevice.toHost(tensor),
+            () -> another.forward(batch, apart),
+            () -> another.forward(batchApart, here),
+            () -> another.withBeta(tensor))) {
+          assertRefused(
+              IllegalArgumentException.class,
+              "is another backend's; expected one of this backend",
+              call);
+        }
+      }
     }
   }
 

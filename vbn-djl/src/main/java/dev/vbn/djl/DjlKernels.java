@@ -51,6 +51,11 @@ final class DjlKernels implements Kernels<NDArray> {
   }
 
   @Override
+  public String description() {
+    return DjlProvider.describe(manager.getEngine(), manager.getDevice());
+  }
+
+  @Override
   public Moments<NDArray> statistics(NDArray x, Geometry geometry, Scope scope) {
     Layout layout = new Layout(geometry, scope);
     try (Workspace work = Workspace.inGraph(x)) {

@@ -77,19 +77,25 @@ public final class DjlProvider implements VbnProvider<NDArray> {
         add(devices, device);
       }
       add(devices, Device.cpu());
-      return Availability.available(
-          found.getEngineName() + " " + found.getVersion() + " on " + devices.get(0) + ", DJL "
-              + Engine.getDjlVersion(),
-          devices);
+      return Availability.available(describe(found, found.defaultDevice()), devices);
     } catch (RuntimeException | LinkageError | ServiceConfigurationError e) {
       return Availability.unavailable(
           "DJL has no engine to compute with: " + e.getMessage() + "; " + ARTIFACTS, e);
     }
   }
 
-  private static void add(List<String> names, Device device) {
+  static String describe(Engine engine, Device device) {
+    return engine.getEngineName() + " " + engine.getVersion() + " on " + nameOf(device) + ", DJL "
+        + Engine.getDjlVersion();
+  }
+
+  private static String nameOf(Device device) {
     boolean cpu = Device.Type.CPU.equals(device.getDeviceType());
-    String name = device.getDeviceType() + (cpu ? "" : device.getDeviceId());
+    return device.getDeviceType() + (cpu ? "" : device.getDeviceId());
+  }
+
+  private static void add(List<String> names, Device device) {
+    String name = nameOf(device);
     if (!names.contains(name)) {
       names.add(name);
     }

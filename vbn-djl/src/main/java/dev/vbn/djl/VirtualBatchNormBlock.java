@@ -27,6 +27,8 @@ import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.state.LayerState;
+import dev.vbn.tensor.HostTensor;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
@@ -47,6 +49,9 @@ import org.jspecify.annotations.Nullable;
  * once before training, or before every training step as Salimans et al. (2016) do. {@link
  * #setReference(NDArray)} and {@link #setReference(Iterable)} give one block the reference of its
  * own input. The statistics are parameters that are not trained, and are saved with the others.
+ *
+ * <p>{@link #state()} hands a trained block to other backends and to files that they read; {@link
+ * Builder#optState} and {@link #setState} take one from there.
  *
  * <p>Training and prediction compute the same function, unless there is a {@link
  * #setServingVariant serving variant}. As with any block, forward passes may share it between
@@ -71,6 +76,9 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   /** Its number of features is 1 until the shape of the input is known. */
   private VbnConfig config;
 
+  /** What to begin with; null for what is drawn. */
+  private final @Nullable LayerState initial;
+
   /** In prediction, where it is another than in training. */
   private @Nullable Variant servingVariant;
 
@@ -90,6 +98,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   private VirtualBatchNormBlock(Builder builder) {
     super(VERSION);
     config = builder.config;
+    initial = builder.state;
     servingVariant = builder.servingVariant;
     gamma = builder.scale
         ? parameter(
@@ -275,7 +284,94 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
         counts.elements);
   }
 
-  /** What this block computes; the number of features is 1 until the block is initialized. */
+  /**
+   * All that this block is, free of DJL: to save as {@code .safetensors} or {@code .npz}, or to hand
+   * to another backend. Without a reference where there is none yet.
+   *
+   * @throws IllegalStateException if this block is not initialized
+   */
+  public LayerState state() {
+    if (!isInitialized()) {
+      throw new IllegalStateException("the state was asked for before the block was initialized;"
+          + " expected initialize(manager, type, inputShape) first");
+    }
+    return new LayerState(
+        config, toHost(gamma), toHost(beta), reference == null ? null : referenceMoments());
+  }
+
+  private static @Nullable HostTensor toHost(@Nullable Parameter parameter) {
+    if (parameter == null) {
+      return null;
+    }
+    NDArray array = parameter.getArray();
+    try (NDArray flat = array.reshape(new Shape(array.size()))) {
+      return backend(array.getManager()).toHost(flat);
+    }
+  }
+
+  /**
+   * Takes the parameters and the reference of a layer that was saved or trained elsewhere, and
+   * forgets those of its own. Gamma and beta are rounded to the type that they have here.
+   *
+   * @throws IllegalArgumentException if the layer is configured otherwise than this block (but for
+   *     whether its reference is attached, and for its variant where this block has a serving
+   *     variant), or lacks gamma or beta, or has one too many; this block is then as it was
+   * @throws IllegalStateException if this block is not initialized
+   */
+  public void setState(LayerState state) {
+    requireNonNull(state, "state is null; expected that of a layer");
+    if (!isInitialized()) {
+      throw new IllegalStateException("a state was set before the block was initialized; expected"
+          + " initialize(manager, type, inputShape) first, or builder().optState(state)");
+    }
+    VbnConfig given = state.config();
+    requireEqual("features", given.features(), config.features());
+    requireEqual("epsilon", given.epsilon(), config.epsilon());
+    requireEqual("feature axis", given.featureAxis(), config.featureAxis());
+    if (servingVariant == null) {
+      requireEqual("variant", given.variant().label(), config.variant().label());
+    }
+    requirePart("gamma", "optScale", state.gamma(), gamma);
+    requirePart("beta", "optCenter", state.beta(), beta);
+    assign(gamma, state.gamma());
+    assign(beta, state.beta());
+    config = config.withVariant(given.variant());
+    dropAttached();
+    reference = null;
+    if (state.reference() != null) {
+      setReference(state.reference());
+    }
+  }
+
+  private static void requireEqual(String name, Object given, Object expected) {
+    if (!given.equals(expected)) {
+      throw new IllegalArgumentException(
+          "the state has " + name + " " + given + "; expected " + expected + ", as this block has");
+    }
+  }
+
+  private static void requirePart(
+      String name, String option, @Nullable HostTensor given, @Nullable Parameter own) {
+    if ((given == null) != (own == null)) {
+      throw new IllegalArgumentException("the state has "
+          + (given == null
+              ? "no " + name + "; expected one, or a block built with " + option + "(false)"
+              : name + "; expected none, or a block built with " + option + "(true)"));
+    }
+  }
+
+  private static void assign(@Nullable Parameter parameter, @Nullable HostTensor value) {
+    if (parameter != null && value != null) {
+      NDArray array = parameter.getArray();
+      VbnBackend<NDArray> backend = backend(array.getManager());
+      try (NDArray flat = backend.fromHost(value, backend.dtype(array));
+          NDArray shaped = flat.reshape(array.getShape())) {
+        assign(parameter, shaped);
+      }
+    }
+  }
+
+  /** What this block computes; the number of features is 1 until it is known. */
   public VbnConfig config() {
     return config;
   }
@@ -290,12 +386,21 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   public void initialize(NDManager manager, DataType dataType, Shape... inputShapes) {
     // Beside batches of 16 bits too, parameters have 32.
     DataType type = dataType == DataType.FLOAT64 ? DataType.FLOAT64 : DataType.FLOAT32;
+    boolean loaded = isInitialized();
     super.initialize(manager, type, inputShapes);
+    if (initial != null && !loaded) {
+      setState(initial);
+    }
   }
 
   @Override
   protected void prepare(Shape[] inputShapes) {
-    setFeatures(features(inputShapes));
+    int features = features(inputShapes);
+    if (initial != null && features != initial.config().features()) {
+      throw new IllegalArgumentException("the input has " + features + " features; expected "
+          + initial.config().features() + ", as the state that the block was built with");
+    }
+    setFeatures(features);
     Shape shape = new Shape(config.features());
     for (Parameter parameter : getDirectParameters().values()) {
       if (!parameter.isInitialized()) { // by setArray
@@ -543,8 +648,21 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     private boolean scale = true;
     private boolean center = true;
     private @Nullable Variant servingVariant;
+    private @Nullable LayerState state;
 
     private Builder() {}
+
+    /**
+     * The layer to begin with, in place of one whose gamma is drawn and that has no reference: its
+     * configuration, gamma and beta, and reference.
+     */
+    public Builder optState(LayerState state) {
+      this.state = requireNonNull(state, "state is null; expected that of a layer");
+      config = state.config();
+      scale = state.gamma() != null;
+      center = state.beta() != null;
+      return this;
+    }
 
     /** Epsilon, added to the variance inside the root; default 1e-5. */
     public Builder optEpsilon(double epsilon) {

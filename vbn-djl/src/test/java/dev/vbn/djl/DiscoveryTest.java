@@ -61,6 +61,13 @@ class DiscoveryTest {
   }
 
   @Test
+  void anEngineOfAnApplicationIsFoundForTheServersDjl() throws Exception {
+    List<String> lines = run("shared-library");
+    assertTrue(lines.get(0).startsWith("not opened"), lines::toString);
+    assertOpened(lines);
+  }
+
+  @Test
   void aDefaultThatIsNotThereSpoilsNothing() throws Exception {
     List<String> lines = run("no-such-default");
     assertTrue(lines.get(0).startsWith("not opened"), lines::toString);

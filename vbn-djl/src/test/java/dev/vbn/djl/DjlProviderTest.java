@@ -33,6 +33,7 @@ class DjlProviderTest {
                 VbnBackend.open(new DjlProvider(), BackendOptions.defaults().withDevice(device));
             NDArray array = backend.fromHost(HostTensor.zeros(DType.FLOAT32, 1))) {
           assertEquals(Device.fromName(device, here.engine), array.getDevice());
+          assertTrue(backend.description().contains(" on " + device + ", DJL "), backend::toString);
         }
       }
       BackendOptions unknown = BackendOptions.defaults().withDevice("gpu99");

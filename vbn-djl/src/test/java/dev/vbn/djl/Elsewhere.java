@@ -56,6 +56,16 @@ final class Elsewhere {
           ForkJoinPool.commonPool().submit(() -> open(application)).join();
         }
       }
+      case "shared-library" -> {
+        // A server has VBN and DJL, and a web application the engine.
+        try (Application server = new Application(jars(entry -> !isEngine(entry)));
+            URLClassLoader application =
+                new URLClassLoader(jars(Elsewhere::isEngine).toArray(new URL[0]), server)) {
+          open(server);
+          Thread.currentThread().setContextClassLoader(application);
+          open(server);
+        }
+      }
       case "first-touch" -> {
         try (Application application = new Application(jars(entry -> true))) {
           touch(application);

@@ -120,18 +120,21 @@ final class Nd4jTensors implements TensorAccess<INDArray> {
     }
   }
 
-  /**
-   * Where a dense row-major array lies. Of others a copy is read, and a copy is what is computed
-   * before they are written, so that no overlap harms them.
-   */
   @Override
   public @Nullable MemoryRange memory(INDArray tensor) {
-    if (tensor.isEmpty() || !Dense.isDense(tensor)) {
+    if (tensor.isEmpty()) {
       return null;
     }
     requireLive(tensor);
     int width = tensor.data().getElementSize();
     long start = tensor.data().address() + tensor.offset() * width;
-    return new MemoryRange(Nd4jTensors.class, start, start + tensor.length() * width, new long[0]);
+    if (Dense.isDense(tensor)) {
+      return MemoryRange.dense(Nd4jTensors.class, start, width, tensor.length());
+    }
+    long[] strides = tensor.stride().clone();
+    for (int axis = 0; axis < strides.length; axis++) {
+      strides[axis] *= width;
+    }
+    return MemoryRange.of(Nd4jTensors.class, start, width, tensor.shape(), strides);
   }
 }

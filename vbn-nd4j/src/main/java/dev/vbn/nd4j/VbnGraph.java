@@ -1,24 +1,228 @@
 package dev.vbn.nd4j;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import dev.vbn.ReferenceMoments;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
+import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
+import dev.vbn.state.LayerState;
+import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.nd4j.autodiff.samediff.SDVariable;
 import org.nd4j.autodiff.samediff.SameDiff;
 import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.linalg.factory.Nd4j;
 
 /**
  * Virtual batch normalization in a SameDiff graph, from elementary operations: ND4J's own batch norm
- * has wrong gradients there. Statistics are in 64 bits. Gradients reach whatever is a variable of
- * the graph; hold the statistics as constants or placeholders where they are to be detached.
+ * has wrong gradients there. Statistics are in 64 bits.
+ *
+ * <p>{@link #setState} puts a layer into a graph behind a prefix, {@link #normalize(SDVariable,
+ * String)} uses it, and {@link #state} takes it out again, trained or loaded. Gamma and beta are
+ * variables there and the reference a constant. With arrays of the graph of your own in place of a
+ * layer, gradients reach whatever is a variable; hold the statistics as constants or placeholders
+ * where they are to be detached.
  */
 public final class VbnGraph {
+  private static final String GAMMA = "gamma";
+  private static final String BETA = "beta";
+  private static final String MEAN = "reference_mean";
+  private static final String VARIANCE = "reference_variance";
+  private static final String EXAMPLES = "reference_examples";
+  private static final String ELEMENTS = "reference_elements";
+  private static final String VARIANT = "variant";
+  private static final String EPSILON = "epsilon";
+  private static final String FEATURE_AXIS = "feature_axis";
+  private static final String REFERENCE_GRADIENT = "reference_gradient";
+
+  private static final Nd4jTensors TENSORS = new Nd4jTensors();
+
   private VbnGraph() {}
+
+  /**
+   * Puts a layer into a graph: its gamma and beta as variables, all else as constants, each named as
+   * in a state file. Where the graph has that layer already, it takes the numbers of this one;
+   * gamma and beta are then rounded to the type that they have there.
+   *
+   * @param prefix of the names, such as {@code vbn1.}
+   * @throws IllegalArgumentException if the layer has no reference; or if that of the graph is
+   *     configured otherwise, or has gamma or beta where this one has none or the other way round,
+   *     and then nothing is changed
+   */
+  public static void setState(SameDiff graph, String prefix, LayerState state) {
+    ReferenceMoments reference = state.reference();
+    if (reference == null) {
+      throw new IllegalArgumentException(
+          "the state has no reference statistics; expected them: state.withReference(moments)");
+    }
+    VbnConfig config = state.config();
+    if (graph.hasVariable(prefix + MEAN)) {
+      LayerState own = state(graph, prefix);
+      requireSame(prefix, config, own.config());
+      requireSame(prefix, held(state), held(own));
+    } else {
+      graph.constant(prefix + VARIANT, text(config.variant().label()));
+      graph.constant(prefix + EPSILON, Nd4j.scalar(config.epsilon()));
+      graph.constant(prefix + FEATURE_AXIS, Nd4j.scalar((long) config.featureAxis()));
+      graph.constant(
+          prefix + REFERENCE_GRADIENT, text(config.referenceGradient().name()));
+    }
+    put(graph, prefix + GAMMA, state.gamma());
+    put(graph, prefix + BETA, state.beta());
+    put(graph, prefix + MEAN, perFeature(reference.mean()));
+    put(graph, prefix + VARIANCE, perFeature(reference.variance()));
+    put(graph, prefix + EXAMPLES, Nd4j.scalar(reference.examples()));
+    put(graph, prefix + ELEMENTS, Nd4j.scalar(reference.elements()));
+  }
+
+  private static void requireSame(String prefix, Object given, Object own) {
+    if (!given.equals(own)) {
+      throw new IllegalArgumentException("the state has " + given + "; expected " + own
+          + ", as the layer '" + prefix + "' of the graph has");
+    }
+  }
+
+  private static String held(LayerState state) {
+    return (state.gamma() == null ? "no" : "a") + " gamma and "
+        + (state.beta() == null ? "no" : "a") + " beta";
+  }
+
+  /** A variable of the graph, to be trained. */
+  private static void put(SameDiff graph, String name, @Nullable HostTensor value) {
+    if (value == null) {
+      return;
+    }
+    SDVariable held = graph.getVariable(name);
+    if (held == null) {
+      graph.var(name, TENSORS.fromHost(value, value.dtype()));
+    } else {
+      held.setArray(TENSORS.fromHost(value, TENSORS.dtype(held.getArr())));
+    }
+  }
+
+  private static void put(SameDiff graph, String name, INDArray value) {
+    SDVariable held = graph.getVariable(name);
+    if (held == null) {
+      graph.constant(name, value);
+    } else {
+      held.setArray(value.castTo(held.dataType()));
+    }
+  }
+
+  private static INDArray perFeature(double[] values) {
+    return Nd4j.createFromArray(values);
+  }
+
+  /** As bytes: arrays of strings are something else in each version of ND4J. */
+  private static INDArray text(String text) {
+    return Nd4j.createFromArray(text.getBytes(UTF_8));
+  }
+
+  /**
+   * The layer that a graph has behind a prefix, as it is now: to save as {@code .safetensors} or
+   * {@code .npz}, or to hand to another backend.
+   *
+   * @throws IllegalArgumentException if the graph has no such layer
+   */
+  public static LayerState state(SameDiff graph, String prefix) {
+    HostTensor mean = requirePart(graph, prefix, MEAN);
+    VbnConfig config = VbnConfig.of(mean.size())
+        .withVariant(Variant.of(text(graph, prefix, VARIANT)))
+        .withEpsilon(array(graph, prefix, EPSILON).getDouble(0))
+        .withFeatureAxis(array(graph, prefix, FEATURE_AXIS).getInt(0))
+        .withReferenceGradient(ReferenceGradient.valueOf(text(graph, prefix, REFERENCE_GRADIENT)));
+    return new LayerState(
+        config,
+        part(graph, prefix, GAMMA),
+        part(graph, prefix, BETA),
+        ReferenceMoments.of(
+            mean.toDoubles(),
+            requirePart(graph, prefix, VARIANCE).toDoubles(),
+            array(graph, prefix, EXAMPLES).getLong(0),
+            array(graph, prefix, ELEMENTS).getLong(0)));
+  }
+
+  private static HostTensor requirePart(SameDiff graph, String prefix, String name) {
+    return TENSORS.toHost(array(graph, prefix, name));
+  }
+
+  private static @Nullable HostTensor part(SameDiff graph, String prefix, String name) {
+    return graph.hasVariable(prefix + name) ? requirePart(graph, prefix, name) : null;
+  }
+
+  private static String text(SameDiff graph, String prefix, String name) {
+    return new String(array(graph, prefix, name).data().asBytes(), UTF_8);
+  }
+
+  private static INDArray array(SameDiff graph, String prefix, String name) {
+    SDVariable variable = variable(graph, prefix, name);
+    INDArray array = variable.getArr();
+    if (array == null) {
+      throw new IllegalArgumentException("'" + variable.name() + "' is a "
+          + variable.getVariableType() + " without an array; expected a variable or a constant");
+    }
+    return array;
+  }
+
+  private static SDVariable variable(SameDiff graph, String prefix, String name) {
+    SDVariable variable = graph.getVariable(prefix + name);
+    if (variable == null) {
+      throw new IllegalArgumentException("the graph has no '" + prefix + name
+          + "'; expected it from setState(graph, \"" + prefix + "\", state)");
+    }
+    return variable;
+  }
+
+  /**
+   * Adds the normalization of a live batch by a layer of its graph: a placeholder, a variable or a
+   * constant. Several batches may go through one layer.
+   *
+   * @param x the batch, of rank 2 to 5; lengths other than that of the feature axis may be open, as
+   *     in {@code placeHolder("x", FLOAT, -1, 64, -1)}
+   * @param prefix of the layer that {@link #setState} has put there
+   * @return the output, of the shape and type of {@code x}
+   * @throws IllegalArgumentException if the graph has no such layer, or if {@code x} states no
+   *     shape, another number of features or an open one, or no floating-point type
+   */
+  public static SDVariable normalize(SDVariable x, String prefix) {
+    VbnConfig config = state(x.getSameDiff(), prefix).config();
+    return normalize(x, rank(x, config), prefix, config);
+  }
+
+  /**
+   * Adds the normalization, by a layer of its graph, of what an operation yields, whose shape
+   * SameDiff does not tell while the graph is made.
+   *
+   * @param x the batch
+   * @param rank number of its axes, 2 to 5
+   * @param prefix as above
+   * @return the output, of the shape and type of {@code x}
+   * @throws IllegalArgumentException if the graph has no such layer, the rank is not so, or the type
+   *     no floating-point type
+   */
+  public static SDVariable normalize(SDVariable x, int rank, String prefix) {
+    return normalize(x, rank, prefix, state(x.getSameDiff(), prefix).config());
+  }
+
+  private static SDVariable normalize(SDVariable x, int rank, String prefix, VbnConfig config) {
+    SameDiff graph = x.getSameDiff();
+    return normalize(
+        x,
+        rank,
+        new Moments<>(variable(graph, prefix, MEAN), variable(graph, prefix, VARIANCE)),
+        variable(graph, prefix, EXAMPLES),
+        variable(graph, prefix, ELEMENTS),
+        graph.getVariable(prefix + GAMMA),
+        graph.getVariable(prefix + BETA),
+        config);
+  }
 
   /**
    * Adds the normalization of a live batch: a placeholder, a variable or a constant.
@@ -42,6 +246,11 @@ public final class VbnGraph {
       @Nullable SDVariable gamma,
       @Nullable SDVariable beta,
       VbnConfig config) {
+    return normalize(x, rank(x, config), reference, examples, elements, gamma, beta, config);
+  }
+
+  /** The rank of a batch whose shape is known. */
+  private static int rank(SDVariable x, VbnConfig config) {
     long[] shape = x.getShape();
     if (shape == null || shape.length == 0) {
       throw new IllegalArgumentException("'" + x.name()
@@ -56,7 +265,7 @@ public final class VbnGraph {
       throw new IllegalArgumentException("'" + x.name() + "' has shape " + Arrays.toString(shape)
           + "; expected " + config.features() + " features on axis " + axis);
     }
-    return normalize(x, shape.length, reference, examples, elements, gamma, beta, config);
+    return shape.length;
   }
 
   /**
@@ -79,6 +288,27 @@ public final class VbnGraph {
       Moments<SDVariable> reference,
       long examples,
       long elements,
+      @Nullable SDVariable gamma,
+      @Nullable SDVariable beta,
+      VbnConfig config) {
+    SameDiff graph = x.getSameDiff();
+    return normalize(
+        x,
+        rank,
+        reference,
+        graph.constant(Nd4j.scalar(examples)),
+        graph.constant(Nd4j.scalar(elements)),
+        gamma,
+        beta,
+        config);
+  }
+
+  private static SDVariable normalize(
+      SDVariable x,
+      int rank,
+      Moments<SDVariable> reference,
+      SDVariable examples,
+      SDVariable elements,
       @Nullable SDVariable gamma,
       @Nullable SDVariable beta,
       VbnConfig config) {
@@ -132,16 +362,17 @@ public final class VbnGraph {
   }
 
   /** {@link Variant#weight}, of the batch that the graph is given. */
-  private static SDVariable weight(SDVariable x, long examples, long elements, VbnConfig config) {
+  private static SDVariable weight(
+      SDVariable x, SDVariable examples, SDVariable elements, VbnConfig config) {
     SameDiff graph = x.getSameDiff();
     return switch (config.variant()) {
       case LIVE_BATCH -> graph.sizeAt(x, 0).castTo(DataType.DOUBLE).add(1).rdiv(1);
       case POOLED -> {
         SDVariable live = graph.size(x).castTo(DataType.DOUBLE).div(config.features());
-        yield live.div(live.add((double) elements));
+        yield live.div(live.add(elements.castTo(DataType.DOUBLE)));
       }
-      case BATCH, PER_EXAMPLE, REFERENCE_ONLY ->
-        graph.constant(config.variant().weight(0, 0, examples, elements));
+      case BATCH, PER_EXAMPLE -> examples.castTo(DataType.DOUBLE).add(1).rdiv(1);
+      case REFERENCE_ONLY -> graph.constant(0.0);
     };
   }
 

@@ -42,8 +42,8 @@ class ArchitectureTest {
       "vbn-api", Set.of(),
       "vbn-state", Set.of("vbn-api"),
       "vbn-reference", Set.of("vbn-api"),
-      "vbn-djl", Set.of("vbn-api"),
-      "vbn-nd4j", Set.of("vbn-api"),
+      "vbn-djl", Set.of("vbn-api", "vbn-state"),
+      "vbn-nd4j", Set.of("vbn-api", "vbn-state"),
       "vbn-cuda", Set.of("vbn-api"),
       "vbn-conformance", Set.of("vbn-api", "vbn-state"),
       "apps/vbn-cli", Set.of("vbn-api", "vbn-state", "vbn-conformance"),
@@ -243,6 +243,7 @@ class ArchitectureTest {
         .onlyDependOnClassesThat()
         .resideInAnyPackage(allowed(
             "dev.vbn.djl..",
+            "dev.vbn.state",
             "ai.djl",
             "ai.djl.engine",
             "ai.djl.ndarray..",

@@ -23,13 +23,15 @@ class ReadmeTest {
   private static final Path THIRD_PARTY = Path.of("third-party-backend");
   // ND4J's natives are large, and no example here needs them.
   private static final Path ND4J_TESTS = ROOT.resolve("vbn-nd4j/src/test/java");
+  private static final Path DJL_TESTS = ROOT.resolve("vbn-djl/src/test/java");
   private static final Pattern LINK = Pattern.compile("\\]\\(([^):#]+)(#[^)]*)?\\)");
 
   @Test
   void everyCodeBlockStandsInAnExample() throws IOException {
     String java = sources(EXAMPLES, ".java")
         + sources(THIRD_PARTY.resolve("src"), ".java")
-        + sources(ND4J_TESTS, ".java");
+        + sources(ND4J_TESTS, ".java")
+        + sources(DJL_TESTS, ".java");
     for (Path page : pages()) {
       assertAllIn(java, blocks(page, "java"), page);
     }

@@ -27,18 +27,20 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.function.Function;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestReporter;
 
 /**
  * Backends with one fault under one condition fail the kit.
  *
- * <p>{@code -Dvbn.offenders=all} takes the whole product and writes {@code target/faults.md}; a
- * number takes a sample, which {@code -Dvbn.offenders.seed} draws. A pair whose fault never comes to
+ * <p>{@code -Dvbn.offenders=all} takes the whole product and writes {@code target/faults.md}, names
+ * of faults take theirs; a number takes a sample, which {@code -Dvbn.offenders.seed} draws. A pair whose fault never comes to
  * bear, as gamma squared where there is none, is no offender.
  */
 class FaultsTest {
   private static final String SAMPLE = System.getProperty("vbn.offenders", "40");
+  private static final boolean SAMPLED = SAMPLE.matches("\\d+");
   private static final long SEED = Long.getLong("vbn.offenders.seed", 1);
 
   /** The run of this thread, which JUnit makes the kit in. */
@@ -98,7 +100,7 @@ class FaultsTest {
     CURRENT.set(new Attempt(pair, trace));
     KitRun run = KitRun.of(Kit.class, trace::stop);
     Verdict verdict = new Verdict(pair, trace.altered.get(), run);
-    if (SAMPLE.equals("all")) {
+    if (!SAMPLED) {
       System.out.println(
           pair + (verdict.survives() ? " SURVIVES" : verdict.altered ? " " + run.first : " -"));
     }
@@ -115,6 +117,12 @@ class FaultsTest {
       trace.bearing.addAll(Set.of(Condition.FLOAT16, Condition.BFLOAT16));
     }
     return trace;
+  }
+
+  private static List<Fault> faults() {
+    return SAMPLE.equals("all")
+        ? List.of(Fault.values())
+        : Stream.of(SAMPLE.split(",")).map(Fault::valueOf).toList();
   }
 
   private static List<Pair> bearing(Fault fault) {
@@ -145,8 +153,8 @@ class FaultsTest {
 
   private static List<Pair> pairs() throws InterruptedException {
     List<Pair> pairs = new ArrayList<>();
-    if (SAMPLE.equals("all")) {
-      inParallel(List.of(Fault.values()), FaultsTest::bearing).forEach(pairs::addAll);
+    if (!SAMPLED) {
+      inParallel(faults(), FaultsTest::bearing).forEach(pairs::addAll);
       return pairs;
     }
     for (Fault fault : Fault.values()) {
@@ -168,7 +176,7 @@ class FaultsTest {
     long offenders = verdicts.stream().filter(Verdict::altered).count();
     reporter.publishEntry(
         "offenders", offenders + " of " + verdicts.size() + " pairs, seed " + SEED);
-    if (SAMPLE.equals("all")) {
+    if (!SAMPLED) {
       write(Path.of("target", "faults.md"), verdicts);
     }
     survivors.removeAll(SURVIVORS.keySet());

@@ -136,14 +136,8 @@ record Strided(
   }
 
   MemoryRange memory() {
-    long last = offset;
-    for (int axis = 0; axis < shape.length; axis++) {
-      last += (shape[axis] - 1) * strides[axis];
-    }
-    return new MemoryRange(
-        data,
-        offset,
-        last + 1,
-        Arrays.stream(strides).mapToLong(stride -> stride).toArray());
+    long[] bytes =
+        Arrays.stream(strides).mapToLong(stride -> (long) stride * Double.BYTES).toArray();
+    return MemoryRange.of(data, (long) offset * Double.BYTES, Double.BYTES, shape, bytes);
   }
 }

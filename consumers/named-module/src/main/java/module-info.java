@@ -1,0 +1,4 @@
+module com.example {
+  requires dev.vbn.api;
+  requires dev.vbn.state;
+}

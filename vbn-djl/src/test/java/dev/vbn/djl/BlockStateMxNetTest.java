@@ -1,0 +1,3 @@
+package dev.vbn.djl;
+
+class BlockStateMxNetTest extends BlockState {}

@@ -1,0 +1,3 @@
+package dev.vbn.djl;
+
+class BlockStateTest extends BlockState {}
