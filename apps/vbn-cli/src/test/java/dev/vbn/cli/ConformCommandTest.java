@@ -169,8 +169,7 @@ class ConformCommandTest {
             .contains("      at dev.vbn.cli.FailingBackendTest$Throwing.failure(FailingBackend"),
         run.out());
     String last = run.out().lines().reduce("", (before, line) -> line);
-    assertTrue(
-        last.matches("Start with VBN-803, (VBN-1.., )?VBN-202, VBN-306.*"), last);
+    assertTrue(last.matches("Start with VBN-803, (VBN-1.., )?VBN-202, VBN-306.*"), last);
     run.out().lines().forEach(line -> assertTrue(line.length() <= 100, line));
     Map<String, Object> backend = backends(report).get(0);
     assertEquals("VBN-803", ((List<?>) backend.get("orderOfWork")).get(0));
