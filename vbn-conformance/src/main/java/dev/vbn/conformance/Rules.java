@@ -92,8 +92,7 @@ abstract class Rules {
   /** Everything computed of a case, which has to be right: what else is compared with it. */
   static Computed right(Subject<?> subject, Case c, DType dtype) {
     Computed computed = subject.run(c, dtype);
-    assertAgrees(
-        subject, c.describe() + ", in " + dtype, Oracle.expect(c, dtype), computed, dtype);
+    assertAgrees(subject, c.describe() + ", in " + dtype, Oracle.expect(c, dtype), computed, dtype);
     return computed;
   }
 

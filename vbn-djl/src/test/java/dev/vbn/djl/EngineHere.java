@@ -1,6 +1,5 @@
 package dev.vbn.djl;
 
-
 import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;

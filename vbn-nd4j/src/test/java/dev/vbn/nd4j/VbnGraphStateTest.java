@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.vbn.Output;
 import dev.vbn.ReferenceMoments;
@@ -15,8 +14,8 @@ import dev.vbn.Variant;
 import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.conformance.VbnConformance;
 import dev.vbn.reference.ReferenceProvider;
-import dev.vbn.spi.Availability;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.state.LayerState;
 import dev.vbn.tensor.HostTensor;
@@ -49,8 +48,7 @@ class VbnGraphStateTest {
 
   @BeforeEach
   void nd4jIsHere() {
-    Availability availability = new Nd4jProvider().probe();
-    assumeTrue(availability.available(), availability::description);
+    VbnConformance.assumeDevice(new Nd4jProvider());
   }
 
   private static LayerState state(Variant variant) {

@@ -75,8 +75,8 @@ class FaultsTest {
     @Override
     protected VbnProvider<?> provider() {
       Pair pair = attempt.pair;
-      return new PlainProvider(() -> new FaultyBackend(
-          pair.fault, pair.condition, attempt.trace, attempt.capabilities()));
+      return new PlainProvider(() ->
+          new FaultyBackend(pair.fault, pair.condition, attempt.trace, attempt.capabilities()));
     }
 
     @Override
@@ -191,8 +191,8 @@ class FaultsTest {
     page.append("\n| Survivor | Condition |\n|---|---|\n");
     verdicts.stream()
         .filter(Verdict::survives)
-        .forEach(each ->
-            page.append("| " + each.pair.fault + " | " + each.pair.condition + " |\n"));
+        .forEach(
+            each -> page.append("| " + each.pair.fault + " | " + each.pair.condition + " |\n"));
     Files.writeString(file, page);
   }
 

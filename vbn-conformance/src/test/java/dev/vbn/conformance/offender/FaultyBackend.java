@@ -91,8 +91,7 @@ final class FaultyBackend extends PlainBackend {
   private volatile double lastReference = Double.NaN;
   private final IdentityHashMap<Strided, Strided> siblings = new IdentityHashMap<>();
 
-  FaultyBackend(
-      Fault fault, Condition condition, Trace trace, Set<Capability> capabilities) {
+  FaultyBackend(Fault fault, Condition condition, Trace trace, Set<Capability> capabilities) {
     super(capabilities);
     this.fault = fault;
     this.condition = condition;
@@ -156,12 +155,11 @@ final class FaultyBackend extends PlainBackend {
 
   /** The wrong number, remembered; in a rehearsal the right one. */
   private double wrong(double right, double wrong) {
-    double rounding =
-        switch (running.get().dtype) {
-          case FLOAT64 -> 1e-6;
-          case FLOAT32 -> 1e-2;
-          case FLOAT16, BFLOAT16 -> 5e-2;
-        };
+    double rounding = switch (running.get().dtype) {
+      case FLOAT64 -> 1e-6;
+      case FLOAT32 -> 1e-2;
+      case FLOAT16, BFLOAT16 -> 5e-2;
+    };
     return wrong(right, wrong, rounding * Math.abs(right));
   }
 
@@ -183,36 +181,33 @@ final class FaultyBackend extends PlainBackend {
       return right;
     }
     Running call = running.get();
-    double[] wrong =
-        switch (fault) {
-          case VARIANCE_UNBIASED ->
-            x.length == 1 ? right : new double[] {right[0], right[1] * x.length / (x.length - 1)};
-          case VARIANCE_AS_MEAN_OF_SQUARES -> {
-            double squares = sum(Arrays.stream(x).map(each -> each * each).toArray()) / x.length;
-            yield new double[] {right[0], Math.max(0, squares - right[0] * right[0])};
-          }
-          case LAST_ELEMENT_NOT_SUMMED ->
-            x.length == 1 ? right : super.liveStatistics(Arrays.copyOf(x, x.length - 1));
-          case FIRST_ELEMENT_SUMMED_TWICE -> {
-            double[] more = Arrays.copyOf(x, x.length + 1);
-            more[x.length] = x[0];
-            yield super.liveStatistics(more);
-          }
-          case SUMS_IN_32_BITS -> narrow(x);
-          case STATISTICS_OF_THE_GROUP_BEFORE ->
-            call.groupBefore == null ? right : call.groupBefore;
-          case STATISTICS_OF_THE_CALL_BEFORE -> {
-            double[] before = statisticsBefore.put(call.groups, right);
-            yield before == null ? right : before;
-          }
-          case OVERFLOW_CLIPPED ->
-            new double[] {right[0], Math.min(right[1], Double.MAX_VALUE)};
-          case NAN_SKIPPED -> {
-            double[] numbers = Arrays.stream(x).filter(each -> !Double.isNaN(each)).toArray();
-            yield numbers.length == 0 ? right : super.liveStatistics(numbers);
-          }
-          default -> right;
-        };
+    double[] wrong = switch (fault) {
+      case VARIANCE_UNBIASED ->
+        x.length == 1 ? right : new double[] {right[0], right[1] * x.length / (x.length - 1)};
+      case VARIANCE_AS_MEAN_OF_SQUARES -> {
+        double squares = sum(Arrays.stream(x).map(each -> each * each).toArray()) / x.length;
+        yield new double[] {right[0], Math.max(0, squares - right[0] * right[0])};
+      }
+      case LAST_ELEMENT_NOT_SUMMED ->
+        x.length == 1 ? right : super.liveStatistics(Arrays.copyOf(x, x.length - 1));
+      case FIRST_ELEMENT_SUMMED_TWICE -> {
+        double[] more = Arrays.copyOf(x, x.length + 1);
+        more[x.length] = x[0];
+        yield super.liveStatistics(more);
+      }
+      case SUMS_IN_32_BITS -> narrow(x);
+      case STATISTICS_OF_THE_GROUP_BEFORE -> call.groupBefore == null ? right : call.groupBefore;
+      case STATISTICS_OF_THE_CALL_BEFORE -> {
+        double[] before = statisticsBefore.put(call.groups, right);
+        yield before == null ? right : before;
+      }
+      case OVERFLOW_CLIPPED -> new double[] {right[0], Math.min(right[1], Double.MAX_VALUE)};
+      case NAN_SKIPPED -> {
+        double[] numbers = Arrays.stream(x).filter(each -> !Double.isNaN(each)).toArray();
+        yield numbers.length == 0 ? right : super.liveStatistics(numbers);
+      }
+      default -> right;
+    };
     call.groups++;
     call.groupBefore = right;
     return new double[] {
@@ -364,12 +359,13 @@ final class FaultyBackend extends PlainBackend {
       case POSITION_OF_16_BITS -> Arrays.setAll(wrong, at -> right[at & 0xffff]);
       case VIEW_READ_AS_DENSE -> group.forEach((at, index) -> wrong[at] = tensor.data()[index]);
       case SUBNORMALS_FLUSHED ->
-        Arrays.setAll(
-            wrong, at -> Math.abs(right[at]) < smallest(tensor.dtype()) ? 0 : right[at]);
+        Arrays.setAll(wrong, at -> Math.abs(right[at]) < smallest(tensor.dtype()) ? 0 : right[at]);
       case INFINITY_CLIPPED ->
         Arrays.setAll(
             wrong,
-            at -> Double.isInfinite(right[at]) ? Math.copySign(Float.MAX_VALUE, right[at]) : right[at]);
+            at -> Double.isInfinite(right[at])
+                ? Math.copySign(Float.MAX_VALUE, right[at])
+                : right[at]);
       default -> {
         return right;
       }
@@ -406,19 +402,17 @@ final class FaultyBackend extends PlainBackend {
       case ROUNDED_TO_8_BITS ->
         Arrays.setAll(
             values,
-            i ->
-                wrong(
-                    values[i],
-                    DType.BFLOAT16.round(values[i]),
-                    Math.max(1e-3, 4 * roundingOf(dtype) / 1000) * Math.max(1, Math.abs(values[i]))));
+            i -> wrong(
+                values[i],
+                DType.BFLOAT16.round(values[i]),
+                Math.max(1e-3, 4 * roundingOf(dtype) / 1000) * Math.max(1, Math.abs(values[i]))));
       case ROUNDED_TO_24_BITS ->
         Arrays.setAll(
             values,
-            i ->
-                wrong(
-                    values[i],
-                    (float) values[i],
-                    roundingOf(dtype) * Math.max(1, Math.abs(values[i]))));
+            i -> wrong(
+                values[i],
+                (float) values[i],
+                roundingOf(dtype) * Math.max(1, Math.abs(values[i]))));
       case NEIGHBOURS_SWAPPED -> {
         if (last > 0) {
           double right = values[last];
@@ -622,7 +616,8 @@ final class FaultyBackend extends PlainBackend {
   public Normalized<Strided> reference(
       Strided x, Normalization how, @Nullable Strided gamma, @Nullable Strided beta) {
     return run(
-        call(Pass.REFERENCE, how.geometry(), how, how.scope(), List.of(x), gamma, beta, null, null), () -> {
+        call(Pass.REFERENCE, how.geometry(), how, how.scope(), List.of(x), gamma, beta, null, null),
+        () -> {
           // The statistics come by statistics(), which is a kernel of its own.
           Normalized<Strided> right = super.reference(x, how, gamma, beta);
           spoil(right.output(), 0, x);
@@ -643,7 +638,16 @@ final class FaultyBackend extends PlainBackend {
       @Nullable Strided beta,
       @Nullable Strided output) {
     return run(
-        call(Pass.FORWARD, how.geometry(), how, how.scope(), List.of(x), gamma, beta, reference, output),
+        call(
+            Pass.FORWARD,
+            how.geometry(),
+            how,
+            how.scope(),
+            List.of(x),
+            gamma,
+            beta,
+            reference,
+            output),
         () -> {
           double old = output == null ? 0 : output.get(last(output));
           Strided y = super.forward(x, how, reference, gamma, beta, output);
@@ -668,7 +672,17 @@ final class FaultyBackend extends PlainBackend {
       @Nullable Strided dx) {
     Pass pass = how.weight() == 1 ? Pass.REFERENCE_BACKWARD : Pass.BACKWARD;
     return run(
-        call(pass, how.geometry(), how, how.scope(), List.of(x, upstream), gamma, gamma, reference, dx), () -> {
+        call(
+            pass,
+            how.geometry(),
+            how,
+            how.scope(),
+            List.of(x, upstream),
+            gamma,
+            gamma,
+            reference,
+            dx),
+        () -> {
           double old = dx == null ? 0 : dx.get(last(dx));
           Differentiated<Strided> result = super.backward(x, upstream, how, reference, gamma, dx);
           spoil(result.dx(), old, x);
@@ -700,7 +714,16 @@ final class FaultyBackend extends PlainBackend {
       Moments<Strided> gradient,
       long elements) {
     return run(
-        call(Pass.REFERENCE_GRADIENT, geometry, null, null, List.of(r), null, null, statistics, null),
+        call(
+            Pass.REFERENCE_GRADIENT,
+            geometry,
+            null,
+            null,
+            List.of(r),
+            null,
+            null,
+            statistics,
+            null),
         () -> {
           Strided dr = super.referenceGradient(r, geometry, statistics, gradient, elements);
           spoil(dr, 0, r);

@@ -37,7 +37,8 @@ final class KitRun implements TestExecutionListener {
   final Map<String, String> kernels = new TreeMap<>();
 
   /** The rule that failed first. */
-  @Nullable Rule first;
+  @Nullable
+  Rule first;
 
   private final Runnable failed;
 
