@@ -68,20 +68,16 @@ final class SuiteFiles {
           Long.toString(suite.seed()));
       outputs
           .stage("--export", directory.resolve(INDEX))
-          .write(file -> Safetensors.write(file, new NamedTensors(Map.of(), made)));
+          .write(out -> Safetensors.write(out, new NamedTensors(Map.of(), made)));
       Map<String, Object> json = new LinkedHashMap<>(made);
       Map<String, Object> rules = new LinkedHashMap<>();
       judged(suite).forEach(rule -> rules.put(rule.id(), rule.sentence()));
       json.put("rules", rules);
       json.put("cases", index);
       byte[] text = Json.of(json).getBytes(UTF_8);
-      outputs
-          .stage("--export", directory.resolve("index.json"))
-          .write(file -> Files.write(file, text));
+      outputs.stage("--export", directory.resolve("index.json")).write(out -> out.write(text));
       byte[] page = page();
-      outputs
-          .stage("--export", directory.resolve("README.md"))
-          .write(file -> Files.write(file, page));
+      outputs.stage("--export", directory.resolve("README.md")).write(out -> out.write(page));
       outputs.commit();
     }
     out.println(suite.entries().size() + " cases of " + judged(suite).size() + " rules; "
@@ -101,7 +97,7 @@ final class SuiteFiles {
       throws IOException {
     outputs
         .stage("--export", directory.resolve(entry.name() + SUFFIX))
-        .write(file -> Safetensors.write(file, content));
+        .write(out -> Safetensors.write(out, content));
   }
 
   private static byte[] page() throws IOException {

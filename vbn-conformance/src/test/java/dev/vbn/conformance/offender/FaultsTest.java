@@ -65,8 +65,18 @@ class FaultsTest {
     }
   }
 
-  /** Pairs that the kit does not see, with the reason. */
-  private static final Map<Pair, String> SURVIVORS = Map.of();
+  /** Pairs that the kit does not see. */
+  private static boolean isKnown(Pair survivor) {
+    return switch (survivor.fault) {
+      // Within what the kit allows for means far from 0, but in rule 501.
+      case CENTRED_AFTER_SCALING -> true;
+      // Without a trace: dy*xh is NaN as well, and with it all gradients of the group.
+      case NAN_SKIPPED ->
+        survivor.condition == Condition.IN_BACKWARD
+            || survivor.condition == Condition.IN_BACKWARD_OF_REFERENCE_PASS;
+      default -> false;
+    };
+  }
 
   /** The kit on the current pair. */
   static final class Kit extends VbnConformance {
@@ -171,15 +181,17 @@ class FaultsTest {
       throws InterruptedException, IOException {
     List<Verdict> verdicts = inParallel(pairs(), FaultsTest::judge);
 
-    Set<Pair> survivors =
-        verdicts.stream().filter(Verdict::survives).map(Verdict::pair).collect(toSet());
+    Set<Pair> survivors = verdicts.stream()
+        .filter(Verdict::survives)
+        .map(Verdict::pair)
+        .filter(pair -> !isKnown(pair))
+        .collect(toSet());
     long offenders = verdicts.stream().filter(Verdict::altered).count();
     reporter.publishEntry(
         "offenders", offenders + " of " + verdicts.size() + " pairs, seed " + SEED);
     if (!SAMPLED) {
       write(Path.of("target", "faults.md"), verdicts);
     }
-    survivors.removeAll(SURVIVORS.keySet());
     assertEquals(Set.of(), survivors);
     assertTrue(offenders > 0, "no pair of the sample changes anything");
   }
