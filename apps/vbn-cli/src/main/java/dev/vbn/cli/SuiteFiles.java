@@ -68,16 +68,18 @@ final class SuiteFiles {
           Long.toString(suite.seed()));
       outputs
           .stage("--export", directory.resolve(INDEX))
-          .write(out -> Safetensors.write(out, new NamedTensors(Map.of(), made)));
+          .write(stream -> Safetensors.write(stream, new NamedTensors(Map.of(), made)));
       Map<String, Object> json = new LinkedHashMap<>(made);
       Map<String, Object> rules = new LinkedHashMap<>();
       judged(suite).forEach(rule -> rules.put(rule.id(), rule.sentence()));
       json.put("rules", rules);
       json.put("cases", index);
       byte[] text = Json.of(json).getBytes(UTF_8);
-      outputs.stage("--export", directory.resolve("index.json")).write(out -> out.write(text));
+      outputs
+          .stage("--export", directory.resolve("index.json"))
+          .write(stream -> stream.write(text));
       byte[] page = page();
-      outputs.stage("--export", directory.resolve("README.md")).write(out -> out.write(page));
+      outputs.stage("--export", directory.resolve("README.md")).write(stream -> stream.write(page));
       outputs.commit();
     }
     out.println(suite.entries().size() + " cases of " + judged(suite).size() + " rules; "
@@ -97,7 +99,7 @@ final class SuiteFiles {
       throws IOException {
     outputs
         .stage("--export", directory.resolve(entry.name() + SUFFIX))
-        .write(out -> Safetensors.write(out, content));
+        .write(stream -> Safetensors.write(stream, content));
   }
 
   private static byte[] page() throws IOException {

@@ -72,7 +72,7 @@ class FailingBackendTest {
           (proxy, method, arguments) -> switch (method.getName()) {
             case "capabilities" -> Set.of();
             case "tensors" -> new HostTensorAccess();
-            case "close" -> null;
+            case "close", "description" -> null;
             default -> throw failure(options);
           });
     }
