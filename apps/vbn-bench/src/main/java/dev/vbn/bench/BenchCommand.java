@@ -117,11 +117,11 @@ final class BenchCommand implements Callable<Integer> {
       new TextReport(report).print(out);
       if (html != null && json != null && markdown != null) {
         byte[] page = HtmlBenchReport.of(report).getBytes(UTF_8);
-        html.write(out -> out.write(page));
+        html.write(stream -> stream.write(page));
         byte[] numbers = JsonBenchReport.of(report).getBytes(UTF_8);
-        json.write(out -> out.write(numbers));
+        json.write(stream -> stream.write(numbers));
         byte[] tables = MarkdownReport.of(report).getBytes(UTF_8);
-        markdown.write(out -> out.write(tables));
+        markdown.write(stream -> stream.write(tables));
         outputs.commit();
       }
       return report.succeeded() ? 0 : 1;

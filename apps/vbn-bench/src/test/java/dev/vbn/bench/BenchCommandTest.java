@@ -32,7 +32,7 @@ class BenchCommandTest {
         arguments("--shape 2,134217729", "has more than 268435456 elements, which are 1 GB"),
         arguments("--shape 99999,99999,99999,99999,99999", "has more than 268435456 elements"),
         arguments("--backend abacus", "backend 'abacus' was not found; expected one"),
-        arguments("--report @file", "@file is not a directory; expected an existing"),
+        arguments("--report @file", "@file: is not a directory; expected an existing"),
         arguments("--thorough", "'--thorough'; expected what 'vbn bench --help' shows"));
   }
 
