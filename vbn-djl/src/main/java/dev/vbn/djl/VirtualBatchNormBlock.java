@@ -28,6 +28,7 @@ import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.state.LayerState;
+import dev.vbn.state.LayerState.Counts;
 import dev.vbn.tensor.HostTensor;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
@@ -93,7 +94,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   private @Nullable ReferenceStatistics<NDArray> found;
 
   /** What belongs to the values of the two statistics parameters. */
-  private record Reference(long examples, long elements) {}
+  private record Reference(long examples, long elements, Counts counts) {}
 
   private VirtualBatchNormBlock(Builder builder) {
     super(VERSION);
@@ -213,8 +214,13 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
    * does not depend on what else is in its batch. It is not saved.
    *
    * @param variant null for the variant of training
+   * @throws IllegalArgumentException if its weight goes by a count that the state of this block
+   *     lacks
    */
   public void setServingVariant(@Nullable Variant variant) {
+    if (variant != null && reference != null && reference.counts != Counts.ALL) {
+      state().withConfig(config.withVariant(variant)); // refuses
+    }
     servingVariant = variant;
   }
 
@@ -295,8 +301,9 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
       throw new IllegalStateException("the state was asked for before the block was initialized;"
           + " expected initialize(manager, type, inputShape) first");
     }
-    return new LayerState(
-        config, toHost(gamma), toHost(beta), reference == null ? null : referenceMoments());
+    return reference == null
+        ? new LayerState(config, toHost(gamma), toHost(beta), null)
+        : new LayerState(config, toHost(gamma), toHost(beta), referenceMoments(), reference.counts);
   }
 
   private static @Nullable HostTensor toHost(@Nullable Parameter parameter) {
@@ -315,7 +322,8 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
    *
    * @throws IllegalArgumentException if the layer is configured otherwise than this block (but for
    *     whether its reference is attached, and for its variant where this block has a serving
-   *     variant), or lacks gamma or beta, or has one too many; this block is then as it was
+   *     variant), or lacks gamma or beta, or has one too many, or lacks a count that the serving
+   *     variant goes by; this block is then as it was
    * @throws IllegalStateException if this block is not initialized
    */
   public void setState(LayerState state) {
@@ -331,6 +339,9 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     if (servingVariant == null) {
       requireEqual("variant", given.variant().label(), config.variant().label());
     }
+    if (servingVariant != null) {
+      state.withConfig(given.withVariant(servingVariant)); // refuses, where a count is not known
+    }
     requirePart("gamma", "optScale", state.gamma(), gamma);
     requirePart("beta", "optCenter", state.beta(), beta);
     assign(gamma, state.gamma());
@@ -340,6 +351,8 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     reference = null;
     if (state.reference() != null) {
       setReference(state.reference());
+      reference =
+          new Reference(state.reference().examples(), state.reference().elements(), state.counts());
     }
   }
 
@@ -548,7 +561,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   private void keep(ReferenceStatistics<NDArray> statistics) {
     assign(mean, statistics.mean());
     assign(variance, statistics.variance());
-    reference = new Reference(statistics.examples(), statistics.elements());
+    reference = new Reference(statistics.examples(), statistics.elements(), Counts.ALL);
   }
 
   /** Assigns in place: the trainer knows a parameter by its array. */
@@ -587,6 +600,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     if (reference != null) {
       os.writeLong(reference.examples);
       os.writeLong(reference.elements);
+      os.writeUTF(reference.counts.name());
     }
   }
 
@@ -608,7 +622,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
       requireSame("center", is.readBoolean(), beta != null);
       Reference loaded = null;
       if (is.readBoolean()) {
-        loaded = new Reference(is.readLong(), is.readLong());
+        loaded = new Reference(is.readLong(), is.readLong(), counts(is.readUTF()));
       }
       setFeatures(features);
       config = config.withVariant(variant);
@@ -631,6 +645,17 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
       return Variant.of(label);
     } catch (IllegalArgumentException e) {
       throw new MalformedModelException("the saved VirtualBatchNormBlock: " + e.getMessage(), e);
+    }
+  }
+
+  private static Counts counts(String name) throws MalformedModelException {
+    try {
+      return Counts.valueOf(name);
+    } catch (IllegalArgumentException e) {
+      throw new MalformedModelException(
+          "the saved VirtualBatchNormBlock has counts '" + name
+              + "'; expected NONE, EXAMPLES or ALL",
+          e);
     }
   }
 

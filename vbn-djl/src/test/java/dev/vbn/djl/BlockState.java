@@ -30,14 +30,20 @@ import dev.vbn.VirtualBatchNorm;
 import dev.vbn.reference.ReferenceProvider;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.state.LayerState;
+import dev.vbn.state.LayerState.Counts;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.DataInputStream;
+import java.io.DataOutputStream;
 import java.nio.file.Path;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** A block's state goes to other backends and comes from there; on the engine of this JVM. */
@@ -190,6 +196,63 @@ abstract class BlockState {
       assertSameBits(ELSEWHERE, again.state());
       assertClose(referenceBackend(ELSEWHERE), predict(again));
     }
+  }
+
+  private static LayerState elsewhere(Variant variant, Counts counts) {
+    return new LayerState(
+        ELSEWHERE.config().withVariant(variant),
+        ELSEWHERE.gamma(),
+        ELSEWHERE.beta(),
+        ELSEWHERE.reference(),
+        counts);
+  }
+
+  /** What a file does not say of its reference batch, the block does not say either. */
+  @ParameterizedTest
+  @CsvSource({"LIVE_BATCH,NONE", "REFERENCE_ONLY,EXAMPLES", "BATCH,EXAMPLES"})
+  void countsThatAreNotKnownStayUnknown(Variant variant, Counts counts) throws Exception {
+    Path file = folder.resolve("layer.npz");
+    elsewhere(variant, counts).save(file);
+    LayerState given = LayerState.load(file);
+    assertEquals(counts, given.counts());
+    VirtualBatchNormBlock block = initialized(VirtualBatchNormBlock.builder().optState(given));
+    assertEquals(counts, block.state().counts());
+    assertClose(referenceBackend(given), predict(block));
+
+    ByteArrayOutputStream saved = new ByteArrayOutputStream();
+    block.saveParameters(new DataOutputStream(saved));
+    VirtualBatchNormBlock loaded = initialized(VirtualBatchNormBlock.builder().optState(given));
+    loaded.setState(elsewhere(variant, Counts.ALL));
+    assertEquals(Counts.ALL, loaded.state().counts());
+    loaded.loadParameters(
+        here.manager, new DataInputStream(new ByteArrayInputStream(saved.toByteArray())));
+    assertEquals(counts, loaded.state().counts());
+    assertSameBits(given, loaded.state());
+  }
+
+  /** A weight that goes by a count is not known either. */
+  @Test
+  void aServingVariantWhoseCountsAreNotKnownIsRefused() {
+    LayerState given = elsewhere(Variant.LIVE_BATCH, Counts.NONE);
+    VirtualBatchNormBlock block = initialized(VirtualBatchNormBlock.builder().optState(given));
+    float[] before = predict(block);
+    IllegalArgumentException refusal =
+        assertThrows(IllegalArgumentException.class, () -> block.setServingVariant(Variant.BATCH));
+    assertEquals("no reference_examples; expected it for variant batch", refusal.getMessage());
+    assertArrayEquals(before, predict(block));
+    block.setServingVariant(Variant.REFERENCE_ONLY);
+    block.setServingVariant(null);
+
+    VirtualBatchNormBlock serving = initialized(VirtualBatchNormBlock.builder()
+        .optState(elsewhere(Variant.LIVE_BATCH, Counts.ALL))
+        .optServingVariant(Variant.POOLED));
+    float[] pooled = predict(serving);
+    refusal = assertThrows(
+        IllegalArgumentException.class,
+        () -> serving.setState(elsewhere(Variant.LIVE_BATCH, Counts.EXAMPLES)));
+    assertEquals("no reference_elements; expected it for variant pooled", refusal.getMessage());
+    assertEquals(Counts.ALL, serving.state().counts());
+    assertArrayEquals(pooled, predict(serving));
   }
 
   /** The code of docs/DJL.md. */

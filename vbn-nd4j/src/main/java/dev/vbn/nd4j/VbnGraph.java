@@ -10,6 +10,7 @@ import dev.vbn.spi.Moments;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
 import dev.vbn.state.LayerState;
+import dev.vbn.state.LayerState.Counts;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 import java.util.stream.IntStream;
@@ -78,8 +79,10 @@ public final class VbnGraph {
     put(graph, prefix + BETA, state.beta());
     put(graph, prefix + MEAN, perFeature(reference.mean()));
     put(graph, prefix + VARIANCE, perFeature(reference.variance()));
-    put(graph, prefix + EXAMPLES, Nd4j.scalar(reference.examples()));
-    put(graph, prefix + ELEMENTS, Nd4j.scalar(reference.elements()));
+    // A count that is not known is 0: the weight of no variant that the state can have goes by it.
+    Counts counts = state.counts();
+    put(graph, prefix + EXAMPLES, Nd4j.scalar(counts == Counts.NONE ? 0L : reference.examples()));
+    put(graph, prefix + ELEMENTS, Nd4j.scalar(counts == Counts.ALL ? reference.elements() : 0L));
   }
 
   private static void requireSame(String prefix, Object given, Object own) {
@@ -138,6 +141,9 @@ public final class VbnGraph {
         .withEpsilon(array(graph, prefix, EPSILON).getDouble(0))
         .withFeatureAxis(array(graph, prefix, FEATURE_AXIS).getInt(0))
         .withReferenceGradient(ReferenceGradient.valueOf(text(graph, prefix, REFERENCE_GRADIENT)));
+    long examples = array(graph, prefix, EXAMPLES).getLong(0);
+    long elements = array(graph, prefix, ELEMENTS).getLong(0);
+    long knownExamples = Math.max(examples, 1);
     return new LayerState(
         config,
         part(graph, prefix, GAMMA),
@@ -145,8 +151,9 @@ public final class VbnGraph {
         ReferenceMoments.of(
             mean.toDoubles(),
             requirePart(graph, prefix, VARIANCE).toDoubles(),
-            array(graph, prefix, EXAMPLES).getLong(0),
-            array(graph, prefix, ELEMENTS).getLong(0)));
+            knownExamples,
+            Math.max(elements, knownExamples)),
+        examples == 0 ? Counts.NONE : elements == 0 ? Counts.EXAMPLES : Counts.ALL);
   }
 
   private static HostTensor requirePart(SameDiff graph, String prefix, String name) {

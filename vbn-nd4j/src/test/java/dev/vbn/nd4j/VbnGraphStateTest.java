@@ -18,6 +18,7 @@ import dev.vbn.conformance.VbnConformance;
 import dev.vbn.reference.ReferenceProvider;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.state.LayerState;
+import dev.vbn.state.LayerState.Counts;
 import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -28,6 +29,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.nd4j.autodiff.samediff.SDVariable;
@@ -113,6 +115,29 @@ class VbnGraphStateTest {
     Path file = folder.resolve("graph.fb");
     graph.save(file.toFile(), true);
     return SameDiff.load(file.toFile(), true);
+  }
+
+  /** What a file does not say of its reference batch, the graph does not say either. */
+  @ParameterizedTest
+  @CsvSource({"LIVE_BATCH,NONE", "REFERENCE_ONLY,EXAMPLES", "BATCH,EXAMPLES"})
+  void countsThatAreNotKnownStayUnknown(Variant variant, Counts counts) throws IOException {
+    LayerState known = state(variant);
+    LayerState state =
+        new LayerState(known.config(), known.gamma(), known.beta(), known.reference(), counts);
+    Path file = folder.resolve("layer.npz");
+    state.save(file);
+    LayerState given = LayerState.load(file);
+    assertEquals(counts, given.counts());
+
+    SameDiff graph = graph(given);
+    LayerState out = VbnGraph.state(savedAndLoaded(graph), "vbn1.");
+
+    assertEquals(counts, out.counts());
+    assertSameBits(given, out);
+    assertClose(referenceBackend(given), output(graph));
+    VbnGraph.setState(graph, "vbn1.", known);
+    assertEquals(Counts.ALL, VbnGraph.state(graph, "vbn1.").counts());
+    assertEquals(MOMENTS, VbnGraph.state(graph, "vbn1.").reference());
   }
 
   /** From a file into a graph, which SameDiff saves and loads, and out of that into a file. */

@@ -112,7 +112,10 @@ public record LayerState(
     }
   }
 
-  /** The state of a layer and of its reference batch. */
+  /**
+   * The state of a layer and of its reference batch, whose counts are known: statistics from a state
+   * that lacks some are saved by that state.
+   */
   public static <T> LayerState of(VirtualBatchNorm<T> layer, ReferenceStatistics<T> reference) {
     requireNonNull(layer, "layer is null; expected one to save");
     requireNonNull(reference, "reference is null; expected the statistics of a reference batch");
