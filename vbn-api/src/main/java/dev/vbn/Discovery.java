@@ -19,8 +19,8 @@ import org.jspecify.annotations.Nullable;
  * they throw.
  *
  * <p>Each step of the iteration is guarded by itself: a class file too new or a missing superclass
- * throws from {@code hasNext}, as does a missing class or one that is no provider, and all go on to the next
- * provider when asked again. A class loader that always fails does not.
+ * throws from {@code hasNext}, as does a missing class or one that is no provider, and all go on to
+ * the next provider when asked again. A class loader that always fails does not.
  */
 final class Discovery {
   /** After so many times the same failure in a row the class loader itself is taken for broken. */

@@ -296,8 +296,7 @@ public final class VbnBackend<T> implements AutoCloseable {
       @Nullable MemoryRange read,
       boolean orSame) {
     if (written == null || read == null || (orSame && written.same(read))) {
-      return; // the search for an overlap would cost a small call in place as much as it takes
-      // itself
+      return; // before the search for an overlap, which takes as long as a small call
     }
     if (written.overlaps(read)) {
       throw new IllegalArgumentException(
