@@ -1,6 +1,7 @@
-/** The reference backend of Virtual Batch Normalization: plain Java, no dependency. */
+/** The reference backend of Virtual Batch Normalization: plain arrays. */
 module dev.vbn.reference {
   requires dev.vbn.api;
+  requires dev.vbn.kernels;
   requires static org.jspecify;
 
   exports dev.vbn.reference;

@@ -2,6 +2,7 @@ package dev.vbn.reference;
 
 import static java.util.Objects.requireNonNull;
 
+import dev.vbn.kernels.MemoryKernels;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.Kernels;
@@ -56,15 +57,15 @@ public final class ReferenceProvider implements VbnProvider<HostTensor> {
 
   @Override
   public Availability probe() {
-    KernelChoice choice = KernelChoice.made();
-    return choice.available()
+    Availability kernels = MemoryKernels.availability();
+    return kernels.available()
         ? Availability.available(
-            "CPU, plain Java " + Runtime.version().feature() + ", " + choice.description())
-        : Availability.unavailable(choice.description(), choice.failure());
+            "CPU, plain Java " + Runtime.version().feature() + ", " + kernels.description())
+        : kernels;
   }
 
   @Override
   public Kernels<HostTensor> open(BackendOptions options) {
-    return new ReferenceBackend(KernelChoice.made(), new Workers(executor, options.parallelism()));
+    return new ReferenceBackend(new MemoryKernels(executor, options.parallelism()));
   }
 }

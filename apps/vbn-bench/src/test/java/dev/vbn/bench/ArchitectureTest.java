@@ -41,7 +41,8 @@ class ArchitectureTest {
   private static final Map<String, Set<String>> ARROWS = Map.ofEntries(
       Map.entry("vbn-api", Set.of()),
       Map.entry("vbn-state", Set.of("vbn-api")),
-      Map.entry("vbn-reference", Set.of("vbn-api")),
+      Map.entry("vbn-kernels", Set.of("vbn-api")),
+      Map.entry("vbn-reference", Set.of("vbn-api", "vbn-kernels")),
       Map.entry("vbn-djl", Set.of("vbn-api", "vbn-state")),
       Map.entry("vbn-nd4j", Set.of("vbn-api", "vbn-state")),
       Map.entry("vbn-cuda", Set.of("vbn-api")),
@@ -57,7 +58,7 @@ class ArchitectureTest {
       .importPaths(MODULES.stream().map(ArchitectureTest::compiled).toList());
 
   private static final String[] API = {"dev.vbn", "dev.vbn.tensor", "dev.vbn.spi"};
-  private static final String SIMD = "dev\\.vbn\\.reference\\.Simd.*";
+  private static final String SIMD = "dev\\.vbn\\.kernels\\.Simd.*";
   private static final String[] PLATFORM = {"java..", "org.jspecify.annotations"};
 
   private static List<String> modules() {
@@ -188,32 +189,36 @@ class ArchitectureTest {
   }
 
   @Test
-  void theReferenceBackendNeedsOnlyTheApi() {
-    seen("dev.vbn.reference.ReferenceBackend");
+  void theReferenceBackendNeedsOnlyTheApiAndTheKernels() {
+    seen("dev.vbn.reference.ReferenceBackend", "dev.vbn.kernels.MemoryKernels");
     classes()
         .that()
         .resideInAPackage("dev.vbn.reference..")
+        .should()
+        .onlyDependOnClassesThat()
+        .resideInAnyPackage(allowed("dev.vbn.reference..", "dev.vbn.kernels"))
+        .check(CLASSES);
+    classes()
+        .that()
+        .resideInAPackage("dev.vbn.kernels")
         .and()
         .haveNameNotMatching(SIMD)
         .should()
         .onlyDependOnClassesThat()
-        .resideInAnyPackage(allowed("dev.vbn.reference.."))
+        .resideInAnyPackage(allowed("dev.vbn.kernels"))
         .check(CLASSES);
   }
 
-  /** Nor may anything mention its classes: JVMs without the module could not load either. */
+  /** Nor may anything mention its class: JVMs without the module could not load either. */
   @Test
-  void onlyTheSimdKernelUsesTheIncubator() {
-    seen(
-        "dev.vbn.reference.SimdKernel",
-        "dev.vbn.reference.SimdRuns",
-        "dev.vbn.reference.SimdStrips");
+  void onlyTheSimdLoopsUseTheIncubator() {
+    seen("dev.vbn.kernels.SimdLoops");
     classes()
         .that()
         .haveNameMatching(SIMD)
         .should()
         .onlyDependOnClassesThat()
-        .resideInAnyPackage("java..", "dev.vbn.reference", "jdk.incubator.vector")
+        .resideInAnyPackage("java..", "dev.vbn.kernels", "jdk.incubator.vector")
         .check(CLASSES);
     noClasses()
         .that()

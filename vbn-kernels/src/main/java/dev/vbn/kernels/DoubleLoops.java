@@ -1,0 +1,381 @@
+package dev.vbn.kernels;
+
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Arrays of 32 bits in plain Java. C2 vectorises a loop that goes through all its arrays at one
+ * index; strips are copied to have one. Sums of a run are those of {@value #CUT} lanes it is cut
+ * into: a plain sum along the run would wait for each addition.
+ */
+class DoubleLoops extends Loops<double[]> {
+  /** Squares outside this range have overflowed, or lost digits to underflow. */
+  static final double SMALL = 0x1p-80;
+
+  static final double LARGE = 0x1p120;
+
+  private static final int CUT = 256;
+
+  @Override
+  int longRun() {
+    return 2 * CUT;
+  }
+
+  @Override
+  final double[] array(int length) {
+    return new double[length];
+  }
+
+  @Override
+  final void beginStrips(Strip strip, Sums sums, boolean withUpstream, Scratch<double[]> scratch) {
+    int lanes = strip.lanes();
+    spread(sums.shift, strip.feature(), strip, scratch.shift);
+    Arrays.fill(scratch.sum, 0, lanes, 0);
+    Arrays.fill(scratch.squares, 0, lanes, 0);
+    if (withUpstream) {
+      spread(sums.center, strip.feature(), strip, scratch.around);
+      Arrays.fill(scratch.upstream, 0, lanes, 0);
+      Arrays.fill(scratch.deviation, 0, lanes, 0);
+    }
+  }
+
+  /** Copies numbers of features to the lanes of a strip. */
+  private void spread(double[] ofFeatures, int first, Strip strip, double[] into) {
+    int features = strip.features();
+    if (strip.run() == 1) {
+      System.arraycopy(ofFeatures, first, into, 0, features);
+    } else {
+      repeatEach(ofFeatures, first, features, strip.run(), into);
+    }
+    int row = features * strip.run();
+    for (int i = 1; i < strip.rows(); i++) {
+      System.arraycopy(into, 0, into, i * row, row);
+    }
+  }
+
+  /** Writes each number {@code times} times, and leaves anything in the 16 elements behind. */
+  void repeatEach(double[] numbers, int first, int count, int times, double[] into) {
+    for (int i = 0; i < count; i++) {
+      Arrays.fill(into, i * times, (i + 1) * times, numbers[first + i]);
+    }
+  }
+
+  @Override
+  void addStrips(
+      double[] x,
+      double @Nullable [] dy,
+      int at,
+      int strips,
+      int stride,
+      int count,
+      Scratch<double[]> scratch) {
+    for (int i = 0; i < strips; i++) {
+      System.arraycopy(x, at + i * stride, scratch.x, 0, count);
+      add(scratch.x, count, scratch.shift, scratch.sum, scratch.squares);
+      if (dy != null) {
+        System.arraycopy(dy, at + i * stride, scratch.dy, 0, count);
+        add(scratch.x, scratch.dy, count, scratch.around, scratch.upstream, scratch.deviation);
+      }
+    }
+  }
+
+  private static void add(double[] x, int count, double[] shift, double[] sum, double[] squares) {
+    for (int i = 0; i < count; i++) {
+      double d = x[i] - shift[i];
+      sum[i] += d;
+      squares[i] += d * d;
+    }
+  }
+
+  private static void add(
+      double[] x, double[] dy, int count, double[] around, double[] upstream, double[] deviation) {
+    for (int i = 0; i < count; i++) {
+      upstream[i] += dy[i];
+      deviation[i] += dy[i] * (x[i] - around[i]);
+    }
+  }
+
+  @Override
+  int stripsOfFold() {
+    return FOLD;
+  }
+
+  @Override
+  final void foldStrips(
+      Strip strip, int count, boolean withUpstream, Scratch<double[]> scratch, Sums into) {
+    fold(strip, count, scratch.sum, scratch.wideSum, into.sum);
+    fold(strip, count, scratch.squares, scratch.wideSquares, into.squares);
+    if (withUpstream) {
+      fold(strip, count, scratch.upstream, scratch.wideUpstream, into.upstream);
+      fold(strip, count, scratch.deviation, scratch.wideDeviation, into.deviation);
+    }
+  }
+
+  private void fold(Strip strip, int count, double[] lanes, double[] wide, double[] into) {
+    if (strip.features() < count) {
+      widen(lanes, count, wide);
+      return;
+    }
+    for (int i = 0; i < count; i++) {
+      into[strip.feature() + i] += lanes[i];
+    }
+    Arrays.fill(lanes, 0, count, 0);
+  }
+
+  /** Adds lanes to wider ones, and clears them. */
+  void widen(double[] lanes, int count, double[] into) {
+    for (int i = 0; i < count; i++) {
+      into[i] += lanes[i];
+    }
+    Arrays.fill(lanes, 0, count, 0);
+  }
+
+  @Override
+  final void endStrips(Strip strip, boolean withUpstream, Scratch<double[]> scratch, Sums into) {
+    if (strip.features() < strip.lanes()) {
+      total(strip, scratch.wideSum, into.sum);
+      total(strip, scratch.wideSquares, into.squares);
+      if (withUpstream) {
+        total(strip, scratch.wideUpstream, into.upstream);
+        total(strip, scratch.wideDeviation, into.deviation);
+      }
+    }
+  }
+
+  /** Adds the sums of lanes to those of features, and clears them. */
+  private static void total(Strip strip, double[] lanes, double[] into) {
+    int run = strip.run();
+    int features = strip.features();
+    for (int row = 0; row < strip.lanes(); row += features * run) {
+      if (run == 1) {
+        for (int i = 0; i < features; i++) {
+          into[strip.feature() + i] += lanes[row + i];
+        }
+      } else {
+        for (int i = 0; i < features; i++) {
+          into[strip.feature() + i] += total(lanes, row + i * run, run);
+        }
+      }
+    }
+    Arrays.fill(lanes, 0, strip.lanes(), 0);
+  }
+
+  /** In four sums, so that fewer additions wait for the one before. */
+  private static double total(double[] lanes, int from, int count) {
+    double a = 0;
+    double b = 0;
+    double c = 0;
+    double d = 0;
+    int end = from + count;
+    int i = from;
+    for (; i <= end - 4; i += 4) {
+      a += lanes[i];
+      b += lanes[i + 1];
+      c += lanes[i + 2];
+      d += lanes[i + 3];
+    }
+    for (; i < end; i++) {
+      a += lanes[i];
+    }
+    return a + b + (c + d);
+  }
+
+  @Override
+  void addRow(
+      double[] x,
+      double @Nullable [] dy,
+      int at,
+      int feature,
+      int features,
+      int stride,
+      int length,
+      Scratch<double[]> scratch,
+      Sums into) {
+    for (int i = feature; i < feature + features; i++) {
+      double shift = into.shift[i];
+      double around = into.center[i];
+      int from = at + (i - feature) * stride;
+      for (int done = 0; done < length; done += FOLD * CUT) {
+        int piece = Math.min(FOLD * CUT, length - done);
+        addRun(x, dy, from + done, piece, shift, around, scratch);
+        int lanes = Math.min(CUT, piece);
+        into.sum[i] += take(scratch.sum, lanes);
+        into.squares[i] += take(scratch.squares, lanes);
+        if (dy != null) {
+          into.upstream[i] += take(scratch.upstream, lanes);
+          into.deviation[i] += take(scratch.deviation, lanes);
+        }
+      }
+    }
+  }
+
+  private static void addRun(
+      double[] x,
+      double @Nullable [] dy,
+      int at,
+      int length,
+      double shift,
+      double around,
+      Scratch<double[]> scratch) {
+    for (int done = 0; done < length; done += CUT) {
+      int count = Math.min(CUT, length - done);
+      System.arraycopy(x, at + done, scratch.x, 0, count);
+      add(scratch.x, count, shift, scratch.sum, scratch.squares);
+      if (dy != null) {
+        System.arraycopy(dy, at + done, scratch.dy, 0, count);
+        add(scratch.x, scratch.dy, count, around, scratch.upstream, scratch.deviation);
+      }
+    }
+  }
+
+  private static void add(double[] x, int count, double shift, double[] sum, double[] squares) {
+    for (int i = 0; i < count; i++) {
+      double d = x[i] - shift;
+      sum[i] += d;
+      squares[i] += d * d;
+    }
+  }
+
+  private static void add(
+      double[] x, double[] dy, int count, double around, double[] upstream, double[] deviation) {
+    for (int i = 0; i < count; i++) {
+      upstream[i] += dy[i];
+      deviation[i] += dy[i] * (x[i] - around);
+    }
+  }
+
+  /** The sum of lanes, which are cleared. */
+  private static double take(double[] lanes, int count) {
+    for (int i = 0; i < CUT / 4; i++) {
+      lanes[i] = lanes[i] + lanes[i + CUT / 4] + (lanes[i + CUT / 2] + lanes[i + 3 * CUT / 4]);
+    }
+    double total = 0;
+    for (int i = 0; i < CUT / 4; i += 4) {
+      total += lanes[i] + lanes[i + 1] + (lanes[i + 2] + lanes[i + 3]);
+    }
+    Arrays.fill(lanes, 0, count, 0);
+    return total;
+  }
+
+  @Override
+  boolean prepare(Lines lines, int features, boolean derivative) {
+    return true;
+  }
+
+  @Override
+  final boolean fits(Lines lines, int feature, boolean derivative) {
+    return true;
+  }
+
+  @Override
+  final void spread(Strip strip, Lines lines, boolean derivative, Scratch<double[]> scratch) {
+    spread(lines.center, strip.feature(), strip, scratch.center);
+    spread(lines.factor, strip.feature(), strip, scratch.factor);
+    spread(lines.offset, strip.feature(), strip, scratch.offset);
+    if (derivative) {
+      spread(lines.slope, strip.feature(), strip, scratch.slope);
+    }
+  }
+
+  @Override
+  void writeStrips(
+      double[] x,
+      double @Nullable [] dy,
+      double[] out,
+      int at,
+      int strips,
+      int stride,
+      int count,
+      Scratch<double[]> scratch) {
+    for (int i = 0; i < strips; i++) {
+      System.arraycopy(x, at + i * stride, scratch.x, 0, count);
+      if (dy == null) {
+        write(scratch.x, count, scratch.center, scratch.factor, scratch.offset);
+      } else {
+        System.arraycopy(dy, at + i * stride, scratch.dy, 0, count);
+        write(
+            scratch.x,
+            scratch.dy,
+            count,
+            scratch.center,
+            scratch.factor,
+            scratch.slope,
+            scratch.offset);
+      }
+      System.arraycopy(scratch.x, 0, out, at + i * stride, count);
+    }
+  }
+
+  private static void write(
+      double[] x, int count, double[] center, double[] factor, double[] offset) {
+    for (int i = 0; i < count; i++) {
+      x[i] = factor[i] * (x[i] - center[i]) + offset[i];
+    }
+  }
+
+  private static void write(
+      double[] x,
+      double[] dy,
+      int count,
+      double[] center,
+      double[] factor,
+      double[] slope,
+      double[] offset) {
+    for (int i = 0; i < count; i++) {
+      x[i] = factor[i] * dy[i] + (slope[i] * (x[i] - center[i]) + offset[i]);
+    }
+  }
+
+  @Override
+  void writeRow(
+      double[] x,
+      double @Nullable [] dy,
+      double[] out,
+      int at,
+      int feature,
+      int features,
+      int stride,
+      int length,
+      Lines lines) {
+    for (int i = feature; i < feature + features; i++) {
+      int from = at + (i - feature) * stride;
+      double center = lines.center[i];
+      double factor = lines.factor[i];
+      double offset = lines.offset[i];
+      if (dy == null) {
+        write(x, out, from, from + length, center, factor, offset);
+      } else {
+        write(x, dy, out, from, from + length, center, factor, lines.slope[i], offset);
+      }
+    }
+  }
+
+  private static void write(
+      double[] x, double[] out, int from, int to, double center, double factor, double offset) {
+    for (int i = from; i < to; i++) {
+      out[i] = factor * (x[i] - center) + offset;
+    }
+  }
+
+  private static void write(
+      double[] x,
+      double[] dy,
+      double[] out,
+      int from,
+      int to,
+      double center,
+      double factor,
+      double slope,
+      double offset) {
+    for (int i = from; i < to; i++) {
+      out[i] = factor * dy[i] + (slope * (x[i] - center) + offset);
+    }
+  }
+
+  @Override
+  final boolean isTrusted(Sums sums, int feature, boolean withUpstream) {
+    return Math.abs(sums.sum[feature]) <= Double.MAX_VALUE
+        && sums.squares[feature] <= Double.MAX_VALUE
+        && !sums.isFar(feature);
+  }
+}

@@ -1,0 +1,409 @@
+package dev.vbn.kernels;
+
+import static java.util.Objects.requireNonNull;
+
+import dev.vbn.kernels.Layout.Part;
+import dev.vbn.kernels.Loops.Strip;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Sums and outputs over the elements of one call, part by part. There are two ways through a part:
+ *
+ * <ul>
+ *   <li>Long runs: row by row, and in each row run by run, with the shift and the line of a feature.
+ *   <li>Short runs and channels-last: strip by strip, with a shift, sums and a line for every lane, a
+ *       place in the strip. One run by itself would be too short for vectors.
+ * </ul>
+ *
+ * <p>Arrays are computed with as they are; other memory through windows that fit the first-level
+ * cache.
+ *
+ * @param <A> {@code float[]} or {@code double[]}
+ */
+final class Kernel<A> {
+  /** Elements of a feature that its first shift is the mean of. */
+  private static final int ESTIMATE = 16;
+
+  /** Strips that a strip of several rows must leave: few vectorise badly. */
+  private static final int STRIPS = 16;
+
+  /** Elements of a run from which on it is written by itself, with no line for each lane. */
+  private static final int WRITTEN_RUN = 64;
+
+  /** So small that the squares of the largest numbers do not overflow, nor do 2^31 of them. */
+  private static final double SCALE = 0x1p-540;
+
+  private final Loops<A> loops;
+  private final Elements<A> x;
+  private final @Nullable Elements<A> upstream;
+  private final @Nullable Elements<A> output;
+
+  /** Whether all elements are arrays'. */
+  private final boolean arrays;
+
+  Kernel(
+      Loops<A> loops, Elements<A> x, @Nullable Elements<A> upstream, @Nullable Elements<A> output) {
+    this.loops = loops;
+    this.x = x;
+    this.upstream = upstream;
+    this.output = output;
+    arrays = x.array != null
+        && (upstream == null || upstream.array != null)
+        && (output == null || output.array != null);
+  }
+
+  private boolean withUpstream() {
+    return upstream != null;
+  }
+
+  /** Sets the shifts of a tile's features, each a mean over some elements spread over the group. */
+  void estimate(Layout layout, int tile, int at, Sums sums, Scratch<A> scratch) {
+    int first = layout.firstFeature(tile);
+    int features = layout.features(tile);
+    if (layout.longRuns()) {
+      for (int i = 0; i < features; i++) {
+        sums.shift[i] = finite(estimate(layout, at + (first + i) * layout.run()));
+      }
+      return;
+    }
+    int rows = Math.min(layout.rows(), Math.max(4, ESTIMATE / layout.run()));
+    int stride = layout.rows() / rows * layout.rowLength();
+    Strip strip = new Strip(0, features, layout.run(), 1);
+    Sums few = scratch.sums;
+    few.clear(features, (double) rows * layout.run());
+    Arrays.fill(few.shift, 0, features, 0);
+    loops.beginStrips(strip, few, false, scratch);
+    addStrips(null, at + first * layout.run(), rows, stride, strip.lanes(), scratch);
+    loops.foldStrips(strip, strip.lanes(), false, scratch, few);
+    loops.endStrips(strip, false, scratch, few);
+    for (int i = 0; i < features; i++) {
+      sums.shift[i] = finite((float) few.mean(i));
+    }
+  }
+
+  private double estimate(Layout layout, int at) {
+    int rows = Math.min(layout.rows(), ESTIMATE);
+    int positions = Math.min(layout.run(), ESTIMATE / rows);
+    int stride = layout.rows() / rows * layout.rowLength();
+    int step = layout.run() / positions;
+    double sum = 0;
+    for (int row = 0; row < rows; row++) {
+      for (int i = 0; i < positions; i++) {
+        sum += x.get(at + row * stride + i * step);
+      }
+    }
+    return (float) (sum / (rows * positions));
+  }
+
+  private static double finite(double shift) {
+    return Math.abs(shift) <= Float.MAX_VALUE ? shift : 0;
+  }
+
+  /** Adds the sums over a part. */
+  void sum(Layout layout, Part part, int at, Scratch<A> scratch, Sums into) {
+    if (layout.longRuns()) {
+      sumRuns(layout, part, at, scratch, into);
+    } else {
+      sumStrips(layout, part, at, scratch, into);
+    }
+  }
+
+  private void sumStrips(Layout layout, Part part, int at, Scratch<A> scratch, Sums into) {
+    Strip strip = strip(layout, part);
+    int lanes = strip.lanes();
+    int stride = strip.rows() * layout.rowLength();
+    int strips = part.rows() / strip.rows();
+    int rest = part.rows() % strip.rows() * layout.rowLength();
+    int from = at + part.at();
+    loops.beginStrips(strip, into, withUpstream(), scratch);
+    int fold = loops.stripsOfFold();
+    for (int i = 0; i < strips; i += fold) {
+      int few = Math.min(fold, strips - i);
+      addStrips(upstream, from + i * stride, few, stride, lanes, scratch);
+      loops.foldStrips(strip, lanes, withUpstream(), scratch, into);
+    }
+    if (rest > 0) {
+      addStrips(upstream, from + strips * stride, 1, 0, rest, scratch);
+      loops.foldStrips(strip, rest, withUpstream(), scratch, into);
+    }
+    loops.endStrips(strip, withUpstream(), scratch, into);
+  }
+
+  /** Where the features are whole rows, a strip may be several of them. */
+  private static Strip strip(Layout layout, Part part) {
+    int rows = part.features() == layout.features()
+        ? Math.max(1, Math.min(Scratch.LANES / layout.rowLength(), part.rows() / STRIPS))
+        : 1;
+    return new Strip(part.feature(), part.features(), layout.run(), rows);
+  }
+
+  private void addStrips(
+      @Nullable Elements<A> dy, int at, int strips, int stride, int count, Scratch<A> scratch) {
+    if (arrays) {
+      loops.addStrips(
+          requireNonNull(x.array),
+          dy == null ? null : dy.array,
+          at,
+          strips,
+          stride,
+          count,
+          scratch);
+      return;
+    }
+    for (int i = 0; i < strips; i += Scratch.STRIPS) {
+      int few = Math.min(Scratch.STRIPS, strips - i);
+      for (int k = 0; k < few; k++) {
+        load(dy, at + (i + k) * stride, count, k * count, scratch);
+      }
+      loops.addStrips(
+          scratch.xWindow, dy == null ? null : scratch.dyWindow, 0, few, count, count, scratch);
+    }
+  }
+
+  private void load(@Nullable Elements<A> dy, int at, int count, int to, Scratch<A> scratch) {
+    x.load(at, count, scratch.xWindow, to);
+    if (dy != null) {
+      dy.load(at, count, scratch.dyWindow, to);
+    }
+  }
+
+  private void sumRuns(Layout layout, Part part, int at, Scratch<A> scratch, Sums into) {
+    int feature = part.feature();
+    int features = part.features();
+    loops.beginRuns(feature, features, withUpstream(), scratch);
+    for (int row = 0; row < part.rows(); row++) {
+      int from = at + part.at() + row * layout.rowLength();
+      if (arrays) {
+        loops.addRow(
+            requireNonNull(x.array),
+            upstream == null ? null : upstream.array,
+            from,
+            feature,
+            features,
+            layout.run(),
+            part.length(),
+            scratch,
+            into);
+      } else {
+        forWindows(layout, part, from, (start, first, count, length) -> {
+          load(upstream, start, count * length, 0, scratch);
+          loops.addRow(
+              scratch.xWindow,
+              upstream == null ? null : scratch.dyWindow,
+              0,
+              first,
+              count,
+              length,
+              length,
+              scratch,
+              into);
+          if (length < part.length()) {
+            loops.foldRuns(first, count, withUpstream(), scratch);
+          }
+        });
+      }
+      loops.endRow(feature, features, part.length(), withUpstream(), scratch);
+    }
+    loops.endRuns(feature, features, withUpstream(), scratch, into);
+  }
+
+  private interface WindowAction {
+    /** With {@code length} elements of each of {@code features} features, all in a row. */
+    void accept(int at, int feature, int features, int length);
+  }
+
+  /** A row of a part in windows: some whole runs, or pieces of one. */
+  private static void forWindows(Layout layout, Part part, int at, WindowAction action) {
+    int length = Math.min(part.length(), Scratch.WINDOW);
+    int width = part.length() == layout.run() ? Scratch.WINDOW / length : 1;
+    for (int f = 0; f < part.features(); f += width) {
+      int features = Math.min(width, part.features() - f);
+      for (int i = 0; i < part.length(); i += length) {
+        action.accept(
+            at + f * layout.run() + i,
+            part.feature() + f,
+            features,
+            Math.min(length, part.length() - i));
+      }
+    }
+  }
+
+  /** Sums again in 64 bits, over the whole group, what cannot be told from the sums of a feature. */
+  void correct(Layout layout, int tile, int at, Sums sums) {
+    if (loops.areTrusted(sums, layout.features(tile), withUpstream())) {
+      return;
+    }
+    for (int i = 0; i < layout.features(tile); i++) {
+      if (!loops.isTrusted(sums, i, withUpstream())) {
+        sumAgain(layout, at + (layout.firstFeature(tile) + i) * layout.run(), i, sums);
+      }
+    }
+  }
+
+  private void sumAgain(Layout layout, int at, int feature, Sums sums) {
+    sumWide(layout, at, feature, sums, 1);
+    if (sums.isFar(feature)) {
+      sums.shift[feature] = sums.mean(feature);
+      sumWide(layout, at, feature, sums, 1);
+    }
+    if (sums.areFinite(feature)) {
+      return;
+    }
+    double shift = sums.shift[feature];
+    double sum = sums.sum[feature];
+    double squares = sums.squares[feature];
+    sums.shift[feature] = 0;
+    sumWide(layout, at, feature, sums, SCALE);
+    sums.shift[feature] = sums.mean(feature);
+    sumWide(layout, at, feature, sums, SCALE);
+    if (sums.areFinite(feature)) {
+      double variance = sums.variance(feature);
+      sums.shift[feature] = sums.mean(feature) / SCALE;
+      sums.sum[feature] = 0;
+      sums.squares[feature] = variance * sums.count() / SCALE / SCALE;
+    } else { // Elements are none.
+      sums.shift[feature] = shift;
+      sums.sum[feature] = sum;
+      sums.squares[feature] = squares;
+    }
+  }
+
+  private void sumWide(Layout layout, int at, int feature, Sums sums, double scale) {
+    double shift = sums.shift[feature];
+    double center = sums.center[feature];
+    double sum = 0;
+    double squares = 0;
+    double upstreamSum = 0;
+    double deviation = 0;
+    for (int row = 0; row < layout.rows(); row++) {
+      int from = at + row * layout.rowLength();
+      for (int i = from; i < from + layout.run(); i++) {
+        double value = x.get(i);
+        double d = value * scale - shift;
+        sum += d;
+        squares += d * d;
+        if (upstream != null) {
+          double dy = upstream.get(i);
+          upstreamSum += dy;
+          deviation += dy * (value - center);
+        }
+      }
+    }
+    sums.sum[feature] = sum;
+    sums.squares[feature] = squares;
+    if (upstream != null) {
+      sums.deviation[feature] = deviation;
+      // Whatever x holds, the sum of dy has the same bits.
+      if (!(Math.abs(sums.upstream[feature]) <= Double.MAX_VALUE)) {
+        sums.upstream[feature] = upstreamSum;
+      }
+    }
+  }
+
+  /** Rounds lines to what is computed with, and says whether all of them fit. */
+  boolean prepare(Lines lines, int features) {
+    return loops.prepare(lines, features, withUpstream());
+  }
+
+  /** Writes the output of a part. */
+  void write(Layout layout, Part part, int at, Lines lines, boolean fit, Scratch<A> scratch) {
+    if (!fit) {
+      writeWide(layout, part, at, lines, scratch);
+    } else if (layout.run() < WRITTEN_RUN) {
+      writeStrips(layout, part, at, lines, scratch);
+    } else {
+      for (int row = part.rows() - 1; row >= 0; row--) {
+        writeRow(layout, part, at + part.at() + row * layout.rowLength(), lines, scratch);
+      }
+    }
+  }
+
+  private void writeStrips(Layout layout, Part part, int at, Lines lines, Scratch<A> scratch) {
+    Strip strip = strip(layout, part);
+    int lanes = strip.lanes();
+    int stride = strip.rows() * layout.rowLength();
+    int strips = part.rows() / strip.rows();
+    int rest = part.rows() % strip.rows() * layout.rowLength();
+    int from = at + part.at();
+    loops.spread(strip, lines, withUpstream(), scratch);
+    if (rest > 0) {
+      writeStrips(from + strips * stride, 1, 0, rest, scratch);
+    }
+    writeStrips(from, strips, stride, lanes, scratch);
+  }
+
+  private void writeStrips(int at, int strips, int stride, int count, Scratch<A> scratch) {
+    Elements<A> out = requireNonNull(output);
+    if (arrays) {
+      loops.writeStrips(
+          requireNonNull(x.array),
+          upstream == null ? null : upstream.array,
+          requireNonNull(out.array),
+          at,
+          strips,
+          stride,
+          count,
+          scratch);
+      return;
+    }
+    for (int i = strips - 1; i >= 0; i--) {
+      load(upstream, at + i * stride, count, 0, scratch);
+      A dy = upstream == null ? null : scratch.dyWindow;
+      loops.writeStrips(scratch.xWindow, dy, scratch.xWindow, 0, 1, 0, count, scratch);
+      out.store(at + i * stride, count, scratch.xWindow, 0);
+    }
+  }
+
+  private void writeRow(Layout layout, Part part, int at, Lines lines, Scratch<A> scratch) {
+    Elements<A> out = requireNonNull(output);
+    if (arrays) {
+      loops.writeRow(
+          requireNonNull(x.array),
+          upstream == null ? null : upstream.array,
+          requireNonNull(out.array),
+          at,
+          part.feature(),
+          part.features(),
+          layout.run(),
+          part.length(),
+          lines);
+      return;
+    }
+    forWindows(layout, part, at, (start, feature, features, length) -> {
+      load(upstream, start, features * length, 0, scratch);
+      A dy = upstream == null ? null : scratch.dyWindow;
+      A window = scratch.xWindow;
+      loops.writeRow(window, dy, window, 0, feature, features, length, length, lines);
+      out.store(start, features * length, window, 0);
+    });
+  }
+
+  /** Where some lines do not fit: what one feature holds changes no bit of another. */
+  private void writeWide(Layout layout, Part part, int at, Lines lines, Scratch<A> scratch) {
+    for (int row = part.rows() - 1; row >= 0; row--) {
+      for (int f = 0; f < part.features(); f++) {
+        int feature = part.feature() + f;
+        int from = at + part.at() + row * layout.rowLength() + f * layout.run();
+        if (loops.fits(lines, feature, withUpstream())) {
+          writeRow(layout, new Part(0, 1, feature, 1, part.length()), from, lines, scratch);
+        } else {
+          writeWide(from, part.length(), feature, lines);
+        }
+      }
+    }
+  }
+
+  private void writeWide(int from, int length, int feature, Lines lines) {
+    Elements<A> out = requireNonNull(output);
+    for (int i = from; i < from + length; i++) {
+      double d = x.get(i) - lines.center[feature];
+      out.set(
+          i,
+          upstream == null
+              ? lines.factor[feature] * d + lines.offset[feature]
+              : lines.factor[feature] * upstream.get(i)
+                  + (lines.slope[feature] * d + lines.offset[feature]));
+    }
+  }
+}

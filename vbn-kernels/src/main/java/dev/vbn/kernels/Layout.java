@@ -1,0 +1,98 @@
+package dev.vbn.kernels;
+
+/**
+ * How the elements of one group lie: {@code rows} rows of {@code features} runs of {@code run}
+ * neighbours each.
+ *
+ * <p>A tile is the features that are computed together. Of long runs these are as many as may be, so
+ * that rows are gone through in the order of the memory; what is kept for each of them bounds them. Of
+ * short runs they are a strip, which is found in cache when it is written. A part is what one thread
+ * sums or writes at a time: a range of rows of a tile or, where rows are long, a range of features or
+ * of positions of all rows. Parts are cut by the shape alone, so that no bit depends on the number of
+ * threads.
+ *
+ * @param longRuns whether elements are gone through run by run; otherwise strip by strip
+ */
+record Layout(int rows, int features, int run, boolean longRuns) {
+  private static final int FEATURES = 1 << 13;
+
+  /** Elements of a run from which on the order of the memory gains nothing over less memory. */
+  private static final int SEPARATE = 2048;
+
+  /** Elements of a part: enough for a hand-over, and 1 MiB of 32 bits. */
+  private static final int PART = 1 << 18;
+
+  int rowLength() {
+    return features * run;
+  }
+
+  int size() {
+    return rows * features * run;
+  }
+
+  int tiles() {
+    return ceil(features, featuresOfTile());
+  }
+
+  private int featuresOfTile() {
+    if (!longRuns) {
+      return Math.max(1, Scratch.LANES / run);
+    }
+    return run < SEPARATE ? FEATURES : Math.max(1, PART / rows / run);
+  }
+
+  int firstFeature(int tile) {
+    return tile * featuresOfTile();
+  }
+
+  int features(int tile) {
+    return Math.min(featuresOfTile(), features - firstFeature(tile));
+  }
+
+  int parts(int tile) {
+    return ceil(rows, rowsOfPart(tile)) * ceil(features(tile), featuresOfPart(tile)) * cuts();
+  }
+
+  private int rowsOfPart(int tile) {
+    return Math.min(rows, Math.max(1, PART / features(tile) / run));
+  }
+
+  /** Of a row too long for a part. */
+  private int featuresOfPart(int tile) {
+    return Math.min(features(tile), Math.max(1, PART / run));
+  }
+
+  /** Of a run too long for a part. */
+  private int cuts() {
+    return ceil(run, PART);
+  }
+
+  Part part(int tile, int index) {
+    int width = featuresOfPart(tile);
+    int cuts = cuts();
+    int columns = ceil(features(tile), width) * cuts;
+    int row = index / columns * rowsOfPart(tile);
+    int feature = index % columns / cuts * width;
+    int from = index % cuts * PART;
+    return new Part(
+        (firstFeature(tile) + feature) * run + row * rowLength() + from,
+        Math.min(rowsOfPart(tile), rows - row),
+        feature,
+        Math.min(width, features(tile) - feature),
+        Math.min(PART, run - from));
+  }
+
+  /**
+   * A part of a group.
+   *
+   * @param at of its first element, counted from the group's
+   * @param feature its first, counted from the tile's
+   * @param length of each run of it
+   */
+  record Part(int at, int rows, int feature, int features, int length) {}
+
+  /** Of the quotient of a and b, which are 1 or more. */
+  static int ceil(int a, int b) {
+    return (a - 1) / b + 1; // a + b overflows for the longest arrays
+  }
+}

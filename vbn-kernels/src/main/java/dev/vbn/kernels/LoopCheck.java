@@ -1,0 +1,97 @@
+package dev.vbn.kernels;
+
+import dev.vbn.kernels.Layout.Part;
+import java.util.Arrays;
+
+/**
+ * Compares loops with the scalar ones, so that an incubator that has changed costs speed and not a
+ * result.
+ */
+final class LoopCheck {
+  /** Rounding in 32 bits, of values up to a few dozen. */
+  private static final double TOLERANCE = 1e-5;
+
+  /** Long and short runs, neither of them a multiple of a vector's length; rows joined or not. */
+  private static final int[][] SHAPES = {{9, 2, 173}, {2, 2, 4777}, {131, 19, 3}, {70, 370, 3}};
+
+  private LoopCheck() {}
+
+  /** Fails if loops compute something else than the scalar ones. */
+  static void check(FloatLoops loops) {
+    for (int[] shape : SHAPES) {
+      Layout layout = new Layout(shape[0], shape[1], shape[2], shape[2] >= loops.longRun());
+      float[] x = new float[layout.size()];
+      float[] dy = new float[layout.size()];
+      for (int i = 0; i < x.length; i++) {
+        x[i] = i * 37 % 101 / 16f;
+        dy[i] = i * 53 % 89 / 8f;
+      }
+      for (float[] upstream : new float[][] {null, dy}) {
+        float[] expected = new float[x.length];
+        float[] actual = new float[x.length];
+        double[] sums = sumAndWrite(new FloatLoops(), layout, x, upstream, expected);
+        compare(sums, sumAndWrite(loops, layout, x, upstream, actual));
+        compare(expected, actual);
+      }
+    }
+  }
+
+  private static double[] sumAndWrite(
+      FloatLoops loops, Layout layout, float[] x, float[] upstream, float[] output) {
+    Kernel<float[]> kernel = new Kernel<>(
+        loops,
+        Elements.of(x),
+        upstream == null ? null : Elements.of(upstream),
+        Elements.of(output));
+    Scratch<float[]> scratch = new Scratch<>(loops);
+    double[] results = {};
+    for (int tile = 0; tile < layout.tiles(); tile++) {
+      int features = layout.features(tile);
+      Sums sums = new Sums();
+      sums.clear(features, (double) layout.rows() * layout.run());
+      Lines lines = new Lines();
+      lines.clear(features);
+      for (int i = 0; i < features; i++) {
+        sums.center[i] = i / 4.0 - 1;
+        lines.center[i] = i / 3.0;
+        lines.factor[i] = 1 + i / 7.0;
+        lines.slope[i] = 2 - i / 11.0;
+        lines.offset[i] = i / 13.0;
+      }
+      kernel.estimate(layout, tile, 0, sums, scratch);
+      kernel.prepare(lines, features);
+      for (int i = 0; i < layout.parts(tile); i++) {
+        Part part = layout.part(tile, i);
+        kernel.sum(layout, part, 0, scratch, sums);
+        kernel.write(layout, part, 0, lines, true, scratch);
+      }
+      int from = results.length;
+      results = Arrays.copyOf(results, from + 4 * features);
+      for (int i = 0; i < features; i++) {
+        results[from + 4 * i] = sums.mean(i);
+        results[from + 4 * i + 1] = sums.variance(i);
+        results[from + 4 * i + 2] = sums.upstream[i];
+        results[from + 4 * i + 3] = sums.deviation[i];
+      }
+    }
+    return results;
+  }
+
+  private static void compare(float[] expected, float[] actual) {
+    for (int i = 0; i < expected.length; i++) {
+      compare(expected[i], actual[i]);
+    }
+  }
+
+  private static void compare(double[] expected, double[] actual) {
+    for (int i = 0; i < expected.length; i++) {
+      compare(expected[i], actual[i]);
+    }
+  }
+
+  private static void compare(double expected, double actual) {
+    if (!(Math.abs(expected - actual) <= TOLERANCE * (1 + Math.abs(expected)))) {
+      throw new IllegalStateException("a result is " + actual + "; expected " + expected);
+    }
+  }
+}

@@ -1,0 +1,222 @@
+package dev.vbn.kernels;
+
+import static java.util.Objects.requireNonNull;
+
+import dev.vbn.spi.Geometry;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Goes over a batch in two sweeps in memory order, one that sums and one, backwards, that writes.
+ * Large batches are spread over threads.
+ *
+ * @param <A> {@code float[]} or {@code double[]}
+ */
+final class Passes<A> {
+  /** Batches of fewer elements are the calling thread's alone: a hand-over has its price. */
+  private static final long PARALLEL_SIZE = 1 << 19;
+
+  private final Loops<A> loops;
+  private final Workers workers;
+  private final Workspaces<A> workspaces;
+
+  Passes(Loops<A> loops, Workers workers) {
+    this.loops = loops;
+    this.workers = workers;
+    workspaces = new Workspaces<>(loops);
+  }
+
+  /** What a group's tile is summed and written with. */
+  static final class Workspace<A> {
+    final Sums sums = new Sums();
+    final Lines lines = new Lines();
+    final Scratch<A> scratch;
+
+    Workspace(Loops<A> loops) {
+      scratch = new Scratch<>(loops);
+    }
+  }
+
+  /** Between the sums over a group and its output: sets the lines that the output lies on. */
+  interface LinesOfGroup {
+    /** For {@code features} features, of which {@code first} is at index 0 of sums and lines. */
+    void set(int group, int first, int features, Sums sums, Lines lines);
+  }
+
+  /**
+   * Sums each group, and writes its output.
+   *
+   * @param centers what {@link Sums#deviation} is taken from, finite; null without upstream gradient
+   * @param summed null where nothing is to be summed
+   * @param written null where there is no output
+   */
+  void run(
+      Geometry geometry,
+      int groups,
+      double @Nullable [] centers,
+      @Nullable Kernel<A> summed,
+      @Nullable Kernel<A> written,
+      LinesOfGroup linesOfGroup) {
+    Layout layout = new Layout(
+        (int) (geometry.batch() * geometry.before() / groups),
+        (int) geometry.features(),
+        (int) geometry.after(),
+        geometry.after() >= loops.longRun());
+    Call<A> call = new Call<>(layout, centers, summed, written, linesOfGroup);
+    int units = groups * layout.tiles();
+    if (geometry.size() < PARALLEL_SIZE || workers.parallelism == 1) {
+      with(workspace -> call.run(0, units, workspace));
+    } else if (units >= workers.parallelism) {
+      int ranges = workers.parallelism;
+      workers.forEach(
+          ranges,
+          i -> with(workspace -> call.run(
+              (int) ((long) units * i / ranges),
+              (int) ((long) units * (i + 1) / ranges),
+              workspace)));
+    } else {
+      with(workspace -> {
+        for (int unit = 0; unit < units; unit++) {
+          runByParts(call, unit, workspace);
+        }
+      });
+    }
+  }
+
+  private void with(Consumer<Workspace<A>> work) {
+    Workspace<A> workspace = workspaces.take();
+    try {
+      work.accept(workspace);
+    } finally {
+      workspaces.giveBack(workspace);
+    }
+  }
+
+  private void runByParts(Call<A> call, int unit, Workspace<A> workspace) {
+    int tile = call.tile(unit);
+    int parts = call.layout.parts(tile);
+    int ranges = Math.min(workers.parallelism, parts);
+    if (call.summed != null) {
+      call.beginSums(unit, workspace);
+      Sums[] sums = new Sums[parts];
+      workers.forEach(
+          ranges,
+          range -> with(own -> {
+            for (int i = start(parts, range, ranges); i < start(parts, range + 1, ranges); i++) {
+              sums[i] = workspace.sums.ofPart(call.layout.features(tile));
+              call.sum(unit, i, own.scratch, sums[i]);
+            }
+          }));
+      for (Sums part : sums) {
+        workspace.sums.add(part, call.layout.features(tile));
+      }
+      call.endSums(unit, workspace);
+    }
+    boolean fit = call.lines(unit, workspace);
+    if (call.written != null) {
+      workers.forEach(
+          ranges,
+          range -> with(own -> {
+            for (int i = start(parts, range + 1, ranges) - 1;
+                i >= start(parts, range, ranges);
+                i--) {
+              call.write(unit, i, workspace.lines, fit, own.scratch);
+            }
+          }));
+    }
+  }
+
+  private static int start(int parts, int range, int ranges) {
+    return (int) ((long) parts * range / ranges);
+  }
+
+  /** Frees what calls have left for the next one. */
+  void close() {
+    workspaces.clear();
+  }
+
+  /** One call; a unit of it is a tile of a group. */
+  private record Call<A>(
+      Layout layout,
+      double @Nullable [] centers,
+      @Nullable Kernel<A> summed,
+      @Nullable Kernel<A> written,
+      LinesOfGroup linesOfGroup) {
+
+    int tile(int unit) {
+      return unit % layout.tiles();
+    }
+
+    private int at(int unit) {
+      return unit / layout.tiles() * layout.size();
+    }
+
+    void run(int from, int to, Workspace<A> workspace) {
+      for (int unit = from; unit < to; unit++) {
+        int tile = tile(unit);
+        int parts = layout.parts(tile);
+        if (summed != null) {
+          beginSums(unit, workspace);
+          if (parts == 1) {
+            sum(unit, 0, workspace.scratch, workspace.sums);
+          } else {
+            Sums part = workspace.scratch.sums;
+            for (int i = 0; i < parts; i++) {
+              part.beginPart(workspace.sums, layout.features(tile));
+              sum(unit, i, workspace.scratch, part);
+              workspace.sums.add(part, layout.features(tile));
+            }
+          }
+          endSums(unit, workspace);
+        }
+        boolean fit = lines(unit, workspace);
+        if (written != null) {
+          // Backwards: of a group larger than the cache, the end is still there.
+          for (int i = parts - 1; i >= 0; i--) {
+            write(unit, i, workspace.lines, fit, workspace.scratch);
+          }
+        }
+      }
+    }
+
+    void beginSums(int unit, Workspace<A> workspace) {
+      int tile = tile(unit);
+      int features = layout.features(tile);
+      Sums sums = workspace.sums;
+      sums.clear(features, (double) layout.rows() * layout.run());
+      if (centers != null) {
+        System.arraycopy(centers, layout.firstFeature(tile), sums.center, 0, features);
+      }
+      requireNonNull(summed).estimate(layout, tile, at(unit), sums, workspace.scratch);
+    }
+
+    void sum(int unit, int part, Scratch<A> scratch, Sums into) {
+      requireNonNull(summed).sum(layout, layout.part(tile(unit), part), at(unit), scratch, into);
+    }
+
+    void endSums(int unit, Workspace<A> workspace) {
+      requireNonNull(summed).correct(layout, tile(unit), at(unit), workspace.sums);
+    }
+
+    boolean lines(int unit, Workspace<A> workspace) {
+      int tile = tile(unit);
+      int features = layout.features(tile);
+      workspace.lines.clear(features);
+      if (summed == null) {
+        workspace.sums.clear(features, 1);
+      }
+      linesOfGroup.set(
+          unit / layout.tiles(),
+          layout.firstFeature(tile),
+          features,
+          workspace.sums,
+          workspace.lines);
+      return written == null || written.prepare(workspace.lines, features);
+    }
+
+    void write(int unit, int part, Lines lines, boolean fit, Scratch<A> scratch) {
+      requireNonNull(written)
+          .write(layout, layout.part(tile(unit), part), at(unit), lines, fit, scratch);
+    }
+  }
+}

@@ -1,0 +1,83 @@
+package dev.vbn.kernels;
+
+/**
+ * What one thread computes with.
+ *
+ * @param <A> {@code float[]} or {@code double[]}
+ */
+final class Scratch<A> {
+  /** Lanes of a strip at most: what is kept for each of them stays in the first-level cache. */
+  static final int LANES = 1024;
+
+  /** Strips, and elements, of a window. */
+  static final int STRIPS = 4;
+
+  static final int WINDOW = STRIPS * LANES;
+
+  /**
+   * A little more than there are, so that neighbouring arrays do not start a multiple of 4 KiB
+   * apart: processors take a load from one for a load of what has just been stored to the other.
+   */
+  private static final int LENGTH = LANES + 24;
+
+  /** Of each lane: sums as in {@link Sums}, and what they are taken around. */
+  final A shift;
+
+  final A around;
+  final A sum;
+  final A squares;
+  final A upstream;
+  final A deviation;
+
+  /** Of each lane: what sums have been carried over into 64 bits. */
+  final double[] wideSum = new double[LENGTH];
+
+  final double[] wideSquares = new double[LENGTH];
+  final double[] wideUpstream = new double[LENGTH];
+  final double[] wideDeviation = new double[LENGTH];
+
+  /** Of each lane: its line, as in {@link Lines}. */
+  final A center;
+
+  final A factor;
+  final A slope;
+  final A offset;
+
+  /** A strip by itself. */
+  final A x;
+
+  final A dy;
+
+  /** What is computed of memory that is no array: some strips, or some runs. */
+  final A xWindow;
+
+  final A dyWindow;
+
+  /** Sums of the runs of each feature, in vectors. */
+  float[] runs = {};
+
+  double[] wideRuns = {};
+
+  /** Elements of each feature that {@link #runs} are the sums of. */
+  int pending;
+
+  /** Of a part of a group. */
+  final Sums sums = new Sums();
+
+  Scratch(Loops<A> loops) {
+    shift = loops.array(LENGTH);
+    around = loops.array(LENGTH);
+    sum = loops.array(LENGTH);
+    squares = loops.array(LENGTH);
+    upstream = loops.array(LENGTH);
+    deviation = loops.array(LENGTH);
+    center = loops.array(LENGTH);
+    factor = loops.array(LENGTH);
+    slope = loops.array(LENGTH);
+    offset = loops.array(LENGTH);
+    x = loops.array(LENGTH);
+    dy = loops.array(LENGTH);
+    xWindow = loops.array(WINDOW);
+    dyWindow = loops.array(WINDOW);
+  }
+}

@@ -1,0 +1,107 @@
+package dev.vbn.kernels;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.vbn.kernels.Layout.Part;
+import org.junit.jupiter.api.Test;
+
+/** The parts of a group's tiles are the group, up to the longest array there is. */
+class LayoutTest {
+  /** HotSpot's longest array. */
+  private static final int LONGEST = Integer.MAX_VALUE - 2;
+
+  private static void assertWhole(int rows, int features, int run) {
+    assertWhole(new Layout(rows, features, run, true));
+    assertWhole(new Layout(rows, features, run, false));
+  }
+
+  /** The parts hold as many elements as the group, each feature as many, and none beyond its end. */
+  private static void assertWhole(Layout layout) {
+    long group = (long) layout.rows() * layout.features() * layout.run();
+    long elements = 0;
+    int features = 0;
+    for (int tile = 0; tile < layout.tiles(); tile++) {
+      assertEquals(features, layout.firstFeature(tile));
+      features += layout.features(tile);
+      int parts = layout.parts(tile);
+      assertTrue(parts > 0, () -> layout + " has a tile of " + parts + " parts");
+      long ofTile = 0;
+      for (int i = 0; i < parts; i++) {
+        Part part = layout.part(tile, i);
+        long end = part.at()
+            + (part.rows() - 1L) * layout.rowLength()
+            + (part.features() - 1L) * layout.run()
+            + part.length();
+        assertTrue(
+            part.at() >= 0 && part.rows() > 0 && part.features() > 0 && part.length() > 0,
+            part::toString);
+        assertTrue(end <= group, () -> part + " of " + group);
+        assertTrue(part.feature() + part.features() <= layout.features(tile), part::toString);
+        ofTile += (long) part.rows() * part.features() * part.length();
+      }
+      assertEquals(
+          (long) layout.rows() * layout.features(tile) * layout.run(), ofTile, layout::toString);
+      elements += ofTile;
+    }
+    assertEquals(layout.features(), features);
+    assertEquals(group, elements, layout::toString);
+  }
+
+  /** Every element is in one part. */
+  @Test
+  void partsDoNotOverlap() {
+    int[][] shapes = {{3, 5, 7}, {2, 9000, 3}, {5, 3, 300_000}, {700, 9000, 1}, {3, 400_000, 1}};
+    for (int[] shape : shapes) {
+      for (boolean longRuns : new boolean[] {true, false}) {
+        Layout layout = new Layout(shape[0], shape[1], shape[2], longRuns);
+        byte[] seen = new byte[layout.size()];
+        for (int tile = 0; tile < layout.tiles(); tile++) {
+          for (int i = 0; i < layout.parts(tile); i++) {
+            mark(layout, layout.part(tile, i), layout.firstFeature(tile), seen);
+          }
+        }
+        for (byte times : seen) {
+          assertEquals(1, times, layout::toString);
+        }
+      }
+    }
+  }
+
+  private static void mark(Layout layout, Part part, int firstFeature, byte[] seen) {
+    for (int row = 0; row < part.rows(); row++) {
+      for (int f = 0; f < part.features(); f++) {
+        int at = part.at() + row * layout.rowLength() + f * layout.run();
+        int feature = at % layout.rowLength() / layout.run();
+        assertEquals(firstFeature + part.feature() + f, feature, part::toString);
+        for (int i = at; i < at + part.length(); i++) {
+          seen[i]++;
+        }
+      }
+    }
+  }
+
+  @Test
+  void ofOrdinaryBatches() {
+    assertWhole(100, 64, 1024);
+    assertWhole(100, 1024, 8);
+    assertWhole(64 * 16384, 16, 1);
+    assertWhole(8, 64, 1);
+    assertWhole(1, 300, 3);
+    assertWhole(1, 1, 1);
+  }
+
+  @Test
+  void ofTheLongestArrays() {
+    assertWhole(2_147_221_505, 1, 1);
+    assertWhole(LONGEST, 1, 1);
+    assertWhole(1, 1, LONGEST);
+    assertWhole(3, 1, LONGEST / 3);
+    assertWhole(1, 1, LONGEST / 3);
+    assertWhole(1, 5, LONGEST / 5);
+    assertWhole(LONGEST / 5, 5, 1);
+    assertWhole(LONGEST / 63, 1, 63);
+    assertWhole(LONGEST / 2 / 63, 2, 63);
+    assertWhole(1, LONGEST, 1);
+  }
+}
