@@ -6,14 +6,20 @@ import java.nio.FloatBuffer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Numbers in memory, one after the other: an array, or a buffer over memory that another library
- * holds. They stay the caller's.
+ * Numbers in memory, one after the other: an array, a buffer over memory that another library holds,
+ * or whatever a subclass reads and writes. They stay the caller's. Many threads read and write them
+ * at a time, each its own places.
  *
- * @param <A> {@code float[]} or {@code double[]}
+ * @param <A> what they are computed with as: {@code float[]} or {@code double[]}
  */
 public abstract class Elements<A> {
   /** Null where the numbers are no array's. */
   final @Nullable A array;
+
+  /** Of no array. */
+  protected Elements() {
+    this(null);
+  }
 
   private Elements(@Nullable A array) {
     this.array = array;
@@ -39,23 +45,20 @@ public abstract class Elements<A> {
     return new Doubles(buffer);
   }
 
-  /** The type of the elements. */
+  /** The type of the elements: FLOAT64 if and only if they are computed with as {@code double[]}. */
   public abstract DType dtype();
 
-  abstract double get(int at);
+  /** Copies elements out. */
+  protected abstract void load(long at, int count, A into, int to);
 
-  abstract void set(int at, double value);
+  /** Copies elements in, rounded to their type. */
+  protected abstract void store(long at, int count, A from, int first);
 
-  abstract void load(int at, int count, A into, int to);
+  /** Copies elements out as numbers of 64 bits, from index 0 on. */
+  protected abstract void read(long at, int count, double[] into);
 
-  abstract void store(int at, int count, A from, int first);
-
-  /** Copies elements as numbers of 64 bits. */
-  void read(int at, int count, double[] into) {
-    for (int i = 0; i < count; i++) {
-      into[i] = get(at + i);
-    }
-  }
+  /** Copies numbers of 64 bits in, rounded to the type of the elements. */
+  protected abstract void write(long at, int count, double[] from);
 
   private static final class FloatArray extends Elements<float[]> {
     private final float[] floats;
@@ -71,29 +74,26 @@ public abstract class Elements<A> {
     }
 
     @Override
-    double get(int at) {
-      return floats[at];
+    protected void load(long at, int count, float[] into, int to) {
+      System.arraycopy(floats, (int) at, into, to, count);
     }
 
     @Override
-    void set(int at, double value) {
-      floats[at] = (float) value;
+    protected void store(long at, int count, float[] from, int first) {
+      System.arraycopy(from, first, floats, (int) at, count);
     }
 
     @Override
-    void load(int at, int count, float[] into, int to) {
-      System.arraycopy(floats, at, into, to, count);
+    protected void read(long at, int count, double[] into) {
+      for (int i = 0, from = (int) at; i < count; i++) {
+        into[i] = floats[from + i];
+      }
     }
 
     @Override
-    void store(int at, int count, float[] from, int first) {
-      System.arraycopy(from, first, floats, at, count);
-    }
-
-    @Override
-    void read(int at, int count, double[] into) {
-      for (int i = 0; i < count; i++) {
-        into[i] = floats[at + i];
+    protected void write(long at, int count, double[] from) {
+      for (int i = 0, to = (int) at; i < count; i++) {
+        floats[to + i] = (float) from[i];
       }
     }
   }
@@ -112,28 +112,23 @@ public abstract class Elements<A> {
     }
 
     @Override
-    double get(int at) {
-      return doubles[at];
+    protected void load(long at, int count, double[] into, int to) {
+      System.arraycopy(doubles, (int) at, into, to, count);
     }
 
     @Override
-    void set(int at, double value) {
-      doubles[at] = value;
+    protected void store(long at, int count, double[] from, int first) {
+      System.arraycopy(from, first, doubles, (int) at, count);
     }
 
     @Override
-    void load(int at, int count, double[] into, int to) {
-      System.arraycopy(doubles, at, into, to, count);
+    protected void read(long at, int count, double[] into) {
+      load(at, count, into, 0);
     }
 
     @Override
-    void store(int at, int count, double[] from, int first) {
-      System.arraycopy(from, first, doubles, at, count);
-    }
-
-    @Override
-    void read(int at, int count, double[] into) {
-      System.arraycopy(doubles, at, into, 0, count);
+    protected void write(long at, int count, double[] from) {
+      store(at, count, from, 0);
     }
   }
 
@@ -141,7 +136,6 @@ public abstract class Elements<A> {
     private final FloatBuffer buffer;
 
     Floats(FloatBuffer buffer) {
-      super(null);
       this.buffer = buffer;
     }
 
@@ -151,23 +145,27 @@ public abstract class Elements<A> {
     }
 
     @Override
-    double get(int at) {
-      return buffer.get(at);
+    protected void load(long at, int count, float[] into, int to) {
+      buffer.get((int) at, into, to, count);
     }
 
     @Override
-    void set(int at, double value) {
-      buffer.put(at, (float) value);
+    protected void store(long at, int count, float[] from, int first) {
+      buffer.put((int) at, from, first, count);
     }
 
     @Override
-    void load(int at, int count, float[] into, int to) {
-      buffer.get(at, into, to, count);
+    protected void read(long at, int count, double[] into) {
+      for (int i = 0, from = (int) at; i < count; i++) {
+        into[i] = buffer.get(from + i);
+      }
     }
 
     @Override
-    void store(int at, int count, float[] from, int first) {
-      buffer.put(at, from, first, count);
+    protected void write(long at, int count, double[] from) {
+      for (int i = 0, to = (int) at; i < count; i++) {
+        buffer.put(to + i, (float) from[i]);
+      }
     }
   }
 
@@ -175,7 +173,6 @@ public abstract class Elements<A> {
     private final DoubleBuffer buffer;
 
     Doubles(DoubleBuffer buffer) {
-      super(null);
       this.buffer = buffer;
     }
 
@@ -185,23 +182,23 @@ public abstract class Elements<A> {
     }
 
     @Override
-    double get(int at) {
-      return buffer.get(at);
+    protected void load(long at, int count, double[] into, int to) {
+      buffer.get((int) at, into, to, count);
     }
 
     @Override
-    void set(int at, double value) {
-      buffer.put(at, value);
+    protected void store(long at, int count, double[] from, int first) {
+      buffer.put((int) at, from, first, count);
     }
 
     @Override
-    void load(int at, int count, double[] into, int to) {
-      buffer.get(at, into, to, count);
+    protected void read(long at, int count, double[] into) {
+      load(at, count, into, 0);
     }
 
     @Override
-    void store(int at, int count, double[] from, int first) {
-      buffer.put(at, from, first, count);
+    protected void write(long at, int count, double[] from) {
+      store(at, count, from, 0);
     }
   }
 }

@@ -58,20 +58,21 @@ final class Kernel<A> {
   }
 
   /** Sets the shifts of a tile's features, each a mean over some elements spread over the group. */
-  void estimate(Layout layout, int tile, int at, Sums sums, Scratch<A> scratch) {
-    int first = layout.firstFeature(tile);
+  void estimate(Layout layout, int tile, long at, Sums sums, Scratch<A> scratch) {
+    long first = layout.firstFeature(tile);
     int features = layout.features(tile);
     if (layout.longRuns()) {
       for (int i = 0; i < features; i++) {
-        sums.shift[i] = finite(estimate(layout, at + (first + i) * layout.run()));
+        sums.shift[i] = finite(estimate(layout, at + (first + i) * layout.run(), scratch));
       }
       return;
     }
-    int rows = Math.min(layout.rows(), Math.max(4, ESTIMATE / layout.run()));
-    int stride = layout.rows() / rows * layout.rowLength();
-    Strip strip = new Strip(0, features, layout.run(), 1);
+    int run = (int) layout.run();
+    int rows = (int) Math.min(layout.rows(), Math.max(4, ESTIMATE / run));
+    long stride = layout.rows() / rows * layout.rowLength();
+    Strip strip = new Strip(0, features, run, 1);
     Sums few = scratch.sums;
-    few.clear(features, (double) rows * layout.run());
+    few.clear(features, (double) rows * run);
     Arrays.fill(few.shift, 0, features, 0);
     loops.beginStrips(strip, few, false, scratch);
     addStrips(null, at + first * layout.run(), rows, stride, strip.lanes(), scratch);
@@ -82,15 +83,16 @@ final class Kernel<A> {
     }
   }
 
-  private double estimate(Layout layout, int at) {
-    int rows = Math.min(layout.rows(), ESTIMATE);
-    int positions = Math.min(layout.run(), ESTIMATE / rows);
-    int stride = layout.rows() / rows * layout.rowLength();
-    int step = layout.run() / positions;
+  private double estimate(Layout layout, long at, Scratch<A> scratch) {
+    int rows = (int) Math.min(layout.rows(), ESTIMATE);
+    int positions = (int) Math.min(layout.run(), ESTIMATE / rows);
+    long stride = layout.rows() / rows * layout.rowLength();
+    long step = layout.run() / positions;
     double sum = 0;
     for (int row = 0; row < rows; row++) {
       for (int i = 0; i < positions; i++) {
-        sum += x.get(at + row * stride + i * step);
+        x.read(at + row * stride + i * step, 1, scratch.wideX);
+        sum += scratch.wideX[0];
       }
     }
     return (float) (sum / (rows * positions));
@@ -101,7 +103,7 @@ final class Kernel<A> {
   }
 
   /** Adds the sums over a part. */
-  void sum(Layout layout, Part part, int at, Scratch<A> scratch, Sums into) {
+  void sum(Layout layout, Part part, long at, Scratch<A> scratch, Sums into) {
     if (layout.longRuns()) {
       sumRuns(layout, part, at, scratch, into);
     } else {
@@ -109,13 +111,13 @@ final class Kernel<A> {
     }
   }
 
-  private void sumStrips(Layout layout, Part part, int at, Scratch<A> scratch, Sums into) {
+  private void sumStrips(Layout layout, Part part, long at, Scratch<A> scratch, Sums into) {
     Strip strip = strip(layout, part);
     int lanes = strip.lanes();
-    int stride = strip.rows() * layout.rowLength();
+    long stride = strip.rows() * layout.rowLength();
     int strips = part.rows() / strip.rows();
-    int rest = part.rows() % strip.rows() * layout.rowLength();
-    int from = at + part.at();
+    int rest = (int) (part.rows() % strip.rows() * layout.rowLength());
+    long from = at + part.at();
     loops.beginStrips(strip, into, withUpstream(), scratch);
     int fold = loops.stripsOfFold();
     for (int i = 0; i < strips; i += fold) {
@@ -133,20 +135,20 @@ final class Kernel<A> {
   /** Where the features are whole rows, a strip may be several of them. */
   private static Strip strip(Layout layout, Part part) {
     int rows = part.features() == layout.features()
-        ? Math.max(1, Math.min(Scratch.LANES / layout.rowLength(), part.rows() / STRIPS))
+        ? (int) Math.max(1, Math.min(Scratch.LANES / layout.rowLength(), part.rows() / STRIPS))
         : 1;
-    return new Strip(part.feature(), part.features(), layout.run(), rows);
+    return new Strip(part.feature(), part.features(), (int) layout.run(), rows);
   }
 
   private void addStrips(
-      @Nullable Elements<A> dy, int at, int strips, int stride, int count, Scratch<A> scratch) {
+      @Nullable Elements<A> dy, long at, int strips, long stride, int count, Scratch<A> scratch) {
     if (arrays) {
       loops.addStrips(
           requireNonNull(x.array),
           dy == null ? null : dy.array,
-          at,
+          (int) at,
           strips,
-          stride,
+          (int) stride,
           count,
           scratch);
       return;
@@ -161,27 +163,27 @@ final class Kernel<A> {
     }
   }
 
-  private void load(@Nullable Elements<A> dy, int at, int count, int to, Scratch<A> scratch) {
+  private void load(@Nullable Elements<A> dy, long at, int count, int to, Scratch<A> scratch) {
     x.load(at, count, scratch.xWindow, to);
     if (dy != null) {
       dy.load(at, count, scratch.dyWindow, to);
     }
   }
 
-  private void sumRuns(Layout layout, Part part, int at, Scratch<A> scratch, Sums into) {
+  private void sumRuns(Layout layout, Part part, long at, Scratch<A> scratch, Sums into) {
     int feature = part.feature();
     int features = part.features();
     loops.beginRuns(feature, features, withUpstream(), scratch);
     for (int row = 0; row < part.rows(); row++) {
-      int from = at + part.at() + row * layout.rowLength();
+      long from = at + part.at() + row * layout.rowLength();
       if (arrays) {
         loops.addRow(
             requireNonNull(x.array),
             upstream == null ? null : upstream.array,
-            from,
+            (int) from,
             feature,
             features,
-            layout.run(),
+            (int) layout.run(),
             part.length(),
             scratch,
             into);
@@ -210,11 +212,11 @@ final class Kernel<A> {
 
   private interface WindowAction {
     /** With {@code length} elements of each of {@code features} features, all in a row. */
-    void accept(int at, int feature, int features, int length);
+    void accept(long at, int feature, int features, int length);
   }
 
   /** A row of a part in windows: some whole runs, or pieces of one. */
-  private static void forWindows(Layout layout, Part part, int at, WindowAction action) {
+  private static void forWindows(Layout layout, Part part, long at, WindowAction action) {
     int length = Math.min(part.length(), Scratch.WINDOW);
     int width = part.length() == layout.run() ? Scratch.WINDOW / length : 1;
     for (int f = 0; f < part.features(); f += width) {
@@ -230,22 +232,22 @@ final class Kernel<A> {
   }
 
   /** Sums again in 64 bits, over the whole group, what cannot be told from the sums of a feature. */
-  void correct(Layout layout, int tile, int at, Sums sums) {
+  void correct(Layout layout, int tile, long at, Sums sums, Scratch<A> scratch) {
     if (loops.areTrusted(sums, layout.features(tile), withUpstream())) {
       return;
     }
     for (int i = 0; i < layout.features(tile); i++) {
       if (!loops.isTrusted(sums, i, withUpstream())) {
-        sumAgain(layout, at + (layout.firstFeature(tile) + i) * layout.run(), i, sums);
+        sumAgain(layout, at + (layout.firstFeature(tile) + i) * layout.run(), i, sums, scratch);
       }
     }
   }
 
-  private void sumAgain(Layout layout, int at, int feature, Sums sums) {
-    sumWide(layout, at, feature, sums, 1);
+  private void sumAgain(Layout layout, long at, int feature, Sums sums, Scratch<A> scratch) {
+    sumWide(layout, at, feature, sums, 1, scratch);
     if (sums.isFar(feature)) {
       sums.shift[feature] = sums.mean(feature);
-      sumWide(layout, at, feature, sums, 1);
+      sumWide(layout, at, feature, sums, 1, scratch);
     }
     if (sums.areFinite(feature)) {
       return;
@@ -254,9 +256,9 @@ final class Kernel<A> {
     double sum = sums.sum[feature];
     double squares = sums.squares[feature];
     sums.shift[feature] = 0;
-    sumWide(layout, at, feature, sums, SCALE);
+    sumWide(layout, at, feature, sums, SCALE, scratch);
     sums.shift[feature] = sums.mean(feature);
-    sumWide(layout, at, feature, sums, SCALE);
+    sumWide(layout, at, feature, sums, SCALE, scratch);
     if (sums.areFinite(feature)) {
       double variance = sums.variance(feature);
       sums.shift[feature] = sums.mean(feature) / SCALE;
@@ -269,24 +271,32 @@ final class Kernel<A> {
     }
   }
 
-  private void sumWide(Layout layout, int at, int feature, Sums sums, double scale) {
+  private void sumWide(
+      Layout layout, long at, int feature, Sums sums, double scale, Scratch<A> scratch) {
     double shift = sums.shift[feature];
     double center = sums.center[feature];
+    double[] values = scratch.wideX;
+    double[] gradients = scratch.wideDy;
     double sum = 0;
     double squares = 0;
     double upstreamSum = 0;
     double deviation = 0;
-    for (int row = 0; row < layout.rows(); row++) {
-      int from = at + row * layout.rowLength();
-      for (int i = from; i < from + layout.run(); i++) {
-        double value = x.get(i);
-        double d = value * scale - shift;
-        sum += d;
-        squares += d * d;
+    for (long row = 0; row < layout.rows(); row++) {
+      for (long done = 0; done < layout.run(); done += values.length) {
+        int count = (int) Math.min(values.length, layout.run() - done);
+        long from = at + row * layout.rowLength() + done;
+        x.read(from, count, values);
+        for (int i = 0; i < count; i++) {
+          double d = values[i] * scale - shift;
+          sum += d;
+          squares += d * d;
+        }
         if (upstream != null) {
-          double dy = upstream.get(i);
-          upstreamSum += dy;
-          deviation += dy * (value - center);
+          upstream.read(from, count, gradients);
+          for (int i = 0; i < count; i++) {
+            upstreamSum += gradients[i];
+            deviation += gradients[i] * (values[i] - center);
+          }
         }
       }
     }
@@ -307,7 +317,7 @@ final class Kernel<A> {
   }
 
   /** Writes the output of a part. */
-  void write(Layout layout, Part part, int at, Lines lines, boolean fit, Scratch<A> scratch) {
+  void write(Layout layout, Part part, long at, Lines lines, boolean fit, Scratch<A> scratch) {
     if (!fit) {
       writeWide(layout, part, at, lines, scratch);
     } else if (layout.run() < WRITTEN_RUN) {
@@ -319,13 +329,13 @@ final class Kernel<A> {
     }
   }
 
-  private void writeStrips(Layout layout, Part part, int at, Lines lines, Scratch<A> scratch) {
+  private void writeStrips(Layout layout, Part part, long at, Lines lines, Scratch<A> scratch) {
     Strip strip = strip(layout, part);
     int lanes = strip.lanes();
-    int stride = strip.rows() * layout.rowLength();
+    long stride = strip.rows() * layout.rowLength();
     int strips = part.rows() / strip.rows();
-    int rest = part.rows() % strip.rows() * layout.rowLength();
-    int from = at + part.at();
+    int rest = (int) (part.rows() % strip.rows() * layout.rowLength());
+    long from = at + part.at();
     loops.spread(strip, lines, withUpstream(), scratch);
     if (rest > 0) {
       writeStrips(from + strips * stride, 1, 0, rest, scratch);
@@ -333,16 +343,16 @@ final class Kernel<A> {
     writeStrips(from, strips, stride, lanes, scratch);
   }
 
-  private void writeStrips(int at, int strips, int stride, int count, Scratch<A> scratch) {
+  private void writeStrips(long at, int strips, long stride, int count, Scratch<A> scratch) {
     Elements<A> out = requireNonNull(output);
     if (arrays) {
       loops.writeStrips(
           requireNonNull(x.array),
           upstream == null ? null : upstream.array,
           requireNonNull(out.array),
-          at,
+          (int) at,
           strips,
-          stride,
+          (int) stride,
           count,
           scratch);
       return;
@@ -355,17 +365,17 @@ final class Kernel<A> {
     }
   }
 
-  private void writeRow(Layout layout, Part part, int at, Lines lines, Scratch<A> scratch) {
+  private void writeRow(Layout layout, Part part, long at, Lines lines, Scratch<A> scratch) {
     Elements<A> out = requireNonNull(output);
     if (arrays) {
       loops.writeRow(
           requireNonNull(x.array),
           upstream == null ? null : upstream.array,
           requireNonNull(out.array),
-          at,
+          (int) at,
           part.feature(),
           part.features(),
-          layout.run(),
+          (int) layout.run(),
           part.length(),
           lines);
       return;
@@ -380,30 +390,37 @@ final class Kernel<A> {
   }
 
   /** Where some lines do not fit: what one feature holds changes no bit of another. */
-  private void writeWide(Layout layout, Part part, int at, Lines lines, Scratch<A> scratch) {
+  private void writeWide(Layout layout, Part part, long at, Lines lines, Scratch<A> scratch) {
     for (int row = part.rows() - 1; row >= 0; row--) {
       for (int f = 0; f < part.features(); f++) {
         int feature = part.feature() + f;
-        int from = at + part.at() + row * layout.rowLength() + f * layout.run();
+        long from = at + part.at() + row * layout.rowLength() + f * layout.run();
         if (loops.fits(lines, feature, withUpstream())) {
           writeRow(layout, new Part(0, 1, feature, 1, part.length()), from, lines, scratch);
         } else {
-          writeWide(from, part.length(), feature, lines);
+          writeWide(from, part.length(), feature, lines, scratch);
         }
       }
     }
   }
 
-  private void writeWide(int from, int length, int feature, Lines lines) {
-    Elements<A> out = requireNonNull(output);
-    for (int i = from; i < from + length; i++) {
-      double d = x.get(i) - lines.center[feature];
-      out.set(
-          i,
-          upstream == null
-              ? lines.factor[feature] * d + lines.offset[feature]
-              : lines.factor[feature] * upstream.get(i)
-                  + (lines.slope[feature] * d + lines.offset[feature]));
+  private void writeWide(long from, int length, int feature, Lines lines, Scratch<A> scratch) {
+    double[] values = scratch.wideX;
+    double[] gradients = scratch.wideDy;
+    for (int done = 0; done < length; done += values.length) {
+      int count = Math.min(values.length, length - done);
+      x.read(from + done, count, values);
+      if (upstream != null) {
+        upstream.read(from + done, count, gradients);
+      }
+      for (int i = 0; i < count; i++) {
+        double d = values[i] - lines.center[feature];
+        values[i] = upstream == null
+            ? lines.factor[feature] * d + lines.offset[feature]
+            : lines.factor[feature] * gradients[i]
+                + (lines.slope[feature] * d + lines.offset[feature]);
+      }
+      requireNonNull(output).write(from + done, count, values);
     }
   }
 }

@@ -13,7 +13,7 @@ package dev.vbn.kernels;
  *
  * @param longRuns whether elements are gone through run by run; otherwise strip by strip
  */
-record Layout(int rows, int features, int run, boolean longRuns) {
+record Layout(long rows, long features, long run, boolean longRuns) {
   private static final int FEATURES = 1 << 13;
 
   /** Elements of a run from which on the order of the memory gains nothing over less memory. */
@@ -22,64 +22,65 @@ record Layout(int rows, int features, int run, boolean longRuns) {
   /** Elements of a part: enough for a hand-over, and 1 MiB of 32 bits. */
   private static final int PART = 1 << 18;
 
-  int rowLength() {
+  long rowLength() {
     return features * run;
   }
 
-  int size() {
+  long size() {
     return rows * features * run;
   }
 
   int tiles() {
-    return ceil(features, featuresOfTile());
+    return Math.toIntExact(ceil(features, featuresOfTile()));
   }
 
-  private int featuresOfTile() {
+  private long featuresOfTile() {
     if (!longRuns) {
       return Math.max(1, Scratch.LANES / run);
     }
     return run < SEPARATE ? FEATURES : Math.max(1, PART / rows / run);
   }
 
-  int firstFeature(int tile) {
+  long firstFeature(int tile) {
     return tile * featuresOfTile();
   }
 
   int features(int tile) {
-    return Math.min(featuresOfTile(), features - firstFeature(tile));
+    return (int) Math.min(featuresOfTile(), features - firstFeature(tile));
   }
 
   int parts(int tile) {
-    return ceil(rows, rowsOfPart(tile)) * ceil(features(tile), featuresOfPart(tile)) * cuts();
+    return Math.toIntExact(
+        ceil(rows, rowsOfPart(tile)) * ceil(features(tile), featuresOfPart(tile)) * cuts());
   }
 
-  private int rowsOfPart(int tile) {
+  private long rowsOfPart(int tile) {
     return Math.min(rows, Math.max(1, PART / features(tile) / run));
   }
 
   /** Of a row too long for a part. */
-  private int featuresOfPart(int tile) {
+  private long featuresOfPart(int tile) {
     return Math.min(features(tile), Math.max(1, PART / run));
   }
 
   /** Of a run too long for a part. */
-  private int cuts() {
+  private long cuts() {
     return ceil(run, PART);
   }
 
   Part part(int tile, int index) {
-    int width = featuresOfPart(tile);
-    int cuts = cuts();
-    int columns = ceil(features(tile), width) * cuts;
-    int row = index / columns * rowsOfPart(tile);
-    int feature = index % columns / cuts * width;
-    int from = index % cuts * PART;
+    long width = featuresOfPart(tile);
+    long cuts = cuts();
+    long columns = ceil(features(tile), width) * cuts;
+    long row = index / columns * rowsOfPart(tile);
+    long feature = index % columns / cuts * width;
+    long from = index % cuts * PART;
     return new Part(
         (firstFeature(tile) + feature) * run + row * rowLength() + from,
-        Math.min(rowsOfPart(tile), rows - row),
-        feature,
-        Math.min(width, features(tile) - feature),
-        Math.min(PART, run - from));
+        (int) Math.min(rowsOfPart(tile), rows - row),
+        (int) feature,
+        (int) Math.min(width, features(tile) - feature),
+        (int) Math.min(PART, run - from));
   }
 
   /**
@@ -89,10 +90,9 @@ record Layout(int rows, int features, int run, boolean longRuns) {
    * @param feature its first, counted from the tile's
    * @param length of each run of it
    */
-  record Part(int at, int rows, int feature, int features, int length) {}
+  record Part(long at, int rows, int feature, int features, int length) {}
 
-  /** Of the quotient of a and b, which are 1 or more. */
-  static int ceil(int a, int b) {
-    return (a - 1) / b + 1; // a + b overflows for the longest arrays
+  private static long ceil(long a, long b) {
+    return (a + b - 1) / b;
   }
 }

@@ -20,8 +20,8 @@ final class LoopCheck {
   static void check(FloatLoops loops) {
     for (int[] shape : SHAPES) {
       Layout layout = new Layout(shape[0], shape[1], shape[2], shape[2] >= loops.longRun());
-      float[] x = new float[layout.size()];
-      float[] dy = new float[layout.size()];
+      float[] x = new float[(int) layout.size()];
+      float[] dy = new float[(int) layout.size()];
       for (int i = 0; i < x.length; i++) {
         x[i] = i * 37 % 101 / 16f;
         dy[i] = i * 53 % 89 / 8f;

@@ -76,8 +76,8 @@ public final class MemoryKernels implements AutoCloseable {
    * @param scope {@link Scope#BATCH} or {@link Scope#EXAMPLE}
    */
   public Statistics statistics(Elements<?> x, Geometry geometry, Scope scope) {
-    int groups = scope == Scope.EXAMPLE ? (int) geometry.batch() : 1;
-    Keeper keeper = new Keeper(groups, (int) geometry.features());
+    int groups = scope == Scope.EXAMPLE ? Math.toIntExact(geometry.batch()) : 1;
+    Keeper keeper = new Keeper(groups, Math.toIntExact(geometry.features()));
     run(geometry, groups, null, new Call(x, null, null), null, keeper::keep);
     return keeper.statistics;
   }
@@ -113,7 +113,7 @@ public final class MemoryKernels implements AutoCloseable {
       @Nullable Elements<?> gamma,
       @Nullable Elements<?> beta,
       Elements<?> output) {
-    Keeper keeper = new Keeper(1, (int) how.geometry().features());
+    Keeper keeper = new Keeper(1, Math.toIntExact(how.geometry().features()));
     Call call = new Call(x, null, output);
     run(how.geometry(), 1, null, call, call, (group, first, count, sums, lines) -> {
       keeper.keep(group, first, count, sums, lines);
@@ -153,7 +153,7 @@ public final class MemoryKernels implements AutoCloseable {
       Elements<?> output) {
     Call call = new Call(x, null, output);
     Call summed = how.scope() == Scope.NONE ? null : call;
-    int groups = (int) how.groups();
+    int groups = Math.toIntExact(how.groups());
     run(how.geometry(), groups, null, summed, call, (group, first, count, sums, lines) -> {
       // At one index, for which C2 vectorises the loop.
       double[] mean = lines.center;
@@ -183,8 +183,8 @@ public final class MemoryKernels implements AutoCloseable {
       Elements<?> referenceVariance,
       @Nullable Elements<?> gamma,
       Elements<?> dx) {
-    int features = (int) how.geometry().features();
-    int groups = (int) how.groups();
+    int features = Math.toIntExact(how.geometry().features());
+    int groups = Math.toIntExact(how.groups());
     double[] dgamma = new double[groups * features];
     double[] dbeta = new double[groups * features];
     double[] dmean = new double[groups * features];

@@ -58,12 +58,12 @@ final class Passes<A> {
       @Nullable Kernel<A> written,
       LinesOfGroup linesOfGroup) {
     Layout layout = new Layout(
-        (int) (geometry.batch() * geometry.before() / groups),
-        (int) geometry.features(),
-        (int) geometry.after(),
+        geometry.batch() * geometry.before() / groups,
+        geometry.features(),
+        geometry.after(),
         geometry.after() >= loops.longRun());
     Call<A> call = new Call<>(layout, centers, summed, written, linesOfGroup);
-    int units = groups * layout.tiles();
+    int units = Math.multiplyExact(groups, layout.tiles());
     if (geometry.size() < PARALLEL_SIZE || workers.parallelism == 1) {
       with(workspace -> call.run(0, units, workspace));
     } else if (units >= workers.parallelism) {
@@ -147,7 +147,7 @@ final class Passes<A> {
       return unit % layout.tiles();
     }
 
-    private int at(int unit) {
+    private long at(int unit) {
       return unit / layout.tiles() * layout.size();
     }
 
@@ -185,7 +185,7 @@ final class Passes<A> {
       Sums sums = workspace.sums;
       sums.clear(features, (double) layout.rows() * layout.run());
       if (centers != null) {
-        System.arraycopy(centers, layout.firstFeature(tile), sums.center, 0, features);
+        System.arraycopy(centers, (int) layout.firstFeature(tile), sums.center, 0, features);
       }
       requireNonNull(summed).estimate(layout, tile, at(unit), sums, workspace.scratch);
     }
@@ -195,7 +195,8 @@ final class Passes<A> {
     }
 
     void endSums(int unit, Workspace<A> workspace) {
-      requireNonNull(summed).correct(layout, tile(unit), at(unit), workspace.sums);
+      requireNonNull(summed)
+          .correct(layout, tile(unit), at(unit), workspace.sums, workspace.scratch);
     }
 
     boolean lines(int unit, Workspace<A> workspace) {
@@ -207,7 +208,7 @@ final class Passes<A> {
       }
       linesOfGroup.set(
           unit / layout.tiles(),
-          layout.firstFeature(tile),
+          (int) layout.firstFeature(tile),
           features,
           workspace.sums,
           workspace.lines);

@@ -48,6 +48,11 @@ final class Scratch<A> {
 
   final A dy;
 
+  /** Some elements in 64 bits. */
+  final double[] wideX = new double[LANES];
+
+  final double[] wideDy = new double[LANES];
+
   /** What is computed of memory that is no array: some strips, or some runs. */
   final A xWindow;
 

@@ -6,19 +6,19 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.vbn.kernels.Layout.Part;
 import org.junit.jupiter.api.Test;
 
-/** The parts of a group's tiles are the group, up to the longest array there is. */
+/** The parts of a group's tiles are the group, and beyond the longest array. */
 class LayoutTest {
   /** HotSpot's longest array. */
   private static final int LONGEST = Integer.MAX_VALUE - 2;
 
-  private static void assertWhole(int rows, int features, int run) {
+  private static void assertWhole(long rows, long features, long run) {
     assertWhole(new Layout(rows, features, run, true));
     assertWhole(new Layout(rows, features, run, false));
   }
 
   /** The parts hold as many elements as the group, each feature as many, and none beyond its end. */
   private static void assertWhole(Layout layout) {
-    long group = (long) layout.rows() * layout.features() * layout.run();
+    long group = layout.rows() * layout.features() * layout.run();
     long elements = 0;
     int features = 0;
     for (int tile = 0; tile < layout.tiles(); tile++) {
@@ -40,8 +40,7 @@ class LayoutTest {
         assertTrue(part.feature() + part.features() <= layout.features(tile), part::toString);
         ofTile += (long) part.rows() * part.features() * part.length();
       }
-      assertEquals(
-          (long) layout.rows() * layout.features(tile) * layout.run(), ofTile, layout::toString);
+      assertEquals(layout.rows() * layout.features(tile) * layout.run(), ofTile, layout::toString);
       elements += ofTile;
     }
     assertEquals(layout.features(), features);
@@ -55,7 +54,7 @@ class LayoutTest {
     for (int[] shape : shapes) {
       for (boolean longRuns : new boolean[] {true, false}) {
         Layout layout = new Layout(shape[0], shape[1], shape[2], longRuns);
-        byte[] seen = new byte[layout.size()];
+        byte[] seen = new byte[(int) layout.size()];
         for (int tile = 0; tile < layout.tiles(); tile++) {
           for (int i = 0; i < layout.parts(tile); i++) {
             mark(layout, layout.part(tile, i), layout.firstFeature(tile), seen);
@@ -68,14 +67,14 @@ class LayoutTest {
     }
   }
 
-  private static void mark(Layout layout, Part part, int firstFeature, byte[] seen) {
+  private static void mark(Layout layout, Part part, long firstFeature, byte[] seen) {
     for (int row = 0; row < part.rows(); row++) {
       for (int f = 0; f < part.features(); f++) {
-        int at = part.at() + row * layout.rowLength() + f * layout.run();
-        int feature = at % layout.rowLength() / layout.run();
+        long at = part.at() + row * layout.rowLength() + f * layout.run();
+        long feature = at % layout.rowLength() / layout.run();
         assertEquals(firstFeature + part.feature() + f, feature, part::toString);
-        for (int i = at; i < at + part.length(); i++) {
-          seen[i]++;
+        for (int i = 0; i < part.length(); i++) {
+          seen[(int) at + i]++;
         }
       }
     }
@@ -103,5 +102,13 @@ class LayoutTest {
     assertWhole(LONGEST / 63, 1, 63);
     assertWhole(LONGEST / 2 / 63, 2, 63);
     assertWhole(1, LONGEST, 1);
+  }
+
+  @Test
+  void ofMemoryBeyondAnyArray() {
+    assertWhole((1L << 31) + 5, 1, 1);
+    assertWhole(1, 1, (1L << 31) + 5);
+    assertWhole(3L << 23, 7, 100);
+    assertWhole((1L << 22) + 1, 3, 512);
   }
 }
