@@ -13,6 +13,9 @@ import org.jspecify.annotations.Nullable;
  * @param <A> what they are computed with as: {@code float[]} or {@code double[]}
  */
 public abstract class Elements<A> {
+  /** Elements that are copied at a time, at most. */
+  public static final int LONGEST_COPY = 4096;
+
   /** Null where the numbers are no array's. */
   final @Nullable A array;
 
@@ -49,16 +52,16 @@ public abstract class Elements<A> {
   public abstract DType dtype();
 
   /** Copies elements out. */
-  protected abstract void load(long at, int count, A into, int to);
+  public abstract void load(long at, int count, A into, int to);
 
   /** Copies elements in, rounded to their type. */
-  protected abstract void store(long at, int count, A from, int first);
+  public abstract void store(long at, int count, A from, int first);
 
   /** Copies elements out as numbers of 64 bits, from index 0 on. */
-  protected abstract void read(long at, int count, double[] into);
+  public abstract void read(long at, int count, double[] into);
 
   /** Copies numbers of 64 bits in, rounded to the type of the elements. */
-  protected abstract void write(long at, int count, double[] from);
+  public abstract void write(long at, int count, double[] from);
 
   private static final class FloatArray extends Elements<float[]> {
     private final float[] floats;
@@ -74,24 +77,24 @@ public abstract class Elements<A> {
     }
 
     @Override
-    protected void load(long at, int count, float[] into, int to) {
+    public void load(long at, int count, float[] into, int to) {
       System.arraycopy(floats, (int) at, into, to, count);
     }
 
     @Override
-    protected void store(long at, int count, float[] from, int first) {
+    public void store(long at, int count, float[] from, int first) {
       System.arraycopy(from, first, floats, (int) at, count);
     }
 
     @Override
-    protected void read(long at, int count, double[] into) {
+    public void read(long at, int count, double[] into) {
       for (int i = 0, from = (int) at; i < count; i++) {
         into[i] = floats[from + i];
       }
     }
 
     @Override
-    protected void write(long at, int count, double[] from) {
+    public void write(long at, int count, double[] from) {
       for (int i = 0, to = (int) at; i < count; i++) {
         floats[to + i] = (float) from[i];
       }
@@ -112,22 +115,22 @@ public abstract class Elements<A> {
     }
 
     @Override
-    protected void load(long at, int count, double[] into, int to) {
+    public void load(long at, int count, double[] into, int to) {
       System.arraycopy(doubles, (int) at, into, to, count);
     }
 
     @Override
-    protected void store(long at, int count, double[] from, int first) {
+    public void store(long at, int count, double[] from, int first) {
       System.arraycopy(from, first, doubles, (int) at, count);
     }
 
     @Override
-    protected void read(long at, int count, double[] into) {
+    public void read(long at, int count, double[] into) {
       load(at, count, into, 0);
     }
 
     @Override
-    protected void write(long at, int count, double[] from) {
+    public void write(long at, int count, double[] from) {
       store(at, count, from, 0);
     }
   }
@@ -145,24 +148,24 @@ public abstract class Elements<A> {
     }
 
     @Override
-    protected void load(long at, int count, float[] into, int to) {
+    public void load(long at, int count, float[] into, int to) {
       buffer.get((int) at, into, to, count);
     }
 
     @Override
-    protected void store(long at, int count, float[] from, int first) {
+    public void store(long at, int count, float[] from, int first) {
       buffer.put((int) at, from, first, count);
     }
 
     @Override
-    protected void read(long at, int count, double[] into) {
+    public void read(long at, int count, double[] into) {
       for (int i = 0, from = (int) at; i < count; i++) {
         into[i] = buffer.get(from + i);
       }
     }
 
     @Override
-    protected void write(long at, int count, double[] from) {
+    public void write(long at, int count, double[] from) {
       for (int i = 0, to = (int) at; i < count; i++) {
         buffer.put(to + i, (float) from[i]);
       }
@@ -182,22 +185,22 @@ public abstract class Elements<A> {
     }
 
     @Override
-    protected void load(long at, int count, double[] into, int to) {
+    public void load(long at, int count, double[] into, int to) {
       buffer.get((int) at, into, to, count);
     }
 
     @Override
-    protected void store(long at, int count, double[] from, int first) {
+    public void store(long at, int count, double[] from, int first) {
       buffer.put((int) at, from, first, count);
     }
 
     @Override
-    protected void read(long at, int count, double[] into) {
+    public void read(long at, int count, double[] into) {
       load(at, count, into, 0);
     }
 
     @Override
-    protected void write(long at, int count, double[] from) {
+    public void write(long at, int count, double[] from) {
       store(at, count, from, 0);
     }
   }

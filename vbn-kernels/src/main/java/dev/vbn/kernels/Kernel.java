@@ -78,8 +78,9 @@ final class Kernel<A> {
     addStrips(null, at + first * layout.run(), rows, stride, strip.lanes(), scratch);
     loops.foldStrips(strip, strip.lanes(), false, scratch, few);
     loops.endStrips(strip, false, scratch, few);
+    few.finish(features);
     for (int i = 0; i < features; i++) {
-      sums.shift[i] = finite((float) few.mean(i));
+      sums.shift[i] = finite((float) few.mean[i]);
     }
   }
 
@@ -231,83 +232,102 @@ final class Kernel<A> {
     }
   }
 
-  /** Sums again in 64 bits, over the whole group, what cannot be told from the sums of a feature. */
-  void correct(Layout layout, int tile, long at, Sums sums, Scratch<A> scratch) {
-    if (loops.areTrusted(sums, layout.features(tile), withUpstream())) {
+  /**
+   * Finishes sums, after summing again in 64 bits, over the whole group, what cannot be told from the
+   * sums of a feature.
+   */
+  void finish(Layout layout, int tile, long at, Sums sums, Scratch<A> scratch) {
+    int features = layout.features(tile);
+    if (loops.areTrusted(sums, features, withUpstream())) {
+      sums.finish(features);
       return;
     }
-    for (int i = 0; i < layout.features(tile); i++) {
-      if (!loops.isTrusted(sums, i, withUpstream())) {
-        sumAgain(layout, at + (layout.firstFeature(tile) + i) * layout.run(), i, sums, scratch);
+    boolean[] trusted = new boolean[features];
+    for (int i = 0; i < features; i++) {
+      trusted[i] = loops.isTrusted(sums, i, withUpstream());
+    }
+    sums.finish(features);
+    for (int i = 0; i < features; i++) {
+      if (!trusted[i]) {
+        long first = at + (layout.firstFeature(tile) + i) * layout.run();
+        moments(layout, first, i, sums, scratch);
+        if (upstream != null) {
+          sumUpstream(layout, first, i, sums, scratch);
+        }
       }
     }
   }
 
-  private void sumAgain(Layout layout, long at, int feature, Sums sums, Scratch<A> scratch) {
-    sumWide(layout, at, feature, sums, 1, scratch);
-    if (sums.isFar(feature)) {
-      sums.shift[feature] = sums.mean(feature);
-      sumWide(layout, at, feature, sums, 1, scratch);
+  /** Mean and variance of a feature, around a mean that is known. */
+  private void moments(Layout layout, long at, int feature, Sums sums, Scratch<A> scratch) {
+    double mean = sumWide(layout, at, sums.shift[feature], 1, scratch).mean();
+    Wide wide = sumWide(layout, at, mean, 1, scratch);
+    double scale = 1;
+    if (!(wide.squares <= Double.MAX_VALUE)) {
+      // Squares, or differences, have overflowed; or elements are none.
+      mean = sumWide(layout, at, 0, SCALE, scratch).mean();
+      Wide scaled = sumWide(layout, at, mean, SCALE, scratch);
+      if (scaled.squares <= Double.MAX_VALUE) {
+        wide = scaled;
+        scale = SCALE;
+      }
     }
-    if (sums.areFinite(feature)) {
-      return;
+    sums.mean[feature] = wide.mean() / scale;
+    sums.variance[feature] = wide.variance() / scale / scale;
+  }
+
+  /** Sums over {@code count} elements, of d = scale*x - shift and of d*d. */
+  private record Wide(double shift, double sum, double squares, double count) {
+    double mean() {
+      return shift + sum / count;
     }
-    double shift = sums.shift[feature];
-    double sum = sums.sum[feature];
-    double squares = sums.squares[feature];
-    sums.shift[feature] = 0;
-    sumWide(layout, at, feature, sums, SCALE, scratch);
-    sums.shift[feature] = sums.mean(feature);
-    sumWide(layout, at, feature, sums, SCALE, scratch);
-    if (sums.areFinite(feature)) {
-      double variance = sums.variance(feature);
-      sums.shift[feature] = sums.mean(feature) / SCALE;
-      sums.sum[feature] = 0;
-      sums.squares[feature] = variance * sums.count() / SCALE / SCALE;
-    } else { // Elements are none.
-      sums.shift[feature] = shift;
-      sums.sum[feature] = sum;
-      sums.squares[feature] = squares;
+
+    double variance() {
+      double d = sum / count;
+      return Math.max(0, squares / count - d * d);
     }
   }
 
-  private void sumWide(
-      Layout layout, long at, int feature, Sums sums, double scale, Scratch<A> scratch) {
-    double shift = sums.shift[feature];
+  private Wide sumWide(Layout layout, long at, double shift, double scale, Scratch<A> scratch) {
+    double[] values = scratch.wideX;
+    double sum = 0;
+    double squares = 0;
+    for (long row = 0; row < layout.rows(); row++) {
+      for (long done = 0; done < layout.run(); done += values.length) {
+        int count = (int) Math.min(values.length, layout.run() - done);
+        x.read(at + row * layout.rowLength() + done, count, values);
+        for (int i = 0; i < count; i++) {
+          double d = values[i] * scale - shift;
+          sum += d;
+          squares += d * d;
+        }
+      }
+    }
+    return new Wide(shift, sum, squares, (double) layout.rows() * layout.run());
+  }
+
+  private void sumUpstream(Layout layout, long at, int feature, Sums sums, Scratch<A> scratch) {
     double center = sums.center[feature];
     double[] values = scratch.wideX;
     double[] gradients = scratch.wideDy;
     double sum = 0;
-    double squares = 0;
-    double upstreamSum = 0;
     double deviation = 0;
     for (long row = 0; row < layout.rows(); row++) {
       for (long done = 0; done < layout.run(); done += values.length) {
         int count = (int) Math.min(values.length, layout.run() - done);
         long from = at + row * layout.rowLength() + done;
         x.read(from, count, values);
+        requireNonNull(upstream).read(from, count, gradients);
         for (int i = 0; i < count; i++) {
-          double d = values[i] * scale - shift;
-          sum += d;
-          squares += d * d;
-        }
-        if (upstream != null) {
-          upstream.read(from, count, gradients);
-          for (int i = 0; i < count; i++) {
-            upstreamSum += gradients[i];
-            deviation += gradients[i] * (values[i] - center);
-          }
+          sum += gradients[i];
+          deviation += gradients[i] * (values[i] - center);
         }
       }
     }
-    sums.sum[feature] = sum;
-    sums.squares[feature] = squares;
-    if (upstream != null) {
-      sums.deviation[feature] = deviation;
-      // Whatever x holds, the sum of dy has the same bits.
-      if (!(Math.abs(sums.upstream[feature]) <= Double.MAX_VALUE)) {
-        sums.upstream[feature] = upstreamSum;
-      }
+    sums.deviation[feature] = deviation;
+    // Whatever x holds, the sum of dy has the same bits.
+    if (!(Math.abs(sums.upstream[feature]) <= Double.MAX_VALUE)) {
+      sums.upstream[feature] = sum;
     }
   }
 

@@ -1,5 +1,7 @@
 package dev.vbn.kernels;
 
+import dev.vbn.spi.Mixture;
+
 /**
  * The straight lines that outputs lie on, {@code factor*(x - center) + offset} or {@code factor*dy +
  * (slope*(x - center) + offset)}, for each feature of a tile.
@@ -23,7 +25,7 @@ final class Lines {
   private static final double SMALL = 0x1p-100;
 
   /** Makes gamma and beta, in the places of factor and offset, the line of a feature's output. */
-  void normalize(int feature, dev.vbn.spi.Mixture mixture) {
+  void normalize(int feature, Mixture mixture) {
     center[feature] = mixture.mean();
     factor[feature] /= mixture.deviation();
   }

@@ -65,11 +65,12 @@ final class LoopCheck {
         kernel.sum(layout, part, 0, scratch, sums);
         kernel.write(layout, part, 0, lines, true, scratch);
       }
+      sums.finish(features);
       int from = results.length;
       results = Arrays.copyOf(results, from + 4 * features);
       for (int i = 0; i < features; i++) {
-        results[from + 4 * i] = sums.mean(i);
-        results[from + 4 * i + 1] = sums.variance(i);
+        results[from + 4 * i] = sums.mean[i];
+        results[from + 4 * i + 1] = sums.variance[i];
         results[from + 4 * i + 2] = sums.upstream[i];
         results[from + 4 * i + 3] = sums.deviation[i];
       }

@@ -94,8 +94,8 @@ public final class MemoryKernels implements AutoCloseable {
     void keep(int group, int first, int count, Sums sums, Lines lines) {
       int at = group * features + first;
       for (int i = 0; i < count; i++) {
-        statistics.mean[at + i] = sums.mean(i);
-        statistics.variance[at + i] = sums.variance(i);
+        statistics.mean[at + i] = sums.mean[i];
+        statistics.variance[at + i] = sums.variance[i];
       }
     }
   }
@@ -120,7 +120,7 @@ public final class MemoryKernels implements AutoCloseable {
       read(gamma, 1, first, count, lines.factor);
       read(beta, 0, first, count, lines.offset);
       for (int i = 0; i < count; i++) {
-        lines.normalize(i, how.alone(sums.mean(i), sums.variance(i)));
+        lines.normalize(i, how.alone(sums.mean[i], sums.variance[i]));
       }
     });
     return keeper.statistics;
@@ -163,7 +163,7 @@ public final class MemoryKernels implements AutoCloseable {
       read(gamma, 1, first, count, lines.factor);
       read(beta, 0, first, count, lines.offset);
       for (int i = 0; i < count; i++) {
-        lines.normalize(i, how.mix(mean[i], variance[i], sums.mean(i), sums.variance(i)));
+        lines.normalize(i, how.mix(mean[i], variance[i], sums.mean[i], sums.variance[i]));
       }
     });
   }
@@ -191,8 +191,8 @@ public final class MemoryKernels implements AutoCloseable {
     double[] dvariance = new double[groups * features];
     double[] means = new double[features];
     double[] variances = new double[features];
-    referenceMean.read(0, features, means);
-    referenceVariance.read(0, features, variances);
+    copy(referenceMean, means);
+    copy(referenceVariance, variances);
     double[] centers = centers(means, x.dtype());
     boolean constant = how.weight() == 0;
     Call summed = new Call(x, upstream, dx);
@@ -203,10 +203,13 @@ public final class MemoryKernels implements AutoCloseable {
       int at = group * features + first;
       for (int i = 0; i < count; i++) {
         Mixture mixture =
-            how.mix(means[first + i], variances[first + i], sums.mean(i), sums.variance(i));
+            how.mix(means[first + i], variances[first + i], sums.mean[i], sums.variance[i]);
         double a = sums.upstream[i];
         double around = sums.deviation[i] + a * (centers[first + i] - mixture.mean());
-        double b = around / mixture.deviation();
+        // An infinite deviation makes every xh 0, however large the sum.
+        double b = mixture.deviation() == Double.POSITIVE_INFINITY && !Double.isNaN(a)
+            ? 0
+            : around / mixture.deviation();
         Slopes slopes = how.slopes(mixture, lines.factor[i], a, b);
         dbeta[at + i] = a;
         dgamma[at + i] = b;
@@ -224,6 +227,15 @@ public final class MemoryKernels implements AutoCloseable {
         total(dbeta, features),
         detached ? null : total(dmean, features),
         detached ? null : total(dvariance, features));
+  }
+
+  private static void copy(Elements<?> elements, double[] into) {
+    double[] some = new double[Math.min(into.length, Elements.LONGEST_COPY)];
+    for (int at = 0; at < into.length; at += some.length) {
+      int count = Math.min(some.length, into.length - at);
+      elements.read(at, count, some);
+      System.arraycopy(some, 0, into, at, count);
+    }
   }
 
   /**
@@ -298,7 +310,7 @@ public final class MemoryKernels implements AutoCloseable {
       @Nullable Call written,
       Passes.LinesOfGroup linesOfGroup) {
     Call any = summed != null ? summed : requireNonNull(written);
-    if (any.x.dtype() == DType.FLOAT32) {
+    if (any.x.dtype() != DType.FLOAT64) {
       run(floats, floatLoops, geometry, groups, centers, summed, written, linesOfGroup);
     } else {
       run(doubles, doubleLoops, geometry, groups, centers, summed, written, linesOfGroup);

@@ -196,7 +196,7 @@ final class Passes<A> {
 
     void endSums(int unit, Workspace<A> workspace) {
       requireNonNull(summed)
-          .correct(layout, tile(unit), at(unit), workspace.sums, workspace.scratch);
+          .finish(layout, tile(unit), at(unit), workspace.sums, workspace.scratch);
     }
 
     boolean lines(int unit, Workspace<A> workspace) {

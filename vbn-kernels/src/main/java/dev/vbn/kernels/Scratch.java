@@ -9,10 +9,10 @@ final class Scratch<A> {
   /** Lanes of a strip at most: what is kept for each of them stays in the first-level cache. */
   static final int LANES = 1024;
 
-  /** Strips, and elements, of a window. */
-  static final int STRIPS = 4;
+  /** Elements, and strips, of a window. */
+  static final int WINDOW = Elements.LONGEST_COPY;
 
-  static final int WINDOW = STRIPS * LANES;
+  static final int STRIPS = WINDOW / LANES;
 
   /**
    * A little more than there are, so that neighbouring arrays do not start a multiple of 4 KiB

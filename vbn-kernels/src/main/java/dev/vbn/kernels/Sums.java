@@ -24,6 +24,11 @@ final class Sums {
    */
   double[] center = {};
 
+  /** Of each feature, once {@link #finish finished}; the variance is biased. */
+  double[] mean = {};
+
+  double[] variance = {};
+
   /** Elements of each feature. */
   private double count;
 
@@ -43,6 +48,8 @@ final class Sums {
       upstream = new double[length];
       deviation = new double[length];
       center = new double[length];
+      mean = new double[length];
+      variance = new double[length];
       return;
     }
     Arrays.fill(sum, 0, features, 0);
@@ -74,22 +81,17 @@ final class Sums {
     }
   }
 
-  double mean(int feature) {
-    return shift[feature] + sum[feature] * share;
-  }
-
-  /** Biased. */
-  double variance(int feature) {
-    double d = sum[feature] * share;
-    return Math.max(0, squares[feature] * share - d * d);
+  /** Makes mean and variance of what has been summed. */
+  void finish(int features) {
+    for (int i = 0; i < features; i++) {
+      double d = sum[i] * share;
+      mean[i] = shift[i] + d;
+      variance[i] = Math.max(0, squares[i] * share - d * d);
+    }
   }
 
   double count() {
     return count;
-  }
-
-  boolean areFinite(int feature) {
-    return Math.abs(sum[feature]) <= Double.MAX_VALUE && squares[feature] <= Double.MAX_VALUE;
   }
 
   /** Whether more than half of the squares is the distance of the shift from the mean. */

@@ -1,5 +1,6 @@
 package dev.vbn.nd4j;
 
+import dev.vbn.kernels.Elements;
 import java.lang.ref.Reference;
 import org.jspecify.annotations.Nullable;
 import org.nd4j.linalg.api.buffer.DataType;
@@ -53,8 +54,8 @@ final class Dense implements AutoCloseable {
     return true;
   }
 
-  Elements elements() {
-    return Elements.of(array);
+  Elements<?> elements() {
+    return NativeElements.of(array);
   }
 
   /** The result where the caller expects it, who keeps it. */

@@ -1,5 +1,6 @@
 package dev.vbn.nd4j;
 
+import dev.vbn.kernels.MemoryKernels;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.Kernels;
@@ -49,7 +50,8 @@ public final class Nd4jProvider implements VbnProvider<INDArray> {
             "ND4J runs on " + backend + ", whose arrays are not in main memory; " + ARTIFACTS,
             null);
       }
-      return Availability.available("ND4J " + backend);
+      Availability kernels = MemoryKernels.availability();
+      return kernels.available() ? Availability.available("ND4J " + backend) : kernels;
     } catch (RuntimeException | LinkageError e) {
       return Availability.unavailable(
           "ND4J does not start here (" + root(e) + "); " + ARTIFACTS, e);

@@ -1,5 +1,6 @@
 package dev.vbn.nd4j;
 
+import dev.vbn.kernels.Elements;
 import dev.vbn.spi.MemoryRange;
 import dev.vbn.spi.TensorAccess;
 import dev.vbn.tensor.DType;
@@ -70,23 +71,18 @@ final class Nd4jTensors implements TensorAccess<INDArray> {
     // Rounded here, from the original value: rounding to 32 and then to 16 bits may err.
     boolean half = dtype == DType.FLOAT16 || dtype == DType.BFLOAT16;
     try (Dense array = Dense.result(null, dataType(dtype), host.shape())) {
-      Elements elements = array.elements();
-      double[] strip = new double[Elements.STRIP];
-      for (long at = 0; at < host.size(); at += Elements.STRIP) {
-        int count = (int) Math.min(Elements.STRIP, host.size() - at);
+      Elements<?> elements = array.elements();
+      double[] some = new double[Math.min(Elements.LONGEST_COPY, host.size())];
+      for (int at = 0; at < host.size(); at += some.length) {
+        int count = Math.min(some.length, host.size() - at);
         for (int i = 0; i < count; i++) {
-          double value = host.get((int) at + i);
-          strip[i] = half ? dtype.round(value) : value;
+          double value = host.get(at + i);
+          some[i] = half ? dtype.round(value) : value;
         }
-        elements.write(at, count, strip);
+        elements.write(at, count, some);
       }
       return array.deliver();
     }
-  }
-
-  /** A new array of one value for each feature. */
-  static INDArray ofFeatures(DType dtype, double[] values) {
-    return new Nd4jTensors().fromHost(HostTensor.of(values, values.length), dtype);
   }
 
   @Override
@@ -96,16 +92,16 @@ final class Nd4jTensors implements TensorAccess<INDArray> {
       return host;
     }
     try (Dense array = Dense.of(tensor)) {
-      Elements elements = array.elements();
-      double[] strip = new double[Elements.STRIP];
-      for (long at = 0; at < host.size(); at += Elements.STRIP) {
-        int count = (int) Math.min(Elements.STRIP, host.size() - at);
-        elements.read(at, count, strip);
+      Elements<?> elements = array.elements();
+      double[] some = new double[Math.min(Elements.LONGEST_COPY, host.size())];
+      for (int at = 0; at < host.size(); at += some.length) {
+        int count = Math.min(some.length, host.size() - at);
+        elements.read(at, count, some);
         if (host.dtype() == DType.FLOAT64) {
-          System.arraycopy(strip, 0, host.doubles(), (int) at, count);
+          System.arraycopy(some, 0, host.doubles(), at, count);
         } else {
           for (int i = 0; i < count; i++) {
-            host.floats()[(int) at + i] = (float) strip[i];
+            host.floats()[at + i] = (float) some[i];
           }
         }
       }

@@ -65,8 +65,8 @@ class AccuracyTest {
           errorOfMean[1],
           errorOfVariance[0],
           errorOfVariance[1]);
-      assertTrue(errorOfMean[0] <= 1e-13, "error of the mean " + errorOfMean[0]);
-      assertTrue(errorOfVariance[0] <= 1e-13, "error of the variance " + errorOfVariance[0]);
+      assertTrue(errorOfMean[0] <= 1e-9, "error of the mean " + errorOfMean[0]);
+      assertTrue(errorOfVariance[0] <= 1e-6, "error of the variance " + errorOfVariance[0]);
       x.close();
     }
   }

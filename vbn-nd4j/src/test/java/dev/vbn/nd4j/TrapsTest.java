@@ -203,23 +203,23 @@ class TrapsTest {
   void halvesAreReadAndWrittenAsTheyAre() {
     float[] all = new float[1 << 16];
     for (int i = 0; i < all.length; i++) {
-      all[i] = Halves.fromHalf((short) i);
+      all[i] = HalfBits.fromHalf((short) i);
       float value = all[i];
       if (!Float.isNaN(value)) {
-        assertEquals((short) i, Halves.toHalf(value), "half " + i);
+        assertEquals((short) i, HalfBits.toHalf(value), "half " + i);
         assertEquals(value, (float) DType.FLOAT16.round(value), "half " + i);
       }
-      float brain = Halves.fromBfloat16((short) i);
+      float brain = HalfBits.fromBfloat16((short) i);
       if (!Float.isNaN(brain)) {
-        assertEquals((short) i, Halves.toBfloat16(brain), "bfloat16 " + i);
+        assertEquals((short) i, HalfBits.toBfloat16(brain), "bfloat16 " + i);
       }
     }
     Random random = new Random(5);
     for (int i = 0; i < 100_000; i++) {
       float value = (float) (random.nextGaussian() * Math.scalb(1.0, random.nextInt(45) - 28));
-      assertEquals((float) DType.FLOAT16.round(value), Halves.fromHalf(Halves.toHalf(value)));
+      assertEquals((float) DType.FLOAT16.round(value), HalfBits.fromHalf(HalfBits.toHalf(value)));
       assertEquals(
-          (float) DType.BFLOAT16.round(value), Halves.fromBfloat16(Halves.toBfloat16(value)));
+          (float) DType.BFLOAT16.round(value), HalfBits.fromBfloat16(HalfBits.toBfloat16(value)));
     }
   }
 

@@ -44,7 +44,7 @@ class ArchitectureTest {
       Map.entry("vbn-kernels", Set.of("vbn-api")),
       Map.entry("vbn-reference", Set.of("vbn-api", "vbn-kernels")),
       Map.entry("vbn-djl", Set.of("vbn-api", "vbn-state")),
-      Map.entry("vbn-nd4j", Set.of("vbn-api", "vbn-state")),
+      Map.entry("vbn-nd4j", Set.of("vbn-api", "vbn-kernels", "vbn-state")),
       Map.entry("vbn-cuda", Set.of("vbn-api")),
       Map.entry("vbn-process", Set.of("vbn-api", "vbn-state")),
       Map.entry("vbn-conformance", Set.of("vbn-api", "vbn-state")),

@@ -1,8 +1,8 @@
 package dev.vbn.nd4j;
 
 /** Bits of the 16-bit types and the floats that they stand for; Java has this from release 20 on. */
-final class Halves {
-  private Halves() {}
+final class HalfBits {
+  private HalfBits() {}
 
   static float fromHalf(short bits) {
     int sign = (bits & 0x8000) << 16;
