@@ -22,8 +22,9 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The kernels as operations on {@code NDArray}: what is as large as the batch in the batch's own
- * width, what is per group in 64 bits. Recorded by a {@code GradientCollector}, {@link #statistics},
+ * The kernels on {@code NDArray}: on the engine's own memory where they can be, and else as its
+ * operations, what is as large as the batch in the batch's own width, what is per group in 64 bits.
+ * Recorded by a {@code GradientCollector}, {@link #statistics},
  * {@link #reference} and {@link #forward} have the gradients that {@link #backward} computes.
  */
 final class DjlKernels implements Kernels<NDArray> {
@@ -34,9 +35,13 @@ final class DjlKernels implements Kernels<NDArray> {
   private final NDManager manager;
   private final DjlTensors tensors;
 
+  /** Null where everything is to be computed with operations. */
+  private final @Nullable EngineMemory memory;
+
   /** The manager, which is closed with the kernels, owns the arrays that come from the host. */
-  DjlKernels(NDManager manager) {
+  DjlKernels(NDManager manager, @Nullable EngineMemory memory) {
     this.manager = manager;
+    this.memory = memory;
     tensors = new DjlTensors(manager);
   }
 
@@ -57,11 +62,26 @@ final class DjlKernels implements Kernels<NDArray> {
 
   @Override
   public Moments<NDArray> statistics(NDArray x, Geometry geometry, Scope scope) {
+    EngineMemory direct = unrecorded(x);
+    if (direct != null) {
+      return direct.statistics(x, geometry, scope);
+    }
     Layout layout = new Layout(geometry, scope);
     try (Workspace work = Workspace.inGraph(x)) {
       LiveStatistics live = LiveStatistics.of(work, layout, batch(work, layout, x), false);
       return results(work, layout, live);
     }
+  }
+
+  /** Where a batch can be computed with on its memory; null if that is not so. */
+  private @Nullable EngineMemory memory(NDArray x) {
+    return memory != null && EngineMemory.holds(x) ? memory : null;
+  }
+
+  /** The same for what may be part of a graph. */
+  private @Nullable EngineMemory unrecorded(NDArray x) {
+    EngineMemory direct = memory(x);
+    return direct == null || EngineMemory.mayRecord(x) ? null : direct;
   }
 
   private static Centered batch(Workspace work, Layout layout, NDArray x) {
@@ -77,6 +97,10 @@ final class DjlKernels implements Kernels<NDArray> {
   @Override
   public Normalized<NDArray> reference(
       NDArray x, Normalization how, @Nullable NDArray gamma, @Nullable NDArray beta) {
+    EngineMemory direct = unrecorded(x);
+    if (direct != null) {
+      return direct.reference(x, how, gamma, beta);
+    }
     Layout layout = new Layout(how.geometry(), how.scope());
     boolean constant = how.referenceGradient() == ReferenceGradient.DETACHED;
     try (Workspace work = Workspace.inGraph(x)) {
@@ -99,6 +123,10 @@ final class DjlKernels implements Kernels<NDArray> {
       @Nullable NDArray gamma,
       @Nullable NDArray beta,
       @Nullable NDArray output) {
+    EngineMemory direct = unrecorded(x);
+    if (direct != null) {
+      return direct.forward(x, how, reference, gamma, beta);
+    }
     Layout layout = new Layout(how.geometry(), how.scope());
     boolean constant = how.referenceGradient() == ReferenceGradient.DETACHED;
     try (Workspace work = Workspace.inGraph(x)) {
@@ -218,6 +246,10 @@ final class DjlKernels implements Kernels<NDArray> {
       Moments<NDArray> reference,
       @Nullable NDArray gamma,
       @Nullable NDArray dx) {
+    EngineMemory direct = memory(x);
+    if (direct != null) {
+      return direct.backward(x, upstream, how, reference, gamma);
+    }
     Layout layout = new Layout(how.geometry(), how.scope());
     try (Workspace work = Workspace.ofConstants(x)) {
       Moments<NDArray> given = enter(work, layout, reference, true);
@@ -323,6 +355,10 @@ final class DjlKernels implements Kernels<NDArray> {
       Moments<NDArray> statistics,
       Moments<NDArray> gradient,
       long elements) {
+    EngineMemory direct = memory(r);
+    if (direct != null) {
+      return direct.referenceGradient(r, geometry, statistics, gradient, elements);
+    }
     Layout layout = new Layout(geometry, Scope.BATCH);
     double[] means = statistics.mean().toDoubleArray();
     double[] slopes = gradient.variance().toDoubleArray();
@@ -344,6 +380,9 @@ final class DjlKernels implements Kernels<NDArray> {
 
   @Override
   public void close() {
+    if (memory != null) {
+      memory.close();
+    }
     manager.close();
   }
 }

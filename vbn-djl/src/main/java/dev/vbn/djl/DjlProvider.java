@@ -5,6 +5,7 @@ import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
+import dev.vbn.kernels.MemoryKernels;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.Kernels;
@@ -13,6 +14,7 @@ import dev.vbn.tensor.TensorType;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.ServiceConfigurationError;
+import java.util.concurrent.ForkJoinPool;
 import java.util.function.Supplier;
 
 /**
@@ -37,18 +39,27 @@ public final class DjlProvider implements VbnProvider<NDArray> {
 
   private final Supplier<Engine> engine;
 
+  /** Whether to compute on an engine's own memory where that can be. */
+  private final boolean onMemory;
+
   /** For {@link java.util.ServiceLoader}: on the engine that the settings name. */
   public DjlProvider() {
-    this(() -> Engines.find()); // no method reference: it would load Engines now
+    this(() -> Engines.find(), true); // no method reference: it would load Engines now
   }
 
-  private DjlProvider(Supplier<Engine> engine) {
+  private DjlProvider(Supplier<Engine> engine, boolean onMemory) {
     this.engine = engine;
+    this.onMemory = onMemory;
   }
 
   /** A provider on a given engine, for {@link dev.vbn.VbnBackend#open(VbnProvider)}. */
   public static DjlProvider on(Engine engine) {
-    return new DjlProvider(() -> engine);
+    return new DjlProvider(() -> engine, true);
+  }
+
+  /** A provider on the engine that the settings name, whose operations compute everything. */
+  static DjlProvider ofOperations() {
+    return new DjlProvider(() -> Engines.find(), false);
   }
 
   @Override
@@ -120,6 +131,9 @@ public final class DjlProvider implements VbnProvider<NDArray> {
     return new DjlKernels(
         device == null
             ? found.newBaseManager()
-            : found.newBaseManager(Device.fromName(device, found)));
+            : found.newBaseManager(Device.fromName(device, found)),
+        onMemory && MemoryKernels.availability().available()
+            ? new EngineMemory(new MemoryKernels(ForkJoinPool.commonPool(), options.parallelism()))
+            : null);
   }
 }

@@ -43,7 +43,7 @@ class ArchitectureTest {
       Map.entry("vbn-state", Set.of("vbn-api")),
       Map.entry("vbn-kernels", Set.of("vbn-api")),
       Map.entry("vbn-reference", Set.of("vbn-api", "vbn-kernels")),
-      Map.entry("vbn-djl", Set.of("vbn-api", "vbn-state")),
+      Map.entry("vbn-djl", Set.of("vbn-api", "vbn-kernels", "vbn-state")),
       Map.entry("vbn-nd4j", Set.of("vbn-api", "vbn-kernels", "vbn-state")),
       Map.entry("vbn-cuda", Set.of("vbn-api")),
       Map.entry("vbn-process", Set.of("vbn-api", "vbn-state")),
@@ -249,6 +249,7 @@ class ArchitectureTest {
         .onlyDependOnClassesThat()
         .resideInAnyPackage(allowed(
             "dev.vbn.djl..",
+            "dev.vbn.kernels",
             "dev.vbn.state",
             "ai.djl",
             "ai.djl.engine",
