@@ -380,7 +380,7 @@ class FloatLoops extends Loops<float[]> {
 
   @Override
   final boolean isTrusted(Sums sums, int feature, boolean withUpstream) {
-    if (!inRange(sums.squares[feature]) || sums.isFar(feature)) {
+    if (!sums.areZero(feature) && (!inRange(sums.squares[feature]) || sums.isFar(feature))) {
       return false;
     }
     return !withUpstream

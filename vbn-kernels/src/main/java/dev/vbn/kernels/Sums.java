@@ -10,6 +10,9 @@ import java.util.Arrays;
  * are added as they are.
  */
 final class Sums {
+  /** Of shifts whose last place has a square in 32 bits. */
+  private static final double SMALLEST = 0x1p-50;
+
   double[] shift = {};
   double[] sum = {};
   double[] squares = {};
@@ -92,6 +95,14 @@ final class Sums {
 
   double count() {
     return count;
+  }
+
+  /**
+   * Whether all deviations are 0: squares alone may have been lost to underflow, but not where the
+   * last place of the shift has a square.
+   */
+  boolean areZero(int feature) {
+    return squares[feature] == 0 && (count == 1 || Math.abs(shift[feature]) > SMALLEST);
   }
 
   /** Whether more than half of the squares is the distance of the shift from the mean. */

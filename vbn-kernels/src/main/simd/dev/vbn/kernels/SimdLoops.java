@@ -585,11 +585,15 @@ final class SimdLoops extends FloatLoops {
             .and(deviation.compare(VectorOperators.GT, SMALL))
             .and(upstream.compare(VectorOperators.LT, LARGE));
       }
-      if (!trusted.allTrue()) {
+      if (!trusted.allTrue() && !areTrusted(sums, i, i + W, withUpstream)) {
         return false;
       }
     }
-    for (; i < features; i++) {
+    return areTrusted(sums, i, features, withUpstream);
+  }
+
+  private boolean areTrusted(Sums sums, int from, int to, boolean withUpstream) {
+    for (int i = from; i < to; i++) {
       if (!isTrusted(sums, i, withUpstream)) {
         return false;
       }
