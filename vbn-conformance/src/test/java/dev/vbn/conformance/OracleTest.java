@@ -58,7 +58,8 @@ class OracleTest {
     HostTensor x = HostTensor.of(new double[] {0, 2}, 2, 1);
     HostTensor dy = HostTensor.of(new double[] {1, 0}, 2, 1);
     // w = 1/3, xh = [-1, 1], A = 1, B = -1: dx = dy - (1 - xh)/6.
-    Expected expected = Oracle.expect(new Case(config, x, x, null, null, dy, x), DType.FLOAT64, true);
+    Expected expected =
+        Oracle.expect(new Case(config, x, x, null, null, dy, x), DType.FLOAT64, true);
     assertEquals(1 - 2 / 6.0, expected.of(Quantity.DX).expected()[0], 1e-15);
     assertEquals(0, expected.of(Quantity.DX).expected()[1], 1e-15);
     assertEquals(-1, expected.of(Quantity.DGAMMA).expected()[0]);
