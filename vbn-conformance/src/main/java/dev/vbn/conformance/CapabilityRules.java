@@ -148,7 +148,7 @@ abstract class CapabilityRules extends Rules {
     assertAgrees(
         subject,
         "subnormal numbers next to ordinary ones",
-        Oracle.expect(c, DType.FLOAT32),
+        subject.expect(c, DType.FLOAT32),
         subject.run(c, DType.FLOAT32),
         DType.FLOAT32);
   }

@@ -122,7 +122,7 @@ abstract class ConversionRules extends Rules {
 
   private static <T> void checkStatistics(Subject<T> subject, Case c, DType dtype) {
     Case rounded = c.roundedTo(dtype);
-    Values scales = Oracle.expect(c, dtype).of(Quantity.OUTPUT).scaled(2);
+    Values scales = subject.expect(c, dtype).of(Quantity.OUTPUT).scaled(2);
     try (Tensors<T> made = subject.tensors()) {
       VirtualBatchNorm<T> layer = made.layer(rounded, dtype);
       T x = made.of(rounded.x(), dtype);

@@ -65,7 +65,7 @@ abstract class ExtremeRules extends Rules {
       Case far = offsetBy(offset, variant);
       Computed known = subject().run(near, DType.FLOAT32);
       Computed computed = subject().run(far, DType.FLOAT32);
-      Expected scales = Oracle.expect(exact ? near : far, DType.FLOAT32);
+      Expected scales = subject().expect(far, DType.FLOAT32);
       for (Quantity each : OFFSET_QUANTITIES) {
         subject()
             .tolerance
@@ -166,8 +166,8 @@ abstract class ExtremeRules extends Rules {
       near = moved(c, x -> x - middle);
     }
     return new Values(
-        Oracle.expect(c, DType.FLOAT32).of(quantity).expected(),
-        Oracle.expect(near, DType.FLOAT32).of(quantity).scale());
+        Oracle.expect(c, DType.FLOAT32, exact).of(quantity).expected(),
+        Oracle.expect(near, DType.FLOAT32, exact).of(quantity).scale());
   }
 
   @ParameterizedTest
@@ -253,7 +253,7 @@ abstract class ExtremeRules extends Rules {
           .assertClose(
               each.label() + " of multiples of " + extreme.unit + ", " + c.describe() + ", in "
                   + dtype,
-              Oracle.expect(c, dtype).of(each),
+              subject().expect(c, dtype).of(each),
               computed.of(each),
               each.roundedTo(dtype),
               "Squares need more range than the elements: work in 64 bits, or scaled.");

@@ -230,7 +230,7 @@ abstract class ForwardRules extends Rules {
     HostTensor xh = normalised.of(quantity);
     Case rounded = c.roundedTo(dtype);
     Geometry geometry = Geometry.of(xh.shape(), c.config().featureAxis());
-    Values scales = Oracle.expect(c, dtype).of(quantity);
+    Values scales = subject().expect(c, dtype).of(quantity);
     Values expected = new Values(xh.size());
     for (int i = 0; i < xh.size(); i++) {
       int feature = (int) (i / geometry.after() % geometry.features());
@@ -275,7 +275,7 @@ abstract class ForwardRules extends Rules {
     double[] all =
         subject().run(together, DType.FLOAT32).of(Quantity.REFERENCE_OUTPUT).toDoubles();
     double[] expected = Arrays.copyOfRange(all, c.reference().size(), all.length);
-    Values scales = Oracle.expect(c, DType.FLOAT32).of(Quantity.OUTPUT);
+    Values scales = subject().expect(c, DType.FLOAT32).of(Quantity.OUTPUT);
     subject()
         .tolerance
         .assertClose(
@@ -352,7 +352,7 @@ abstract class ForwardRules extends Rules {
             Layouts.moveAxis(c.referenceUpstream(), 1, 3));
         for (Quantity each : List.of(Quantity.OUTPUT, Quantity.DX)) {
           HostTensor known = right(subject(), c, DType.FLOAT32).of(each);
-          Values scales = Oracle.expect(transposed, DType.FLOAT32).of(each);
+          Values scales = subject().expect(transposed, DType.FLOAT32).of(each);
           subject()
               .tolerance
               .assertClose(
@@ -382,7 +382,8 @@ abstract class ForwardRules extends Rules {
           .tolerance
           .assertClose(
               variant.label() + " of permuted examples",
-              Oracle.expect(permuted, DType.FLOAT32)
+              subject()
+                  .expect(permuted, DType.FLOAT32)
                   .of(Quantity.OUTPUT)
                   .of(Layouts.examples(known, order))
                   .scaled(2),

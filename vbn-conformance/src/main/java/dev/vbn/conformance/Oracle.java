@@ -17,21 +17,29 @@ import org.jspecify.annotations.Nullable;
  */
 final class Oracle {
   /** What was computed before: many rules look at the same cases, and a suite at them again. */
-  private static final Map<Case, Map<DType, Expected>> KNOWN =
+  private static final Map<Case, Map<Precision, Expected>> KNOWN =
       Collections.synchronizedMap(new WeakHashMap<>());
+
+  /** Of the batches, and whether the statistics have 64 bits whatever that is. */
+  private record Precision(DType dtype, boolean wide) {}
 
   private final Case c;
   private final DoubleDouble epsilon;
   private final double rounding;
+
+  /** How much of its distance from 0 the rounding of a mean costs, in roundings of the type. */
+  private final double share;
+
   private final Geometry live;
   private final Geometry ref;
   private final double weight;
   private final Expected expected = new Expected();
 
-  private Oracle(Case c, DType dtype) {
+  private Oracle(Case c, Precision precision) {
     this.c = c;
     epsilon = DoubleDouble.of(c.config().epsilon());
-    rounding = Math.scalb(1.0, -dtype.parameterType().precision());
+    rounding = Math.scalb(1.0, -precision.dtype.parameterType().precision());
+    share = precision.wide ? 0x1p-53 / rounding : 1;
     live = c.liveGeometry();
     ref = c.referenceGeometry();
     weight = c.config()
@@ -52,15 +60,20 @@ final class Oracle {
     }
   }
 
-  /** What the layer must compute of {@code c} rounded to {@code dtype}. */
-  static Expected expect(Case c, DType dtype) {
+  /**
+   * What the layer must compute of {@code c} rounded to {@code dtype}.
+   *
+   * @param wide whether statistics have 64 bits, so that a mean far from 0 costs no more than these
+   */
+  static Expected expect(Case c, DType dtype, boolean wide) {
     return KNOWN
         .computeIfAbsent(c, first -> new ConcurrentHashMap<>())
-        .computeIfAbsent(dtype, type -> compute(c.roundedTo(type), type));
+        .computeIfAbsent(
+            new Precision(dtype, wide), precision -> compute(c.roundedTo(dtype), precision));
   }
 
-  private static Expected compute(Case c, DType dtype) {
-    Oracle oracle = new Oracle(c, dtype);
+  private static Expected compute(Case c, Precision precision) {
+    Oracle oracle = new Oracle(c, precision);
     for (int feature = 0; feature < oracle.live.features(); feature++) {
       oracle.compute(feature);
     }
@@ -141,9 +154,9 @@ final class Oracle {
   /** What normalises a group: m, s and how far the means are from 0 in units of s. */
   private record Mixture(
       DoubleDouble d, DoubleDouble m, DoubleDouble s, double weight, double condition) {
-    static Mixture alone(Statistics own, DoubleDouble epsilon, double weight) {
+    static Mixture alone(Statistics own, DoubleDouble epsilon, double weight, double share) {
       DoubleDouble s = own.variance.plus(epsilon).squareRoot();
-      double condition = own.meanScale / s.value() + own.shiftScale / s.value() / s.value();
+      double condition = share * own.meanScale / s.value() + own.shiftScale / s.value() / s.value();
       return new Mixture(DoubleDouble.ZERO, own.mean, s, weight, condition);
     }
   }
@@ -160,7 +173,7 @@ final class Oracle {
     for (Quantity variance : new Quantity[] {Quantity.VARIANCE, Quantity.LONE_VARIANCE}) {
       expected.of(variance).set(feature, own.variance.value(), own.varianceScale);
     }
-    Mixture pass = Mixture.alone(own, epsilon, c.attached() ? 1 : 0);
+    Mixture pass = Mixture.alone(own, epsilon, c.attached() ? 1 : 0, share);
     normalize(reference, pass, gamma, beta, expected.of(Quantity.REFERENCE_OUTPUT));
     Sums total = new Sums();
     differentiate(reference, pass, gamma, expected.of(Quantity.REFERENCE_DX), total);
@@ -197,7 +210,7 @@ final class Oracle {
         + (mixes ? of.varianceScale + 2 * weight * (1 - weight) * Math.abs(d.value()) * means : 0);
     expected.of(Quantity.LIVE_VARIANCE).set(index, v.value(), variances);
     double shifts = own.shiftScale + (mixes ? of.shiftScale : 0);
-    return new Mixture(d, m, s, weight, means / s.value() + shifts / s.value() / s.value());
+    return new Mixture(d, m, s, weight, share * means / s.value() + shifts / s.value() / s.value());
   }
 
   /** Sets xh of a group, once for all that is made of it. */

@@ -44,7 +44,7 @@ abstract class Rules {
       for (Conditions row : Conditions.all()) {
         Case c = row.of(dtype);
         Computed computed = subject.known(c, dtype, row.manner());
-        String wrong = disagreement(subject, quantities, Oracle.expect(c, dtype), computed, dtype);
+        String wrong = disagreement(subject, quantities, subject.expect(c, dtype), computed, dtype);
         if (!wrong.isEmpty()) {
           failed.add(row);
           first = first.isEmpty() ? wrong.formatted(row.describe(dtype)) : first;
@@ -92,7 +92,8 @@ abstract class Rules {
   /** Everything computed of a case, which has to be right: what else is compared with it. */
   static Computed right(Subject<?> subject, Case c, DType dtype) {
     Computed computed = subject.run(c, dtype);
-    assertAgrees(subject, c.describe() + ", in " + dtype, Oracle.expect(c, dtype), computed, dtype);
+    assertAgrees(
+        subject, c.describe() + ", in " + dtype, subject.expect(c, dtype), computed, dtype);
     return computed;
   }
 

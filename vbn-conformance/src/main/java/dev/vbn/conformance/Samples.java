@@ -39,7 +39,7 @@ final class Samples {
   enum Spread {
     /** Means and deviations of about 1. */
     ORDINARY,
-    /** Means up to a million deviations from 0, and from those of the neighbours. */
+    /** Means some deviations and up to a million from 0, and from those of the neighbours. */
     APART,
     /** Deviations 19 decades from each other. */
     SCALED,
@@ -49,7 +49,7 @@ final class Samples {
     private double mean(int feature, double drawn) {
       return switch (this) {
         case ORDINARY, SCALED -> drawn;
-        case APART -> new double[] {drawn, 1e6, drawn, -1e4}[feature % 4];
+        case APART -> new double[] {drawn, 1e6, 3.5, -1e4}[feature % 4];
         case NEAR -> new double[] {drawn, 8, drawn, -4}[feature % 4];
       };
     }

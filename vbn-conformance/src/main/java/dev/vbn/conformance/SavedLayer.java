@@ -69,7 +69,7 @@ final class SavedLayer {
         Tensors<T> made = subject.tensors()) {
       subject.tolerance.assertClose(
           Quantity.OUTPUT.label() + " of " + name + " as saved, in " + dtype,
-          Oracle.expect(inMagnitude(), dtype).of(Quantity.OUTPUT).of(y),
+          subject.expect(inMagnitude(), dtype).of(Quantity.OUTPUT).of(y),
           subject.output(layer, made.of(x, dtype), statistics),
           Quantity.OUTPUT.roundedTo(dtype),
           Quantity.OUTPUT.hint());

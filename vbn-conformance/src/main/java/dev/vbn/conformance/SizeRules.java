@@ -150,7 +150,7 @@ abstract class SizeRules extends Rules {
             subject(),
             c.describe() + ", in " + size.dtype + ": look at counts and indexes of 16 bits, limits"
                 + " of a grid, and sums that run in the width of the elements",
-            Oracle.expect(c, size.dtype),
+            subject().expect(c, size.dtype),
             subject().run(c, size.dtype),
             size.dtype);
       }

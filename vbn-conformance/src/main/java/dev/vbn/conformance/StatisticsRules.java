@@ -57,7 +57,7 @@ abstract class StatisticsRules extends Rules {
   }
 
   private static <T> void checkSplit(Subject<T> subject, Case c, DType dtype) {
-    Expected expected = Oracle.expect(c, dtype);
+    Expected expected = subject.expect(c, dtype);
     int[][] chunks = {{0}, {1, 2, 3, 4, 5}, {6, 7}, {8}};
     String hint = "A chunk's statistics are those of the chunk alone, its variance biased.";
     DType unit = dtype.parameterType();

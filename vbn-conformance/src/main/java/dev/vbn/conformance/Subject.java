@@ -63,6 +63,11 @@ final class Subject<T> implements AutoCloseable {
     return ((Kernels<T>) backend.unwrap(Kernels.class)).tensors();
   }
 
+  /** What the layer must compute of a case rounded to {@code dtype}. */
+  Expected expect(Case c, DType dtype) {
+    return Oracle.expect(c, dtype, has(Capability.FLOAT64_STATISTICS));
+  }
+
   /** The layer's results of a case rounded to {@code dtype}: computed once, however many look. */
   Computed known(Case c, DType dtype, Manner manner) {
     return known.computeIfAbsent(new Input(c, dtype, manner), first -> run(c, dtype, manner));

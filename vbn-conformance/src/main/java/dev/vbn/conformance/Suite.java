@@ -67,7 +67,7 @@ public final class Suite {
     }
     this.capabilities = counting;
     tolerance = new Tolerance(counting);
-    boolean wide = counting.contains(Capability.FLOAT64_STATISTICS);
+    boolean wide = wide();
     boolean subnormals = counting.contains(Capability.SUBNORMALS);
     HostTensor pair = HostTensor.of(new float[] {1, 3}, 2, 1);
     Case unbiased = new Case(VbnConfig.of(1), pair, pair, null, null, pair, pair);
@@ -96,11 +96,15 @@ public final class Suite {
     }
   }
 
+  private boolean wide() {
+    return capabilities.contains(Capability.FLOAT64_STATISTICS);
+  }
+
   private void addTable(DType dtype) {
     int number = 0;
     for (Conditions row : Conditions.all()) {
       Case c = row.of(dtype);
-      Expected expected = Oracle.expect(c, dtype);
+      Expected expected = Oracle.expect(c, dtype, wide());
       Entry entry = new Entry(String.format(Locale.ROOT, "table-%03d", number++), c, dtype);
       OF_THE_TABLE.forEach((quantity, rule) -> {
         if (expected.has(quantity)) {
@@ -116,7 +120,7 @@ public final class Suite {
       Entry entry = new Entry("golden-" + golden.name(), golden.input(), dtype);
       try {
         golden
-            .expected(dtype)
+            .expected(dtype, wide())
             .forEach((quantity, values) -> entry.expect(quantity, values, Rule.FORWARD));
       } catch (IOException e) {
         throw new UncheckedIOException(e);
@@ -126,14 +130,11 @@ public final class Suite {
   }
 
   private void addOffset(Variant variant, boolean wide) {
-    Case near = ExtremeRules.offsetBy(0, variant);
     Case far = ExtremeRules.offsetBy(ExtremeRules.farOffset(wide), variant);
     Entry entry = new Entry(variant.label() + "-offset", far, DType.FLOAT32);
     for (Quantity each : ExtremeRules.OFFSET_QUANTITIES) {
       if (isShown(each)) {
-        Values values = new Values(
-            Oracle.expect(far, DType.FLOAT32).of(each).expected(),
-            Oracle.expect(wide ? near : far, DType.FLOAT32).of(each).scale());
+        Values values = Oracle.expect(far, DType.FLOAT32, wide).of(each);
         entry.expect(each, values.scaled(2), Rule.OFFSET);
       }
     }
@@ -150,7 +151,7 @@ public final class Suite {
 
   private void add(String name, Rule rule, Case c, DType dtype, List<Quantity> quantities) {
     Entry entry = new Entry(name, c, dtype);
-    Expected expected = Oracle.expect(c, dtype);
+    Expected expected = Oracle.expect(c, dtype, wide());
     quantities.stream()
         .filter(Suite::isShown)
         .filter(expected::has)

@@ -68,7 +68,7 @@ abstract class ViewRules extends Rules {
             subject,
             c.describe() + ", in " + dtype + ", where " + viewed + " is view " + number
                 + ": read and write elements by strides and offset",
-            Oracle.expect(c, dtype),
+            subject.expect(c, dtype),
             subject.run(c, dtype, manner, made),
             dtype);
       }

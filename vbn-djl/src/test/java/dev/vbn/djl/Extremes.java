@@ -16,9 +16,11 @@ import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
 import java.util.Arrays;
 import java.util.Random;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -214,6 +216,76 @@ abstract class Extremes {
       }
       // A library's own sums, around a centre that is a few deviations off at most.
       assertEquals(expected, gamma.getGradient().getFloat(), 4 * bound, "recorded, " + what);
+    }
+  }
+
+  /**
+   * A mean that is not at 0, but not far either: squares summed around 0 would lose as many
+   * digits as it has squared deviations.
+   */
+  @ParameterizedTest
+  @ValueSource(doubles = {0, 0.9, 1.1, 2, 3, 3.9, 4.1, 30})
+  void aMeanSomeDeviationsFromZeroCostsNoDigits(double distance) {
+    for (long[] shape : new long[][] {{3, 20_000}, {3, 7000, 3}, {16, 1000, 2}, {9, 40, 129}}) {
+      Random random = new Random(shape[1]);
+      int features = (int) shape[1];
+      double[] sizes = random.doubles(features, 0.5, 2).toArray();
+      int positions = shape.length == 2 ? 1 : (int) shape[2];
+      double[] x = new double[Math.toIntExact(new Shape(shape).size())];
+      Arrays.setAll(x, i -> (float) (sizes[i / positions % features]
+          * (distance + Math.sqrt(3) * (2 * random.nextDouble() - 1))));
+      double[] dy = new double[x.length];
+      Arrays.setAll(dy, i -> (float) (2 * random.nextDouble() - 1));
+      VirtualBatchNorm<NDArray> layer = VirtualBatchNorm.of(
+          here.backend,
+          VbnConfig.of(features)
+              .withVariant(Variant.REFERENCE_ONLY)
+              .withReferenceGradient(ReferenceGradient.ATTACHED));
+      try (NDArray batch = array(x, DataType.FLOAT32, shape);
+          NDArray upstream = array(dy, DataType.FLOAT32, shape);
+          ReferenceOutput<NDArray> reference = layer.reference(batch);
+          Output<NDArray> live = layer.forward(batch, reference.statistics());
+          Gradients<NDArray> gradients =
+              layer.referenceBackward(batch, reference.statistics(), upstream)) {
+        double[] pass = EngineHere.doubles(reference.output());
+        double[] output = EngineHere.doubles(live.output());
+        double[] dx = EngineHere.doubles(gradients.dx());
+        for (int feature = 0; feature < features; feature++) {
+          int own = feature;
+          int[] group = IntStream.range(0, x.length / features)
+              .map(i -> (i / positions * features + own) * positions + i % positions)
+              .toArray();
+          checkGroup(group, x, dy, pass, output, dx, distance + " in " + new Shape(shape));
+        }
+      }
+    }
+  }
+
+  /** Batch norm of a group and its backward, in 64 bits; sixteen roundings are what the kit allows. */
+  private static void checkGroup(
+      int[] group,
+      double[] x,
+      double[] dy,
+      double[] pass,
+      double[] output,
+      double[] dx,
+      String what) {
+    int n = group.length;
+    double m = Arrays.stream(group).mapToDouble(i -> x[i]).sum() / n;
+    double v = Arrays.stream(group).mapToDouble(i -> (x[i] - m) * (x[i] - m)).sum() / n;
+    double s = Math.sqrt(v + 1e-5);
+    double a = Arrays.stream(group).mapToDouble(i -> dy[i]).sum() / n;
+    double b = Arrays.stream(group).mapToDouble(i -> dy[i] * (x[i] - m) / s).sum() / n;
+    double largest = 1;
+    for (int i : group) {
+      largest = Math.max(largest, Math.abs(x[i] - m) / s);
+    }
+    double bound = Math.scalb(16 * largest, -24);
+    for (int i : group) {
+      double xh = (x[i] - m) / s;
+      assertEquals(xh, pass[i], bound, what);
+      assertEquals(xh, output[i], bound, what);
+      assertEquals((dy[i] - a - xh * b) / s, dx[i], bound * largest / s, what);
     }
   }
 

@@ -1,5 +1,6 @@
 package dev.vbn.process;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -265,6 +266,37 @@ class HostileProgramTest {
       long orphan = Long.parseLong(Files.readString(file()).strip());
       assertContains(verdict(backend, BATCH), "it ended with exit code 3");
       assertEnded(orphan);
+    }
+  }
+
+  /** By its own exit, and by a signal. */
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void aUserThatEndsWithoutClosingLeavesNothingRunning(boolean byItself) throws Exception {
+    Process user = new ProcessBuilder(
+            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+            "-cp",
+            System.getProperty("java.class.path"),
+            Abandoned.class.getName(),
+            HostileProgram.command("has-child", file()))
+        .redirectError(ProcessBuilder.Redirect.INHERIT)
+        .start();
+    try {
+      assertEquals("process", user.inputReader(UTF_8).readLine());
+      long child = Long.parseLong(Files.readString(file()).strip());
+      List<Long> started = user.descendants().map(ProcessHandle::pid).toList();
+      assertTrue(started.contains(child), () -> started + " without " + child);
+      if (byItself) {
+        user.getOutputStream().close();
+      } else {
+        user.destroy();
+      }
+      assertTrue(user.waitFor(1, TimeUnit.MINUTES));
+      for (long each : started) {
+        assertEnded(each);
+      }
+    } finally {
+      user.destroyForcibly();
     }
   }
 

@@ -1,13 +1,27 @@
 package dev.vbn.process;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.platform.engine.discovery.DiscoverySelectors.selectClass;
 
 import dev.vbn.conformance.NamedBackendConformance;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
+import org.junit.jupiter.api.MethodOrderer;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestReporter;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.platform.engine.TestExecutionResult;
@@ -18,15 +32,30 @@ import org.junit.platform.launcher.core.LauncherConfig;
 import org.junit.platform.launcher.core.LauncherDiscoveryRequestBuilder;
 import org.junit.platform.launcher.core.LauncherFactory;
 
-/** Faults on the other side of the pipe fail at the rule that they break. */
+/**
+ * Faults on the other side of the pipe, each under one condition, fail at the rule that they break.
+ * {@code -Dvbn.process.offenders} says how many of their product are taken, {@code
+ * -Dvbn.offenders.seed} which.
+ */
 class WrongBackendsTest {
+  private static final String PROGRAM = "src/test/python/faulty_backend.py";
+  private static final int SAMPLE = Integer.getInteger("vbn.process.offenders", 6);
+  private static final long SEED = Long.getLong("vbn.offenders.seed", 1);
 
-  /** Messages by rule. */
-  private static Map<String, String> failures(String command) {
+  @TempDir
+  Path folder;
+
+  /** Runs the kit; after the first failure the program has no more to compute if it is to stop. */
+  private Map<String, String> failures(String offender, boolean stops) {
+    String command = "python3 " + PROGRAM + " " + offender + " '" + folder + "'";
+    Adapters.require(command);
     Map<String, String> failures = new TreeMap<>();
     LauncherDiscoveryRequest request = LauncherDiscoveryRequestBuilder.request()
         .selectors(selectClass(NamedBackendConformance.class))
         .configurationParameter(NamedBackendConformance.BACKEND_PARAMETER, "process")
+        // The longest of the kit's tests are late in this order.
+        .configurationParameter(
+            MethodOrderer.DEFAULT_ORDER_PROPERTY_NAME, MethodOrderer.MethodName.class.getName())
         .build();
     LauncherConfig config = LauncherConfig.builder()
         .enableLauncherSessionListenerAutoRegistration(false)
@@ -37,12 +66,15 @@ class WrongBackendsTest {
       LauncherFactory.create(config).execute(request, new TestExecutionListener() {
         @Override
         public void executionFinished(TestIdentifier test, TestExecutionResult result) {
-          result
-              .getThrowable()
-              .filter(failure -> result.getStatus() == TestExecutionResult.Status.FAILED)
-              .map(failure -> String.valueOf(failure.getMessage()))
-              .ifPresent(message -> failures.merge(
-                  message.substring(0, Math.min(7, message.length())), message, (a, b) -> a + b));
+          if (result.getStatus() != TestExecutionResult.Status.FAILED) {
+            return;
+          }
+          if (stops) {
+            make("stop");
+          }
+          String message = result.getThrowable().map(Throwable::getMessage).orElse("");
+          failures.merge(
+              message.substring(0, Math.min(7, message.length())), message, (a, b) -> a + b);
         }
       });
     } finally {
@@ -51,21 +83,56 @@ class WrongBackendsTest {
     return failures;
   }
 
+  private void make(String file) {
+    try {
+      Files.writeString(folder.resolve(file), "");
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
   @ParameterizedTest
   @CsvSource(delimiter = '|', textBlock = """
-      Unbiased              | VBN-201 | The variance of [1, 3] is 1
-      WeightOfOneMore       | VBN-301 | All of these have variant PER_EXAMPLE
-      LastUpstreamForgotten | VBN-403 | All of these have features 12
-      PreviousStatistics    | VBN-703 |
+      VARIANCE_UNBIASED ALWAYS                         | VBN-201 | The variance of [1, 3] is 1
+      WEIGHT_OF_ONE_EXAMPLE_MORE PER_EXAMPLE           | VBN-301 | All of these have variant PER_EXAMPLE
+      DBETA_LEFT_OUT FEATURES_12                       | VBN-403 | All of these have features 12
+      STATISTICS_OF_THE_CALL_BEFORE IN_REFERENCE_PASS  | VBN-703 | VBN-703
       """)
-  void aFaultFailsAtTheRuleThatItBreaks(String fault, String rule, String words) {
-    String command = "python3 src/test/python/wrong_backend.py " + fault;
-    Adapters.require(command);
-    Map<String, String> failures = failures(command);
+  void aFaultFailsAtTheRuleThatItBreaks(String offender, String rule, String words) {
+    Map<String, String> failures = failures(offender, false);
     String message = failures.getOrDefault(rule, "only failed: " + failures.keySet());
-    assertTrue(message.contains(words == null ? rule : words), message);
-    if (fault.equals("LastUpstreamForgotten")) { // in one sum, under one condition
+    assertTrue(message.contains(words), message);
+    if (offender.startsWith("DBETA")) { // in one sum, under one condition
       assertEquals(Set.of(rule, "VBN-406"), failures.keySet());
+    }
+  }
+
+  @Test
+  void aFaultUnderAConditionIsCaught(TestReporter reporter) throws Exception {
+    Adapters.require("python3 adapters/numpy_backend.py");
+    List<String> pairs = new ArrayList<>(product());
+    Collections.shuffle(pairs, new Random(SEED));
+    List<String> survivors = new ArrayList<>();
+    int offenders = 0;
+    for (String pair : pairs.subList(0, SAMPLE)) {
+      Map<String, String> failures = failures(pair, true);
+      boolean altered = Files.deleteIfExists(folder.resolve("altered"));
+      Files.deleteIfExists(folder.resolve("stop"));
+      offenders += altered ? 1 : 0;
+      if (altered && failures.isEmpty()) {
+        survivors.add(pair);
+      }
+    }
+    reporter.publishEntry(
+        "offenders of a process", offenders + " of " + SAMPLE + " pairs, seed " + SEED);
+    assertEquals(List.of(), survivors);
+    assertTrue(offenders > 0, "no pair of the sample changes anything");
+  }
+
+  private static List<String> product() throws IOException {
+    Process program = new ProcessBuilder("python3", PROGRAM).start();
+    try (InputStream names = program.getInputStream()) {
+      return new String(names.readAllBytes(), UTF_8).lines().toList();
     }
   }
 }

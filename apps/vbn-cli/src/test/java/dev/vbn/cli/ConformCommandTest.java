@@ -2,6 +2,7 @@ package dev.vbn.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.core.JsonFactory;
@@ -38,6 +39,30 @@ import org.opentest4j.AssertionFailedError;
  * test.
  */
 class ConformCommandTest {
+  private static final String PROCESS_PROVIDER = "dev.vbn.process.ProcessProvider";
+
+  /** Providers whose jar has a list of its own. */
+  private static final Set<String> SAY_SO_THEMSELVES =
+      Set.of(ReferenceProvider.class.getName(), PROCESS_PROVIDER);
+
+  /** A program that keeps to the protocol, and has nothing to offer. */
+  private static final String WITHOUT_KERNELS = """
+      import json, struct, sys
+      requests, answers = sys.stdin.buffer, sys.stdout.buffer
+      while length := requests.read(8):
+          header = json.loads(requests.read(*struct.unpack("<Q", length)))
+          texts = header.pop("__metadata__")
+          requests.read(max((each["data_offsets"][1] for each in header.values()), default=0))
+          said = {"call": texts["call"]}
+          if texts["op"] == "hello":
+              said.update(vbn="1", name="empty", capabilities="")
+          else:
+              said.update(error="no kernel for " + texts["op"])
+          answer = json.dumps({"__metadata__": said}).encode()
+          answers.write(struct.pack("<Q", len(answer)) + answer)
+          answers.flush()
+      """;
+
   @TempDir
   Path directory;
 
@@ -60,7 +85,7 @@ class ConformCommandTest {
     Files.write(
         services.resolve(VbnProvider.class.getName()),
         providers.stream()
-            .filter(provider -> provider != ReferenceProvider.class) // its jar says so itself
+            .filter(provider -> !SAY_SO_THEMSELVES.contains(provider.getName()))
             .map(Class::getName)
             .toList());
     List<URL> urls =
@@ -182,6 +207,41 @@ class ConformCommandTest {
     assertTrue(page.contains("at dev.vbn.cli.FailingBackendTest$Throwing.failure("));
     assertTrue(page.contains("Start with "));
     assertTrue(Files.exists(report.resolve("throwing/TEST-junit-jupiter.xml")));
+  }
+
+  private CommandLine conformProgram(String command, String... more) throws Exception {
+    List<String> all = new ArrayList<>(List.of("--command", command));
+    all.addAll(List.of(more));
+    @SuppressWarnings("unchecked") // a provider, which is not on the compiler's class path
+    Class<? extends VbnProvider<?>> provider =
+        (Class<? extends VbnProvider<?>>) Class.forName(PROCESS_PROVIDER);
+    return conform(List.of(provider), all.toArray(String[]::new));
+  }
+
+  @Test
+  void aProgramIsTestedByItsCommand() throws Exception {
+    Path program = Files.writeString(directory.resolve("program.py"), WITHOUT_KERNELS);
+    Path report = report(directory);
+    CommandLine run = conformProgram("python3 '" + program + "'", "--report", report.toString());
+    assertEquals(1, run.exitCode(), run.err());
+    String words = run.out().replaceAll("\\s+", " ");
+    assertTrue(words.contains("empty, by python3"), run.out());
+    assertTrue(words.contains("does not conform"), run.out());
+    assertTrue(words.contains("was answered with the error 'no kernel for reference'"), run.out());
+    Map<String, Object> backend = backends(report).get(0);
+    assertEquals("process", backend.get("name"));
+    assertEquals("does not conform", backend.get("verdict"));
+    assertNull(System.getProperty("vbn.process.command"));
+  }
+
+  @Test
+  void aProgramThatEndsAtOnceConformsToNothing() throws Exception {
+    CommandLine run = conformProgram("echo 'no model here' >&2; exit 3");
+    assertEquals(1, run.exitCode(), run.err());
+    String words = run.out().replaceAll("\\s+", " ");
+    assertTrue(words.contains("unavailable: 'echo 'no model here' >&2; exit 3'"), run.out());
+    assertTrue(words.contains("exit code 3"), run.out());
+    assertTrue(words.contains("its last words on standard error: no model here"), run.out());
   }
 
   @Test

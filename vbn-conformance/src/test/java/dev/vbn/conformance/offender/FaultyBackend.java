@@ -50,9 +50,15 @@ final class FaultyBackend extends PlainBackend {
       this.rehearsal = rehearsal;
     }
 
-    /** What the kit does after it has failed is of no interest: every call ends at once. */
+    /** What the kit does after it has failed is of no interest: every check ends at once. */
     void stop() {
       stopped = true;
+    }
+
+    void requireRunning() {
+      if (stopped) {
+        throw new IllegalStateException("the kit has failed already");
+      }
     }
 
     static Trace ofFault() {
@@ -76,11 +82,14 @@ final class FaultyBackend extends PlainBackend {
     int depth;
   }
 
+  /** One for all backends: hundreds of them make each look-up a search. */
+  private static final ThreadLocal<Running> RUNNING = ThreadLocal.withInitial(Running::new);
+
   private final Fault fault;
   private final Condition condition;
   private final Trace trace;
   private final Map<Pass, AtomicInteger> calls = new EnumMap<>(Pass.class);
-  private final ThreadLocal<Running> running = ThreadLocal.withInitial(Running::new);
+  private final ThreadLocal<Running> running = RUNNING;
   private final AtomicBoolean closed = new AtomicBoolean();
 
   // What a fault keeps of the call before.
@@ -111,9 +120,7 @@ final class FaultyBackend extends PlainBackend {
   }
 
   private <R> R run(Call call, Supplier<R> kernel) {
-    if (trace.stopped) {
-      throw new IllegalStateException("the kit has failed already");
-    }
+    trace.requireRunning();
     Running outer = running.get();
     Running own = new Running();
     own.faulty = trace.rehearsal || condition.holds(call);
@@ -304,14 +311,10 @@ final class FaultyBackend extends PlainBackend {
   @Override
   double output(double xh, double gamma, double beta) {
     double right = super.output(xh, gamma, beta);
-    if (!running.get().faulty) {
-      return right;
+    if (does(Fault.GAMMA_SQUARED)) {
+      return wrong(right, gamma * gamma * xh + beta);
     }
-    return switch (fault) {
-      case GAMMA_SQUARED -> wrong(right, gamma * gamma * xh + beta);
-      case BETA_SCALED -> wrong(right, gamma * (xh + beta));
-      default -> right;
-    };
+    return does(Fault.BETA_SCALED) ? wrong(right, gamma * (xh + beta)) : right;
   }
 
   @Override
@@ -430,20 +433,18 @@ final class FaultyBackend extends PlainBackend {
   double inputGradient(
       double dy, double xh, double gamma, double s, double w, int n, double a, double b) {
     double right = super.inputGradient(dy, xh, gamma, s, w, n, a, b);
-    if (!running.get().faulty) {
-      return right;
+    if (does(Fault.GRADIENT_WITHOUT_SUM_OF_UPSTREAM)) {
+      return wrong(right, super.inputGradient(dy, xh, gamma, s, w, n, 0, b));
     }
-    return switch (fault) {
-      case GRADIENT_WITHOUT_SUM_OF_UPSTREAM ->
-        wrong(right, super.inputGradient(dy, xh, gamma, s, w, n, 0, b));
-      case GRADIENT_WITHOUT_SUM_WITH_INPUT ->
-        wrong(right, super.inputGradient(dy, xh, gamma, s, w, n, a, 0));
-      case GRADIENT_WITHOUT_WEIGHT ->
-        wrong(right, super.inputGradient(dy, xh, gamma, s, w == 0 ? 0 : 1, n, a, b));
-      case GRADIENT_COUNTS_ONE_ELEMENT_MORE ->
-        wrong(right, super.inputGradient(dy, xh, gamma, s, w, n + 1, a, b));
-      default -> right;
-    };
+    if (does(Fault.GRADIENT_WITHOUT_SUM_WITH_INPUT)) {
+      return wrong(right, super.inputGradient(dy, xh, gamma, s, w, n, a, 0));
+    }
+    if (does(Fault.GRADIENT_WITHOUT_WEIGHT)) {
+      return wrong(right, super.inputGradient(dy, xh, gamma, s, w == 0 ? 0 : 1, n, a, b));
+    }
+    return does(Fault.GRADIENT_COUNTS_ONE_ELEMENT_MORE)
+        ? wrong(right, super.inputGradient(dy, xh, gamma, s, w, n + 1, a, b))
+        : right;
   }
 
   @Override

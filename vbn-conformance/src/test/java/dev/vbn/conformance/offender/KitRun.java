@@ -10,6 +10,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.MethodOrderer;
 import org.junit.platform.engine.DiscoverySelector;
 import org.junit.platform.engine.TestExecutionResult;
 import org.junit.platform.engine.TestExecutionResult.Status;
@@ -56,8 +57,11 @@ final class KitRun implements TestExecutionListener {
 
   /** Runs a kit, and tells {@code failed} of the first failure. */
   static KitRun of(Class<?> kit, Runnable failed) {
-    LauncherDiscoveryRequest request =
-        LauncherDiscoveryRequestBuilder.request().selectors(selectClass(kit)).build();
+    LauncherDiscoveryRequest request = LauncherDiscoveryRequestBuilder.request()
+        .selectors(selectClass(kit))
+        .configurationParameter(
+            MethodOrderer.DEFAULT_ORDER_PROPERTY_NAME, CheapestFirst.class.getName())
+        .build();
     return of(request, failed);
   }
 
