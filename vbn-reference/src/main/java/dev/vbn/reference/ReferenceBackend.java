@@ -182,7 +182,7 @@ final class ReferenceBackend implements Kernels<HostTensor> {
         double a = sums.upstream(i);
         double around = sums.upstreamDeviation(i) + a * (centers[feature] - mixture.mean());
         double b = around / mixture.deviation();
-        Slopes slopes = how.slopes(mixture, lines.factor[i], a, b);
+        Slopes slopes = how.slopes(mixture, lines.factor[i], how.elementsPerGroup(group), a, b);
         dbeta[at + i] = a;
         dgamma[at + i] = b;
         dmean[at + i] = slopes.referenceMean();
