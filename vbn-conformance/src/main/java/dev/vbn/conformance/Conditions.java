@@ -238,10 +238,12 @@ final class Conditions {
     long features = FEATURES[row[FEATURE_COUNT]];
     long positions = POSITIONS[row[POSITION_COUNT]];
     long examples = EXAMPLES[row[EXAMPLE_COUNT]];
+    double epsilon = EPSILONS[row[EPSILON]];
+    // The variance of one element that counts is 0: 16 bits do not bear its root of 1e-5.
     VbnConfig config = VbnConfig.of((int) features)
         .withVariant(VARIANTS[row[VARIANT]])
         .withFeatureAxis(layout.axis())
-        .withEpsilon(EPSILONS[row[EPSILON]])
+        .withEpsilon(wide || row.length == DIMENSIONS.size() ? epsilon : Math.max(epsilon, 1e-3))
         .withReferenceGradient(GRADIENTS[row[ATTACHED]]);
     Spread spread = wide || row[SPREAD] == 0 ? SPREADS[row[SPREAD]] : Spread.NEAR;
     Case drawn = new Samples(1000 + number)

@@ -63,7 +63,7 @@ record Padding(boolean[] counts, int examples, Mask mask) {
     int most = (int) without[along];
     long[] lengths = new long[(int) without[0]];
     Arrays.setAll(lengths, i -> random.nextInt(most + 1));
-    lengths[0] = 1 + random.nextInt(most);
+    lengths[0] = 1L + random.nextInt(most);
     if (lengths.length > 1) {
       lengths[1 + random.nextInt(lengths.length - 1)] = 0;
     }

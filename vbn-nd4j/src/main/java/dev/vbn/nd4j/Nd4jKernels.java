@@ -174,8 +174,8 @@ final class Nd4jKernels implements Kernels<INDArray> {
             int feature = tile.firstFeature + i;
             double a = sums.a[i];
             double b = sums.b[i];
-            Slopes slopes = how.slopes(
-                mixtures[i], given.gamma[feature], how.elementsPerGroup(group), a, b);
+            Slopes slopes =
+                how.slopes(mixtures[i], given.gamma[feature], how.elementsPerGroup(group), a, b);
             gradients.beta[feature] += a;
             gradients.gamma[feature] += b;
             gradients.mean[feature] += slopes.referenceMean();

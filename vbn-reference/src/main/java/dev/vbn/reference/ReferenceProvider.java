@@ -5,6 +5,7 @@ import static java.util.Objects.requireNonNull;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.Kernels;
+import dev.vbn.spi.MaskedKernels;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.HostTensor;
 import dev.vbn.tensor.TensorType;
@@ -65,6 +66,7 @@ public final class ReferenceProvider implements VbnProvider<HostTensor> {
 
   @Override
   public Kernels<HostTensor> open(BackendOptions options) {
-    return new ReferenceBackend(KernelChoice.made(), new Workers(executor, options.parallelism()));
+    return MaskedKernels.ofArrays(
+        new ReferenceBackend(KernelChoice.made(), new Workers(executor, options.parallelism())));
   }
 }

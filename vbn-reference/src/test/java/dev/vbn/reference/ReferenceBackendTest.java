@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.sun.management.ThreadMXBean;
-import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
@@ -29,8 +28,7 @@ class ReferenceBackendTest {
   private final ReferenceBackend backend = backend(Runnable::run, 1);
 
   private static ReferenceBackend backend(Executor executor, int parallelism) {
-    return (ReferenceBackend)
-        new ReferenceProvider(executor).open(new BackendOptions(null, parallelism));
+    return new ReferenceBackend(KernelChoice.made(), new Workers(executor, parallelism));
   }
 
   /** The build runs every test with each kernel, and says which. */

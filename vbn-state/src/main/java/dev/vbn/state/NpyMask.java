@@ -98,10 +98,10 @@ public final class NpyMask {
   /** All data, which grow with the bytes that arrive: a promise alone takes no memory. */
   private static byte[] data(NpyHeader header, InputStream in, int size) throws IOException {
     long bytes = header.count() * size;
-    header.requireHeap(bytes);
     if (bytes > NpyHeader.MAX_ELEMENTS) {
       throw header.error("data is " + bytes + " bytes; expected at most " + NpyHeader.MAX_ELEMENTS);
     }
+    header.requireHeap(bytes);
     byte[] data = in.readNBytes((int) bytes);
     if (data.length < bytes) {
       throw header.dataError(Integer.toString(data.length), bytes);
