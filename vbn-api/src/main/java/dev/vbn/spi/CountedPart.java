@@ -100,18 +100,30 @@ public final class CountedPart {
       return;
     }
     long features = whole.features();
+    long[] from = new long[0];
+    long[] length = new long[0];
     long next = 0;
     for (; row < end; row++) {
       int spans = counted.spans(row);
-      for (int span = 0; span < spans; span++) {
-        long from = counted.from(row, span);
-        long length = counted.to(row, span) - from;
-        for (long feature = 0; feature < features; feature++) {
-          long inBatch = (row * features + feature) * whole.after() + from;
-          visit(inBatch, feature * elements + next, length, longest, run);
-        }
-        next += length;
+      if (from.length < spans) {
+        from = new long[spans];
+        length = new long[spans];
       }
+      long sum = 0;
+      for (int span = 0; span < spans; span++) {
+        from[span] = counted.from(row, span);
+        length[span] = counted.to(row, span) - from[span];
+        sum += length[span];
+      }
+      for (long feature = 0; feature < features; feature++) { // in the order of the memory
+        long begin = (row * features + feature) * whole.after();
+        long at = feature * elements + next;
+        for (int span = 0; span < spans; span++) {
+          visit(begin + from[span], at, length[span], longest, run);
+          at += length[span];
+        }
+      }
+      next += sum;
     }
   }
 
@@ -124,12 +136,18 @@ public final class CountedPart {
         row++;
       }
       long length = (row - from) * features;
-      visit(from * features, at, length, longest, run);
+      if (length > 0) {
+        visit(from * features, at, length, longest, run);
+      }
       at += length;
     }
   }
 
   private static void visit(long inBatch, long inDense, long length, int longest, Run run) {
+    if (length <= longest) {
+      run.visit(inBatch, inDense, (int) length);
+      return;
+    }
     for (long done = 0; done < length; done += longest) {
       run.visit(inBatch + done, inDense + done, (int) Math.min(longest, length - done));
     }

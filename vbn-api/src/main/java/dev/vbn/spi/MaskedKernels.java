@@ -187,12 +187,7 @@ public final class MaskedKernels<T> implements Kernels<T> {
   }
 
   private Differentiated<T> perExample(
-      T x,
-      T upstream,
-      Normalization how,
-      Moments<T> reference,
-      @Nullable T gamma,
-      T result) {
+      T x, T upstream, Normalization how, Moments<T> reference, @Nullable T gamma, T result) {
     Sums sums = new Sums((int) how.geometry().features());
     for (CountedPart part : CountedPart.of(how.geometry(), Scope.EXAMPLE)) {
       if (part.elements() == 0) {
@@ -328,34 +323,67 @@ public final class MaskedKernels<T> implements Kernels<T> {
 
   /** Of plain arrays. */
   private static final class ArrayCopies implements Copies<HostTensor> {
+    /** Fewer elements are copied faster than the call takes. */
+    private static final int SHORT = 16;
+
     @Override
     public HostTensor make(HostTensor like, long... shape) {
       return HostTensor.zeros(like.dtype(), shape);
     }
 
-    private static Object array(HostTensor tensor) {
-      return tensor.dtype() == DType.FLOAT64 ? tensor.doubles() : tensor.floats();
-    }
-
     @Override
     public void gather(HostTensor batch, CountedPart part, HostTensor dense) {
-      Object from = array(batch);
-      Object to = array(dense);
-      part.forEachRun(
-          Integer.MAX_VALUE,
-          (inBatch, inDense, length) ->
-              System.arraycopy(from, (int) inBatch, to, (int) inDense, length));
+      if (batch.dtype() == DType.FLOAT64) {
+        double[] from = batch.doubles();
+        double[] to = dense.doubles();
+        part.forEachRun(
+            Integer.MAX_VALUE,
+            (inBatch, inDense, length) -> copy(from, (int) inBatch, to, (int) inDense, length));
+      } else {
+        float[] from = batch.floats();
+        float[] to = dense.floats();
+        part.forEachRun(
+            Integer.MAX_VALUE,
+            (inBatch, inDense, length) -> copy(from, (int) inBatch, to, (int) inDense, length));
+      }
     }
 
     @Override
     public void scatter(HostTensor dense, CountedPart part, HostTensor batch) {
       clear(part, batch);
-      Object from = array(dense);
-      Object to = array(batch);
-      part.forEachRun(
-          Integer.MAX_VALUE,
-          (inBatch, inDense, length) ->
-              System.arraycopy(from, (int) inDense, to, (int) inBatch, length));
+      if (batch.dtype() == DType.FLOAT64) {
+        double[] from = dense.doubles();
+        double[] to = batch.doubles();
+        part.forEachRun(
+            Integer.MAX_VALUE,
+            (inBatch, inDense, length) -> copy(from, (int) inDense, to, (int) inBatch, length));
+      } else {
+        float[] from = dense.floats();
+        float[] to = batch.floats();
+        part.forEachRun(
+            Integer.MAX_VALUE,
+            (inBatch, inDense, length) -> copy(from, (int) inDense, to, (int) inBatch, length));
+      }
+    }
+
+    private static void copy(float[] from, int first, float[] to, int at, int length) {
+      if (length > SHORT) {
+        System.arraycopy(from, first, to, at, length);
+        return;
+      }
+      for (int i = 0; i < length; i++) {
+        to[at + i] = from[first + i];
+      }
+    }
+
+    private static void copy(double[] from, int first, double[] to, int at, int length) {
+      if (length > SHORT) {
+        System.arraycopy(from, first, to, at, length);
+        return;
+      }
+      for (int i = 0; i < length; i++) {
+        to[at + i] = from[first + i];
+      }
     }
 
     @Override
