@@ -108,15 +108,17 @@ public final class MaskedKernels<T> implements Kernels<T> {
         }
       }
     }
-    return moments(mean, variance, batch, features);
+    try (Call call = new Call()) {
+      return call.keep(moments(call, mean, variance, batch, features));
+    }
   }
 
-  private Moments<T> moments(double[] mean, double[] variance, long... shape) {
+  private Moments<T> moments(Call call, double[] mean, double[] variance, long... shape) {
     DType type =
         capabilities.contains(Capability.FLOAT64_STATISTICS) ? DType.FLOAT64 : DType.FLOAT32;
     return new Moments<>(
-        tensors.fromHost(HostTensor.of(mean, shape), type),
-        tensors.fromHost(HostTensor.of(variance, shape), type));
+        call.own(tensors.fromHost(HostTensor.of(mean, shape), type)),
+        call.own(tensors.fromHost(HostTensor.of(variance, shape), type)));
   }
 
   @Override
@@ -127,9 +129,11 @@ public final class MaskedKernels<T> implements Kernels<T> {
     try (Call call = new Call()) {
       CountedPart part = CountedPart.of(how.geometry(), Scope.BATCH)[0];
       Normalized<T> dense = kernels.reference(call.gather(x, part), of(part, how), gamma, beta);
-      T output = copies.make(x, tensors.shape(x));
-      copies.scatter(call.own(dense.output()), part, output);
-      return new Normalized<>(output, dense.statistics());
+      call.own(dense.output());
+      call.own(dense.statistics());
+      T output = call.make(x);
+      copies.scatter(dense.output(), part, output);
+      return new Normalized<>(call.keep(output), call.keep(dense.statistics()));
     }
   }
 
@@ -158,8 +162,7 @@ public final class MaskedKernels<T> implements Kernels<T> {
           copies.scatter(inPlace ? dense : call.own(y), part, result);
         }
       }
-      whole.keep();
-      return result;
+      return output != null ? output : whole.keep(result);
     }
   }
 
@@ -181,8 +184,11 @@ public final class MaskedKernels<T> implements Kernels<T> {
               gamma,
               CountedPart.of(how.geometry(), Scope.BATCH)[0],
               result);
-      whole.keep();
-      return gradients;
+      return new Differentiated<>(
+          dx != null ? dx : whole.keep(result),
+          gradients.dgamma(),
+          gradients.dbeta(),
+          gradients.dreference());
     }
   }
 
@@ -214,9 +220,18 @@ public final class MaskedKernels<T> implements Kernels<T> {
       T into = inPlace ? dy : null;
       Differentiated<T> gradients =
           kernels.backward(dense, dy, of(part, how), reference, gamma, into);
+      call.own(gradients.dgamma());
+      call.own(gradients.dbeta());
+      Moments<T> dreference = gradients.dreference();
+      if (dreference != null) {
+        call.own(dreference);
+      }
       copies.scatter(inPlace ? dy : call.own(gradients.dx()), part, result);
       return new Differentiated<>(
-          result, gradients.dgamma(), gradients.dbeta(), gradients.dreference());
+          result,
+          call.keep(gradients.dgamma()),
+          call.keep(gradients.dbeta()),
+          dreference == null ? null : call.keep(dreference));
     }
   }
 
@@ -230,9 +245,9 @@ public final class MaskedKernels<T> implements Kernels<T> {
       CountedPart part = CountedPart.of(geometry, Scope.BATCH)[0];
       T dense = call.own(kernels.referenceGradient(
           call.gather(r, part), part.dense(), statistics, gradient, elements));
-      T dr = copies.make(r, tensors.shape(r));
+      T dr = call.make(r);
       copies.scatter(dense, part, dr);
-      return dr;
+      return call.keep(dr);
     }
   }
 
@@ -264,9 +279,21 @@ public final class MaskedKernels<T> implements Kernels<T> {
       return own(copies.make(batch, tensors.shape(batch)));
     }
 
-    /** Leaves what has been made to the caller. */
-    void keep() {
-      made.clear();
+    Moments<T> own(Moments<T> moments) {
+      own(moments.mean());
+      own(moments.variance());
+      return moments;
+    }
+
+    /** Leaves a tensor to the caller. */
+    @SuppressWarnings("ReferenceEquality") // those of some libraries are equal by value
+    T keep(T tensor) {
+      made.removeIf(each -> each == tensor);
+      return tensor;
+    }
+
+    Moments<T> keep(Moments<T> moments) {
+      return new Moments<>(keep(moments.mean()), keep(moments.variance()));
     }
 
     @Override
@@ -313,11 +340,13 @@ public final class MaskedKernels<T> implements Kernels<T> {
 
     Differentiated<T> with(T dx, DType type) {
       int features = dgamma.length;
-      return new Differentiated<>(
-          dx,
-          tensors.fromHost(HostTensor.of(dgamma, features), type),
-          tensors.fromHost(HostTensor.of(dbeta, features), type),
-          attached ? moments(dmean, dvariance, features) : null);
+      try (Call call = new Call()) {
+        T gamma = call.own(tensors.fromHost(HostTensor.of(dgamma, features), type));
+        T beta = call.own(tensors.fromHost(HostTensor.of(dbeta, features), type));
+        Moments<T> reference = attached ? moments(call, dmean, dvariance, features) : null;
+        return new Differentiated<>(
+            dx, call.keep(gamma), call.keep(beta), reference == null ? null : call.keep(reference));
+      }
     }
   }
 
