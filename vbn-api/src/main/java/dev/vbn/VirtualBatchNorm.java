@@ -14,6 +14,7 @@ import dev.vbn.spi.Scope;
 import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.Mask;
 import java.util.Arrays;
 import java.util.Iterator;
 import java.util.Random;
@@ -47,10 +48,19 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   private final VbnConfig config;
   private final Parameters<T> parameters;
 
+  /** Which elements of its batches count; null where all do. */
+  private final @Nullable Mask mask;
+
   private VirtualBatchNorm(VbnBackend<T> backend, VbnConfig config, Parameters<T> parameters) {
+    this(backend, config, parameters, null);
+  }
+
+  private VirtualBatchNorm(
+      VbnBackend<T> backend, VbnConfig config, Parameters<T> parameters, @Nullable Mask mask) {
     this.backend = backend;
     this.config = config;
     this.parameters = parameters;
+    this.mask = mask;
   }
 
   /** A layer without gamma and beta: its output has the mixed mean 0 and deviation 1. */
@@ -89,7 +99,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
         backend,
         config,
         new Parameters<>(
-            backend, Part.made(backend, "gamma", gamma), Part.made(backend, "beta", beta)));
+            backend, Part.made(backend, "gamma", gamma), Part.made(backend, "beta", beta)),
+        mask);
   }
 
   /**
@@ -107,7 +118,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
         backend,
         config,
         new Parameters<>(
-            backend, Part.supplied(backend, "gamma", gamma), shared("beta", parameters.beta())));
+            backend, Part.supplied(backend, "gamma", gamma), shared("beta", parameters.beta())),
+        mask);
   }
 
   /**
@@ -125,7 +137,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
         backend,
         config,
         new Parameters<>(
-            backend, shared("gamma", parameters.gamma()), Part.supplied(backend, "beta", beta)));
+            backend, shared("gamma", parameters.gamma()), Part.supplied(backend, "beta", beta)),
+        mask);
   }
 
   private @Nullable Part<T> shared(String name, @Nullable T parameter) {
@@ -139,7 +152,30 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    */
   public VirtualBatchNorm<T> withVariant(Variant variant) {
     parameters.requireOpen();
-    return new VirtualBatchNorm<>(backend, config.withVariant(variant), parameters);
+    return new VirtualBatchNorm<>(backend, config.withVariant(variant), parameters, mask);
+  }
+
+  /**
+   * The layer for a batch that is padded: whatever is called on it takes the batch, live or
+   * reference, as one of which the mask says what counts. What does not count has no effect, and
+   * output and gradients are 0 there. All else is shared with this layer.
+   *
+   * <pre>{@code
+   * layer.withMask(Mask.lengths(5, 3, 8)).forward(x, statistics)
+   * }</pre>
+   *
+   * <p>The mask is checked where a batch is given: one that does not fit it, or leaves nothing of it,
+   * is an {@link IllegalArgumentException}.
+   *
+   * @param mask null if everything counts, as in a layer of which this was not called
+   * @throws UnsupportedCapabilityException if the backend lacks {@link Capability#MASK}
+   */
+  public VirtualBatchNorm<T> withMask(@Nullable Mask mask) {
+    parameters.requireOpen();
+    if (mask != null) {
+      backend.require(Capability.MASK, "a mask was given");
+    }
+    return new VirtualBatchNorm<>(backend, config, parameters, mask);
   }
 
   /**
@@ -192,7 +228,11 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
 
   private ReferenceStatistics<T> statisticsOf(Geometry geometry, Moments<T> moments) {
     return ReferenceStatistics.ofMade(
-        backend, moments, config.features(), geometry.batch(), geometry.elementsPerFeature());
+        backend,
+        moments,
+        config.features(),
+        geometry.countedExamples(),
+        geometry.countedElements());
   }
 
   /**
@@ -428,7 +468,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   @Override
   public String toString() {
     return "VirtualBatchNorm(features=" + config.features() + ", epsilon=" + config.epsilon()
-        + ", variant=" + config.variant().label() + ")";
+        + ", variant=" + config.variant().label() + (mask == null ? "" : ", " + mask) + ")";
   }
 
   private Normalization referencePass(Geometry geometry) {
@@ -440,8 +480,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     requireStatistics(reference);
     Variant variant = config.variant();
     double weight = variant.weight(
-        geometry.batch(),
-        geometry.elementsPerFeature(),
+        geometry.countedExamples(),
+        geometry.countedElements(),
         reference.examples(),
         reference.elements());
     return new Normalization(
@@ -477,7 +517,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     long[] shape = backend.shape(x);
     Geometry geometry;
     try {
-      geometry = Geometry.of(shape, config.featureAxis());
+      geometry = Geometry.of(shape, config.featureAxis(), mask);
     } catch (IllegalArgumentException e) {
       throw new IllegalArgumentException(name + ": " + e.getMessage(), e);
     }
@@ -521,7 +561,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
 
   private static void requirePart(
       Geometry geometry, ReferenceStatistics<?> reference, boolean whole) {
-    long elements = geometry.elementsPerFeature();
+    long elements = geometry.countedElements();
     if (elements > reference.elements() || (whole && elements != reference.elements())) {
       throw new IllegalArgumentException(
           "reference batch has " + elements + " elements per feature; expected "

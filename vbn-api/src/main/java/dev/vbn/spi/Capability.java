@@ -27,6 +27,10 @@ public enum Capability {
   CALLER_SUPPLIED_OUTPUT,
   /** Subnormal numbers are kept. Without it they may be taken for 0, and results flushed to it. */
   SUBNORMALS,
+  /**
+   * Batches of which not all elements count: a {@link Geometry} with {@link Geometry#counted}.
+   */
+  MASK,
   /** A tensor made by a backend can still be read when that backend is closed. */
   TENSORS_OUTLIVE_BACKEND;
 

@@ -1,6 +1,8 @@
 package dev.vbn.spi;
 
+import dev.vbn.tensor.Mask;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Canonical view of a batch of any rank and layout as a row-major array {@code [batch, before,
@@ -11,8 +13,15 @@ import java.util.Arrays;
  * @param before positions of an example outside the feature axis
  * @param features features
  * @param after positions of an example inside the feature axis; 1 for channels-last
+ * @param counted the elements that count; null where all do, and always without {@link
+ *     Capability#MASK}
  */
-public record Geometry(long batch, long before, long features, long after) {
+public record Geometry(
+    long batch,
+    long before,
+    long features,
+    long after,
+    @Nullable Counted counted) {
 
   /**
    * Checks that the elements can be counted, so that every product of the lengths is exact.
@@ -33,6 +42,30 @@ public record Geometry(long batch, long before, long features, long after) {
               + " elements are more than a long counts; expected at most " + Long.MAX_VALUE,
           e);
     }
+  }
+
+  /** A batch of which every element counts. */
+  public Geometry(long batch, long before, long features, long after) {
+    this(batch, before, features, after, null);
+  }
+
+  /**
+   * The view of {@code shape} where a mask lets elements count.
+   *
+   * @param shape as below
+   * @param featureAxis as below
+   * @param mask null if every element counts
+   * @throws IllegalArgumentException as below, or if the mask does not fit the shape, or leaves
+   *     nothing of it
+   */
+  public static Geometry of(long[] shape, int featureAxis, @Nullable Mask mask) {
+    Geometry all = of(shape, featureAxis);
+    if (mask == null) {
+      return all;
+    }
+    int axis = featureAxis < 0 ? featureAxis + shape.length : featureAxis;
+    Counted counted = Counted.of(mask, shape, axis, all);
+    return new Geometry(all.batch, all.before, all.features, all.after, counted);
   }
 
   /**
@@ -78,17 +111,32 @@ public record Geometry(long batch, long before, long features, long after) {
     return product;
   }
 
-  /** Positions of one example: elements of one feature in it. */
+  /** Positions of one example: elements of one feature in it, whether they count or not. */
   public long positions() {
     return before * after;
   }
 
-  /** Elements of one feature in the whole batch. */
+  /** Elements of one feature in the whole batch, whether they count or not. */
   public long elementsPerFeature() {
     return batch * positions();
   }
 
-  /** Elements of the batch. */
+  /** Examples of which something counts. */
+  public long countedExamples() {
+    return counted == null ? batch : counted.examples();
+  }
+
+  /** Elements of one feature that count. */
+  public long countedElements() {
+    return counted == null ? elementsPerFeature() : counted.elements();
+  }
+
+  /** Elements of one feature that count in one example; 0 where it is not part of the batch. */
+  public long countedElements(long example) {
+    return counted == null ? positions() : counted.elements(example);
+  }
+
+  /** Elements of the batch, whether they count or not. */
   public long size() {
     return elementsPerFeature() * features;
   }

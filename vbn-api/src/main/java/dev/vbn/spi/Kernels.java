@@ -14,6 +14,10 @@ import org.jspecify.annotations.Nullable;
  * threads. A call that has returned or thrown leaves nothing running, and holds no argument. A
  * tensor returned is new, unless it was supplied, and belongs to the caller.
  *
+ * <p>With {@link Capability#MASK} a geometry may say which elements count. The others are not read, or
+ * leave no trace, NaN and infinity included; results of a batch's shape are 0 there, in a supplied
+ * tensor too.
+ *
  * <p>Whatever a kernel throws is reported as this backend's failure.
  *
  * @param <T> the tensor type of the underlying library
@@ -38,7 +42,8 @@ public interface Kernels<T> extends AutoCloseable {
    * Mean and biased variance of a batch.
    *
    * @param scope {@link Scope#BATCH}: of each feature, shape {@code [features]}; {@link
-   *     Scope#EXAMPLE}: of each feature in each example, shape {@code [examples, features]}
+   *     Scope#EXAMPLE}: of each feature in each example, shape {@code [examples, features]}; NaN
+   *     for an example of which nothing counts
    */
   Moments<T> statistics(T x, Geometry geometry, Scope scope);
 

@@ -13,6 +13,9 @@ package dev.vbn.spi;
  * <p>The reference pass is weight 1 and {@link Scope#BATCH}: {@code m = ma, v = va}. Compute {@code
  * x - m} first, then scale it, then add beta: {@code a*x + b} loses beta where the mean is large.
  *
+ * <p>What a mask leaves out is in no mean, variance, sum or count. There {@code y} and {@code dx} are 0,
+ * whatever the batch holds, NaN included.
+ *
  * <p>A variance too large for its type is infinite, not NaN, as long as the mean is finite: then
  * {@code xh} is 0, and {@code y} is beta, wherever {@code x - m} is finite.
  *
@@ -63,10 +66,11 @@ public record Normalization(
    * <p>The gradients of gamma and beta are the sums of B and A over the groups.
    *
    * @param gamma of the feature; 1 where there is none
+   * @param elements n, as {@link #elementsPerGroup} says
    * @param a A
    * @param b B
    */
-  public Slopes slopes(Mixture mixture, double gamma, double a, double b) {
+  public Slopes slopes(Mixture mixture, double gamma, long elements, double a, double b) {
     double s = mixture.deviation();
     double factor = gamma / s;
     double dm = -factor * a;
@@ -74,7 +78,7 @@ public record Normalization(
     if (weight == 0) { // 0 * NaN is NaN, and the sums are no concern of what they have no weight in
       return new Slopes(factor, 0, 0, dm, dv);
     }
-    double share = -factor * weight / elementsPerGroup();
+    double share = -factor * weight / elements;
     if (weight == 1) {
       return new Slopes(factor, share * b / s, share * a, 0, 0);
     }
@@ -87,8 +91,13 @@ public record Normalization(
     return scope == Scope.EXAMPLE ? geometry.batch() : 1;
   }
 
-  /** n, elements that share one mixture. */
-  public long elementsPerGroup() {
-    return scope == Scope.EXAMPLE ? geometry.positions() : geometry.elementsPerFeature();
+  /**
+   * n, elements that share one mixture; 0 for an example that is not part of the batch, of which
+   * there is none.
+   *
+   * @param group the example in {@link Scope#EXAMPLE}, else 0
+   */
+  public long elementsPerGroup(long group) {
+    return scope == Scope.EXAMPLE ? geometry.countedElements(group) : geometry.countedElements();
   }
 }

@@ -70,7 +70,7 @@ public final class HostTensor {
     };
   }
 
-  private static long size(long[] shape) {
+  static long size(long[] shape) {
     requireNonNull(shape, "shape is null; expected the lengths of the axes");
     long size = 1;
     for (long length : shape) {

@@ -2,6 +2,7 @@ package dev.vbn.spi;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import dev.vbn.tensor.Mask;
 import java.math.BigDecimal;
 import java.math.MathContext;
 import java.util.Arrays;
@@ -146,7 +147,7 @@ final class NormalizationTest {
       a += DY[i];
       b += DY[i] * (X[i] - mixture.mean()) / mixture.deviation();
     }
-    Slopes slopes = how.slopes(mixture, GAMMA, a, b);
+    Slopes slopes = how.slopes(mixture, GAMMA, X.length, a, b);
 
     for (int i = 0; i < X.length; i++) {
       BigDecimal[] above = x();
@@ -179,14 +180,15 @@ final class NormalizationTest {
     Normalization how = how(Scope.NONE, 0);
     Mixture mixture = how.alone(2, 3.875);
 
-    assertEquals(new Slopes(1.5, 0, 0, -6, Double.NaN), how.slopes(mixture, 3, 4, Double.NaN));
-    assertEquals(new Slopes(1.5, 0, 0, Double.NaN, -0.375), how.slopes(mixture, 3, Double.NaN, 1));
+    assertEquals(new Slopes(1.5, 0, 0, -6, Double.NaN), how.slopes(mixture, 3, 5, 4, Double.NaN));
+    assertEquals(
+        new Slopes(1.5, 0, 0, Double.NaN, -0.375), how.slopes(mixture, 3, 5, Double.NaN, 1));
   }
 
   @Test
   void withWholeWeightNothingReachesTheReference() {
     Normalization how = how(Scope.BATCH, 1);
-    Slopes slopes = how.slopes(how.alone(2, 3.875), 3, Double.NaN, Double.POSITIVE_INFINITY);
+    Slopes slopes = how.slopes(how.alone(2, 3.875), 3, 5, Double.NaN, Double.POSITIVE_INFINITY);
 
     assertEquals(0, slopes.referenceMean());
     assertEquals(0, slopes.referenceVariance());
@@ -199,7 +201,20 @@ final class NormalizationTest {
       Normalization how =
           new Normalization(geometry, scope, 0.5, EPSILON, ReferenceGradient.DETACHED);
       assertEquals(scope == Scope.EXAMPLE ? 2 : 1, how.groups());
-      assertEquals(scope == Scope.EXAMPLE ? 21 : 42, how.elementsPerGroup());
+      assertEquals(scope == Scope.EXAMPLE ? 21 : 42, how.elementsPerGroup(1));
     }
+  }
+
+  @Test
+  void elementsOfAGroupAreThoseThatCount() {
+    Geometry geometry = Geometry.of(new long[] {3, 2, 7}, 1, Mask.lengths(7, 0, 4));
+    Normalization perExample =
+        new Normalization(geometry, Scope.EXAMPLE, 0.5, EPSILON, ReferenceGradient.DETACHED);
+    assertEquals(7, perExample.elementsPerGroup(0));
+    assertEquals(0, perExample.elementsPerGroup(1));
+    assertEquals(4, perExample.elementsPerGroup(2));
+    Normalization ofBatch =
+        new Normalization(geometry, Scope.BATCH, 0.5, EPSILON, ReferenceGradient.DETACHED);
+    assertEquals(11, ofBatch.elementsPerGroup(0));
   }
 }

@@ -15,6 +15,7 @@ import dev.vbn.spi.TensorAccess;
 import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.Mask;
 import java.util.Map;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -37,6 +38,7 @@ abstract class CapabilityRules extends Rules {
         case FLOAT64_STATISTICS -> checkStatistics(subject());
         case CALLER_SUPPLIED_OUTPUT -> checkSuppliedOutput(subject());
         case SUBNORMALS -> checkSubnormals(subject());
+        case MASK -> checkMask(subject());
         case TENSORS_OUTLIVE_BACKEND -> {
           try (Subject<?> subject = kit.openSubject()) {
             checkOutliving(subject);
@@ -116,6 +118,28 @@ abstract class CapabilityRules extends Rules {
             "CALLER_SUPPLIED_OUTPUT is declared absent, and a tensor for dx is not refused");
       }
       assertSameBits("refused output", before, subject.host(output), "A refusal changes nothing.");
+    }
+  }
+
+  private static <T> void checkMask(Subject<T> subject) {
+    Case c = new Samples(64).of(VbnConfig.of(3), new long[] {2, 3, 4}, new long[] {2, 3, 4});
+    Mask mask = Mask.lengths(4, 2);
+    Check.current().compared();
+    try (Tensors<T> made = subject.tensors()) {
+      VirtualBatchNorm<T> layer = made.layer(c, DType.FLOAT32);
+      if (subject.has(Capability.MASK)) {
+        T reference = made.of(c.reference(), DType.FLOAT32);
+        try (ReferenceStatistics<T> statistics =
+            layer.withMask(mask).referenceStatistics(reference)) {
+          assertEquals(6, statistics.elements(), "elements of a batch with lengths 4 and 2");
+        }
+        return;
+      }
+      UnsupportedCapabilityException e = assertThrows(
+          UnsupportedCapabilityException.class,
+          () -> layer.withMask(mask),
+          "MASK is declared absent, and a mask is not refused");
+      assertEquals(Capability.MASK, e.capability(), "capability that the refusal names");
     }
   }
 

@@ -5,6 +5,7 @@ import dev.vbn.spi.Geometry;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.Mask;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
@@ -15,6 +16,8 @@ import org.jspecify.annotations.Nullable;
  * @param beta shape {@code [features]}; null of a layer that does not center
  * @param upstream gradient with respect to the live output
  * @param referenceUpstream gradient with respect to the reference output
+ * @param padding what counts of the live batch; null where all does
+ * @param referencePadding what counts of the reference batch; null where all does
  */
 record Case(
     VbnConfig config,
@@ -23,7 +26,20 @@ record Case(
     @Nullable HostTensor gamma,
     @Nullable HostTensor beta,
     HostTensor upstream,
-    HostTensor referenceUpstream) {
+    HostTensor referenceUpstream,
+    @Nullable Padding padding,
+    @Nullable Padding referencePadding) {
+
+  Case(
+      VbnConfig config,
+      HostTensor x,
+      HostTensor reference,
+      @Nullable HostTensor gamma,
+      @Nullable HostTensor beta,
+      HostTensor upstream,
+      HostTensor referenceUpstream) {
+    this(config, x, reference, gamma, beta, upstream, referenceUpstream, null, null);
+  }
 
   Geometry liveGeometry() {
     return Geometry.of(x.shape(), config.featureAxis());
@@ -38,11 +54,21 @@ record Case(
   }
 
   Case withConfig(VbnConfig other) {
-    return new Case(other, x, reference, gamma, beta, upstream, referenceUpstream);
+    return new Case(
+        other, x, reference, gamma, beta, upstream, referenceUpstream, padding, referencePadding);
   }
 
   Case withParameters(@Nullable HostTensor otherGamma, @Nullable HostTensor otherBeta) {
-    return new Case(config, x, reference, otherGamma, otherBeta, upstream, referenceUpstream);
+    return new Case(
+        config,
+        x,
+        reference,
+        otherGamma,
+        otherBeta,
+        upstream,
+        referenceUpstream,
+        padding,
+        referencePadding);
   }
 
   /** Without gamma and beta. */
@@ -51,11 +77,61 @@ record Case(
   }
 
   Case withLive(HostTensor otherX, HostTensor otherUpstream) {
-    return new Case(config, otherX, reference, gamma, beta, otherUpstream, referenceUpstream);
+    return new Case(
+        config,
+        otherX,
+        reference,
+        gamma,
+        beta,
+        otherUpstream,
+        referenceUpstream,
+        padding,
+        referencePadding);
   }
 
   Case withReference(HostTensor otherReference, HostTensor otherUpstream) {
-    return new Case(config, x, otherReference, gamma, beta, upstream, otherUpstream);
+    return new Case(
+        config, x, otherReference, gamma, beta, upstream, otherUpstream, padding, referencePadding);
+  }
+
+  /** With some elements left out, of either batch or both, and junk in all four tensors there. */
+  Case padded(@Nullable Padding live, @Nullable Padding ofReference, double junk) {
+    int axis = config.featureAxis();
+    return new Case(
+        config,
+        live == null ? x : live.over(x, axis, junk),
+        ofReference == null ? reference : ofReference.over(reference, axis, junk),
+        gamma,
+        beta,
+        live == null ? upstream : live.over(upstream, axis, junk),
+        ofReference == null ? referenceUpstream : ofReference.over(referenceUpstream, axis, junk),
+        live,
+        ofReference);
+  }
+
+  @Nullable
+  Mask mask() {
+    return padding == null ? null : padding.mask();
+  }
+
+  @Nullable
+  Mask referenceMask() {
+    return referencePadding == null ? null : referencePadding.mask();
+  }
+
+  /** Weight of the live statistics, by the kit's own count. */
+  double weight() {
+    Geometry live = liveGeometry();
+    Geometry of = referenceGeometry();
+    return config
+        .variant()
+        .weight(
+            padding == null ? live.batch() : padding.countedExamples(),
+            padding == null ? live.elementsPerFeature() : padding.countedElements(),
+            referencePadding == null ? of.batch() : referencePadding.countedExamples(),
+            referencePadding == null
+                ? of.elementsPerFeature()
+                : referencePadding.countedElements());
   }
 
   /** Variant, shapes and what else a message needs. */
@@ -63,7 +139,9 @@ record Case(
     return config.variant().label() + " of live " + Arrays.toString(x.shape()) + ", reference "
         + Arrays.toString(reference.shape()) + ", feature axis " + config.featureAxis()
         + (gamma != null ? "" : ", no gamma") + (beta != null ? "" : ", no beta")
-        + ", epsilon " + config.epsilon() + (attached() ? ", attached" : "");
+        + ", epsilon " + config.epsilon() + (attached() ? ", attached" : "")
+        + (padding == null ? "" : ", " + padding.mask() + " of live")
+        + (referencePadding == null ? "" : ", " + referencePadding.mask() + " of reference");
   }
 
   /** With every value rounded to what {@code dtype} holds, as the backend will see it. */
@@ -75,6 +153,8 @@ record Case(
         gamma == null ? null : gamma.to(dtype.parameterType()),
         beta == null ? null : beta.to(dtype.parameterType()),
         upstream.to(dtype),
-        referenceUpstream.to(dtype));
+        referenceUpstream.to(dtype),
+        padding,
+        referencePadding);
   }
 }

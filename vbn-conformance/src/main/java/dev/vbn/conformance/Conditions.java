@@ -7,6 +7,8 @@ import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.conformance.Manner.Into;
 import dev.vbn.conformance.Manner.Source;
+import dev.vbn.conformance.Padding.Junk;
+import dev.vbn.conformance.Padding.Kind;
 import dev.vbn.conformance.Samples.Spread;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
@@ -16,7 +18,9 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Predicate;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /**
  * The table of cases that every result is compared on: rows of conditions under which an optimised
@@ -40,6 +44,9 @@ final class Conditions {
   private static final int DX = 11;
   private static final int SPREAD = 12;
   private static final int SOURCE = 13;
+  private static final int PADDING = 14;
+  private static final int REFERENCE_PADDING = 15;
+  private static final int JUNK = 16;
 
   private static final Variant[] VARIANTS = Variant.values();
   private static final Layout[] LAYOUTS = Layout.values();
@@ -55,6 +62,8 @@ final class Conditions {
   private static final Into[] DXS = {Into.NEW, Into.SUPPLIED, Into.OVER_X, Into.OVER_UPSTREAM};
   private static final Spread[] SPREADS = {Spread.ORDINARY, Spread.APART, Spread.SCALED};
   private static final Source[] SOURCES = Source.values();
+  private static final Kind[] PADDINGS = Kind.values();
+  private static final Junk[] JUNKS = Junk.values();
 
   /** Axes before the features, axes behind them, and the sign of the feature axis. */
   private enum Layout {
@@ -156,7 +165,24 @@ final class Conditions {
       Dimension.of("features spread", (Object[]) SPREADS),
       Dimension.of("statistics from", (Object[]) SOURCES));
 
-  private static final List<Conditions> ROWS = rows();
+  /** The last value stands for a batch of which everything counts. */
+  private static final List<Dimension> MASKED_DIMENSIONS = Stream.concat(
+          DIMENSIONS.stream(),
+          Stream.of(
+              Dimension.of("live mask", withNone(PADDINGS)),
+              Dimension.of("reference mask", withNone(PADDINGS)),
+              Dimension.of("masked elements", (Object[]) JUNKS)))
+      .toList();
+
+  private static Object[] withNone(Kind[] kinds) {
+    Object[] all = Arrays.copyOf(kinds, kinds.length + 1, Object[].class);
+    all[kinds.length] = "none";
+    return all;
+  }
+
+  private static final List<Conditions> ROWS = rows(DIMENSIONS, Conditions::allowed);
+  private static final List<Conditions> MASKED_ROWS =
+      rows(MASKED_DIMENSIONS, row -> allowed(row) && masked(row));
 
   private final int number;
   private final int[] row;
@@ -172,12 +198,21 @@ final class Conditions {
     return ROWS;
   }
 
-  private static List<Conditions> rows() {
-    int[] sizes = DIMENSIONS.stream().mapToInt(d -> d.labels.size()).toArray();
-    List<int[]> rows = CoveringArray.of(sizes, Conditions::allowed, 1);
+  /** As {@link #all}, with a mask of the live or the reference batch or of both. */
+  static List<Conditions> masked() {
+    return MASKED_ROWS;
+  }
+
+  private static List<Conditions> rows(List<Dimension> dimensions, Predicate<int[]> allowed) {
+    int[] sizes = dimensions.stream().mapToInt(d -> d.labels.size()).toArray();
+    List<int[]> rows = CoveringArray.of(sizes, allowed, 1);
     return IntStream.range(0, rows.size())
         .mapToObj(i -> new Conditions(i, rows.get(i)))
         .toList();
+  }
+
+  private static boolean masked(int[] row) {
+    return row[PADDING] != PADDINGS.length || row[REFERENCE_PADDING] != PADDINGS.length;
   }
 
   /** Only what is chosen already can be refused. */
@@ -203,10 +238,12 @@ final class Conditions {
     long features = FEATURES[row[FEATURE_COUNT]];
     long positions = POSITIONS[row[POSITION_COUNT]];
     long examples = EXAMPLES[row[EXAMPLE_COUNT]];
+    double epsilon = EPSILONS[row[EPSILON]];
+    // The variance of one element that counts is 0: 16 bits do not bear its root of 1e-5.
     VbnConfig config = VbnConfig.of((int) features)
         .withVariant(VARIANTS[row[VARIANT]])
         .withFeatureAxis(layout.axis())
-        .withEpsilon(EPSILONS[row[EPSILON]])
+        .withEpsilon(wide || row.length == DIMENSIONS.size() ? epsilon : Math.max(epsilon, 1e-3))
         .withReferenceGradient(GRADIENTS[row[ATTACHED]]);
     Spread spread = wide || row[SPREAD] == 0 ? SPREADS[row[SPREAD]] : Spread.NEAR;
     Case drawn = new Samples(1000 + number)
@@ -216,7 +253,7 @@ final class Conditions {
             REFERENCES[row[REFERENCE]].shape(layout, examples, features, positions),
             spread);
     HostTensor gamma = requireNonNull(drawn.gamma());
-    return drawn.withParameters(
+    Case c = drawn.withParameters(
         switch (row[GAMMA]) {
           case 1 -> null;
           case 2 -> negated(gamma);
@@ -224,6 +261,20 @@ final class Conditions {
           default -> gamma;
         },
         row[BETA] == 1 ? null : drawn.beta());
+    return row.length == DIMENSIONS.size() ? c : padded(c);
+  }
+
+  private Case padded(Case c) {
+    Samples samples = new Samples(3000 + number);
+    int axis = c.config().featureAxis();
+    return c.padded(
+        row[PADDING] == PADDINGS.length
+            ? null
+            : samples.padding(PADDINGS[row[PADDING]], c.x().shape(), axis),
+        row[REFERENCE_PADDING] == PADDINGS.length
+            ? null
+            : samples.padding(PADDINGS[row[REFERENCE_PADDING]], c.reference().shape(), axis),
+        JUNKS[row[JUNK]].value);
   }
 
   private static HostTensor negated(HostTensor gamma) {
@@ -247,7 +298,8 @@ final class Conditions {
   String describe(DType dtype) {
     return of(dtype).describe() + ", in " + dtype + ", output into " + OUTPUTS[row[OUTPUT]]
         + ", dx into " + DXS[row[DX]] + ", statistics from " + SOURCES[row[SOURCE]]
-        + ", features spread " + SPREADS[row[SPREAD]];
+        + ", features spread " + SPREADS[row[SPREAD]]
+        + (row.length == DIMENSIONS.size() ? "" : ", masked elements " + JUNKS[row[JUNK]]);
   }
 
   /** What the rows that failed have in common, in words; empty where that says nothing. */
@@ -256,17 +308,19 @@ final class Conditions {
       return ""; // few rows agree in much by chance
     }
     List<String> common = new ArrayList<>();
-    for (int i = 0; i < DIMENSIONS.size(); i++) {
+    List<Dimension> dimensions =
+        failed.get(0).row.length == DIMENSIONS.size() ? DIMENSIONS : MASKED_DIMENSIONS;
+    for (int i = 0; i < dimensions.size(); i++) {
       int dimension = i;
       int[] values = failed.stream()
           .mapToInt(each -> each.row[dimension])
           .distinct()
           .sorted()
           .toArray();
-      if (2 * values.length <= DIMENSIONS.get(i).labels.size()) {
-        common.add(DIMENSIONS.get(i).name + " "
+      if (2 * values.length <= dimensions.get(i).labels.size()) {
+        common.add(dimensions.get(i).name + " "
             + Arrays.stream(values)
-                .mapToObj(DIMENSIONS.get(dimension).labels::get)
+                .mapToObj(dimensions.get(dimension).labels::get)
                 .collect(joining(" or ")));
       }
     }

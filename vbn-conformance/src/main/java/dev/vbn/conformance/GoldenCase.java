@@ -6,20 +6,25 @@ import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.state.NpyMask;
 import dev.vbn.state.Npz;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.Mask;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipFile;
 
 /**
  * A case with its results, computed elsewhere by automatic differentiation in 64 bits from inputs
@@ -28,10 +33,16 @@ import java.util.regex.Pattern;
 final class GoldenCase {
   private static final List<String> SHAPES =
       List.of("nc", "ncl", "nchw", "nhwc", "single", "long", "offset");
+  private static final List<String> MASKED_SHAPES =
+      List.of("ncl-lengths", "nlc-lengths", "nhwc-mask", "ncl-long-offset");
   private static final Pattern FEATURE_AXIS = Pattern.compile("\"feature_axis\": (-?\\d+)");
+  private static final String MASK = "mask";
+  private static final String LENGTHS = "lengths";
   private static final Pattern EPSILON = Pattern.compile("\"epsilon\": ([-+.e0-9]+)");
 
   private static final Map<Quantity, String> ARRAYS = Map.of(
+      Quantity.MEAN, "ref_mean",
+      Quantity.VARIANCE, "ref_variance",
       Quantity.OUTPUT, "y",
       Quantity.REFERENCE_OUTPUT, "ref_y",
       Quantity.LIVE_MEAN, "mean",
@@ -39,7 +50,8 @@ final class GoldenCase {
       Quantity.DGAMMA, "dgamma",
       Quantity.DBETA, "dbeta",
       Quantity.DREFERENCE, "dref");
-  private static final Map<Variant, List<GoldenCase>> CASES = load();
+  private static final Map<Variant, List<GoldenCase>> CASES = load("", SHAPES);
+  private static final Map<Variant, List<GoldenCase>> MASKED_CASES = load("masked/", MASKED_SHAPES);
 
   private final String name;
   private final Npz arrays;
@@ -56,18 +68,27 @@ final class GoldenCase {
     return requireNonNull(CASES.get(variant));
   }
 
-  private static Map<Variant, List<GoldenCase>> load() {
+  /** The cases of a variant in which not all elements count. */
+  static List<GoldenCase> maskedOf(Variant variant) {
+    return requireNonNull(MASKED_CASES.get(variant));
+  }
+
+  private static Map<Variant, List<GoldenCase>> load(String folder, List<String> shapes) {
     Map<Variant, List<GoldenCase>> cases = new EnumMap<>(Variant.class);
     for (Variant variant : Variant.values()) {
-      cases.put(variant, SHAPES.stream().map(shape -> load(variant, shape)).toList());
+      cases.put(
+          variant, shapes.stream().map(shape -> load(folder, variant, shape)).toList());
     }
     return cases;
   }
 
-  private static GoldenCase load(Variant variant, String shape) {
-    String name = variant.label() + "-" + shape;
+  private static GoldenCase load(String folder, Variant variant, String shape) {
+    String name = folder + variant.label() + "-" + shape;
+    String resource = "golden/" + name + ".npz";
     try {
-      Npz arrays = readResource("golden/" + name + ".npz", Npz::read);
+      Npz arrays = readResource(
+          resource,
+          file -> Npz.read(file, array -> !array.endsWith(MASK) && !array.endsWith(LENGTHS)));
       String meta = arrays.string("meta");
       HostTensor gamma = arrays.tensor("gamma");
       VbnConfig config = VbnConfig.of(gamma.size())
@@ -83,9 +104,42 @@ final class GoldenCase {
           arrays.tensor("beta"),
           arrays.tensor("dy"),
           arrays.tensor("reference"));
-      return new GoldenCase(name, arrays, input);
+      return new GoldenCase(name, arrays, folder.isEmpty() ? input : masked(input, resource));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
+    }
+  }
+
+  /** With the masks of the file, as lengths where it has those; it has the junk already. */
+  private static Case masked(Case c, String resource) throws IOException {
+    return new Case(
+        c.config(),
+        c.x(),
+        c.reference(),
+        c.gamma(),
+        c.beta(),
+        c.upstream(),
+        c.referenceUpstream(),
+        readResource(resource, file -> padding(file, "")),
+        readResource(resource, file -> padding(file, "reference_")));
+  }
+
+  private static Padding padding(Path file, String prefix) throws IOException {
+    try (ZipFile zip = new ZipFile(file.toFile());
+        InputStream mask = zip.getInputStream(zip.getEntry(prefix + MASK + ".npy"))) {
+      Mask positions = NpyMask.read(mask);
+      long[] shape = positions.shape();
+      boolean[] counts = new boolean[(int) Arrays.stream(shape).reduce(1, Math::multiplyExact)];
+      for (int i = 0; i < counts.length; i++) {
+        counts[i] = positions.counts(i);
+      }
+      ZipEntry lengths = zip.getEntry(prefix + LENGTHS + ".npy");
+      if (lengths == null) {
+        return Padding.of(counts, shape);
+      }
+      try (InputStream in = zip.getInputStream(lengths)) {
+        return new Padding(counts, (int) shape[0], NpyMask.readLengths(in));
+      }
     }
   }
 

@@ -4,6 +4,7 @@ import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Scope;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.Map;
 import java.util.WeakHashMap;
@@ -42,9 +43,7 @@ final class Oracle {
     share = precision.wide ? 0x1p-53 / rounding : 1;
     live = c.liveGeometry();
     ref = c.referenceGeometry();
-    weight = c.config()
-        .variant()
-        .weight(live.batch(), live.elementsPerFeature(), ref.batch(), ref.elementsPerFeature());
+    weight = c.weight();
     int features = (int) live.features();
     for (Quantity quantity : Quantity.values()) {
       int size = switch (quantity) {
@@ -85,8 +84,8 @@ final class Oracle {
   }
 
   /**
-   * The elements that share statistics, a feature of some neighbouring examples, with both parts of
-   * their xh.
+   * The elements that share statistics, those of a feature of some neighbouring examples that count,
+   * with both parts of their xh.
    */
   private record Group(int[] index, double[] x, double[] dy, double[] high, double[] low) {
     DoubleDouble xh(int i) {
@@ -94,17 +93,27 @@ final class Oracle {
     }
 
     static Group of(
-        Geometry geometry, int feature, int first, int examples, HostTensor x, HostTensor dy) {
-      int[] index = new int[examples * (int) geometry.positions()];
+        Geometry geometry,
+        @Nullable Padding padding,
+        int feature,
+        int first,
+        int examples,
+        HostTensor x,
+        HostTensor dy) {
+      int[] all = new int[examples * (int) geometry.positions()];
       int next = 0;
       for (long n = first; n < first + examples; n++) {
         for (long b = 0; b < geometry.before(); b++) {
-          long start = (n * geometry.before() + b) * geometry.features() + feature;
+          long row = n * geometry.before() + b;
           for (long a = 0; a < geometry.after(); a++) {
-            index[next++] = (int) (start * geometry.after() + a);
+            if (padding == null || padding.counts()[(int) (row * geometry.after() + a)]) {
+              long start = row * geometry.features() + feature;
+              all[next++] = (int) (start * geometry.after() + a);
+            }
           }
         }
       }
+      int[] index = Arrays.copyOf(all, next);
       double[] values = new double[index.length];
       double[] gradients = new double[index.length];
       for (int i = 0; i < index.length; i++) {
@@ -164,8 +173,14 @@ final class Oracle {
   private void compute(int feature) {
     DoubleDouble gamma = parameter(c.gamma(), feature, DoubleDouble.ONE);
     DoubleDouble beta = parameter(c.beta(), feature, DoubleDouble.ZERO);
-    Group reference =
-        Group.of(ref, feature, 0, (int) ref.batch(), c.reference(), c.referenceUpstream());
+    Group reference = Group.of(
+        ref,
+        c.referencePadding(),
+        feature,
+        0,
+        (int) ref.batch(),
+        c.reference(),
+        c.referenceUpstream());
     Statistics own = Statistics.of(reference.x, rounding);
     for (Quantity mean : new Quantity[] {Quantity.MEAN, Quantity.LONE_MEAN}) {
       expected.of(mean).set(feature, own.mean.value(), own.meanScale);
@@ -182,7 +197,14 @@ final class Oracle {
     Sums sums = new Sums();
     int examples = (int) live.batch() / groups();
     for (int i = 0; i < groups(); i++) {
-      Group group = Group.of(live, feature, i * examples, examples, c.x(), c.upstream());
+      Group group =
+          Group.of(live, c.padding(), feature, i * examples, examples, c.x(), c.upstream());
+      if (group.x.length == 0) { // no part of the batch: it has no statistics
+        int index = i * (int) live.features() + feature;
+        expected.of(Quantity.LIVE_MEAN).set(index, Double.NaN, 0);
+        expected.of(Quantity.LIVE_VARIANCE).set(index, Double.NaN, 0);
+        continue;
+      }
       Mixture mixture = mix(own, Statistics.of(group.x, rounding), i, feature);
       normalize(group, mixture, gamma, beta, expected.of(Quantity.OUTPUT));
       differentiate(group, mixture, gamma, expected.of(Quantity.DX), sums);

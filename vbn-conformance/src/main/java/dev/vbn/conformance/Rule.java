@@ -13,7 +13,7 @@ import java.util.Set;
  * What a backend must obey, one sentence a rule. Numbers stay with their rule: {@code 1xx}
  * discovery, {@code 2xx} statistics, {@code 3xx} forward, {@code 4xx} gradients, {@code 5xx}
  * numerics, {@code 6xx} capabilities, {@code 7xx} lifecycle and threads, {@code 8xx}
- * conversion.
+ * conversion, {@code 9xx} masks.
  */
 public enum Rule {
   /** Rule 101. */
@@ -118,10 +118,24 @@ public enum Rule {
   /** Rule 802. */
   COPIES(802, "Host tensors are copied on the way in and on the way out."),
   /** Rule 803. */
-  PLAIN_STATISTICS(803, "Statistics from plain arrays normalise as those of the batch.");
+  PLAIN_STATISTICS(803, "Statistics from plain arrays normalise as those of the batch."),
+
+  /** Rule 901. */
+  MASKED_STATISTICS(901, "Under a mask statistics are of what counts, of chunks too."),
+  /** Rule 902. */
+  MASKED_OUTPUT(902, "What counts is normalised as if the rest were not there; the rest is 0."),
+  /** Rule 903. */
+  MASKED_GRADIENT(903, "Gradients come of what counts, and are 0 elsewhere."),
+  /** Rule 904. */
+  MASKED_LEAVE_NO_TRACE(
+      904, "No bit of a result depends on what is masked, and none on a mask of everything."),
+  /** Rule 905. */
+  LENGTHS(905, "Lengths give the same bits as the mask of the same positions."),
+  /** Rule 906. */
+  MASK_REFUSED(906, "A mask that does not fit the batch, or leaves nothing of it, is refused.");
 
   /** Families in the order in which an author gets them right, each resting on those before. */
-  private static final List<Integer> FAMILIES = List.of(8, 1, 2, 3, 4, 6, 7, 5);
+  private static final List<Integer> FAMILIES = List.of(8, 1, 2, 3, 4, 6, 9, 7, 5);
 
   /** Of a family, what its other rules rest on, where that is not the lowest number. */
   private static final Set<Rule> BASES = EnumSet.of(STATISTICS, REFERENCE_PASS);

@@ -67,6 +67,11 @@ final class Samples {
     return random.nextInt(bound);
   }
 
+  /** A padding of a batch of that shape. */
+  Padding padding(Padding.Kind kind, long[] shape, int featureAxis) {
+    return Padding.draw(kind, shape, featureAxis, random);
+  }
+
   /** Normally distributed values of 64 bits: a backend that narrows those of FLOAT64 shows. */
   HostTensor normal(double mean, double deviation, long... shape) {
     double[] values =

@@ -3,6 +3,7 @@ package dev.vbn.conformance;
 import dev.vbn.Gradients;
 import dev.vbn.MixedStatistics;
 import dev.vbn.Output;
+import dev.vbn.ReferenceMoments;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnBackend;
@@ -13,11 +14,13 @@ import dev.vbn.spi.Kernels;
 import dev.vbn.spi.TensorAccess;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.Mask;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 
 /** An open backend, driven through the layer with host tensors in and out. */
 final class Subject<T> implements AutoCloseable {
@@ -87,7 +90,8 @@ final class Subject<T> implements AutoCloseable {
   /** As above, on tensors of the given making. */
   Computed run(Case exact, DType dtype, Manner manner, Tensors<T> made) {
     Case c = exact.roundedTo(dtype);
-    VirtualBatchNorm<T> layer = made.layer(c, dtype);
+    VirtualBatchNorm<T> whole = made.layer(c, dtype);
+    VirtualBatchNorm<T> layer = masked(whole, c.referenceMask());
     T reference = made.as(Argument.REFERENCE, c.reference(), dtype);
     Computed computed = new Computed();
     try (ReferenceOutput<T> pass = layer.reference(reference)) {
@@ -99,7 +103,7 @@ final class Subject<T> implements AutoCloseable {
         computed.put(Quantity.LONE_VARIANCE, host(lone.variance()));
       }
       try (ReferenceStatistics<T> statistics = statistics(c, dtype, manner, made, pass)) {
-        live(c, dtype, manner, made, layer, statistics, computed);
+        live(c, dtype, manner, made, whole, statistics, computed);
         T upstream = made.as(Argument.REFERENCE_UPSTREAM, c.referenceUpstream(), dtype);
         try (Gradients<T> gradients = layer.referenceBackward(reference, statistics, upstream)) {
           computed.put(Quantity.REFERENCE_DX, host(gradients.dx()));
@@ -111,14 +115,23 @@ final class Subject<T> implements AutoCloseable {
     return computed;
   }
 
+  /** A layer that is never masked stays what it is, as in a program that knows no masks. */
+  private static <T> VirtualBatchNorm<T> masked(VirtualBatchNorm<T> layer, @Nullable Mask mask) {
+    return mask == null ? layer : layer.withMask(mask);
+  }
+
   /** Statistics of their own, whatever their source. */
   private ReferenceStatistics<T> statistics(
       Case c, DType dtype, Manner manner, Tensors<T> made, ReferenceOutput<T> pass) {
     VirtualBatchNorm<T> bare = VirtualBatchNorm.of(backend, c.config());
     return switch (manner.statistics()) {
       case PASS -> pass.takeStatistics();
-      case ALONE -> bare.referenceStatistics(made.of(c.reference(), dtype));
-      case CHUNKS -> bare.referenceStatistics(chunks(c, dtype, made));
+      case ALONE ->
+        masked(bare, c.referenceMask()).referenceStatistics(made.of(c.reference(), dtype));
+      case CHUNKS ->
+        c.referencePadding() == null
+            ? bare.referenceStatistics(chunks(c, dtype, made))
+            : ReferenceStatistics.of(backend, merged(c, c.referencePadding(), dtype, made, bare));
       case MOMENTS -> {
         DType type = backend.statisticsType();
         ReferenceStatistics<T> own = pass.statistics();
@@ -144,14 +157,36 @@ final class Subject<T> implements AutoCloseable {
     return chunks;
   }
 
+  /** As above, each chunk with its own mask; one of which nothing counts is left out. */
+  private ReferenceMoments merged(
+      Case c, Padding padding, DType dtype, Tensors<T> made, VirtualBatchNorm<T> bare) {
+    int examples = padding.examples();
+    ReferenceMoments total = ReferenceMoments.empty(c.config().features());
+    for (int[] chunk : new int[][] {{0}, IntStream.range(1, examples).toArray()}) {
+      if (chunk.length > 0 && padding.ofExamples(chunk).countedElements() > 0) {
+        HostTensor part = Layouts.examples(c.reference(), chunk);
+        Mask mask = padding
+            .ofExamples(chunk)
+            .asPositions(part.shape(), c.config().featureAxis())
+            .mask();
+        try (ReferenceStatistics<T> statistics =
+            bare.withMask(mask).referenceStatistics(made.of(part, dtype))) {
+          total = total.merge(statistics.moments());
+        }
+      }
+    }
+    return total;
+  }
+
   private void live(
       Case c,
       DType dtype,
       Manner manner,
       Tensors<T> made,
-      VirtualBatchNorm<T> layer,
+      VirtualBatchNorm<T> whole,
       ReferenceStatistics<T> statistics,
       Computed computed) {
+    VirtualBatchNorm<T> layer = masked(whole, c.mask());
     boolean supplies = has(Capability.CALLER_SUPPLIED_OUTPUT);
     Into outputInto = supplies ? manner.output() : Into.NEW;
     Into dxInto = supplies ? manner.dx() : Into.NEW;
@@ -181,8 +216,9 @@ final class Subject<T> implements AutoCloseable {
       computed.put(Quantity.DGAMMA, host(gradients.dgamma()));
       computed.put(Quantity.DBETA, host(gradients.dbeta()));
       if (c.attached()) {
-        try (Output<T> reached = layer.referenceGradient(
-            made.as(Argument.REFERENCE, c.reference(), dtype), statistics, gradients)) {
+        try (Output<T> reached = masked(whole, c.referenceMask())
+            .referenceGradient(
+                made.as(Argument.REFERENCE, c.reference(), dtype), statistics, gradients)) {
           computed.put(Quantity.DREFERENCE, host(reached.output()));
         }
       }

@@ -5,7 +5,6 @@ import static java.util.Objects.requireNonNull;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.spi.Capability;
-import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Scope;
 import dev.vbn.state.NamedTensors;
 import dev.vbn.tensor.DType;
@@ -237,18 +236,11 @@ public final class Suite {
       tensors.put("upstream", input.upstream());
       tensors.put("reference_upstream", input.referenceUpstream());
       VbnConfig config = input.config();
-      Geometry live = input.liveGeometry();
-      Geometry of = input.referenceGeometry();
       int axis = config.featureAxis();
       Map<String, String> texts = new LinkedHashMap<>();
       texts.put("variant", config.variant().label());
       texts.put("scope", config.variant().scope().name().toLowerCase(Locale.ROOT));
-      texts.put(
-          "weight",
-          Double.toString(config
-              .variant()
-              .weight(
-                  live.batch(), live.elementsPerFeature(), of.batch(), of.elementsPerFeature())));
+      texts.put("weight", Double.toString(input.weight()));
       texts.put("epsilon", Double.toString(config.epsilon()));
       texts.put(
           "feature_axis", Integer.toString(axis < 0 ? axis + input.x().shape().length : axis));

@@ -86,6 +86,9 @@ final class Tolerance {
     double worstShare = 0;
     double worstUnits = 0;
     for (int i = 0; i < expected.length; i++) {
+      if (Double.isNaN(expected[i]) && Double.isNaN(actual.get(i))) {
+        continue; // the statistics of nothing
+      }
       double error = Math.abs(actual.get(i) - expected[i]);
       double share = error / (allowed * values.scale()[i] + floor);
       if (!(share <= worstShare)) {

@@ -259,6 +259,15 @@ public abstract class VbnConformance {
 
   @Nested
   @Order(12)
+  @DisplayName("masks")
+  final class Masks extends MaskRules {
+    Masks() {
+      super(VbnConformance.this);
+    }
+  }
+
+  @Nested
+  @Order(13)
   @DisplayName("closing")
   final class Closing extends ClosingRules {
     Closing() {
@@ -267,7 +276,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(13)
+  @Order(14)
   @DisplayName("repetition")
   final class Repetition extends RepetitionRules {
     Repetition() {
@@ -276,7 +285,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(14)
+  @Order(15)
   @DisplayName("sizes")
   final class Sizes extends SizeRules {
     Sizes() {

@@ -334,7 +334,12 @@ final class DjlKernels implements Kernels<NDArray> {
     void add(int group, Mixture mixture, double a, double around, double origin) {
       int feature = group % features;
       double b = around / mixture.deviation();
-      Slopes slopes = how.slopes(mixture, scale == null ? 1 : scale[feature], a, b);
+      Slopes slopes = how.slopes(
+          mixture,
+          scale == null ? 1 : scale[feature],
+          how.elementsPerGroup(group / features),
+          a,
+          b);
       upstream[group] = slopes.upstream();
       if (slopes.upstream() != 0) { // else all of them are 0
         input[group] = slopes.input() / slopes.upstream();

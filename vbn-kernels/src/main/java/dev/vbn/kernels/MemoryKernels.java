@@ -210,7 +210,7 @@ public final class MemoryKernels implements AutoCloseable {
         double b = mixture.deviation() == Double.POSITIVE_INFINITY && !Double.isNaN(a)
             ? 0
             : around / mixture.deviation();
-        Slopes slopes = how.slopes(mixture, lines.factor[i], a, b);
+        Slopes slopes = how.slopes(mixture, lines.factor[i], how.elementsPerGroup(group), a, b);
         dbeta[at + i] = a;
         dgamma[at + i] = b;
         dmean[at + i] = slopes.referenceMean();

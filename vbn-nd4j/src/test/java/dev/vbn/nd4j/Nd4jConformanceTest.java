@@ -25,6 +25,7 @@ class Nd4jConformanceTest extends VbnConformance {
         Capability.BFLOAT16,
         Capability.CALLER_SUPPLIED_OUTPUT,
         Capability.SUBNORMALS,
+        Capability.MASK,
         Capability.TENSORS_OUTLIVE_BACKEND);
   }
 

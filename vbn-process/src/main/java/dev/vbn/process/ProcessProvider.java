@@ -5,6 +5,7 @@ import static java.util.Objects.requireNonNull;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.Kernels;
+import dev.vbn.spi.MaskedKernels;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.HostTensor;
 import dev.vbn.tensor.TensorType;
@@ -99,7 +100,8 @@ public final class ProcessProvider implements VbnProvider<HostTensor> {
   public Kernels<HostTensor> open(BackendOptions options) {
     String words = command == null ? System.getProperty(COMMAND_PROPERTY) : command;
     requireNonNull(words, COMMAND_PROPERTY + " is not set; expected a command");
-    return new ProcessKernels(new Pool(words, timeout(), options.parallelism()));
+    return MaskedKernels.ofArrays(
+        new ProcessKernels(new Pool(words, timeout(), options.parallelism())));
   }
 
   private Duration timeout() {

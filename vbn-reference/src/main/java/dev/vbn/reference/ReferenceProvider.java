@@ -6,6 +6,7 @@ import dev.vbn.kernels.MemoryKernels;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.Kernels;
+import dev.vbn.spi.MaskedKernels;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.HostTensor;
 import dev.vbn.tensor.TensorType;
@@ -66,6 +67,7 @@ public final class ReferenceProvider implements VbnProvider<HostTensor> {
 
   @Override
   public Kernels<HostTensor> open(BackendOptions options) {
-    return new ReferenceBackend(new MemoryKernels(executor, options.parallelism()));
+    return MaskedKernels.ofArrays(
+        new ReferenceBackend(new MemoryKernels(executor, options.parallelism())));
   }
 }

@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.vbn.spi.BackendOptions;
+import dev.vbn.kernels.MemoryKernels;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
@@ -27,8 +27,7 @@ class ReferenceBackendTest {
   private final ReferenceBackend backend = backend(Runnable::run, 1);
 
   private static ReferenceBackend backend(Executor executor, int parallelism) {
-    return (ReferenceBackend)
-        new ReferenceProvider(executor).open(new BackendOptions(null, parallelism));
+    return new ReferenceBackend(new MemoryKernels(executor, parallelism));
   }
 
   /** The build runs every test with each kernel, and says which. */

@@ -18,6 +18,7 @@ class ReferenceConformanceTest extends VbnConformance {
         Capability.FLOAT64_STATISTICS,
         Capability.CALLER_SUPPLIED_OUTPUT,
         Capability.SUBNORMALS,
+        Capability.MASK,
         Capability.TENSORS_OUTLIVE_BACKEND);
   }
 }

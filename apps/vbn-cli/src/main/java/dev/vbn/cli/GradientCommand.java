@@ -103,14 +103,16 @@ final class GradientCommand implements Callable<Integer> {
     try (VbnBackend<HostTensor> backend = backendOption.open();
         VirtualBatchNorm<HostTensor> layer = inputs.open(
             backend, inputs.layer().config().withReferenceGradient(referenceGradient))) {
+      VirtualBatchNorm<HostTensor> live = inputs.forInput(layer);
       progress.show("statistics of the reference batch");
       try (ReferenceStatistics<HostTensor> reference = inputs.statistics(layer)) {
         layerOptions.warnUnlessFinite(reference.moments(), progress);
         progress.show("gradients of the live batch " + inputs.x());
         try (Gradients<HostTensor> gradients = LayerOptions.accepted(
-            "--input and --upstream: ", () -> layer.backward(inputs.x(), reference, dy))) {
+            "--input and --upstream: ", () -> live.backward(inputs.x(), reference, dy))) {
           if (targets.dreference != null && r != null) {
-            try (Output<HostTensor> dr = layer.referenceGradient(r, reference, gradients)) {
+            try (Output<HostTensor> dr =
+                inputs.forReference(layer).referenceGradient(r, reference, gradients)) {
               targets.dreference.write(out -> Npy.write(out, dr.output()));
             }
           }

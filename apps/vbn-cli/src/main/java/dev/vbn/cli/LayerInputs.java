@@ -9,6 +9,7 @@ import dev.vbn.spi.Capability;
 import dev.vbn.state.LayerState;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.Mask;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,8 +18,15 @@ import org.jspecify.annotations.Nullable;
  * @param layer its arrays in the types of their files
  * @param reference of the type to compute in; null where the layer has the statistics already
  * @param x of the type to compute in
+ * @param referenceMask what counts of the reference batch; null if all does
+ * @param mask what counts of the live batch; null if all does
  */
-record LayerInputs(LayerState layer, @Nullable HostTensor reference, HostTensor x) {
+record LayerInputs(
+    LayerState layer,
+    @Nullable HostTensor reference,
+    HostTensor x,
+    @Nullable Mask referenceMask,
+    @Nullable Mask mask) {
 
   /** The layer on a backend, in the type to compute in. */
   VirtualBatchNorm<HostTensor> open(VbnBackend<HostTensor> backend, VbnConfig config) {
@@ -31,6 +39,16 @@ record LayerInputs(LayerState layer, @Nullable HostTensor reference, HostTensor 
     return LayerOptions.accepted("", () -> typed.layer(backend));
   }
 
+  /** The layer for the reference batch. */
+  VirtualBatchNorm<HostTensor> forReference(VirtualBatchNorm<HostTensor> opened) {
+    return LayerOptions.accepted("", () -> opened.withMask(referenceMask));
+  }
+
+  /** The layer for the live batch. */
+  VirtualBatchNorm<HostTensor> forInput(VirtualBatchNorm<HostTensor> opened) {
+    return LayerOptions.accepted("", () -> opened.withMask(mask));
+  }
+
   private @Nullable HostTensor typed(@Nullable HostTensor parameter) {
     return parameter == null ? null : LayerOptions.as(x.dtype(), parameter);
   }
@@ -40,7 +58,8 @@ record LayerInputs(LayerState layer, @Nullable HostTensor reference, HostTensor 
     HostTensor batch = reference;
     return batch == null
         ? layer.statistics(opened.backend())
-        : LayerOptions.accepted("--reference: ", () -> opened.referenceStatistics(batch));
+        : LayerOptions.accepted(
+            "--reference: ", () -> forReference(opened).referenceStatistics(batch));
   }
 
   /** The layer with the statistics of the reference batch; as read where it has them. */

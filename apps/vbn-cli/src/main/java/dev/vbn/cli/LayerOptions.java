@@ -9,8 +9,10 @@ import dev.vbn.spi.Geometry;
 import dev.vbn.state.LayerState;
 import dev.vbn.state.Npy;
 import dev.vbn.state.NpyException;
+import dev.vbn.state.NpyMask;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.Mask;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -41,6 +43,34 @@ final class LayerOptions {
       required = true,
       description = "Live batch; its positions may differ from the reference batch's.")
   private Path input;
+
+  @Option(
+      names = "--mask",
+      paramLabel = "M.npy",
+      description =
+          "What counts of the live batch: bool or uint8, of the shape of X.npy without the feature"
+              + " axis. Where nothing counts, the batch has no effect, and what is written is 0.")
+  private @Nullable Path mask;
+
+  @Option(
+      names = "--lengths",
+      paramLabel = "L.npy",
+      description =
+          "In place of --mask: how many positions of each example count, along the first axis of"
+              + " positions; int32 or int64.")
+  private @Nullable Path lengths;
+
+  @Option(
+      names = "--reference-mask",
+      paramLabel = "RM.npy",
+      description = "As --mask, of the reference batch.")
+  private @Nullable Path referenceMask;
+
+  @Option(
+      names = "--reference-lengths",
+      paramLabel = "RL.npy",
+      description = "As --lengths, of the reference batch.")
+  private @Nullable Path referenceLengths;
 
   @Option(
       names = "--variant",
@@ -115,7 +145,38 @@ final class LayerOptions {
     LayerState layer = loaded == null
         ? alone(requireNonNull(r), axis)
         : accepted(state.given() + ": ", () -> withOptions(loaded));
-    return new LayerInputs(layer, r == null ? null : as(type, r), as(type, x));
+    return new LayerInputs(
+        layer,
+        r == null ? null : as(type, r),
+        as(type, x),
+        readMask("--reference-", referenceMask, referenceLengths, REFERENCE, r, axis),
+        readMask("--", mask, lengths, "--input", x, axis));
+  }
+
+  /** The mask of a batch, by either option of those that begin with {@code prefix}. */
+  private static @Nullable Mask readMask(
+      String prefix,
+      @Nullable Path positions,
+      @Nullable Path ofLengths,
+      String batchOption,
+      @Nullable HostTensor batch,
+      int featureAxis) {
+    if (positions != null && ofLengths != null) {
+      throw new BadInputException(prefix + "lengths " + ofLengths + ": " + prefix + "mask "
+          + positions + " is given too; expected one of them");
+    }
+    Path file = positions != null ? positions : ofLengths;
+    if (file == null) {
+      return null;
+    }
+    String option = prefix + (positions != null ? "mask" : "lengths");
+    if (batch == null) {
+      throw new BadInputException(
+          option + " " + file + ": given without " + batchOption + "; expected the batch itself");
+    }
+    Mask read = read(option, file, positions != null ? NpyMask::read : NpyMask::readLengths);
+    accepted(option + " " + file + ": ", () -> Geometry.of(batch.shape(), featureAxis, read));
+    return read;
   }
 
   private void refuseSecond(
@@ -175,6 +236,15 @@ final class LayerOptions {
 
   /** Reads an array that an option names. */
   static HostTensor read(String option, Path file) {
+    return read(option, file, Npy::read);
+  }
+
+  /** Reads a file. */
+  private interface Reading<R> {
+    R of(Path file) throws IOException;
+  }
+
+  private static <R> R read(String option, Path file, Reading<R> reading) {
     if (!Files.exists(file)) {
       throw new BadInputException(option + " " + file + ": no such file; expected a .npy file");
     }
@@ -182,7 +252,7 @@ final class LayerOptions {
       throw new BadInputException(option + " " + file + ": is a directory; expected a .npy file");
     }
     try {
-      return Npy.read(file);
+      return reading.of(file);
     } catch (NpyException e) {
       throw new BadInputException(option + " " + e.getMessage(), e); // which names the file
     } catch (IOException e) {

@@ -117,21 +117,22 @@ final class NormalizeCommand implements Callable<Integer> {
       throws IOException {
     try (VbnBackend<HostTensor> backend = backendOption.open();
         VirtualBatchNorm<HostTensor> layer = inputs.open(backend, inputs.layer().config())) {
+      VirtualBatchNorm<HostTensor> live = inputs.forInput(layer);
       progress.show("statistics of the reference batch");
       try (ReferenceStatistics<HostTensor> reference = reference(layer, inputs, targets)) {
         LayerState state = inputs.with(reference.moments());
         layerOptions.warnUnlessFinite(reference.moments(), progress);
         progress.show("normalising the live batch " + inputs.x());
-        try (Output<HostTensor> live =
-            LayerOptions.accepted("--input: ", () -> layer.forward(inputs.x(), reference))) {
+        try (Output<HostTensor> normalized =
+            LayerOptions.accepted("--input: ", () -> live.forward(inputs.x(), reference))) {
           progress.show("writing");
-          targets.y.write(out -> Npy.write(out, live.output()));
+          targets.y.write(out -> Npy.write(out, normalized.output()));
         }
         if (targets.state != null) {
           targets.state.write(state.content());
         }
         if (targets.statistics != null) {
-          targets.statistics.write(statistics(layer.mixedStatistics(inputs.x(), reference), state));
+          targets.statistics.write(statistics(live.mixedStatistics(inputs.x(), reference), state));
         }
       }
     }
@@ -157,7 +158,7 @@ final class NormalizeCommand implements Callable<Integer> {
       return inputs.statistics(layer);
     }
     try (ReferenceOutput<HostTensor> pass =
-        LayerOptions.accepted("--reference: ", () -> layer.reference(batch))) {
+        LayerOptions.accepted("--reference: ", () -> inputs.forReference(layer).reference(batch))) {
       targets.referenceY.write(out -> Npy.write(out, pass.output()));
       return pass.takeStatistics();
     }

@@ -6,10 +6,14 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.inject.Guice;
+import dev.vbn.ReferenceMoments;
 import dev.vbn.VbnBackend;
 import dev.vbn.VbnBackends;
+import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
 import dev.vbn.guice.VbnModule;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.Mask;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -26,7 +30,12 @@ import org.junit.jupiter.params.provider.MethodSource;
 class ExamplesTest {
   /** All programs but those that need a GPU or train for minutes. */
   private static final List<Class<?>> PROGRAMS =
-      List.of(PlainArrays.class, Training.class, AnyBackend.class, GuiceWiring.class);
+      List.of(
+          PlainArrays.class,
+          Training.class,
+          AnyBackend.class,
+          GuiceWiring.class,
+          PaddedSequences.class);
 
   @AfterEach
   void restoreTheChoice() {
@@ -47,6 +56,31 @@ class ExamplesTest {
     try (VbnBackend<HostTensor> backend = VbnBackends.find().open(HostTensor.class)) {
       float[] served = Training.trainAndServe(backend, x, HostTensor.of(wanted, 4, 1));
       assertArrayEquals(wanted, served, 1e-3f);
+    }
+  }
+
+  @Test
+  void paddingHasNoEffect() {
+    // Reference and live batch have mean 3 and variance 8/3 each, and so have both together.
+    assertArrayEquals(
+        new float[] {0, 0, 0, -1.2247f, 1.2247f, 0}, PaddedSequences.normalize(), 1e-4f);
+  }
+
+  @Test
+  void chunksWithMasksAddUp() {
+    HostTensor first = HostTensor.of(new float[] {1, 3, 9}, 1, 1, 3);
+    HostTensor second = HostTensor.of(new float[] {5, 9, 9, 9, 9, 9}, 2, 1, 3);
+    try (VbnBackend<HostTensor> backend = VbnBackends.find().open(HostTensor.class);
+        VirtualBatchNorm<HostTensor> layer = VirtualBatchNorm.of(backend, VbnConfig.of(1))) {
+      ReferenceMoments moments = PaddedSequences.inChunks(
+          layer,
+          List.of(
+              new PaddedSequences.Chunk<>(first, Mask.lengths(2)),
+              new PaddedSequences.Chunk<>(second, Mask.lengths(1, 0))));
+      assertEquals(3, moments.mean()[0], 1e-12);
+      assertEquals(8 / 3.0, moments.variance()[0], 1e-12);
+      assertEquals(2, moments.examples());
+      assertEquals(3, moments.elements());
     }
   }
 

@@ -69,6 +69,9 @@ enum Condition {
   MAGNITUDE_BELOW_1E_10(call -> call.magnitude() < 1e-10),
   NOT_FINITE(call -> !call.finite()),
 
+  MASKED(call -> call.geometry().counted() != null),
+  MASKED_EXAMPLES(call -> call.geometry().countedExamples() < call.geometry().batch()),
+
   NEW_RESULT(call -> call.result() == null),
   SUPPLIED(call -> call.result() != null && !call.over(0) && !call.over(1)),
   OVER_X(call -> call.over(0)),

@@ -80,6 +80,9 @@ final class FaultyBackend extends PlainBackend {
     DType dtype = DType.FLOAT32;
     boolean even;
     int depth;
+
+    /** Elements of the group that is computed, those too that do not count. */
+    int allOfGroup;
   }
 
   /** One for all backends: hundreds of them make each look-up a search. */
@@ -184,7 +187,7 @@ final class FaultyBackend extends PlainBackend {
   @Override
   double[] liveStatistics(double[] x) {
     double[] right = super.liveStatistics(x);
-    if (!running.get().faulty) {
+    if (!running.get().faulty || x.length == 0) {
       return right;
     }
     Running call = running.get();
@@ -203,6 +206,7 @@ final class FaultyBackend extends PlainBackend {
         yield super.liveStatistics(more);
       }
       case SUMS_IN_32_BITS -> narrow(x);
+      case MASKED_COUNTED_IN_MEAN -> new double[] {right[0] * x.length / call.allOfGroup, right[1]};
       case STATISTICS_OF_THE_GROUP_BEFORE -> call.groupBefore == null ? right : call.groupBefore;
       case STATISTICS_OF_THE_CALL_BEFORE -> {
         double[] before = statisticsBefore.put(call.groups, right);
@@ -351,8 +355,49 @@ final class FaultyBackend extends PlainBackend {
   // Elements.
 
   @Override
+  boolean @Nullable [] counts(Geometry geometry) {
+    boolean[] right = super.counts(geometry);
+    if (right == null || !running.get().faulty) {
+      return right;
+    }
+    int positions = (int) geometry.positions();
+    int features = (int) geometry.features();
+    boolean[] wrong = right.clone();
+    for (int i = 0; i < right.length; i++) {
+      wrong[i] = switch (fault) {
+        case MASK_LEFT_OUT -> true;
+        case MASK_INVERTED -> !right[i];
+        case MASK_OF_THE_EXAMPLE_BEFORE -> right[(i + right.length - positions) % right.length];
+        case MASK_OF_THE_FIRST_EXAMPLE -> right[i % positions];
+        case MASK_OF_THE_NEXT_POSITION -> right[i / positions * positions + (i + 1) % positions];
+        case MASK_OF_ANOTHER_FEATURE -> right[(int) ((long) i * features % right.length)];
+        default -> right[i];
+      };
+    }
+    return Arrays.equals(right, wrong) || !alters() ? right : wrong;
+  }
+
+  @Override
+  double masked(double before) {
+    double right = super.masked(before);
+    if (does(Fault.MASKED_NOT_WRITTEN)) {
+      return wrong(right, before);
+    }
+    return does(Fault.MASKED_WRITTEN_AS_ONE) ? wrong(right, 1) : right;
+  }
+
+  /** 0 or NaN. */
+  private static double timesZero(Group masked, Strided tensor) {
+    return Arrays.stream(masked.gather(tensor)).map(each -> 0 * each).sum();
+  }
+
+  @Override
   double[] gather(Group group, Strided tensor) {
     double[] right = super.gather(group, tensor);
+    running.get().allOfGroup = group.examples() * (int) group.geometry().positions();
+    if (does(Fault.MASKED_TIMES_ZERO) && right.length > 0 && group.counts() != null) {
+      right[0] = wrong(right[0], right[0] + timesZero(group.masked(), tensor));
+    }
     if (!running.get().faulty) {
       return right;
     }
@@ -442,6 +487,10 @@ final class FaultyBackend extends PlainBackend {
     if (does(Fault.GRADIENT_WITHOUT_WEIGHT)) {
       return wrong(right, super.inputGradient(dy, xh, gamma, s, w == 0 ? 0 : 1, n, a, b));
     }
+    if (does(Fault.MASKED_COUNTED_IN_GRADIENT)) {
+      return wrong(
+          right, super.inputGradient(dy, xh, gamma, s, w, running.get().allOfGroup, a, b));
+    }
     return does(Fault.GRADIENT_COUNTS_ONE_ELEMENT_MORE)
         ? wrong(right, super.inputGradient(dy, xh, gamma, s, w, n + 1, a, b))
         : right;
@@ -484,6 +533,9 @@ final class FaultyBackend extends PlainBackend {
       case REACHED_WITHOUT_VARIANCE -> wrong(right, super.reached(deviation, dm, 0, elements));
       case REACHED_COUNTS_ONE_ELEMENT_MORE ->
         wrong(right, super.reached(deviation, dm, dv, elements + 1));
+      case MASKED_COUNTED_IN_REFERENCE ->
+        wrong(
+            right, super.reached(deviation, dm, dv, Math.max(elements, running.get().allOfGroup)));
       default -> right;
     };
   }

@@ -1,6 +1,7 @@
 package dev.vbn.conformance.offender;
 
 import dev.vbn.spi.Capability;
+import dev.vbn.spi.Counted;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Kernels;
@@ -30,6 +31,7 @@ class PlainBackend implements Kernels<Strided> {
       Capability.FLOAT64_STATISTICS,
       Capability.CALLER_SUPPLIED_OUTPUT,
       Capability.SUBNORMALS,
+      Capability.MASK,
       Capability.TENSORS_OUTLIVE_BACKEND));
 
   private final Set<Capability> capabilities;
@@ -177,6 +179,35 @@ class PlainBackend implements Kernels<Strided> {
     group.scatter(values, tensor);
   }
 
+  /** What counts, by example, position before the feature and position behind it; null for all. */
+  boolean @Nullable [] counts(Geometry geometry) {
+    Counted counted = geometry.counted();
+    if (counted == null) {
+      return null;
+    }
+    int before = (int) geometry.before();
+    int after = (int) geometry.after();
+    boolean[] counts = new boolean[(int) geometry.elementsPerFeature()];
+    for (int row = 0; row < counts.length / after; row++) {
+      for (int a = 0; a < after; a++) {
+        counts[row * after + a] = counted.counts(row / before, row % before, a);
+      }
+    }
+    return counts;
+  }
+
+  /** What is written where a group's elements do not count. */
+  double masked(double before) {
+    return 0;
+  }
+
+  /** Writes what a result has where nothing counts. */
+  private void blank(Group group, Strided result) {
+    if (group.counts() != null) {
+      group.masked().forEach((at, index) -> result.set(index, masked(result.get(index))));
+    }
+  }
+
   /** Where a result of a batch goes. */
   Strided result(@Nullable Strided supplied, Strided like) {
     return supplied != null ? supplied : zeros(like.dtype(), like.shape());
@@ -245,7 +276,7 @@ class PlainBackend implements Kernels<Strided> {
   }
 
   List<Group> groups(Geometry geometry, Scope scope) {
-    return Group.of(geometry, scope);
+    return Group.of(geometry, counts(geometry), scope);
   }
 
   @Override
@@ -275,6 +306,10 @@ class PlainBackend implements Kernels<Strided> {
       @Nullable Strided output) {
     Strided y = result(output, x);
     for (Group group : groups(how.geometry(), how.scope())) {
+      blank(group, y);
+      if (group.size() == 0) {
+        continue; // an example that is no part of the batch
+      }
       double[] values = gather(group, x);
       Mixed mixed = mixed(values, how, reference, group.feature());
       double s = deviation(mixed.v(), how.epsilon());
@@ -305,6 +340,10 @@ class PlainBackend implements Kernels<Strided> {
     double[] dvr = new double[features];
     for (Group group : groups(how.geometry(), how.scope())) {
       int feature = group.feature();
+      blank(group, result);
+      if (group.size() == 0) {
+        continue; // an example that is no part of the batch
+      }
       double[] values = gather(group, x);
       double[] dy = gather(group, upstream);
       Mixed mixed = mixed(values, how, reference, feature);
@@ -353,6 +392,7 @@ class PlainBackend implements Kernels<Strided> {
       long elements) {
     Strided dr = result(null, r);
     for (Group group : groups(geometry, Scope.BATCH)) {
+      blank(group, dr);
       double[] values = gather(group, r);
       for (int i = 0; i < values.length; i++) {
         double deviation = values[i] - statistics.mean().get(group.feature());

@@ -1,0 +1,252 @@
+package dev.vbn.spi;
+
+import dev.vbn.tensor.Mask;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The elements of a masked batch that count, in the order of its {@link Geometry}: of each row, which
+ * is {@code example * before + b}, spans of {@code after}. At least one element counts, and one does
+ * not. Spans neither touch nor overlap, and are in ascending order.
+ */
+public final class Counted {
+  private final long batch;
+  private final long before;
+  private final long after;
+  private final @Nullable Lengths lengths;
+
+  /** Where the spans of a row begin in {@link #bounds}, and behind the last row; or none. */
+  private final int[] firstSpans;
+
+  /** First element of each span and the one behind its last, in turn; or none. */
+  private final int[] bounds;
+
+  private final long[] ofExample;
+  private final long examples;
+  private final long elements;
+
+  /**
+   * Lengths along one axis of positions.
+   *
+   * @param along length of the axis
+   * @param inner positions that share a place on the axis: those behind it, on its side of the
+   *     features
+   * @param inRows whether the axis is behind the features, so that it is cut within a row
+   */
+  private record Lengths(long[] ofExample, long along, long inner, boolean inRows) {}
+
+  private Counted(
+      Geometry geometry,
+      @Nullable Lengths lengths,
+      int[] firstSpans,
+      int[] bounds,
+      long[] ofExample) {
+    batch = geometry.batch();
+    before = geometry.before();
+    after = geometry.after();
+    this.lengths = lengths;
+    this.firstSpans = firstSpans;
+    this.bounds = bounds;
+    this.ofExample = ofExample;
+    examples = Arrays.stream(ofExample).filter(count -> count > 0).count();
+    elements = Arrays.stream(ofExample).sum();
+  }
+
+  /**
+   * What a mask lets count.
+   *
+   * @param shape of the batch
+   * @param axis of the features, from 1
+   * @param geometry of that shape
+   * @return null if everything counts
+   * @throws IllegalArgumentException if the mask does not fit the shape, or nothing counts
+   */
+  static @Nullable Counted of(Mask mask, long[] shape, int axis, Geometry geometry) {
+    Counted counted = mask.isOfLengths()
+        ? ofLengths(mask, shape, axis, geometry)
+        : ofPositions(mask, shape, axis, geometry);
+    if (counted.elements == 0) {
+      throw new IllegalArgumentException(mask + " leaves nothing of shape " + Arrays.toString(shape)
+          + "; expected at least one element that counts");
+    }
+    return counted.elements == geometry.elementsPerFeature() ? null : counted;
+  }
+
+  private static Counted ofLengths(Mask mask, long[] shape, int featureAxis, Geometry geometry) {
+    long[] lengths = mask.exampleLengths();
+    int axis = axis(mask, shape, featureAxis);
+    if (lengths.length != shape[0]) {
+      throw new IllegalArgumentException("mask has " + lengths.length + " lengths; expected "
+          + shape[0] + ", one for each example of shape " + Arrays.toString(shape));
+    }
+    long along = shape[axis];
+    long perPlace = geometry.positions() / along;
+    long[] ofExample = new long[lengths.length];
+    for (int i = 0; i < lengths.length; i++) {
+      if (lengths[i] > along) {
+        throw new IllegalArgumentException("length of example " + i + " is " + lengths[i]
+            + "; expected at most " + along + ", that of axis " + axis + " of shape "
+            + Arrays.toString(shape));
+      }
+      ofExample[i] = lengths[i] * perPlace;
+    }
+    boolean inRows = axis > featureAxis;
+    long inner = 1;
+    for (int i = axis + 1; i < (inRows ? shape.length : featureAxis); i++) {
+      inner *= shape[i];
+    }
+    return new Counted(
+        geometry, new Lengths(lengths, along, inner, inRows), new int[0], new int[0], ofExample);
+  }
+
+  private static int axis(Mask mask, long[] shape, int featureAxis) {
+    int rank = shape.length;
+    if (rank == 2) {
+      throw new IllegalArgumentException(mask + " was given for shape " + Arrays.toString(shape)
+          + "; expected a batch with an axis of positions, or one of Mask.of");
+    }
+    if (mask.axis() == 0) {
+      return featureAxis == 1 ? 2 : 1;
+    }
+    int axis = mask.axis() < 0 ? mask.axis() + rank : mask.axis();
+    if (axis < 1 || axis >= rank || axis == featureAxis) {
+      throw new IllegalArgumentException("axis of lengths is " + mask.axis() + " for shape "
+          + Arrays.toString(shape) + "; expected one of positions, not that of the batch or of the"
+          + " features, " + featureAxis);
+    }
+    return axis;
+  }
+
+  private static Counted ofPositions(Mask mask, long[] shape, int axis, Geometry geometry) {
+    long[] expected = new long[shape.length - 1];
+    for (int i = 0; i < expected.length; i++) {
+      expected[i] = shape[i < axis ? i : i + 1];
+    }
+    if (!Arrays.equals(mask.shape(), expected)) {
+      throw new IllegalArgumentException("mask has shape " + Arrays.toString(mask.shape())
+          + "; expected " + Arrays.toString(expected) + ", that of the batch, "
+          + Arrays.toString(shape) + ", without the feature axis, " + axis);
+    }
+    int before = (int) geometry.before();
+    int after = (int) geometry.after();
+    int rows = (int) geometry.batch() * before;
+    int[] firstSpans = new int[rows + 1];
+    int[] bounds = new int[16];
+    int next = 0;
+    long[] ofExample = new long[(int) geometry.batch()];
+    for (int row = 0; row < rows; row++) {
+      firstSpans[row] = next;
+      for (int i = 0; i < after; i++) {
+        int from = i;
+        while (i < after && mask.counts(row * after + i)) {
+          i++;
+        }
+        if (i > from) {
+          bounds = next == bounds.length ? Arrays.copyOf(bounds, 2 * next) : bounds;
+          bounds[next++] = from;
+          bounds[next++] = i;
+          ofExample[row / before] += i - from;
+        }
+      }
+    }
+    firstSpans[rows] = next;
+    return new Counted(geometry, null, firstSpans, bounds, ofExample);
+  }
+
+  /** K, elements of one feature that count. */
+  public long elements() {
+    return elements;
+  }
+
+  /** Elements of one feature that count in one example; 0 for one that is not part of the batch. */
+  public long elements(long example) {
+    return ofExample[(int) example];
+  }
+
+  /** Examples of which something counts. */
+  public long examples() {
+    return examples;
+  }
+
+  /**
+   * Number of spans in a row.
+   *
+   * @param row {@code example * before + b}
+   */
+  public int spans(long row) {
+    if (lengths == null) {
+      return (firstSpans[(int) row + 1] - firstSpans[(int) row]) / 2;
+    }
+    long length = lengths.ofExample[(int) (row / before)];
+    if (!lengths.inRows) {
+      return row % before / lengths.inner % lengths.along < length ? 1 : 0;
+    }
+    return length == 0
+        ? 0
+        : length == lengths.along ? 1 : (int) (after / (lengths.along * lengths.inner));
+  }
+
+  /** First element of a span of a row. */
+  public long from(long row, int span) {
+    if (lengths == null) {
+      return bounds[firstSpans[(int) row] + 2 * span];
+    }
+    return lengths.inRows ? span * lengths.along * lengths.inner : 0;
+  }
+
+  /** The element behind the last of a span of a row. */
+  public long to(long row, int span) {
+    if (lengths == null) {
+      return bounds[firstSpans[(int) row] + 2 * span + 1];
+    }
+    long length = lengths.ofExample[(int) (row / before)];
+    return lengths.inRows && length < lengths.along
+        ? from(row, span) + length * lengths.inner
+        : after;
+  }
+
+  /** Whether one element counts. Who asks for many of them goes from span to span instead. */
+  public boolean counts(long example, long beforeFeatures, long afterFeatures) {
+    long row = example * before + beforeFeatures;
+    for (int span = 0; span < spans(row); span++) {
+      if (afterFeatures >= from(row, span) && afterFeatures < to(row, span)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Whether the same elements of a batch of the same lengths count. */
+  @Override
+  public boolean equals(Object object) {
+    if (!(object instanceof Counted other)
+        || batch != other.batch
+        || before != other.before
+        || after != other.after
+        || !Arrays.equals(ofExample, other.ofExample)) {
+      return false;
+    }
+    for (long row = 0; row < batch * before; row++) {
+      if (spans(row) != other.spans(row)) {
+        return false;
+      }
+      for (int span = 0; span < spans(row); span++) {
+        if (from(row, span) != other.from(row, span) || to(row, span) != other.to(row, span)) {
+          return false;
+        }
+      }
+    }
+    return true;
+  }
+
+  @Override
+  public int hashCode() {
+    return Arrays.hashCode(ofExample);
+  }
+
+  /** How much counts. */
+  @Override
+  public String toString() {
+    return elements + " of " + batch * before * after + " elements of " + examples + " examples";
+  }
+}
