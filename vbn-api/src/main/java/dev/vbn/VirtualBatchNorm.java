@@ -5,6 +5,7 @@ import static java.util.Objects.requireNonNull;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Mixture;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
@@ -140,6 +141,16 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   public VirtualBatchNorm<T> withVariant(Variant variant) {
     parameters.requireOpen();
     return new VirtualBatchNorm<>(backend, config.withVariant(variant), parameters);
+  }
+
+  /**
+   * A layer of another reference gradient that shares all else with this one, as {@link
+   * #withVariant} does.
+   */
+  public VirtualBatchNorm<T> withReferenceGradient(ReferenceGradient referenceGradient) {
+    parameters.requireOpen();
+    return new VirtualBatchNorm<>(
+        backend, config.withReferenceGradient(referenceGradient), parameters);
   }
 
   /**
@@ -340,6 +351,48 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     Part<T> input =
         dx == null ? Part.made(backend, "dx", result.dx()) : Part.supplied(backend, "dx", dx);
     return new Gradients<>(backend, input, result.dgamma(), result.dbeta(), result.dreference());
+  }
+
+  /**
+   * Gradients of {@link #backward}, as a penalty on the size of a gradient needs them: those of
+   * {@code sum(dx*v) + sum(dgamma*vgamma) + sum(dbeta*vbeta)} with respect to x, upstream and gamma.
+   * That with respect to beta is 0.
+   *
+   * @param x as in {@link #backward}
+   * @param reference as in {@link #backward}
+   * @param upstream as in {@link #backward}
+   * @param second upstream gradients of what {@link #backward} gave: v of the shape and type of {@code
+   *     x}; vgamma and vbeta, where given, of shape {@code [features]} and type {@link
+   *     DType#parameterType()}
+   * @throws IllegalStateException also if this layer is {@link ReferenceGradient#ATTACHED}: {@link
+   *     #withReferenceGradient} gives one that is not
+   * @throws UnsupportedCapabilityException also if the backend lacks {@link
+   *     Capability#DOUBLE_BACKWARD}
+   */
+  public SecondGradients<T> doubleBackward(
+      T x, ReferenceStatistics<T> reference, T upstream, GradientUpstream<T> second) {
+    Geometry geometry = requireBatch("x", x);
+    requireLike("upstream", upstream, x);
+    requireNonNull(second, "second is null; expected the upstream gradients of the gradients");
+    requireLike("upstream gradient of dx", second.dx(), x);
+    requireParameterGradient("upstream gradient of dgamma", second.dgamma(), x);
+    requireParameterGradient("upstream gradient of dbeta", second.dbeta(), x);
+    Normalization how = live(geometry, reference);
+    if (config.referenceGradient() != ReferenceGradient.DETACHED) {
+      throw new IllegalStateException("second gradients were asked of a layer of "
+          + config.referenceGradient() + " statistics; expected DETACHED");
+    }
+    backend.require(Capability.DOUBLE_BACKWARD, "a second gradient was asked for");
+    return new SecondGradients<>(
+        backend,
+        backend.doubleBackward(x, upstream, second, how, reference.tensors(), parameters.gamma()));
+  }
+
+  private void requireParameterGradient(String name, @Nullable T gradient, T x) {
+    if (gradient != null) {
+      requireParameterShape(name, backend.shape(gradient));
+      requireParameterType("x", backend.dtype(x), name, gradient);
+    }
   }
 
   /**

@@ -28,7 +28,9 @@ public enum Capability {
   /** Subnormal numbers are kept. Without it they may be taken for 0, and results flushed to it. */
   SUBNORMALS,
   /** A tensor made by a backend can still be read when that backend is closed. */
-  TENSORS_OUTLIVE_BACKEND;
+  TENSORS_OUTLIVE_BACKEND,
+  /** Gradients of gradients, by {@link Kernels#doubleBackward}. */
+  DOUBLE_BACKWARD;
 
   /** What batches of {@code dtype} need; empty for {@link DType#FLOAT32}, which every backend has. */
   public static Optional<Capability> of(DType dtype) {

@@ -67,11 +67,8 @@ final class GoldenCase {
     String name = variant.label() + "-" + shape;
     try {
       Npz arrays = readResource("golden/" + name + ".npz", Npz::read);
-      String meta = arrays.string("meta");
       HostTensor gamma = arrays.tensor("gamma");
-      VbnConfig config = VbnConfig.of(gamma.size())
-          .withFeatureAxis(Integer.parseInt(find(FEATURE_AXIS, meta)))
-          .withEpsilon(Double.parseDouble(find(EPSILON, meta)))
+      VbnConfig config = config(arrays, gamma.size())
           .withVariant(variant)
           .withReferenceGradient(ReferenceGradient.ATTACHED);
       Case input = new Case(
@@ -86,6 +83,14 @@ final class GoldenCase {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
+  }
+
+  /** Feature axis and epsilon of a file. */
+  static VbnConfig config(Npz arrays, int features) throws IOException {
+    String meta = arrays.string("meta");
+    return VbnConfig.of(features)
+        .withFeatureAxis(Integer.parseInt(find(FEATURE_AXIS, meta)))
+        .withEpsilon(Double.parseDouble(find(EPSILON, meta)));
   }
 
   private static String find(Pattern pattern, String meta) {

@@ -3,6 +3,7 @@ package dev.vbn.reference;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.HostTensorAccess;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.Mixture;
@@ -13,6 +14,7 @@ import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.Slopes;
 import dev.vbn.spi.TensorAccess;
+import dev.vbn.spi.TwiceDifferentiated;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
@@ -26,7 +28,8 @@ final class ReferenceBackend implements Kernels<HostTensor> {
       Capability.FLOAT64_STATISTICS,
       Capability.CALLER_SUPPLIED_OUTPUT,
       Capability.SUBNORMALS,
-      Capability.TENSORS_OUTLIVE_BACKEND);
+      Capability.TENSORS_OUTLIVE_BACKEND,
+      Capability.DOUBLE_BACKWARD);
 
   private final HostTensorAccess tensors = new HostTensorAccess();
   private final KernelChoice choice;
@@ -233,6 +236,20 @@ final class ReferenceBackend implements Kernels<HostTensor> {
       rounded[i] = (float) total[i];
     }
     return HostTensor.of(rounded, features);
+  }
+
+  @Override
+  public TwiceDifferentiated<HostTensor> doubleBackward(
+      HostTensor x,
+      HostTensor upstream,
+      GradientUpstream<HostTensor> second,
+      Normalization how,
+      Moments<HostTensor> reference,
+      @Nullable HostTensor gamma) {
+    Moments<HostTensor> live =
+        how.scope() == Scope.NONE ? null : statistics(x, how.geometry(), how.scope());
+    return new SecondGradient(x, upstream, second.dx(), how, reference, live)
+        .compute(second, gamma);
   }
 
   @Override

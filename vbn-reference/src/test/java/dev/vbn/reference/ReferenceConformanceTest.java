@@ -18,6 +18,7 @@ class ReferenceConformanceTest extends VbnConformance {
         Capability.FLOAT64_STATISTICS,
         Capability.CALLER_SUPPLIED_OUTPUT,
         Capability.SUBNORMALS,
-        Capability.TENSORS_OUTLIVE_BACKEND);
+        Capability.TENSORS_OUTLIVE_BACKEND,
+        Capability.DOUBLE_BACKWARD);
   }
 }
