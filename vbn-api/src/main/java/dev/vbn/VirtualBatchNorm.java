@@ -442,6 +442,37 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     return new Output<>(Part.made(backend, "reference gradient", dr));
   }
 
+  /**
+   * This layer with its statistics as a line per feature, to be folded into a convolution or linear
+   * layer in front of it.
+   *
+   * @param reference statistics of the reference batch
+   * @throws IllegalStateException also if this layer is not {@link Variant#REFERENCE_ONLY}: {@link
+   *     #withVariant} gives one that is
+   */
+  public Fold fold(ReferenceStatistics<T> reference) {
+    parameters.requireOpen();
+    requireStatistics(reference);
+    if (config.variant() != Variant.REFERENCE_ONLY) {
+      throw new IllegalStateException("a layer of variant " + config.variant().label()
+          + " was to be folded; expected reference-only, where no live statistics are mixed in");
+    }
+    ReferenceMoments moments = reference.moments();
+    double[] scale = perFeature(parameters.gamma(), 1);
+    double[] variance = moments.variance();
+    Arrays.setAll(scale, i -> scale[i] / Math.sqrt(variance[i] + config.epsilon()));
+    return new Fold(scale, moments.mean(), perFeature(parameters.beta(), 0));
+  }
+
+  private double[] perFeature(@Nullable T parameter, double absent) {
+    if (parameter != null) {
+      return backend.toHost(parameter).toDoubles();
+    }
+    double[] values = new double[config.features()];
+    Arrays.fill(values, absent);
+    return values;
+  }
+
   /** The configuration. */
   public VbnConfig config() {
     return config;
