@@ -3,6 +3,7 @@ package dev.vbn.nd4j;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.Mixture;
 import dev.vbn.spi.Moments;
@@ -10,8 +11,11 @@ import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
+import dev.vbn.spi.SecondSlopes;
+import dev.vbn.spi.SecondSums;
 import dev.vbn.spi.Slopes;
 import dev.vbn.spi.TensorAccess;
+import dev.vbn.spi.TwiceDifferentiated;
 import dev.vbn.tensor.DType;
 import java.util.Arrays;
 import java.util.Set;
@@ -47,7 +51,8 @@ final class Nd4jKernels implements Kernels<INDArray> {
         Capability.BFLOAT16,
         Capability.CALLER_SUPPLIED_OUTPUT,
         Capability.SUBNORMALS,
-        Capability.TENSORS_OUTLIVE_BACKEND);
+        Capability.TENSORS_OUTLIVE_BACKEND,
+        Capability.DOUBLE_BACKWARD);
   }
 
   @Override
@@ -199,6 +204,64 @@ final class Nd4jKernels implements Kernels<INDArray> {
           how.referenceGradient() == ReferenceGradient.DETACHED
               ? null
               : moments(gradients.mean, gradients.variance));
+    }
+  }
+
+  @Override
+  public TwiceDifferentiated<INDArray> doubleBackward(
+      INDArray x,
+      INDArray upstream,
+      GradientUpstream<INDArray> second,
+      Normalization how,
+      Moments<INDArray> reference,
+      @Nullable INDArray gamma) {
+    PerFeature given = PerFeature.of(how.geometry(), reference, gamma, null);
+    int features = Math.toIntExact(how.geometry().features());
+    double[] vgamma = PerFeature.values(features, second.dgamma(), 0);
+    double[] vbeta = PerFeature.values(features, second.dbeta(), 0);
+    double[] ofGamma = new double[features];
+    boolean alone = how.weight() == 0;
+    try (Dense batch = Dense.of(x);
+        Dense incoming = Dense.of(upstream);
+        Dense directions = Dense.of(second.dx());
+        Dense resultX = Dense.result(null, x.dataType(), x.shape());
+        Dense resultUpstream = Dense.result(null, x.dataType(), x.shape())) {
+      Elements input = batch.elements();
+      Elements gradient = incoming.elements();
+      Elements direction = directions.elements();
+      Elements outX = resultX.elements();
+      Elements outUpstream = resultUpstream.elements();
+      Tile.forEach(how.geometry(), how.groups(), parallelism, tile -> {
+        Elements from = input.fork();
+        Elements dy = gradient.fork();
+        Elements v = direction.fork();
+        Elements toX = outX.fork();
+        Elements toUpstream = outUpstream.fork();
+        GroupSums live = new GroupSums(tile);
+        SecondPass pass = new SecondPass(tile);
+        Mixture[] mixtures = new Mixture[tile.features];
+        SecondSlopes[] slopes = new SecondSlopes[tile.features];
+        for (long group = 0; group < how.groups(); group++) {
+          if (!alone) {
+            live.take(from, group);
+          }
+          for (int i = 0; i < tile.features; i++) {
+            mixtures[i] = given.mix(how, tile.firstFeature + i, live.mean[i], live.variance[i]);
+          }
+          SecondSums[] sums = pass.sums(from, dy, v, group, mixtures);
+          for (int i = 0; i < tile.features; i++) {
+            int feature = tile.firstFeature + i;
+            slopes[i] = how.secondSlopes(
+                mixtures[i], given.gamma[feature], sums[i], vgamma[feature], vbeta[feature]);
+            ofGamma[feature] += slopes[i].gamma();
+          }
+          pass.write(from, dy, v, group, slopes, alone, toX, toUpstream);
+        }
+      });
+      return new TwiceDifferentiated<>(
+          resultX.deliver(),
+          resultUpstream.deliver(),
+          Nd4jTensors.ofFeatures(tensors.dtype(x).parameterType(), ofGamma));
     }
   }
 

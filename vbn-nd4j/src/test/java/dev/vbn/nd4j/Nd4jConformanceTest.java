@@ -25,7 +25,8 @@ class Nd4jConformanceTest extends VbnConformance {
         Capability.BFLOAT16,
         Capability.CALLER_SUPPLIED_OUTPUT,
         Capability.SUBNORMALS,
-        Capability.TENSORS_OUTLIVE_BACKEND);
+        Capability.TENSORS_OUTLIVE_BACKEND,
+        Capability.DOUBLE_BACKWARD);
   }
 
   @Override
