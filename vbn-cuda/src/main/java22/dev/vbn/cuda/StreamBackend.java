@@ -332,8 +332,8 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
           new BatchKernels(kernels, x.dtype(), how.geometry(), how.scope(), from, dy, v);
       boolean live = how.scope() != Scope.NONE;
       long statisticBytes = how.groups() * features * Double.BYTES;
-      long mean =
-          call.scratch(3 * statisticBytes + batch.gradientsBytes() + (live ? batch.sumsBytes() : 0));
+      long mean = call.scratch(
+          3 * statisticBytes + batch.gradientsBytes() + (live ? batch.sumsBytes() : 0));
       long variance = mean + statisticBytes;
       long unused = variance + statisticBytes; // where vbn_sum_groups puts what it has for beta
       long gradients = unused + statisticBytes;
