@@ -727,6 +727,81 @@ static __device__ __forceinline__ void eachElement(
   }
 }
 
+// The gradients of backward, in 64 bits: Normalization.secondSlopes has the formula. A team of `team` threads (a power
+// of two) walks a group twice, for its sums and for what it writes; `mean` and `variance` are those that normalised it.
+template <class E>
+static __device__ __forceinline__ void differentiateTwice(
+    const typename E::Stored* x, const typename E::Stored* upstream, const typename E::Stored* second,
+    const double* mean, const double* variance, const typename E::Value* gamma, const typename E::Value* vgamma,
+    const typename E::Value* vbeta, typename E::Stored* ofX, typename E::Stored* ofUpstream, double* gradients,
+    double weight, double epsilon, long long groups, long long groupRows, int features, int after, int team,
+    double (*shared)[THREADS]) {
+  int member = threadIdx.x & (team - 1);
+  int first = threadIdx.x - member;
+  long long index = (long long) blockIdx.x * (THREADS / team) + threadIdx.x / team;
+  bool real = index < groups * features;
+  long long group = real ? index / features : 0;
+  int c = real ? (int) (index - group * features) : 0;
+  long long elements = real ? groupRows * after : 0;
+  double m = mean[group * features + c];
+  double s = sqrt(variance[group * features + c] + epsilon);
+  double own[5] = {0, 0, 0, 0, 0};
+  for (long long i = member; i < elements; i += team) {
+    long long row = i / after;
+    long long at = ((group * groupRows + row) * features + c) * after + (i - row * after);
+    double dy = E::load(upstream[at]);
+    double v = E::load(second[at]);
+    double xh = ((double) E::load(x[at]) - m) / s;
+    own[0] += dy;
+    own[1] += dy * xh;
+    own[2] += v;
+    own[3] += v * xh;
+    own[4] += dy * v;
+  }
+  for (int k = 0; k < 5; k++) {
+    shared[k][threadIdx.x] = own[k];
+  }
+  __syncthreads();
+  addUpTeam<5>(team, member, shared);
+  if (!real) {
+    return;
+  }
+  double a = shared[0][first];
+  double b = shared[1][first];
+  double sumV = shared[2][first];
+  double w = shared[3][first];
+  double d = shared[4][first];
+  bool alone = weight == 0; // then no sum reaches an element, and x not its own: 0 * NaN is NaN
+  double factor = (gamma == nullptr ? 1 : (double) gamma[c]) / s;
+  double ofDgamma = vgamma == nullptr ? 0 : (double) vgamma[c];
+  double ofDbeta = vbeta == nullptr ? 0 : (double) vbeta[c];
+  double share = alone ? 0 : weight / elements;
+  double k = factor * share;
+  double q = alone ? d : d - share * (a * sumV + b * w);
+  double cross = (alone ? ofDgamma : ofDgamma - k * w) / s;
+  double input = -k * b / s;
+  double distance = -share * (ofDgamma * b - 2 * k * b * w + factor * q) / s / s;
+  double constant = -share * (ofDgamma * a - k * (a * w + b * sumV)) / s;
+  double upstreamConstant = alone ? ofDbeta : ofDbeta - k * sumV;
+  for (long long i = member; i < elements; i += team) {
+    long long row = i / after;
+    long long at = ((group * groupRows + row) * features + c) * after + (i - row * after);
+    double dy = E::load(upstream[at]);
+    double v = E::load(second[at]);
+    double deviation = (double) E::load(x[at]) - m;
+    double live = alone ? 0 : input * v + distance * deviation + constant;
+    ofX[at] = E::store(cross * dy + live);
+    ofUpstream[at] = E::store(factor * v + cross * deviation + upstreamConstant);
+  }
+  if (member == 0) {
+    double* to = gradients + (group * features + c) * 4; // for vbn_sum_groups
+    to[0] = q / s;
+    to[1] = 0;
+    to[2] = 0;
+    to[3] = 0;
+  }
+}
+
 // ---- Entries. Booleans are ints. `vector` is not 0 where 16 bytes at once are allowed: the runs' length is a multiple of them, and
 // every pointer is aligned so. VECTOR is how many elements that is.
 
@@ -786,6 +861,15 @@ static __device__ __forceinline__ void eachElement(
       eachElement<E, 1, Differentiate>(x, upstream, output, lines, rows, groupRows, rowsPerBlock, \
           features, after, width); \
     } \
+  } \
+  extern "C" __global__ void __launch_bounds__(256) vbn_differentiate_twice_##NAME( \
+      const E::Stored* x, const E::Stored* upstream, const E::Stored* second, const double* mean, \
+      const double* variance, const E::Value* gamma, const E::Value* vgamma, const E::Value* vbeta, E::Stored* ofX, \
+      E::Stored* ofUpstream, double* gradients, double weight, double epsilon, long long groups, \
+      long long groupRows, int features, int after, int team) { \
+    __shared__ double shared[5][THREADS]; \
+    differentiateTwice<E>(x, upstream, second, mean, variance, gamma, vgamma, vbeta, ofX, ofUpstream, gradients, \
+        weight, epsilon, groups, groupRows, features, after, team, shared); \
   }
 
 ENTRIES(float32, Float32, 4)

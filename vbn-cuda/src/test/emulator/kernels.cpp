@@ -7,7 +7,8 @@
   DECLARE(vbn_sums_##type) \
   DECLARE(vbn_gradient_sums_##type) \
   DECLARE(vbn_normalize_##type) \
-  DECLARE(vbn_differentiate_##type)
+  DECLARE(vbn_differentiate_##type) \
+  DECLARE(vbn_differentiate_twice_##type)
 #define DECLARE_PARAMETER_KERNELS(type) \
   DECLARE(vbn_mix_forward_##type) \
   DECLARE(vbn_mix_backward_##type) \

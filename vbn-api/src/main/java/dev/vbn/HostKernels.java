@@ -5,6 +5,7 @@ import static java.util.Objects.requireNonNull;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.HostTensorAccess;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.Moments;
@@ -12,6 +13,7 @@ import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.TensorAccess;
+import dev.vbn.spi.TwiceDifferentiated;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
@@ -129,6 +131,31 @@ final class HostKernels<T> implements Kernels<HostTensor> {
           dgamma,
           dbeta,
           backReference);
+    }
+  }
+
+  @Override
+  public TwiceDifferentiated<HostTensor> doubleBackward(
+      HostTensor x,
+      HostTensor upstream,
+      GradientUpstream<HostTensor> second,
+      Normalization how,
+      Moments<HostTensor> reference,
+      @Nullable HostTensor gamma) {
+    try (Call call = new Call()) {
+      TwiceDifferentiated<T> result = kernels.doubleBackward(
+          call.there(x),
+          call.there(upstream),
+          new GradientUpstream<>(
+              call.there(second.dx()), call.orNull(second.dgamma()), call.orNull(second.dbeta())),
+          how,
+          call.there(reference),
+          call.orNull(gamma));
+      call.own(result.x());
+      call.own(result.upstream());
+      call.own(result.gamma());
+      return new TwiceDifferentiated<>(
+          call.back(result.x()), call.back(result.upstream()), call.back(result.gamma()));
     }
   }
 

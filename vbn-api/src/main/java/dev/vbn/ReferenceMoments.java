@@ -133,11 +133,7 @@ public final class ReferenceMoments implements Serializable {
    * @throws NullPointerException if {@code other} is null
    */
   public ReferenceMoments merge(ReferenceMoments other) {
-    requireNonNull(other, "other is null; expected reference moments");
-    if (other.features() != features()) {
-      throw new IllegalArgumentException("statistics of " + other.features()
-          + " features were given to merge; expected " + features() + " features");
-    }
+    requireSameFeatures(other, "merge");
     if (other.isEmpty()) {
       return this;
     }
@@ -147,8 +143,8 @@ public final class ReferenceMoments implements Serializable {
     long bothExamples = sum("examples", examples, other.examples);
     long bothElements = sum("elements per feature", elements, other.elements);
     return elements < other.elements
-        ? other.mergeLighter(this, bothExamples, bothElements)
-        : mergeLighter(other, bothExamples, bothElements);
+        ? other.mix(this, elements / (double) bothElements, bothExamples, bothElements)
+        : mix(other, other.elements / (double) bothElements, bothExamples, bothElements);
   }
 
   static long sum(String name, long count, long other) {
@@ -159,9 +155,9 @@ public final class ReferenceMoments implements Serializable {
     return count + other;
   }
 
-  private ReferenceMoments mergeLighter(
-      ReferenceMoments light, long bothExamples, long bothElements) {
-    double share = light.elements / (double) bothElements;
+  /** The statistics of both, of which {@code light} has a share of at most 1/2. */
+  private ReferenceMoments mix(
+      ReferenceMoments light, double share, long bothExamples, long bothElements) {
     double[] mergedMean = new double[features()];
     double[] mergedVariance = new double[features()];
     for (int i = 0; i < mergedMean.length; i++) {
@@ -188,6 +184,45 @@ public final class ReferenceMoments implements Serializable {
         : heavy + share * difference;
   }
 
+  /**
+   * A reference that moves: the statistics of these with weight {@code 1 - weight} and of the other
+   * with {@code weight}, as exponential averages of means and of means of squares have them. The
+   * counts stay these ones', for a variant's weight goes by the size of one reference batch.
+   *
+   * @param other statistics of the next reference batch
+   * @param weight of {@code other}, 0 to 1; 0.1 for what others call a momentum of 0.9
+   * @return these if {@code other} is of no example, and {@code other} if these are
+   * @throws IllegalArgumentException if the number of features differs, or {@code weight} is not so
+   * @throws NullPointerException if {@code other} is null
+   */
+  public ReferenceMoments blend(ReferenceMoments other, double weight) {
+    requireSameFeatures(other, "blend");
+    if (!(weight >= 0 && weight <= 1)) {
+      throw new IllegalArgumentException("weight is " + weight + "; expected 0 to 1");
+    }
+    if (other.isEmpty() || (weight == 0 && !isEmpty())) {
+      return this;
+    }
+    if (isEmpty()) {
+      return other;
+    }
+    if (weight == 1) {
+      return new ReferenceMoments(other.mean, other.variance, examples, elements);
+    }
+    boolean lighter = weight <= 0.5;
+    return lighter
+        ? mix(other, weight, examples, elements)
+        : other.mix(this, 1 - weight, examples, elements);
+  }
+
+  private void requireSameFeatures(ReferenceMoments other, String verb) {
+    requireNonNull(other, "other is null; expected reference moments");
+    if (other.features() != features()) {
+      throw new IllegalArgumentException("statistics of " + other.features()
+          + " features were given to " + verb + "; expected " + features() + " features");
+    }
+  }
+
   /** Mean per feature; a copy. */
   public double[] mean() {
     return mean.clone();
@@ -196,6 +231,25 @@ public final class ReferenceMoments implements Serializable {
   /** Biased variance per feature; a copy. */
   public double[] variance() {
     return variance.clone();
+  }
+
+  /**
+   * Unbiased variance per feature, {@code variance * n/(n - 1)} of n elements; a copy. A layer
+   * normalises by the biased one. {@code of(mean(), unbiasedVariance(), ...)} gives those that
+   * normalise by this one.
+   *
+   * @throws IllegalStateException if these are of fewer than 2 elements
+   */
+  public double[] unbiasedVariance() {
+    if (elements < 2) {
+      throw new IllegalStateException("unbiased variance was asked of " + elements
+          + " elements per feature; expected at least 2");
+    }
+    double[] unbiased = variance.clone();
+    for (int i = 0; i < unbiased.length; i++) {
+      unbiased[i] *= elements / (elements - 1.0);
+    }
+    return unbiased;
   }
 
   /** Mean of the squares per feature, {@code variance + mean * mean}; a copy. */

@@ -6,6 +6,7 @@ import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.MemoryRange;
 import dev.vbn.spi.Moments;
@@ -14,6 +15,7 @@ import dev.vbn.spi.Normalized;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.TensorAccess;
+import dev.vbn.spi.TwiceDifferentiated;
 import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.DType;
@@ -376,6 +378,24 @@ public final class VbnBackend<T> implements AutoCloseable {
       return result;
     } catch (Throwable e) {
       throw failed("backward", e);
+    }
+  }
+
+  TwiceDifferentiated<T> doubleBackward(
+      T x,
+      T upstream,
+      GradientUpstream<T> second,
+      Normalization how,
+      Moments<T> reference,
+      @Nullable T gamma) {
+    requireOpen();
+    try {
+      TwiceDifferentiated<T> result = notNull(
+          "doubleBackward", kernels.doubleBackward(x, upstream, second, how, reference, gamma));
+      made("doubleBackward", Arrays.asList(result.x(), result.upstream(), result.gamma()));
+      return result;
+    } catch (Throwable e) {
+      throw failed("doubleBackward", e);
     }
   }
 

@@ -5,6 +5,7 @@ import static java.util.Objects.requireNonNull;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Mixture;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
@@ -176,6 +177,16 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
       backend.require(Capability.MASK, "a mask was given");
     }
     return new VirtualBatchNorm<>(backend, config, parameters, mask);
+  }
+
+  /**
+   * A layer of another reference gradient that shares all else with this one, as {@link
+   * #withVariant} does.
+   */
+  public VirtualBatchNorm<T> withReferenceGradient(ReferenceGradient referenceGradient) {
+    parameters.requireOpen();
+    return new VirtualBatchNorm<>(
+        backend, config.withReferenceGradient(referenceGradient), parameters);
   }
 
   /**
@@ -383,6 +394,48 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /**
+   * Gradients of {@link #backward}, as a penalty on the size of a gradient needs them: those of
+   * {@code sum(dx*v) + sum(dgamma*vgamma) + sum(dbeta*vbeta)} with respect to x, upstream and gamma.
+   * That with respect to beta is 0.
+   *
+   * @param x as in {@link #backward}
+   * @param reference as in {@link #backward}
+   * @param upstream as in {@link #backward}
+   * @param second upstream gradients of what {@link #backward} gave: v of the shape and type of {@code
+   *     x}; vgamma and vbeta, where given, of shape {@code [features]} and type {@link
+   *     DType#parameterType()}
+   * @throws IllegalStateException also if this layer is {@link ReferenceGradient#ATTACHED}: {@link
+   *     #withReferenceGradient} gives one that is not
+   * @throws UnsupportedCapabilityException also if the backend lacks {@link
+   *     Capability#DOUBLE_BACKWARD}
+   */
+  public SecondGradients<T> doubleBackward(
+      T x, ReferenceStatistics<T> reference, T upstream, GradientUpstream<T> second) {
+    Geometry geometry = requireBatch("x", x);
+    requireLike("upstream", upstream, x);
+    requireNonNull(second, "second is null; expected the upstream gradients of the gradients");
+    requireLike("upstream gradient of dx", second.dx(), x);
+    requireParameterGradient("upstream gradient of dgamma", second.dgamma(), x);
+    requireParameterGradient("upstream gradient of dbeta", second.dbeta(), x);
+    Normalization how = live(geometry, reference);
+    if (config.referenceGradient() != ReferenceGradient.DETACHED) {
+      throw new IllegalStateException("second gradients were asked of a layer of "
+          + config.referenceGradient() + " statistics; expected DETACHED");
+    }
+    backend.require(Capability.DOUBLE_BACKWARD, "a second gradient was asked for");
+    return new SecondGradients<>(
+        backend,
+        backend.doubleBackward(x, upstream, second, how, reference.tensors(), parameters.gamma()));
+  }
+
+  private void requireParameterGradient(String name, @Nullable T gradient, T x) {
+    if (gradient != null) {
+      requireParameterShape(name, backend.shape(gradient));
+      requireParameterType("x", backend.dtype(x), name, gradient);
+    }
+  }
+
+  /**
    * Gradients of the output of {@link #reference}: with the statistics as constants when detached,
    * the backward of batch normalization when attached.
    *
@@ -427,6 +480,37 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     T dr =
         backend.referenceGradient(x, geometry, reference.tensors(), gradient, reference.elements());
     return new Output<>(Part.made(backend, "reference gradient", dr));
+  }
+
+  /**
+   * This layer with its statistics as a line per feature, to be folded into a convolution or linear
+   * layer in front of it.
+   *
+   * @param reference statistics of the reference batch
+   * @throws IllegalStateException also if this layer is not {@link Variant#REFERENCE_ONLY}: {@link
+   *     #withVariant} gives one that is
+   */
+  public Fold fold(ReferenceStatistics<T> reference) {
+    parameters.requireOpen();
+    requireStatistics(reference);
+    if (config.variant() != Variant.REFERENCE_ONLY) {
+      throw new IllegalStateException("a layer of variant " + config.variant().label()
+          + " was to be folded; expected reference-only, where no live statistics are mixed in");
+    }
+    ReferenceMoments moments = reference.moments();
+    double[] scale = perFeature(parameters.gamma(), 1);
+    double[] variance = moments.variance();
+    Arrays.setAll(scale, i -> scale[i] / Math.sqrt(variance[i] + config.epsilon()));
+    return new Fold(scale, moments.mean(), perFeature(parameters.beta(), 0));
+  }
+
+  private double[] perFeature(@Nullable T parameter, double absent) {
+    if (parameter != null) {
+      return backend.toHost(parameter).toDoubles();
+    }
+    double[] values = new double[config.features()];
+    Arrays.fill(values, absent);
+    return values;
   }
 
   /** The configuration. */

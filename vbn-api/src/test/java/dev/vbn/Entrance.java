@@ -1,6 +1,8 @@
 package dev.vbn;
 
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Moments;
+import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
@@ -55,6 +57,15 @@ enum Entrance {
     @Override
     AutoCloseable give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
       return layer.backwardInto(others.output(), x, others.reference(), others.upstream());
+    }
+  },
+  DOUBLE_BACKWARD("x", "doubleBackward") {
+    @Override
+    AutoCloseable give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
+      return layer
+          .withReferenceGradient(ReferenceGradient.DETACHED)
+          .doubleBackward(
+              x, others.reference(), others.upstream(), GradientUpstream.ofDx(others.upstream()));
     }
   },
   REFERENCE_BACKWARD("reference batch", "backward") {

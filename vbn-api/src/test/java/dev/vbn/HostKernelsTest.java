@@ -11,6 +11,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.Capability;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
@@ -219,6 +220,29 @@ final class HostKernelsTest {
     assertReference(call.reference());
     assertSameValues(gamma, call.gamma());
     assertNull(call.dx());
+  }
+
+  @Test
+  void secondGradientsGoThereAndBack() {
+    HostTensor v = batch(70);
+    try (var gradients = layer
+        .withReferenceGradient(ReferenceGradient.DETACHED)
+        .doubleBackward(x, reference, upstream, GradientUpstream.ofDx(v).withDbeta(beta))) {
+      var call = (RecordingKernels.DoubleBackward) kernels.onlyCall();
+      assertSameValues(x, call.x());
+      assertSameValues(upstream, call.upstream());
+      assertSameValues(v, call.second().dx());
+      assertNull(call.second().dgamma());
+      assertSameValues(beta, call.second().dbeta());
+      assertReference(call.reference());
+      assertSameValues(gamma, call.gamma());
+      assertNumbered(8, gradients.x(), DType.FLOAT32, 2, 3);
+      assertNumbered(9, gradients.upstream(), DType.FLOAT32, 2, 3);
+      assertNumbered(10, gradients.gamma(), DType.FLOAT32, 3);
+      assertEquals(3, backend.openTensors());
+    }
+    assertNothingThere();
+    assertEquals(0, backend.openTensors());
   }
 
   @Test

@@ -4,6 +4,7 @@ import static dev.vbn.testing.Refusals.assertRefused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
@@ -117,6 +118,24 @@ final class OwnershipTest {
       assertSame(taken, output.output());
     }
     assertKept(taken);
+  }
+
+  @Test
+  void secondGradientsTakenOutStayOpen() {
+    HostTensor second;
+    try (var gradients = layer
+        .withReferenceGradient(ReferenceGradient.DETACHED)
+        .doubleBackward(x, others.reference(), x, GradientUpstream.ofDx(x))) {
+      second = gradients.takeX();
+    }
+    assertKept(second);
+    try (var gradients = layer
+        .withReferenceGradient(ReferenceGradient.DETACHED)
+        .doubleBackward(x, others.reference(), x, GradientUpstream.ofDx(x))) {
+      gradients.takeUpstream();
+      gradients.takeGamma();
+    }
+    assertEquals(2, backend.openTensors());
   }
 
   @Test

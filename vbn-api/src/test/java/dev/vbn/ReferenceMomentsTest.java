@@ -14,6 +14,7 @@ import java.math.BigDecimal;
 import java.math.MathContext;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -428,6 +429,63 @@ final class ReferenceMomentsTest {
             () -> two.merge(ReferenceMoments.empty(1)),
             "1 features",
             "expected 2 features"));
+  }
+
+  @ParameterizedTest
+  @ValueSource(doubles = {0.125, 0.5, 0.75})
+  void aBlendAveragesMeansAndMeansOfSquares(double weight) {
+    ReferenceMoments blended = moments(2, 3, 4, 8).blend(moments(-6, 5, 100, 100), weight);
+
+    double mean = (1 - weight) * 2 + weight * -6;
+    double meanSquare = (1 - weight) * (3 + 4) + weight * (5 + 36);
+    assertEquals(moments(mean, meanSquare - mean * mean, 4, 8), blended);
+  }
+
+  /** What has no weight has no effect, NaN included. */
+  @Test
+  void aBlendOfNoWeightAndOfAll() {
+    ReferenceMoments old = moments(2, 3, 4, 8);
+    ReferenceMoments unknown = moments(Double.NaN, Double.NaN, 2, 2);
+
+    assertEquals(old, old.blend(unknown, 0));
+    assertEquals(moments(2, 3, 2, 2), unknown.blend(old, 1));
+  }
+
+  @Test
+  void aBlendWithNoExampleIsTheOther() {
+    ReferenceMoments old = moments(2, 3, 4, 8);
+    ReferenceMoments none = ReferenceMoments.empty(1);
+
+    assertEquals(old, old.blend(none, 1));
+    assertEquals(old, none.blend(old, 0));
+    assertEquals(none, none.blend(none, 0.5));
+  }
+
+  @Test
+  void aBlendThatCannotBeIsRefused() {
+    ReferenceMoments one = moments(2, 3, 4, 8);
+    assertRefused(NullPointerException.class, () -> one.blend(null, 0.5), "other is null");
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> one.blend(ReferenceMoments.empty(2), 0.5),
+        "2 features were given to blend",
+        "expected 1 features");
+    for (double weight : new double[] {-0.1, 1.1, Double.NaN}) {
+      assertRefused(
+          IllegalArgumentException.class,
+          () -> one.blend(one, weight),
+          "weight is " + weight,
+          "expected 0 to 1");
+    }
+  }
+
+  @Test
+  void theUnbiasedVarianceDividesByOneLess() {
+    assertArrayEquals(new double[] {8}, moments(1, 6, 2, 4).unbiasedVariance());
+    for (ReferenceMoments few : List.of(moments(1, 0, 1, 1), ReferenceMoments.empty(1))) {
+      assertRefused(
+          IllegalStateException.class, few::unbiasedVariance, "expected at least 2");
+    }
   }
 
   @Test

@@ -4,6 +4,7 @@ import static dev.vbn.testing.Refusals.assertRefused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.vbn.spi.Capability;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.UnsupportedCapabilityException;
@@ -202,6 +203,58 @@ final class VirtualBatchNormArgumentTest {
         "a tensor for " + name + " was given",
         "FLOAT64");
     assertEquals(Capability.CALLER_SUPPLIED_OUTPUT, refusal.capability());
+  }
+
+  private static GradientUpstream<HostTensor> second(HostTensor v) {
+    return GradientUpstream.ofDx(v);
+  }
+
+  @Test
+  void aWrongUpstreamGradientOfAGradient() {
+    assertLikeRefused(
+        "upstream", dy -> layer(DETACHED).doubleBackward(x, reference, dy, second(like)));
+    assertLikeRefused(
+        "upstream gradient of dx",
+        v -> layer(DETACHED).doubleBackward(x, reference, like, second(v)));
+    assertRefused(
+        NullPointerException.class,
+        () -> layer(DETACHED).doubleBackward(x, reference, like, null),
+        "second is null",
+        "expected the upstream gradients of the gradients");
+    HostTensor four = HostTensor.zeros(DType.FLOAT32, 4);
+    HostTensor wide = HostTensor.zeros(DType.FLOAT64, 3);
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> layer(DETACHED).doubleBackward(x, reference, like, second(like).withDgamma(four)),
+        "upstream gradient of dgamma has shape [4]",
+        "expected [3]");
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> layer(DETACHED).doubleBackward(x, reference, like, second(like).withDbeta(wide)),
+        "upstream gradient of dbeta FLOAT64",
+        "expected upstream gradient of dbeta to be FLOAT32");
+  }
+
+  @Test
+  void aSecondGradientOfAnAttachedLayer() {
+    assertRefused(
+        IllegalStateException.class,
+        () -> layer(ATTACHED).doubleBackward(x, reference, like, second(like)),
+        "ATTACHED",
+        "expected DETACHED");
+  }
+
+  @Test
+  void aSecondGradientThatTheBackendDoesNotCompute() {
+    RecordingKernels poor = RecordingKernels.without(Capability.DOUBLE_BACKWARD);
+    var plain = VirtualBatchNorm.of(poor.open(), DETACHED);
+    var refusal = assertRefused(
+        UnsupportedCapabilityException.class,
+        () -> plain.doubleBackward(x, reference, like, second(like)),
+        "a second gradient was asked for",
+        "FLOAT64");
+    assertEquals(Capability.DOUBLE_BACKWARD, refusal.capability());
+    assertEquals(List.of(), poor.calls());
   }
 
   @Test

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
 
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.ReferenceGradient;
@@ -88,6 +89,30 @@ final class VirtualBatchNormKernelCallTest {
             moments(),
             gamma,
             null),
+        kernels.onlyCall());
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "LIVE_BATCH, BATCH, 0.25",
+    "BATCH, BATCH, 0.5",
+    "PER_EXAMPLE, EXAMPLE, 0.5",
+    "POOLED, BATCH, 0.625",
+    "REFERENCE_ONLY, NONE, 0"
+  })
+  void theDoubleBackwardOfALiveBatchGoesWithTheSame(Variant variant, Scope scope, double weight) {
+    GradientUpstream<HostTensor> second =
+        GradientUpstream.ofDx(x).withDgamma(gamma).withDbeta(beta);
+    layer(CONFIG.withVariant(variant)).doubleBackward(x, reference, upstream, second);
+
+    assertEquals(
+        new RecordingKernels.DoubleBackward(
+            x,
+            upstream,
+            new GradientUpstream<>(x, gamma, beta),
+            new Normalization(LIVE, scope, weight, EPSILON, ReferenceGradient.DETACHED),
+            moments(),
+            gamma),
         kernels.onlyCall());
   }
 

@@ -32,7 +32,9 @@ public enum Capability {
    */
   MASK,
   /** A tensor made by a backend can still be read when that backend is closed. */
-  TENSORS_OUTLIVE_BACKEND;
+  TENSORS_OUTLIVE_BACKEND,
+  /** Gradients of gradients, by {@link Kernels#doubleBackward}. */
+  DOUBLE_BACKWARD;
 
   /** What batches of {@code dtype} need; empty for {@link DType#FLOAT32}, which every backend has. */
   public static Optional<Capability> of(DType dtype) {

@@ -92,6 +92,30 @@ public interface Kernels<T> extends AutoCloseable {
       T x, T upstream, Normalization how, Moments<T> reference, @Nullable T gamma, @Nullable T dx);
 
   /**
+   * Gradients of {@link #backward}: those of {@code sum(dx*v) + sum(dgamma*vgamma) +
+   * sum(dbeta*vbeta)}, with the reference statistics as constants. {@link
+   * Normalization#secondSlopes} has the formula. Called only with {@link
+   * Capability#DOUBLE_BACKWARD}, which is what the default lacks.
+   *
+   * @param x as in {@link #backward}
+   * @param upstream as in {@link #backward}
+   * @param second v, vgamma and vbeta
+   * @param how of {@link ReferenceGradient#DETACHED}
+   * @param reference as in {@link #forward}
+   * @param gamma as in {@link #forward}
+   */
+  default TwiceDifferentiated<T> doubleBackward(
+      T x,
+      T upstream,
+      GradientUpstream<T> second,
+      Normalization how,
+      Moments<T> reference,
+      @Nullable T gamma) {
+    throw new UnsupportedOperationException(
+        "doubleBackward is not written; expected it of a backend that declares DOUBLE_BACKWARD");
+  }
+
+  /**
    * Carries the gradient of the reference statistics on to (a chunk of) the reference batch: {@code
    * dr = dmr/elements + 2*(r - mr)*dvr/elements}.
    *

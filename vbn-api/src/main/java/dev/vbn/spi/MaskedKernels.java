@@ -236,6 +236,50 @@ public final class MaskedKernels<T> implements Kernels<T> {
   }
 
   @Override
+  public TwiceDifferentiated<T> doubleBackward(
+      T x,
+      T upstream,
+      GradientUpstream<T> second,
+      Normalization how,
+      Moments<T> reference,
+      @Nullable T gamma) {
+    if (how.geometry().counted() == null) {
+      return kernels.doubleBackward(x, upstream, second, how, reference, gamma);
+    }
+    try (Call whole = new Call()) {
+      T ofX = whole.make(x);
+      T ofUpstream = whole.make(upstream);
+      double[] ofGamma = new double[(int) how.geometry().features()];
+      for (CountedPart part : CountedPart.of(how.geometry(), how.scope())) {
+        if (part.elements() == 0) {
+          copies.clear(part, ofX);
+          copies.clear(part, ofUpstream);
+          continue;
+        }
+        try (Call call = new Call()) {
+          T v = call.gather(second.dx(), part);
+          TwiceDifferentiated<T> gradients = kernels.doubleBackward(
+              call.gather(x, part),
+              call.gather(upstream, part),
+              new GradientUpstream<>(v, second.dgamma(), second.dbeta()),
+              of(part, how),
+              reference,
+              gamma);
+          copies.scatter(call.own(gradients.x()), part, ofX);
+          copies.scatter(call.own(gradients.upstream()), part, ofUpstream);
+          double[] ofPart = call.values(gradients.gamma());
+          for (int i = 0; i < ofGamma.length; i++) {
+            ofGamma[i] += ofPart[i];
+          }
+        }
+      }
+      T gammas = tensors.fromHost(
+          HostTensor.of(ofGamma, ofGamma.length), tensors.dtype(x).parameterType());
+      return new TwiceDifferentiated<>(whole.keep(ofX), whole.keep(ofUpstream), gammas);
+    }
+  }
+
+  @Override
   public T referenceGradient(
       T r, Geometry geometry, Moments<T> statistics, Moments<T> gradient, long elements) {
     if (geometry.counted() == null) {

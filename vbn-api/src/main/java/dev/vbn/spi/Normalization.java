@@ -86,6 +86,68 @@ public record Normalization(
     return new Slopes(factor, share * b / s, share * a, dmr, (1 - weight) * dv);
   }
 
+  /**
+   * The second gradients of one group: those of {@code L = sum(dx*v) + vgamma*B + vbeta*A}, with dx
+   * as {@link #slopes} gives it and the reference statistics as constants. With {@code k =
+   * gamma/s*w/n} and the {@link SecondSums}
+   *
+   * <pre>
+   *   L = gamma/s*Q + vgamma*B + vbeta*A        Q = D - w/n*(A*V + B*W)
+   * </pre>
+   *
+   * <p>L depends on dy, on gamma, on xh and on s. Held apart, its derivatives are
+   *
+   * <pre>
+   *   by dy:     gamma/s*v - k*(V + xh*W) + vgamma*xh + vbeta
+   *   by gamma:  Q/s
+   *   by xh:     c = (vgamma - k*W)*dy - k*B*v
+   *   by s:      -gamma/(s*s)*Q
+   * </pre>
+   *
+   * <p>and m and s move with x by {@code dm/dx = w/n} and {@code ds/dx = w/n*xh}, so that
+   *
+   * <pre>
+   *   by x:      1/s*(c - w/n*(sum(c) + xh*(sum(c*xh) + gamma/s*Q)))
+   *   sum(c) = vgamma*A - k*(A*W + B*V)        sum(c*xh) = vgamma*B - 2*k*B*W
+   * </pre>
+   *
+   * @param gamma of the feature; 1 where there is none
+   * @param elements n, as {@link #elementsPerGroup} says
+   * @param vgamma upstream gradient of dgamma; 0 where there is none
+   * @param vbeta upstream gradient of dbeta; 0 where there is none
+   */
+  public SecondSlopes secondSlopes(
+      Mixture mixture,
+      double gamma,
+      long elements,
+      SecondSums sums,
+      double vgamma,
+      double vbeta) {
+    double s = mixture.deviation();
+    double factor = gamma / s;
+    if (weight == 0) { // as in slopes
+      return new SecondSlopes(vgamma / s, 0, 0, 0, factor, vbeta, sums.product() / s);
+    }
+    double share = weight / elements;
+    double k = factor * share;
+    double a = sums.upstream();
+    double b = sums.upstreamInput();
+    double v = sums.second();
+    double w = sums.secondInput();
+    double q = sums.product() - share * (a * v + b * w);
+    double cross = vgamma - k * w;
+    double sum = vgamma * a - k * (a * w + b * v);
+    double sumWithInput = vgamma * b - 2 * k * b * w + factor * q;
+    return new SecondSlopes(
+        cross / s,
+        -k * b / s,
+        -share * sumWithInput / s / s,
+        -share * sum / s,
+        factor,
+        vbeta - k * v,
+        q / s);
+  }
+
   /** Groups of a feature: the examples in {@link Scope#EXAMPLE}, else one. */
   public long groups() {
     return scope == Scope.EXAMPLE ? geometry.batch() : 1;

@@ -170,6 +170,94 @@ final class NormalizationTest {
         slopes.referenceVariance());
   }
 
+  private static final double[] V = {1.5, -0.25, 2, -3, 0.5};
+  private static final double VGAMMA = 0.75;
+  private static final double VBETA = -1.5;
+
+  /** The sum of dx*v, vgamma*dgamma and vbeta*dbeta, by the gradients' own definition. */
+  private static BigDecimal secondLoss(
+      BigDecimal[] x, BigDecimal[] dy, BigDecimal gamma, double weight) {
+    Mixed mixed = Mixed.of(x, big(MR), big(VR), weight);
+    BigDecimal a = BigDecimal.ZERO;
+    BigDecimal b = BigDecimal.ZERO;
+    BigDecimal[] xh = new BigDecimal[x.length];
+    for (int i = 0; i < x.length; i++) {
+      xh[i] = x[i].subtract(mixed.mean).divide(mixed.deviation, DIGITS);
+      a = a.add(dy[i]);
+      b = b.add(dy[i].multiply(xh[i], DIGITS));
+    }
+    BigDecimal loss = big(VGAMMA).multiply(b).add(big(VBETA).multiply(a));
+    for (int i = 0; i < x.length; i++) {
+      BigDecimal through = a.add(xh[i].multiply(b)).multiply(big(weight / x.length));
+      BigDecimal dx =
+          gamma.divide(mixed.deviation, DIGITS).multiply(dy[i].subtract(through), DIGITS);
+      loss = loss.add(big(V[i]).multiply(dx, DIGITS));
+    }
+    return loss;
+  }
+
+  private static BigDecimal[] dy() {
+    return Arrays.stream(DY).mapToObj(NormalizationTest::big).toArray(BigDecimal[]::new);
+  }
+
+  private static BigDecimal[] moved(BigDecimal[] values, int at, BigDecimal by) {
+    BigDecimal[] moved = values.clone();
+    moved[at] = moved[at].add(by);
+    return moved;
+  }
+
+  @ParameterizedTest
+  @CsvSource({"BATCH, 0.25", "BATCH, 0.5", "EXAMPLE, 0.375", "BATCH, 1", "NONE, 0"})
+  void theSecondSlopesAreTheDerivativesOfTheFirst(Scope scope, double weight) {
+    // 5 elements a group and these weights: w/n is no number of binary digits, but the same one.
+    Normalization how = how(scope, weight);
+    Mixture mixture = mix(how);
+    double[] sums = new double[5];
+    for (int i = 0; i < X.length; i++) {
+      double xh = (X[i] - mixture.mean()) / mixture.deviation();
+      sums[0] += DY[i];
+      sums[1] += DY[i] * xh;
+      sums[2] += V[i];
+      sums[3] += V[i] * xh;
+      sums[4] += DY[i] * V[i];
+    }
+    SecondSlopes slopes = how.secondSlopes(
+        mixture, GAMMA, X.length, new SecondSums(sums[0], sums[1], sums[2], sums[3], sums[4]), VGAMMA, VBETA);
+
+    for (int i = 0; i < X.length; i++) {
+      double distance = X[i] - mixture.mean();
+      assertClose(
+          slope(
+              secondLoss(moved(x(), i, STEP), dy(), big(GAMMA), weight),
+              secondLoss(moved(x(), i, STEP.negate()), dy(), big(GAMMA), weight)),
+          slopes.cross() * DY[i]
+              + slopes.input() * V[i]
+              + slopes.distance() * distance
+              + slopes.inputConstant());
+      assertClose(
+          slope(
+              secondLoss(x(), moved(dy(), i, STEP), big(GAMMA), weight),
+              secondLoss(x(), moved(dy(), i, STEP.negate()), big(GAMMA), weight)),
+          slopes.upstream() * V[i] + slopes.cross() * distance + slopes.upstreamConstant());
+    }
+    assertClose(
+        slope(
+            secondLoss(x(), dy(), big(GAMMA).add(STEP), weight),
+            secondLoss(x(), dy(), big(GAMMA).subtract(STEP), weight)),
+        slopes.gamma());
+  }
+
+  /** Where live statistics have no weight, sums over others reach no element. */
+  @Test
+  void withoutWeightNanInASumReachesNoSecondGradientOfAnElement() {
+    Normalization how = how(Scope.NONE, 0);
+    double nan = Double.NaN;
+
+    assertEquals(
+        new SecondSlopes(2, 0, 0, 0, 1.5, 5, 3),
+        how.secondSlopes(how.alone(2, 3.875), 3, 2, new SecondSums(nan, nan, nan, nan, 6), 4, 5));
+  }
+
   private static void assertClose(double expected, double actual) {
     assertEquals(expected, actual, 1e-13);
   }

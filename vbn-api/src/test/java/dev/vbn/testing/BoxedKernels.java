@@ -3,6 +3,7 @@ package dev.vbn.testing;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.MemoryRange;
 import dev.vbn.spi.Moments;
@@ -10,6 +11,7 @@ import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.TensorAccess;
+import dev.vbn.spi.TwiceDifferentiated;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Set;
@@ -127,6 +129,26 @@ public final class BoxedKernels implements Kernels<Boxed>, TensorAccess<Boxed> {
             box(result.dgamma()),
             box(result.dbeta()),
             box(result.dreference()));
+  }
+
+  @Override
+  public TwiceDifferentiated<Boxed> doubleBackward(
+      Boxed x,
+      Boxed upstream,
+      GradientUpstream<Boxed> second,
+      Normalization how,
+      Moments<Boxed> reference,
+      @Nullable Boxed gamma) {
+    TwiceDifferentiated<HostTensor> result = kernels.doubleBackward(
+        x.host(),
+        upstream.host(),
+        new GradientUpstream<>(second.dx().host(), unbox(second.dgamma()), unbox(second.dbeta())),
+        how,
+        unbox(reference),
+        unbox(gamma));
+    return result == null
+        ? null
+        : new TwiceDifferentiated<>(box(result.x()), box(result.upstream()), box(result.gamma()));
   }
 
   @Override

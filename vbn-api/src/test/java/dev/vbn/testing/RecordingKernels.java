@@ -8,6 +8,7 @@ import dev.vbn.VbnBackend;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.HostTensorAccess;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.MemoryRange;
@@ -17,6 +18,7 @@ import dev.vbn.spi.Normalized;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.TensorAccess;
+import dev.vbn.spi.TwiceDifferentiated;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.ArrayDeque;
@@ -69,6 +71,16 @@ public final class RecordingKernels implements Kernels<HostTensor>, TensorAccess
       Moments<HostTensor> reference,
       @Nullable HostTensor gamma,
       @Nullable HostTensor dx)
+      implements Call {}
+
+  /** A call of {@link Kernels#doubleBackward}. */
+  public record DoubleBackward(
+      HostTensor x,
+      HostTensor upstream,
+      GradientUpstream<HostTensor> second,
+      Normalization how,
+      Moments<HostTensor> reference,
+      @Nullable HostTensor gamma)
       implements Call {}
 
   /** A call of {@link Kernels#referenceGradient}. */
@@ -379,6 +391,23 @@ public final class RecordingKernels implements Kernels<HostTensor>, TensorAccess
         how.referenceGradient() == ReferenceGradient.ATTACHED && !detached
             ? moments(3, features)
             : null);
+  }
+
+  @Override
+  public TwiceDifferentiated<HostTensor> doubleBackward(
+      HostTensor x,
+      HostTensor upstream,
+      GradientUpstream<HostTensor> second,
+      Normalization how,
+      Moments<HostTensor> reference,
+      @Nullable HostTensor gamma) {
+    calls.add(new DoubleBackward(x, upstream, second, how, reference, gamma));
+    if (givesNull("doubleBackward")) {
+      return null;
+    }
+    DType parameterType = narrow.getOrDefault(x, x.dtype()).parameterType();
+    return new TwiceDifferentiated<>(
+        like(0, x), like(1, x), make(2, parameterType, how.geometry().features()));
   }
 
   @Override

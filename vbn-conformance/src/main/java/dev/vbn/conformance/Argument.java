@@ -11,7 +11,10 @@ enum Argument {
   MEAN("the reference mean"),
   VARIANCE("the reference variance"),
   OUTPUT("a supplied output"),
-  DX("a tensor supplied for dx");
+  DX("a tensor supplied for dx"),
+  SECOND_DX("the upstream gradient of dx"),
+  SECOND_DGAMMA("the upstream gradient of dgamma"),
+  SECOND_DBETA("the upstream gradient of dbeta");
 
   private final String label;
 

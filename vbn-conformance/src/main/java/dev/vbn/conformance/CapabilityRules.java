@@ -11,6 +11,7 @@ import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Capability;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.TensorAccess;
 import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.tensor.DType;
@@ -39,6 +40,7 @@ abstract class CapabilityRules extends Rules {
         case CALLER_SUPPLIED_OUTPUT -> checkSuppliedOutput(subject());
         case SUBNORMALS -> checkSubnormals(subject());
         case MASK -> checkMask(subject());
+        case DOUBLE_BACKWARD -> checkDoubleBackward(subject());
         case TENSORS_OUTLIVE_BACKEND -> {
           try (Subject<?> subject = kit.openSubject()) {
             checkOutliving(subject);
@@ -140,6 +142,29 @@ abstract class CapabilityRules extends Rules {
           () -> layer.withMask(mask),
           "MASK is declared absent, and a mask is not refused");
       assertEquals(Capability.MASK, e.capability(), "capability that the refusal names");
+    }
+  }
+
+  private static <T> void checkDoubleBackward(Subject<T> subject) {
+    Case c = new Samples(64)
+        .of(VbnConfig.of(3), new long[] {4, 3, 2}, new long[] {4, 3, 2})
+        .roundedTo(DType.FLOAT32);
+    if (subject.has(Capability.DOUBLE_BACKWARD)) {
+      Rules.right(subject, c, DType.FLOAT32);
+      return;
+    }
+    try (Tensors<T> made = subject.tensors()) {
+      T x = made.of(c.x(), DType.FLOAT32);
+      VirtualBatchNorm<T> layer = made.layer(c, DType.FLOAT32);
+      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(x)) {
+        UnsupportedCapabilityException e = assertThrows(
+            UnsupportedCapabilityException.class,
+            () -> layer.doubleBackward(x, statistics, x, GradientUpstream.ofDx(x)),
+            "DOUBLE_BACKWARD is declared absent, and a second gradient is not refused");
+        assertEquals(
+            Capability.DOUBLE_BACKWARD, e.capability(), "capability that the refusal names");
+      }
+      assertSameBits("x", c.x(), subject.host(x), "A refusal changes nothing.");
     }
   }
 

@@ -2,11 +2,13 @@ package dev.vbn.conformance;
 
 import dev.vbn.VbnConfig;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import dev.vbn.tensor.Mask;
 import java.util.Arrays;
+import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -132,6 +134,27 @@ record Case(
             referencePadding == null
                 ? of.elementsPerFeature()
                 : referencePadding.countedElements());
+  }
+
+  /**
+   * Upstream gradients of the gradients, rounded to what {@code dtype} holds: they follow from the
+   * shapes. That of dgamma is absent together with beta, and that of dbeta with gamma.
+   */
+  GradientUpstream<HostTensor> second(DType dtype) {
+    DType type = dtype.parameterType();
+    int features = config.features();
+    return new GradientUpstream<>(
+        noise(7, x.shape()).to(dtype),
+        beta == null ? null : noise(8, features).to(type),
+        gamma == null ? null : noise(9, features).to(type));
+  }
+
+  /** Between -1 and 1, drawn by a generator that is the same in every JDK. */
+  static HostTensor noise(int stream, long... shape) {
+    SplittableRandom random = new SplittableRandom(stream);
+    double[] values = new double[(int) Arrays.stream(shape).reduce(1, (a, b) -> a * b)];
+    Arrays.setAll(values, i -> 2 * random.nextDouble() - 1);
+    return HostTensor.of(values, shape);
   }
 
   /** Variant, shapes and what else a message needs. */

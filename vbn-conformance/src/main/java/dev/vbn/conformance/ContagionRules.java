@@ -140,6 +140,9 @@ abstract class ContagionRules extends Rules {
       marked.check(Quantity.DGAMMA, feature);
       marked.check(Quantity.DBETA, none);
       marked.check(Quantity.DREFERENCE, inReference);
+      marked.check(Quantity.SECOND_X, alone ? none : this::inGroup);
+      marked.check(Quantity.SECOND_UPSTREAM, this::inGroup);
+      marked.check(Quantity.SECOND_GAMMA, alone ? none : feature);
 
       HostTensor dy = Layouts.with(clean.upstream(), marked(live), mark);
       marked = new Marked("the upstream gradient", clean.withLive(clean.x(), dy));
@@ -148,6 +151,9 @@ abstract class ContagionRules extends Rules {
       marked.check(Quantity.DGAMMA, feature);
       marked.check(Quantity.DBETA, feature);
       marked.check(Quantity.DREFERENCE, inReference);
+      marked.check(Quantity.SECOND_X, this::inGroup);
+      marked.check(Quantity.SECOND_UPSTREAM, none);
+      marked.check(Quantity.SECOND_GAMMA, feature);
 
       HostTensor r = Layouts.with(clean.reference(), marked(reference), mark);
       marked = new Marked("the reference", clean.withReference(r, clean.referenceUpstream()));
@@ -161,6 +167,9 @@ abstract class ContagionRules extends Rules {
       marked.check(Quantity.DGAMMA, feature);
       marked.check(Quantity.DBETA, none);
       marked.check(Quantity.DREFERENCE, inReference);
+      marked.check(Quantity.SECOND_X, inLive);
+      marked.check(Quantity.SECOND_UPSTREAM, inLive);
+      marked.check(Quantity.SECOND_GAMMA, feature);
       marked.check(Quantity.REFERENCE_DX, inReference);
       marked.check(Quantity.REFERENCE_DGAMMA, feature);
       marked.check(Quantity.REFERENCE_DBETA, none);
@@ -187,6 +196,10 @@ abstract class ContagionRules extends Rules {
       marked.check(Quantity.REFERENCE_DX, inReference);
       marked.check(Quantity.DGAMMA, none);
       marked.check(Quantity.DBETA, none);
+      boolean alone = clean.config().variant().scope() == Scope.NONE;
+      marked.check(Quantity.SECOND_X, alone ? none : inLive);
+      marked.check(Quantity.SECOND_UPSTREAM, inLive);
+      marked.check(Quantity.SECOND_GAMMA, none);
       marked = new Marked("beta", clean.withParameters(clean.gamma(), beta));
       marked.check(Quantity.OUTPUT, inLive);
       marked.check(Quantity.REFERENCE_OUTPUT, inReference);
@@ -205,6 +218,9 @@ abstract class ContagionRules extends Rules {
 
       /** Outside the group the same bits as without the mark, inside it nothing finite. */
       void check(Quantity quantity, IntPredicate inGroup) {
+        if (!subject().computes(quantity)) {
+          return;
+        }
         HostTensor without = expected.of(quantity);
         HostTensor with = computed.of(quantity);
         String what = quantity.label() + where;

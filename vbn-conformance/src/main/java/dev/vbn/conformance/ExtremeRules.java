@@ -219,6 +219,7 @@ abstract class ExtremeRules extends Rules {
     static List<Quantity> quantities(boolean wide) {
       return Arrays.stream(Quantity.values())
           .filter(each -> wide || each != Quantity.DREFERENCE)
+          .filter(each -> !each.isSecond())
           .toList();
     }
   }

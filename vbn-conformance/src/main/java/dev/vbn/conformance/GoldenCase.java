@@ -89,11 +89,8 @@ final class GoldenCase {
       Npz arrays = readResource(
           resource,
           file -> Npz.read(file, array -> !array.endsWith(MASK) && !array.endsWith(LENGTHS)));
-      String meta = arrays.string("meta");
       HostTensor gamma = arrays.tensor("gamma");
-      VbnConfig config = VbnConfig.of(gamma.size())
-          .withFeatureAxis(Integer.parseInt(find(FEATURE_AXIS, meta)))
-          .withEpsilon(Double.parseDouble(find(EPSILON, meta)))
+      VbnConfig config = config(arrays, gamma.size())
           .withVariant(variant)
           .withReferenceGradient(ReferenceGradient.ATTACHED);
       Case input = new Case(
@@ -141,6 +138,14 @@ final class GoldenCase {
         return new Padding(counts, (int) shape[0], NpyMask.readLengths(in));
       }
     }
+  }
+
+  /** Feature axis and epsilon of a file. */
+  static VbnConfig config(Npz arrays, int features) throws IOException {
+    String meta = arrays.string("meta");
+    return VbnConfig.of(features)
+        .withFeatureAxis(Integer.parseInt(find(FEATURE_AXIS, meta)))
+        .withEpsilon(Double.parseDouble(find(EPSILON, meta)));
   }
 
   private static String find(Pattern pattern, String meta) {

@@ -56,6 +56,28 @@ abstract class GradientRules extends Rules {
     agrees(Quantity.REFERENCE_DX, Quantity.REFERENCE_DGAMMA, Quantity.REFERENCE_DBETA);
   }
 
+  @Test
+  @Checks(Rule.DOUBLE_BACKWARD)
+  final void secondGradients() {
+    agrees(Quantity.SECOND_X, Quantity.SECOND_UPSTREAM, Quantity.SECOND_GAMMA);
+  }
+
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.DOUBLE_BACKWARD)
+  final void goldenSecondGradients(Variant variant) {
+    holds(() -> {
+      requireComputed(Quantity.SECOND_X);
+      for (SecondGoldenCase golden : SecondGoldenCase.of(variant)) {
+        for (DType dtype : subject().dtypes()) {
+          if (dtype.precision() >= 24) {
+            golden.check(subject(), dtype);
+          }
+        }
+      }
+    });
+  }
+
   /** An element of 1e9 without upstream gradient: it is in no sum, and nothing may cancel. */
   @Test
   @Checks(Rule.GAMMA_GRADIENT)

@@ -1,6 +1,7 @@
 package dev.vbn.conformance;
 
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Scope;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
@@ -34,6 +35,7 @@ final class Oracle {
   private final Geometry live;
   private final Geometry ref;
   private final double weight;
+  private final GradientUpstream<HostTensor> second;
   private final Expected expected = new Expected();
 
   private Oracle(Case c, Precision precision) {
@@ -44,10 +46,11 @@ final class Oracle {
     live = c.liveGeometry();
     ref = c.referenceGeometry();
     weight = c.weight();
+    second = c.second(precision.dtype);
     int features = (int) live.features();
     for (Quantity quantity : Quantity.values()) {
       int size = switch (quantity) {
-        case OUTPUT, DX -> c.x().size();
+        case OUTPUT, DX, SECOND_X, SECOND_UPSTREAM -> c.x().size();
         case REFERENCE_OUTPUT, REFERENCE_DX -> c.reference().size();
         case DREFERENCE -> c.attached() ? c.reference().size() : 0;
         case LIVE_MEAN, LIVE_VARIANCE -> groups() * features;
@@ -205,9 +208,11 @@ final class Oracle {
         expected.of(Quantity.LIVE_VARIANCE).set(index, Double.NaN, 0);
         continue;
       }
-      Mixture mixture = mix(own, Statistics.of(group.x, rounding), i, feature);
+      Statistics of = Statistics.of(group.x, rounding);
+      Mixture mixture = mix(own, of, i, feature);
       normalize(group, mixture, gamma, beta, expected.of(Quantity.OUTPUT));
       differentiate(group, mixture, gamma, expected.of(Quantity.DX), sums);
+      differentiateTwice(group, mixture, of.mean, gamma, feature);
     }
     sums.put(feature, Quantity.DGAMMA, Quantity.DBETA, expected);
     if (c.attached()) {
@@ -320,6 +325,112 @@ final class Oracle {
     sums.dmrScale +=
         rest.value() * (reach * condition * absoluteA + 2 * by.weight * d * absoluteDv);
     sums.dvrScale += rest.value() * absoluteDv;
+  }
+
+  /**
+   * The gradients of {@code L = sum(dx*v) + vgamma*B + vbeta*A}, by going back through every step
+   * from x to L, one after another: a way that the closed formula is not taken from.
+   */
+  private void differentiateTwice(
+      Group group, Mixture by, DoubleDouble liveMean, DoubleDouble gamma, int feature) {
+    int n = group.x.length;
+    double[] v = Arrays.stream(group.index).mapToDouble(second.dx()::get).toArray();
+    DoubleDouble vgamma = parameter(second.dgamma(), feature, DoubleDouble.ZERO);
+    DoubleDouble vbeta = parameter(second.dbeta(), feature, DoubleDouble.ZERO);
+    DoubleDouble factor = gamma.dividedBy(by.s);
+    DoubleDouble share = DoubleDouble.of(by.weight).dividedBy(n);
+    DoubleDouble a = DoubleDouble.ZERO;
+    DoubleDouble b = DoubleDouble.ZERO;
+    for (int i = 0; i < n; i++) {
+      a = a.plus(DoubleDouble.of(group.dy[i]));
+      b = b.plus(group.xh(i).times(group.dy[i]));
+    }
+    // Forward, dx[i] = factor*inner[i] with inner[i] = dy[i] - share*t[i] and t[i] = A + xh[i]*B.
+    // Back from it, x_ stands for the derivative of L by x.
+    DoubleDouble factor_ = DoubleDouble.ZERO;
+    DoubleDouble a_ = vbeta;
+    DoubleDouble b_ = vgamma;
+    for (int i = 0; i < n; i++) {
+      DoubleDouble t = a.plus(group.xh(i).times(b));
+      DoubleDouble inner = DoubleDouble.of(group.dy[i]).minus(share.times(t));
+      factor_ = factor_.plus(inner.times(v[i]));
+      DoubleDouble t_ = factor.times(v[i]).times(share).negated();
+      a_ = a_.plus(t_);
+      b_ = b_.plus(t_.times(group.xh(i)));
+    }
+    DoubleDouble[] x_ = new DoubleDouble[n];
+    DoubleDouble m_ = DoubleDouble.ZERO;
+    DoubleDouble s_ = factor_.times(factor).dividedBy(by.s).negated();
+    Values upstreams = expected.of(Quantity.SECOND_UPSTREAM);
+    for (int i = 0; i < n; i++) {
+      DoubleDouble xh = group.xh(i);
+      DoubleDouble dy_ = factor.times(v[i]).plus(a_).plus(b_.times(xh));
+      upstreams.expected()[group.index[i]] = dy_.value();
+      DoubleDouble t_ = factor.times(v[i]).times(share).negated();
+      DoubleDouble xh_ = t_.times(b).plus(b_.times(group.dy[i]));
+      x_[i] = xh_.dividedBy(by.s);
+      m_ = m_.minus(x_[i]);
+      s_ = s_.minus(x_[i].times(xh));
+    }
+    // s = sqrt(v + epsilon), v = ... + w*va + w*(1-w)*d*d, m = mr + w*d, d = ma - mr.
+    DoubleDouble w = DoubleDouble.of(by.weight);
+    DoubleDouble v_ = s_.dividedBy(by.s).dividedBy(2);
+    DoubleDouble rest = DoubleDouble.ONE.minus(w);
+    DoubleDouble d_ = w.times(m_).plus(w.times(rest).times(by.d).times(v_).times(2));
+    DoubleDouble va_ = w.times(v_);
+    Values inputs = expected.of(Quantity.SECOND_X);
+    for (int i = 0; i < n; i++) {
+      DoubleDouble deviation = DoubleDouble.of(group.x[i]).minus(liveMean);
+      DoubleDouble through = deviation.times(va_).times(2).plus(d_).dividedBy(n);
+      inputs.expected()[group.index[i]] = x_[i].plus(through).value();
+    }
+    scaleTwice(group, v, by, gamma.value(), vgamma.value(), vbeta.value());
+    Values gammas = expected.of(Quantity.SECOND_GAMMA);
+    gammas.expected()[feature] += factor_.dividedBy(by.s).value();
+  }
+
+  /** The same with every term taken as large as it can be. */
+  private void scaleTwice(
+      Group group, double[] v, Mixture by, double gamma, double vgamma, double vbeta) {
+    double a = 0;
+    double b = 0;
+    double absoluteV = 0;
+    double w = 0;
+    double d = 0;
+    double largest = 1;
+    double largestDy = 0;
+    double largestV = 0;
+    for (int i = 0; i < v.length; i++) {
+      double size = Math.max(Math.abs(group.xh(i).value()), 1);
+      double dy = Math.abs(group.dy[i]);
+      double each = Math.abs(v[i]);
+      a += dy;
+      b += dy * size;
+      absoluteV += each;
+      w += each * size;
+      d += dy * each;
+      largest = Math.max(largest, size);
+      largestDy = Math.max(largestDy, dy);
+      largestV = Math.max(largestV, each);
+    }
+    double s = by.s.value();
+    double condition = 1 + by.condition;
+    double share = by.weight / v.length;
+    double factor = Math.abs(gamma) / s;
+    double cross = Math.abs(vgamma) + share * factor * w;
+    double sum = Math.abs(vgamma) * a + share * factor * (a * w + b * absoluteV);
+    double q = d + share * (a * absoluteV + b * w);
+    double sumWithInput = Math.abs(vgamma) * b + 2 * share * factor * b * w + factor * q;
+    double input =
+        cross * largestDy + share * factor * b * largestV + share * (sum + largest * sumWithInput);
+    double upstream =
+        factor * largestV + largest * cross + Math.abs(vbeta) + share * factor * absoluteV;
+    for (int index : group.index) {
+      expected.of(Quantity.SECOND_X).scale()[index] = condition * input / s;
+      expected.of(Quantity.SECOND_UPSTREAM).scale()[index] = condition * upstream;
+    }
+    int feature = (int) (group.index[0] / live.after() % live.features());
+    expected.of(Quantity.SECOND_GAMMA).scale()[feature] += condition * q / s;
   }
 
   private void reach(Group reference, Statistics own, Sums sums) {

@@ -8,9 +8,11 @@ import dev.vbn.Gradients;
 import dev.vbn.Output;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
+import dev.vbn.SecondGradients;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.TensorAccess;
 import dev.vbn.tensor.DType;
@@ -56,6 +58,8 @@ abstract class OwnershipRules extends Rules {
       T upstream = made.of(c.upstream(), dtype);
       T reference = made.of(c.reference(), dtype);
       T referenceUpstream = made.of(c.referenceUpstream(), dtype);
+      GradientUpstream<T> second = Subject.second(c, dtype, made);
+      VirtualBatchNorm<T> detached = layer.withReferenceGradient(ReferenceGradient.DETACHED);
       try (ReferenceOutput<T> pass = layer.reference(reference);
           ReferenceStatistics<T> alone = layer.referenceStatistics(reference)) {
         ReferenceStatistics<T> statistics = pass.statistics();
@@ -70,6 +74,9 @@ abstract class OwnershipRules extends Rules {
         arguments.put("the reference variance", statistics.variance());
         arguments.put("the mean taken alone", alone.mean());
         arguments.put("the variance taken alone", alone.variance());
+        arguments.put("v", second.dx());
+        arguments.put("vgamma", requireNonNull(second.dgamma()));
+        arguments.put("vbeta", requireNonNull(second.dbeta()));
         Map<String, HostTensor> before = hosts(subject, arguments);
         for (int call = 1; call <= 3; call++) {
           layer.reference(reference).close();
@@ -80,6 +87,9 @@ abstract class OwnershipRules extends Rules {
             layer.referenceGradient(reference, statistics, gradients).close();
           }
           layer.referenceBackward(reference, statistics, referenceUpstream).close();
+          if (subject.computes(Quantity.SECOND_X)) {
+            detached.doubleBackward(x, statistics, upstream, second).close();
+          }
           String hint = "It changed with call " + call + " in " + dtype
               + ": kernels change nothing but a tensor supplied for a result.";
           hosts(subject, arguments)
@@ -137,6 +147,15 @@ abstract class OwnershipRules extends Rules {
           results.put("dgamma of the reference pass", own.takeDgamma());
           results.put("dbeta of the reference pass", own.takeDbeta());
           results.put("reference output", pass.takeOutput());
+        }
+        if (subject.computes(Quantity.SECOND_X)) {
+          VirtualBatchNorm<T> detached = layer.withReferenceGradient(ReferenceGradient.DETACHED);
+          GradientUpstream<T> v = GradientUpstream.ofDx(x);
+          try (SecondGradients<T> second = detached.doubleBackward(x, statistics, other, v)) {
+            results.put("second gradient of x", second.takeX());
+            results.put("second gradient of dy", second.takeUpstream());
+            results.put("second gradient of gamma", second.takeGamma());
+          }
         }
         Map<String, T> arguments = new LinkedHashMap<>();
         arguments.put("x", x);

@@ -1,5 +1,6 @@
 package dev.vbn.conformance;
 
+import dev.vbn.spi.Capability;
 import dev.vbn.tensor.DType;
 
 /** The tensors that a layer makes of a case. */
@@ -28,7 +29,17 @@ enum Quantity {
   REFERENCE_DX(
       "dx of the reference pass", "Detached: gamma/s*dy. Attached: the backward of batch norm."),
   REFERENCE_DGAMMA("dgamma of the reference pass", "dgamma = sum(dy*xh)."),
-  REFERENCE_DBETA("dbeta of the reference pass", "dbeta = sum(dy).");
+  REFERENCE_DBETA("dbeta of the reference pass", "dbeta = sum(dy)."),
+  SECOND_X(
+      "second gradient of x",
+      "Of L = sum(dx*v) + sum(dgamma*vgamma) + sum(dbeta*vbeta): it reaches x through xh, and through"
+          + " m and s of the group. Normalization.secondSlopes has the formula."),
+  SECOND_UPSTREAM(
+      "second gradient of dy",
+      "gamma/s*(v - w/n*(V + xh*W)) + vgamma*xh + vbeta, V = sum(v), W = sum(v*xh)."),
+  SECOND_GAMMA(
+      "second gradient of gamma",
+      "Sum over groups of (D - w/n*(A*V + B*W))/s, D = sum(dy*v); A, B, V, W as in dx.");
 
   private final String label;
   private final String hint;
@@ -48,10 +59,16 @@ enum Quantity {
     return hint;
   }
 
+  /** Whether it takes {@link Capability#DOUBLE_BACKWARD}. */
+  boolean isSecond() {
+    return this == SECOND_X || this == SECOND_UPSTREAM || this == SECOND_GAMMA;
+  }
+
   /** The type whose rounding its errors are measured by, for batches of {@code dtype}. */
   DType roundedTo(DType dtype) {
     return switch (this) {
-      case REFERENCE_OUTPUT, OUTPUT, DX, DREFERENCE, REFERENCE_DX -> dtype;
+      case REFERENCE_OUTPUT, OUTPUT, DX, DREFERENCE, REFERENCE_DX, SECOND_X, SECOND_UPSTREAM ->
+        dtype;
       default -> dtype.parameterType();
     };
   }

@@ -70,6 +70,8 @@ public enum Rule {
   REFERENCE_PASS_GRADIENT(406, "The reference pass has batch norm's backward, or a constant's."),
   /** Rule 407. */
   SLOPES(407, "Every gradient is the slope of the backend's own forward pass."),
+  /** Rule 408. */
+  DOUBLE_BACKWARD(408, "Second gradients are those of sum(dx*v) + dgamma*vgamma + dbeta*vbeta."),
 
   /** Rule 501. */
   OFFSET(501, "An offset of a million deviations changes nothing."),

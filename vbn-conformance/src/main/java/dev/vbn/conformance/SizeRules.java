@@ -8,7 +8,6 @@ import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
-import java.util.SplittableRandom;
 import java.util.concurrent.ConcurrentHashMap;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -168,10 +167,10 @@ abstract class SizeRules extends Rules {
         config,
         offCenter(1, size.live),
         offCenter(2, size.reference),
-        noise(3, features),
-        noise(4, features),
-        noise(5, size.live),
-        noise(6, size.reference));
+        Case.noise(3, features),
+        Case.noise(4, features),
+        Case.noise(5, size.live),
+        Case.noise(6, size.reference));
   }
 
   /**
@@ -179,17 +178,9 @@ abstract class SizeRules extends Rules {
    * would cover that one of 2^18 elements too few is counted.
    */
   private static HostTensor offCenter(int stream, long... shape) {
-    HostTensor tensor = noise(stream, shape);
+    HostTensor tensor = Case.noise(stream, shape);
     double[] values = tensor.doubles();
     Arrays.setAll(values, i -> 0.3 + values[i]);
     return tensor;
-  }
-
-  /** Between -1 and 1, drawn by a generator that is the same in every JDK. */
-  private static HostTensor noise(int stream, long... shape) {
-    SplittableRandom random = new SplittableRandom(stream);
-    double[] values = new double[(int) Arrays.stream(shape).reduce(1, (a, b) -> a * b)];
-    Arrays.setAll(values, i -> 2 * random.nextDouble() - 1);
-    return HostTensor.of(values, shape);
   }
 }

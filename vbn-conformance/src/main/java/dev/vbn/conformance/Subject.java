@@ -6,11 +6,14 @@ import dev.vbn.Output;
 import dev.vbn.ReferenceMoments;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
+import dev.vbn.SecondGradients;
 import dev.vbn.VbnBackend;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.conformance.Manner.Into;
 import dev.vbn.spi.Capability;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Kernels;
+import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.TensorAccess;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
@@ -49,6 +52,11 @@ final class Subject<T> implements AutoCloseable {
 
   boolean has(Capability capability) {
     return backend.capabilities().contains(capability);
+  }
+
+  /** Whether the backend has what a quantity takes. */
+  boolean computes(Quantity quantity) {
+    return !quantity.isSecond() || has(Capability.DOUBLE_BACKWARD);
   }
 
   /** Takes the tensors that a check makes, and frees them. */
@@ -204,6 +212,16 @@ final class Subject<T> implements AutoCloseable {
       computed.put(Quantity.OUTPUT, host(live.output()));
     }
     T upstream = made.as(Argument.UPSTREAM, c.upstream(), dtype);
+    if (has(Capability.DOUBLE_BACKWARD)) {
+      VirtualBatchNorm<T> detached = layer.withReferenceGradient(ReferenceGradient.DETACHED);
+      GradientUpstream<T> second = second(c, dtype, made);
+      try (SecondGradients<T> gradients =
+          detached.doubleBackward(x, statistics, upstream, second)) {
+        computed.put(Quantity.SECOND_X, host(gradients.x()));
+        computed.put(Quantity.SECOND_UPSTREAM, host(gradients.upstream()));
+        computed.put(Quantity.SECOND_GAMMA, host(gradients.gamma()));
+      }
+    }
     try (Gradients<T> gradients = switch (dxInto) {
       case SUPPLIED ->
         layer.backwardInto(
@@ -223,6 +241,21 @@ final class Subject<T> implements AutoCloseable {
         }
       }
     }
+  }
+
+  /** Upstream gradients of a case's gradients. */
+  static <T> GradientUpstream<T> second(Case c, DType dtype, Tensors<T> made) {
+    GradientUpstream<HostTensor> host = c.second(dtype);
+    DType type = dtype.parameterType();
+    GradientUpstream<T> second =
+        GradientUpstream.ofDx(made.as(Argument.SECOND_DX, host.dx(), dtype));
+    if (host.dgamma() != null) {
+      second = second.withDgamma(made.as(Argument.SECOND_DGAMMA, host.dgamma(), type));
+    }
+    if (host.dbeta() != null) {
+      second = second.withDbeta(made.as(Argument.SECOND_DBETA, host.dbeta(), type));
+    }
+    return second;
   }
 
   /** The live output alone. */

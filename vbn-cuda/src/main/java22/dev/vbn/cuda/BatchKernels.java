@@ -240,6 +240,53 @@ final class BatchKernels {
     eachElement("vbn_differentiate_", lines, x, upstream, output);
   }
 
+  /**
+   * The gradients of a backward pass.
+   *
+   * @param mean that normalised each group; the variance likewise
+   * @param vgamma 0 where dgamma has no upstream gradient; vbeta likewise
+   * @param gradients takes the part of each group in the gradient of gamma
+   */
+  void differentiateTwice(
+      long x,
+      long upstream,
+      long second,
+      long mean,
+      long variance,
+      long gamma,
+      long vgamma,
+      long vbeta,
+      long ofX,
+      long ofUpstream,
+      long gradients,
+      double weight,
+      double epsilon) {
+    int groupTeam = powerOfTwo(Math.min(THREADS, Math.ceilDiv(groupRows * after, 4)));
+    kernels.launch(
+        "vbn_differentiate_twice_" + type,
+        Math.ceilDiv(groups * features, THREADS / groupTeam),
+        1,
+        THREADS,
+        x,
+        upstream,
+        second,
+        mean,
+        variance,
+        gamma,
+        vgamma,
+        vbeta,
+        ofX,
+        ofUpstream,
+        gradients,
+        Double.doubleToRawLongBits(weight),
+        Double.doubleToRawLongBits(epsilon),
+        groups,
+        groupRows,
+        features,
+        after,
+        groupTeam);
+  }
+
   private void eachElement(String kernel, long lines, long... tensors) {
     long places = (long) features * after / pack;
     int width = powerOfTwo(Math.min(THREADS, places));

@@ -3,6 +3,7 @@ package dev.vbn.cuda;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
@@ -10,6 +11,7 @@ import dev.vbn.spi.Normalized;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.TensorAccess;
+import dev.vbn.spi.TwiceDifferentiated;
 import dev.vbn.tensor.DType;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
@@ -75,7 +77,8 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
         Capability.FLOAT16,
         Capability.BFLOAT16,
         Capability.CALLER_SUPPLIED_OUTPUT,
-        Capability.SUBNORMALS);
+        Capability.SUBNORMALS,
+        Capability.DOUBLE_BACKWARD);
   }
 
   @Override
@@ -305,6 +308,66 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
           toReference == null ? 0 : at(toReference.mean()),
           toReference == null ? 0 : at(toReference.variance()));
       return call.done(new Differentiated<>(result, dgamma, dbeta, toReference));
+    }
+  }
+
+  @Override
+  public TwiceDifferentiated<CudaTensor> doubleBackward(
+      CudaTensor x,
+      CudaTensor upstream,
+      GradientUpstream<CudaTensor> second,
+      Normalization how,
+      Moments<CudaTensor> reference,
+      @Nullable CudaTensor gamma) {
+    long features = how.geometry().features();
+    try (DeviceStream.Call call = stream.call()) {
+      long from = call.pointer(x);
+      long dy = call.pointer(upstream);
+      long v = call.pointer(second.dx());
+      CudaTensor ofX = call.tensor(x.dtype(), x.shape());
+      CudaTensor ofUpstream = call.tensor(x.dtype(), x.shape());
+      DType parameters = x.dtype().parameterType();
+      CudaTensor ofGamma = call.tensor(parameters, features);
+      BatchKernels batch =
+          new BatchKernels(kernels, x.dtype(), how.geometry(), how.scope(), from, dy, v);
+      boolean live = how.scope() != Scope.NONE;
+      long statisticBytes = how.groups() * features * Double.BYTES;
+      long mean = call.scratch(
+          3 * statisticBytes + batch.gradientsBytes() + (live ? batch.sumsBytes() : 0));
+      long variance = mean + statisticBytes;
+      long unused = variance + statisticBytes; // where vbn_sum_groups puts what it has for beta
+      long gradients = unused + statisticBytes;
+      long sums = live ? gradients + batch.gradientsBytes() : 0;
+      if (live) {
+        batch.sums(from, sums);
+      }
+      batch.mixForward(
+          sums,
+          call.pointer(reference.mean()),
+          call.pointer(reference.variance()),
+          0,
+          0,
+          mean,
+          variance,
+          0,
+          how.weight(),
+          how.epsilon());
+      batch.differentiateTwice(
+          from,
+          dy,
+          v,
+          mean,
+          variance,
+          call.pointerOrNull(gamma),
+          call.pointerOrNull(second.dgamma()),
+          call.pointerOrNull(second.dbeta()),
+          at(ofX),
+          at(ofUpstream),
+          gradients,
+          how.weight(),
+          how.epsilon());
+      batch.sumGroups(gradients, at(ofGamma), unused, 0, 0);
+      return call.done(new TwiceDifferentiated<>(ofX, ofUpstream, ofGamma));
     }
   }
 

@@ -48,7 +48,8 @@ abstract class EmulatedConformance extends VbnConformance {
         Capability.FLOAT16,
         Capability.BFLOAT16,
         Capability.CALLER_SUPPLIED_OUTPUT,
-        Capability.SUBNORMALS);
+        Capability.SUBNORMALS,
+        Capability.DOUBLE_BACKWARD);
   }
 
   /** The caller's memory, at each distance from the next 16 bytes that elements can have. */

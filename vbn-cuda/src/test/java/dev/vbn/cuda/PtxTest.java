@@ -59,6 +59,7 @@ class PtxTest {
       expected.put("vbn_gradient_sums_" + type, "888884444848444");
       expected.put("vbn_normalize_" + type, "8888884444");
       expected.put("vbn_differentiate_" + type, "88888884444");
+      expected.put("vbn_differentiate_twice_" + type, "888888888888888444");
     }
     for (String type : List.of("float32", "float64")) {
       expected.put("vbn_mix_forward_" + type, "88888888888444");

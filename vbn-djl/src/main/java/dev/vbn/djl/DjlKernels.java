@@ -8,6 +8,7 @@ import ai.djl.ndarray.types.Shape;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.Mixture;
 import dev.vbn.spi.Moments;
@@ -15,10 +16,14 @@ import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
+import dev.vbn.spi.SecondSlopes;
+import dev.vbn.spi.SecondSums;
 import dev.vbn.spi.Slopes;
 import dev.vbn.spi.TensorAccess;
+import dev.vbn.spi.TwiceDifferentiated;
 import java.util.Arrays;
 import java.util.Set;
+import java.util.function.ToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -30,7 +35,11 @@ import org.jspecify.annotations.Nullable;
 final class DjlKernels implements Kernels<NDArray> {
   /** Not BFLOAT16: DJL has the name, but on PyTorch using it aborts the JVM, and MXNet lacks it. */
   static final Set<Capability> CAPABILITIES = Set.of(
-      Capability.FLOAT64, Capability.FLOAT64_STATISTICS, Capability.FLOAT16, Capability.SUBNORMALS);
+      Capability.FLOAT64,
+      Capability.FLOAT64_STATISTICS,
+      Capability.FLOAT16,
+      Capability.SUBNORMALS,
+      Capability.DOUBLE_BACKWARD);
 
   private final NDManager manager;
   private final DjlTensors tensors;
@@ -282,6 +291,74 @@ final class DjlKernels implements Kernels<NDArray> {
                   work.result(work.perFeature(gradient.referenceMean, DataType.FLOAT64)),
                   work.result(work.perFeature(gradient.referenceVariance, DataType.FLOAT64))));
     }
+  }
+
+  /** In 64 bits throughout, whatever the batch, and part of no graph. */
+  @Override
+  public TwiceDifferentiated<NDArray> doubleBackward(
+      NDArray x,
+      NDArray upstream,
+      GradientUpstream<NDArray> second,
+      Normalization how,
+      Moments<NDArray> reference,
+      @Nullable NDArray gamma) {
+    Layout layout = new Layout(how.geometry(), how.scope());
+    try (Workspace work = Workspace.ofConstants(x)) {
+      Moments<NDArray> given = enter(work, layout, reference, true);
+      LiveStatistics live = how.scope() == Scope.NONE
+          ? null
+          : LiveStatistics.of(work, layout, batch(work, layout, x), true);
+      Mixture[] groups = mix(how, given, live);
+      NDArray dy = work.wide(layout.view(work.enter(upstream, x.getShape())));
+      NDArray v = work.wide(layout.view(work.enter(second.dx(), x.getShape())));
+      NDArray deviation = work.wide(layout.view(work.enter(x, x.getShape())))
+          .sub(spread(work, layout, groups, Mixture::mean));
+      NDArray xh = deviation.div(spread(work, layout, groups, Mixture::deviation));
+      double[] a = layout.sum(work, dy).toDoubleArray();
+      double[] b = layout.sum(work, dy.mul(xh)).toDoubleArray();
+      double[] sumV = layout.sum(work, v).toDoubleArray();
+      double[] w = layout.sum(work, v.mul(xh)).toDoubleArray();
+      double[] d = layout.sum(work, dy.mul(v)).toDoubleArray();
+      double @Nullable [] scale = gamma == null ? null : doubles(gamma);
+      double @Nullable [] vgamma = second.dgamma() == null ? null : doubles(second.dgamma());
+      double @Nullable [] vbeta = second.dbeta() == null ? null : doubles(second.dbeta());
+      SecondSlopes[] slopes = new SecondSlopes[groups.length];
+      double[] ofGamma = new double[Math.toIntExact(layout.features())];
+      for (int i = 0; i < slopes.length; i++) {
+        int feature = i % ofGamma.length;
+        slopes[i] = how.secondSlopes(
+            groups[i],
+            scale == null ? 1 : scale[feature],
+            how.elementsPerGroup(i / ofGamma.length),
+            new SecondSums(a[i], b[i], sumV[i], w[i], d[i]),
+            vgamma == null ? 0 : vgamma[feature],
+            vbeta == null ? 0 : vbeta[feature]);
+        ofGamma[feature] += slopes[i].gamma();
+      }
+      NDArray cross = spread(work, layout, slopes, SecondSlopes::cross);
+      NDArray ofX = dy.mul(cross);
+      if (how.weight() != 0) { // else x has no part in its own: 0 * NaN is NaN
+        ofX = ofX.add(v.mul(spread(work, layout, slopes, SecondSlopes::input)))
+            .add(deviation.mul(spread(work, layout, slopes, SecondSlopes::distance)))
+            .add(spread(work, layout, slopes, SecondSlopes::inputConstant));
+      }
+      NDArray ofUpstream = v.mul(spread(work, layout, slopes, SecondSlopes::upstream))
+          .add(deviation.mul(cross))
+          .add(spread(work, layout, slopes, SecondSlopes::upstreamConstant));
+      DataType type = x.getDataType();
+      DataType parameterType = type == DataType.FLOAT64 ? DataType.FLOAT64 : DataType.FLOAT32;
+      return new TwiceDifferentiated<>(
+          work.result(work.cast(ofX, type).reshape(x.getShape())),
+          work.result(work.cast(ofUpstream, type).reshape(x.getShape())),
+          work.result(work.perFeature(ofGamma, parameterType)));
+    }
+  }
+
+  /** A number of each group, in a shape that broadcasts against a view. */
+  private static <G> NDArray spread(
+      Workspace work, Layout layout, G[] groups, ToDoubleFunction<G> number) {
+    double[] numbers = Arrays.stream(groups).mapToDouble(number).toArray();
+    return layout.spread(work.constant(numbers, layout.groupShape(), DataType.FLOAT64));
   }
 
   private static double[] doubles(NDArray array) {

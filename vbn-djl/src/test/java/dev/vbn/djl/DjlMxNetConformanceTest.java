@@ -22,7 +22,8 @@ class DjlMxNetConformanceTest extends VbnConformance {
         Capability.FLOAT64,
         Capability.FLOAT64_STATISTICS,
         Capability.FLOAT16,
-        Capability.SUBNORMALS);
+        Capability.SUBNORMALS,
+        Capability.DOUBLE_BACKWARD);
   }
 
   @Override

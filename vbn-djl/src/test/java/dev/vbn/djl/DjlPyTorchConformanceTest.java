@@ -22,7 +22,8 @@ class DjlPyTorchConformanceTest extends VbnConformance {
         Capability.FLOAT64,
         Capability.FLOAT64_STATISTICS,
         Capability.FLOAT16,
-        Capability.SUBNORMALS);
+        Capability.SUBNORMALS,
+        Capability.DOUBLE_BACKWARD);
   }
 
   @Override

@@ -189,10 +189,8 @@ public final class MemoryKernels implements AutoCloseable {
     double[] dbeta = new double[groups * features];
     double[] dmean = new double[groups * features];
     double[] dvariance = new double[groups * features];
-    double[] means = new double[features];
-    double[] variances = new double[features];
-    copy(referenceMean, means);
-    copy(referenceVariance, variances);
+    double[] means = values(referenceMean, 0, features);
+    double[] variances = values(referenceVariance, 0, features);
     double[] centers = centers(means, x.dtype());
     boolean constant = how.weight() == 0;
     Call summed = new Call(x, upstream, dx);
@@ -263,6 +261,61 @@ public final class MemoryKernels implements AutoCloseable {
       total[i % features] += ofGroups[i];
     }
     return total;
+  }
+
+  /**
+   * Gradients of {@link #backward}, with the reference statistics as constants. Returns that of
+   * gamma.
+   *
+   * @param second v, upstream gradient of dx
+   * @param gamma null for ones
+   * @param vgamma upstream gradient of dgamma; null for zeros
+   * @param vbeta upstream gradient of dbeta; null for zeros
+   * @param ofX where to write the gradient of x, of the batch's type
+   * @param ofUpstream where to write the gradient of dy, likewise
+   */
+  public double[] doubleBackward(
+      Elements<?> x,
+      Elements<?> upstream,
+      Elements<?> second,
+      Normalization how,
+      Elements<?> referenceMean,
+      Elements<?> referenceVariance,
+      @Nullable Elements<?> gamma,
+      @Nullable Elements<?> vgamma,
+      @Nullable Elements<?> vbeta,
+      Elements<?> ofX,
+      Elements<?> ofUpstream) {
+    int features = Math.toIntExact(how.geometry().features());
+    double[] means = values(referenceMean, 0, features);
+    double[] variances = values(referenceVariance, 0, features);
+    Statistics live =
+        how.scope() == Scope.NONE ? null : statistics(x, how.geometry(), how.scope());
+    Mixture[] mixtures = new Mixture[Math.toIntExact(how.groups() * features)];
+    Arrays.setAll(
+        mixtures,
+        i -> live == null
+            ? how.alone(means[i % features], variances[i % features])
+            : how.mix(
+                means[i % features], variances[i % features], live.mean[i], live.variance[i]));
+    return new SecondGradient(how, x, upstream, second, mixtures)
+        .compute(
+            values(gamma, 1, features),
+            values(vgamma, 0, features),
+            values(vbeta, 0, features),
+            ofX,
+            ofUpstream);
+  }
+
+  private static double[] values(
+      @Nullable Elements<?> parameter, double absent, int features) {
+    double[] values = new double[features];
+    if (parameter == null) {
+      Arrays.fill(values, absent);
+    } else {
+      copy(parameter, values);
+    }
+    return values;
   }
 
   /**

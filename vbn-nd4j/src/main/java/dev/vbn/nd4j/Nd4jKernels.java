@@ -7,12 +7,14 @@ import dev.vbn.kernels.MemoryKernels.Statistics;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.TensorAccess;
+import dev.vbn.spi.TwiceDifferentiated;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Set;
@@ -47,7 +49,8 @@ final class Nd4jKernels implements Kernels<INDArray> {
         Capability.BFLOAT16,
         Capability.CALLER_SUPPLIED_OUTPUT,
         Capability.SUBNORMALS,
-        Capability.TENSORS_OUTLIVE_BACKEND);
+        Capability.TENSORS_OUTLIVE_BACKEND,
+        Capability.DOUBLE_BACKWARD);
   }
 
   @Override
@@ -146,6 +149,37 @@ final class Nd4jKernels implements Kernels<INDArray> {
           dmean == null || dvariance == null
               ? null
               : moments(new Statistics(dmean, dvariance), features));
+    }
+  }
+
+  @Override
+  public TwiceDifferentiated<INDArray> doubleBackward(
+      INDArray x,
+      INDArray upstream,
+      GradientUpstream<INDArray> second,
+      Normalization how,
+      Moments<INDArray> reference,
+      @Nullable INDArray gamma) {
+    try (Dense batch = Dense.of(x);
+        Dense incoming = Dense.of(upstream);
+        Dense directions = Dense.of(second.dx());
+        Dense ofX = Dense.result(null, x.dataType(), x.shape());
+        Dense ofUpstream = Dense.result(null, x.dataType(), x.shape())) {
+      double[] ofGamma = kernels.doubleBackward(
+          batch.elements(),
+          incoming.elements(),
+          directions.elements(),
+          how,
+          numbers(reference.mean()),
+          numbers(reference.variance()),
+          values(gamma),
+          values(second.dgamma()),
+          values(second.dbeta()),
+          ofX.elements(),
+          ofUpstream.elements());
+      DType type = tensors.dtype(x).parameterType();
+      return new TwiceDifferentiated<>(
+          ofX.deliver(), ofUpstream.deliver(), array(type, ofGamma, ofGamma.length));
     }
   }
 

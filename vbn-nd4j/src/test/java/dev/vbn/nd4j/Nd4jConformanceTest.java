@@ -26,7 +26,8 @@ class Nd4jConformanceTest extends VbnConformance {
         Capability.CALLER_SUPPLIED_OUTPUT,
         Capability.SUBNORMALS,
         Capability.MASK,
-        Capability.TENSORS_OUTLIVE_BACKEND);
+        Capability.TENSORS_OUTLIVE_BACKEND,
+        Capability.DOUBLE_BACKWARD);
   }
 
   @Override

@@ -7,6 +7,7 @@ import dev.vbn.kernels.MemoryKernels.Statistics;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.HostTensorAccess;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.Moments;
@@ -14,6 +15,7 @@ import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.TensorAccess;
+import dev.vbn.spi.TwiceDifferentiated;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Set;
@@ -26,7 +28,8 @@ final class ReferenceBackend implements Kernels<HostTensor> {
       Capability.FLOAT64_STATISTICS,
       Capability.CALLER_SUPPLIED_OUTPUT,
       Capability.SUBNORMALS,
-      Capability.TENSORS_OUTLIVE_BACKEND);
+      Capability.TENSORS_OUTLIVE_BACKEND,
+      Capability.DOUBLE_BACKWARD);
 
   private final HostTensorAccess tensors = new HostTensorAccess();
   private final MemoryKernels kernels;
@@ -135,6 +138,32 @@ final class ReferenceBackend implements Kernels<HostTensor> {
       rounded[i] = (float) ofFeatures[i];
     }
     return HostTensor.of(rounded, rounded.length);
+  }
+
+  @Override
+  public TwiceDifferentiated<HostTensor> doubleBackward(
+      HostTensor x,
+      HostTensor upstream,
+      GradientUpstream<HostTensor> second,
+      Normalization how,
+      Moments<HostTensor> reference,
+      @Nullable HostTensor gamma) {
+    HostTensor ofX = HostTensor.zeros(x.dtype(), x.shape());
+    HostTensor ofUpstream = HostTensor.zeros(x.dtype(), x.shape());
+    double[] ofGamma = kernels.doubleBackward(
+        elements(x),
+        elements(upstream),
+        elements(second.dx()),
+        how,
+        elements(reference.mean()),
+        elements(reference.variance()),
+        parameter(gamma),
+        parameter(second.dgamma()),
+        parameter(second.dbeta()),
+        elements(ofX),
+        elements(ofUpstream));
+    return new TwiceDifferentiated<>(
+        ofX, ofUpstream, rounded(ofGamma, x.dtype().parameterType()));
   }
 
   @Override

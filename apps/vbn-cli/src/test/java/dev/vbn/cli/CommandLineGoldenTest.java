@@ -15,6 +15,7 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -67,6 +68,67 @@ class CommandLineGoldenTest {
     golden.check("dgamma", gradients.resolve("dgamma.npy"), golden.offset());
     golden.check("dbeta", gradients.resolve("dbeta.npy"), golden.offset());
     golden.check("dref", gradients.resolve("dreference.npy"), golden.offset());
+  }
+
+  @ParameterizedTest
+  @MethodSource("dev.vbn.cli.GoldenFile#secondNames")
+  void differentiatesTwice(String name) throws IOException {
+    GoldenFile golden = GoldenFile.unpackSecond(name, directory);
+    Path gradients = directory.resolve("gradients");
+    golden
+        .run(
+            "gradient",
+            "--upstream",
+            directory.resolve("dy.npy"),
+            "--dx-upstream",
+            directory.resolve("v.npy"),
+            "--dgamma-upstream",
+            directory.resolve("vgamma.npy"),
+            "--dbeta-upstream",
+            directory.resolve("vbeta.npy"),
+            "--output-dir",
+            gradients)
+        .succeeded();
+    golden.check("dx", gradients.resolve("dx.npy"), golden.offset());
+    for (String array : List.of("x_gradient", "dy_gradient", "gamma_gradient")) {
+      golden.check(array + "_all", gradients.resolve(array + ".npy"), golden.offset());
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("dev.vbn.cli.GoldenFile#secondNames")
+  void differentiatesTwiceByDxAlone(String name) throws IOException {
+    GoldenFile golden = GoldenFile.unpackSecond(name, directory);
+    Path gradients = directory.resolve("gradients");
+    golden
+        .run(
+            "gradient",
+            "--upstream",
+            directory.resolve("dy.npy"),
+            "--dx-upstream",
+            directory.resolve("v.npy"),
+            "--output-dir",
+            gradients)
+        .succeeded();
+    assertEquals(
+        Set.of(
+            "dx.npy",
+            "dgamma.npy",
+            "dbeta.npy",
+            "x_gradient.npy",
+            "dy_gradient.npy",
+            "gamma_gradient.npy"),
+        CommandLine.contents(gradients).keySet());
+    golden.check("dy_gradient", gradients.resolve("dy_gradient.npy"), golden.offset());
+    golden.check("gamma_gradient", gradients.resolve("gamma_gradient.npy"), golden.offset());
+    Path ofX = gradients.resolve("x_gradient.npy");
+    if (name.startsWith("reference-only")) { // dx does not depend on x
+      for (double each : Npy.read(ofX).toDoubles()) {
+        assertEquals(0, each);
+      }
+    } else {
+      golden.check("x_gradient", ofX, golden.offset());
+    }
   }
 
   @Test

@@ -125,6 +125,27 @@ class CommandLineRefusalTest {
         arguments(
             GRADIENT + " --output-dir @folder --reference-gradient half",
             "reference gradient is 'half'; expected detached, attached"),
+        arguments(
+            GRADIENT + " --output-dir @folder --dgamma-upstream @three",
+            "--dgamma-upstream is given without --dx-upstream; expected both"),
+        arguments(
+            GRADIENT + " --output-dir @folder --dbeta-upstream @three",
+            "--dbeta-upstream is given without --dx-upstream; expected both"),
+        arguments(
+            GRADIENT + " --output-dir @folder --dx-upstream @x --reference-gradient attached",
+            "--dx-upstream is given with --reference-gradient attached; expected detached"),
+        arguments(
+            GRADIENT + " --output-dir @folder --dx-upstream @none",
+            "--dx-upstream @none: no such file; expected a .npy"),
+        arguments(
+            GRADIENT + " --output-dir @folder --dx-upstream @shorter",
+            "upstream gradient of dx has shape [2, 3, 4]; expected that of x, [2, 3, 5]"),
+        arguments(
+            GRADIENT + " --output-dir @folder --dx-upstream @x --dgamma-upstream @two",
+            "upstream gradient of dgamma has shape [2]; expected [3]"),
+        arguments(
+            GRADIENT + " --output-dir @folder --dx-upstream @x --dbeta-upstream @two",
+            "upstream gradient of dbeta has shape [2]; expected [3]"),
         // Input files.
         arguments(files + "--reference @r --input @none", "--input @none: no such file; expected"),
         arguments(files + "--reference @none --input @x", "--reference @none: no such file"),

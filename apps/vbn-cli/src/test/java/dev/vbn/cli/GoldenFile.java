@@ -43,9 +43,26 @@ record GoldenFile(String name, Npz arrays, Path directory) {
     return array.endsWith("mask") || array.endsWith("lengths");
   }
 
+  /** The names of the 15 with second gradients. */
+  static Stream<String> secondNames() {
+    return VARIANTS.stream().flatMap(v -> Stream.of("nc", "ncl", "nhwc").map(s -> v + "-" + s));
+  }
+
   /** Reads the file and writes its inputs to a directory, masks and lengths as NumPy did. */
   static GoldenFile unpack(String name, Path directory) {
-    String resource = "/dev/vbn/conformance/golden/" + name + ".npz";
+    return unpack("golden", List.of("x", "reference", "gamma", "beta", "dy"), name, directory);
+  }
+
+  /** The same for a file of second gradients. */
+  static GoldenFile unpackSecond(String name, Path directory) {
+    List<String> inputs =
+        List.of("x", "reference", "gamma", "beta", "dy", "v", "vgamma", "vbeta");
+    return unpack("double-backward", inputs, name, directory);
+  }
+
+  private static GoldenFile unpack(
+      String folder, List<String> inputs, String name, Path directory) {
+    String resource = "/dev/vbn/conformance/" + folder + "/" + name + ".npz";
     try (InputStream in = GoldenFile.class.getResourceAsStream(resource)) {
       Path file = directory.resolve("golden.npz");
       Files.copy(in, file);
@@ -57,7 +74,7 @@ record GoldenFile(String name, Npz arrays, Path directory) {
           }
         }
       }
-      for (String input : List.of("x", "reference", "gamma", "beta", "dy")) {
+      for (String input : inputs) {
         Npy.write(directory.resolve(input + ".npy"), arrays.tensor(input));
       }
       return new GoldenFile(name, arrays, directory);

@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
  * @param scope of the live statistics; null for the gradient of the reference batch
  * @param weight of the live statistics; 0 where the kernel is told none
  * @param epsilon 0 where the kernel is told none
- * @param inputs x, and the upstream gradient where there is one
+ * @param inputs x, and where there are any the upstream gradient and v
  * @param parameters whether the kernel takes gamma and beta
  * @param statistics those given, mean and variance; empty where none are
  * @param result the tensor that the caller gave for it; null if none
@@ -46,6 +46,7 @@ record Call(
     FORWARD,
     BACKWARD,
     REFERENCE_BACKWARD,
+    DOUBLE_BACKWARD,
     REFERENCE_GRADIENT
   }
 

@@ -15,6 +15,7 @@ enum Condition {
   IN_FORWARD(call -> call.pass() == Pass.FORWARD),
   IN_BACKWARD(call -> call.pass() == Pass.BACKWARD),
   IN_BACKWARD_OF_REFERENCE_PASS(call -> call.pass() == Pass.REFERENCE_BACKWARD),
+  IN_DOUBLE_BACKWARD(call -> call.pass() == Pass.DOUBLE_BACKWARD),
   IN_REFERENCE_GRADIENT(call -> call.pass() == Pass.REFERENCE_GRADIENT),
 
   WHOLE_BATCH(call -> call.scope() == Scope.BATCH),

@@ -73,6 +73,7 @@ class FaultsTest {
       // Without a trace: dy*xh is NaN as well, and with it all gradients of the group.
       case NAN_SKIPPED ->
         survivor.condition == Condition.IN_BACKWARD
+            || survivor.condition == Condition.IN_DOUBLE_BACKWARD
             || survivor.condition == Condition.IN_BACKWARD_OF_REFERENCE_PASS;
       default -> false;
     };

@@ -6,12 +6,14 @@ import dev.vbn.conformance.offender.Call.Pass;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.TensorAccess;
+import dev.vbn.spi.TwiceDifferentiated;
 import dev.vbn.tensor.DType;
 import java.util.Arrays;
 import java.util.EnumMap;
@@ -540,6 +542,48 @@ final class FaultyBackend extends PlainBackend {
     };
   }
 
+  // Gradients of gradients.
+
+  @Override
+  double secondProduct(double d, double share, double a, double b, double v, double w) {
+    double right = super.secondProduct(d, share, a, b, v, w);
+    return does(Fault.SECOND_PRODUCT_WITHOUT_SUMS) ? wrong(right, d) : right;
+  }
+
+  @Override
+  double secondThroughMean(double vgamma, double k, double a, double b, double v, double w) {
+    double right = super.secondThroughMean(vgamma, k, a, b, v, w);
+    return does(Fault.SECOND_WITHOUT_MEAN) ? wrong(right, 0) : right;
+  }
+
+  @Override
+  double secondThroughDeviation(
+      double vgamma, double k, double b, double w, double factor, double q) {
+    double right = super.secondThroughDeviation(vgamma, k, b, w, factor, q);
+    if (does(Fault.SECOND_WITHOUT_DEVIATION)) {
+      return wrong(right, right - factor * q);
+    }
+    return does(Fault.SECOND_SQUARE_COUNTED_ONCE) ? wrong(right, right + k * b * w) : right;
+  }
+
+  @Override
+  double secondUpstream(double v, double xh, double factor, double cross, double vbeta, double kv) {
+    double right = super.secondUpstream(v, xh, factor, cross, vbeta, kv);
+    return does(Fault.SECOND_UPSTREAM_WITHOUT_SUM) ? wrong(right, right + kv) : right;
+  }
+
+  @Override
+  double vgamma(@Nullable Strided vgamma, int feature) {
+    double right = super.vgamma(vgamma, feature);
+    return does(Fault.SECOND_VGAMMA_LEFT_OUT) ? wrong(right, 0) : right;
+  }
+
+  @Override
+  double vbeta(@Nullable Strided vbeta, int feature) {
+    double right = super.vbeta(vbeta, feature);
+    return does(Fault.SECOND_VBETA_LEFT_OUT) ? wrong(right, 0) : right;
+  }
+
   // Tensors.
 
   @Override
@@ -755,6 +799,43 @@ final class FaultyBackend extends PlainBackend {
             scale(result.dbeta(), 0);
           }
           freeTogether(result.dgamma(), result.dbeta());
+          return result;
+        });
+  }
+
+  @Override
+  public TwiceDifferentiated<Strided> doubleBackward(
+      Strided x,
+      Strided upstream,
+      GradientUpstream<Strided> second,
+      Normalization how,
+      Moments<Strided> reference,
+      @Nullable Strided gamma) {
+    return run(
+        call(
+            Pass.DOUBLE_BACKWARD,
+            how.geometry(),
+            how,
+            how.scope(),
+            List.of(x, upstream, second.dx()),
+            gamma,
+            gamma,
+            reference,
+            null),
+        () -> {
+          TwiceDifferentiated<Strided> result =
+              super.doubleBackward(x, upstream, second, how, reference, gamma);
+          spoil(result.x(), 0, x);
+          if (does(Fault.UPSTREAM_CHANGED)) {
+            change(second.dx(), result.x());
+          }
+          if (does(Fault.GAMMA_CHANGED)) {
+            change(gamma, result.x());
+          }
+          if (does(Fault.REFERENCE_CHANGED)) {
+            change(reference.mean(), result.x());
+          }
+          freeTogether(result.x(), result.upstream());
           return result;
         });
   }

@@ -4,6 +4,7 @@ import dev.vbn.spi.Capability;
 import dev.vbn.spi.Counted;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.MemoryRange;
 import dev.vbn.spi.Moments;
@@ -12,6 +13,7 @@ import dev.vbn.spi.Normalized;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.TensorAccess;
+import dev.vbn.spi.TwiceDifferentiated;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Collections;
@@ -32,7 +34,8 @@ class PlainBackend implements Kernels<Strided> {
       Capability.CALLER_SUPPLIED_OUTPUT,
       Capability.SUBNORMALS,
       Capability.MASK,
-      Capability.TENSORS_OUTLIVE_BACKEND));
+      Capability.TENSORS_OUTLIVE_BACKEND,
+      Capability.DOUBLE_BACKWARD));
 
   private final Set<Capability> capabilities;
   private final AtomicBoolean closed = new AtomicBoolean();
@@ -235,6 +238,38 @@ class PlainBackend implements Kernels<Strided> {
     return (1 - w) * dv;
   }
 
+  // What a second gradient is made of, with A, B of dy, V, W of v, and k = gamma/s*w/n.
+
+  /** Q, which the second gradient of gamma is made of; d is the sum of dy*v. */
+  double secondProduct(double d, double share, double a, double b, double v, double w) {
+    return share == 0 ? d : d - share * (a * v + b * w);
+  }
+
+  /** What reaches every x through the mean. */
+  double secondThroughMean(double vgamma, double k, double a, double b, double v, double w) {
+    return vgamma * a - k * (a * w + b * v);
+  }
+
+  /** What reaches x through the deviation, in proportion to xh. */
+  double secondThroughDeviation(
+      double vgamma, double k, double b, double w, double factor, double q) {
+    return vgamma * b - 2 * k * b * w + factor * q;
+  }
+
+  /** The second gradient of one element of dy. */
+  double secondUpstream(double v, double xh, double factor, double cross, double vbeta, double kv) {
+    return factor * v + cross * xh + vbeta - kv;
+  }
+
+  /** An upstream gradient of a parameter's gradient; 0 where there is none. */
+  double vgamma(@Nullable Strided vgamma, int feature) {
+    return vgamma == null ? 0 : vgamma.get(feature);
+  }
+
+  double vbeta(@Nullable Strided vbeta, int feature) {
+    return vbeta == null ? 0 : vbeta.get(feature);
+  }
+
   /** The gradient of a reference element that lies {@code deviation} from the mean. */
   double reached(double deviation, double dm, double dv, long elements) {
     return (dm + 2 * deviation * dv) / elements;
@@ -381,6 +416,61 @@ class PlainBackend implements Kernels<Strided> {
       gradient.variance().set(i, dvr[i]);
     }
     return gradient;
+  }
+
+  @Override
+  public TwiceDifferentiated<Strided> doubleBackward(
+      Strided x,
+      Strided upstream,
+      GradientUpstream<Strided> second,
+      Normalization how,
+      Moments<Strided> reference,
+      @Nullable Strided gamma) {
+    Strided ofX = result(null, x);
+    Strided ofUpstream = result(null, upstream);
+    double[] ofGamma = new double[(int) how.geometry().features()];
+    for (Group group : groups(how.geometry(), how.scope())) {
+      int feature = group.feature();
+      double[] xh = gather(group, x);
+      double[] dy = gather(group, upstream);
+      double[] v = gather(group, second.dx());
+      int n = xh.length;
+      Mixed mixed = mixed(xh, how, reference, feature);
+      double s = deviation(mixed.v(), how.epsilon());
+      double[] products = new double[n];
+      double[] dyxh = new double[n];
+      double[] vxh = new double[n];
+      for (int i = 0; i < n; i++) {
+        xh[i] = normalized(xh[i], mixed.m(), s);
+        products[i] = dy[i] * v[i];
+        dyxh[i] = dy[i] * xh[i];
+        vxh[i] = v[i] * xh[i];
+      }
+      double a = sum(dy);
+      double b = sum(dyxh);
+      double sumV = sum(v);
+      double w = sum(vxh);
+      double share = how.weight() / n;
+      double factor = gamma(gamma, feature) / s;
+      double k = share * factor;
+      double vgamma = vgamma(second.dgamma(), feature);
+      double vbeta = vbeta(second.dbeta(), feature);
+      boolean alone = share == 0; // then sums reach no element: 0 * NaN is NaN
+      double q = secondProduct(sum(products), share, a, b, sumV, w);
+      double cross = alone ? vgamma : vgamma - k * w;
+      double mean = alone ? 0 : share * secondThroughMean(vgamma, k, a, b, sumV, w);
+      double slope = alone ? 0 : share * secondThroughDeviation(vgamma, k, b, w, factor, q);
+      for (int i = 0; i < n; i++) {
+        double through = alone ? 0 : k * b * v[i] + mean + slope * xh[i];
+        double ofDy = secondUpstream(v[i], xh[i], factor, cross, vbeta, alone ? 0 : k * sumV);
+        xh[i] = (cross * dy[i] - through) / s;
+        dy[i] = ofDy;
+      }
+      scatter(group, xh, ofX);
+      scatter(group, dy, ofUpstream);
+      ofGamma[feature] = add(ofGamma[feature], q / s);
+    }
+    return new TwiceDifferentiated<>(ofX, ofUpstream, vector(x.dtype().parameterType(), ofGamma));
   }
 
   @Override
