@@ -483,8 +483,7 @@ final class ReferenceMomentsTest {
   void theUnbiasedVarianceDividesByOneLess() {
     assertArrayEquals(new double[] {8}, moments(1, 6, 2, 4).unbiasedVariance());
     for (ReferenceMoments few : List.of(moments(1, 0, 1, 1), ReferenceMoments.empty(1))) {
-      assertRefused(
-          IllegalStateException.class, few::unbiasedVariance, "expected at least 2");
+      assertRefused(IllegalStateException.class, few::unbiasedVariance, "expected at least 2");
     }
   }
 

@@ -117,12 +117,7 @@ public record Normalization(
    * @param vbeta upstream gradient of dbeta; 0 where there is none
    */
   public SecondSlopes secondSlopes(
-      Mixture mixture,
-      double gamma,
-      long elements,
-      SecondSums sums,
-      double vgamma,
-      double vbeta) {
+      Mixture mixture, double gamma, long elements, SecondSums sums, double vgamma, double vbeta) {
     double s = mixture.deviation();
     double factor = gamma / s;
     if (weight == 0) { // as in slopes

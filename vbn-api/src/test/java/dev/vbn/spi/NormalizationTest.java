@@ -222,7 +222,12 @@ final class NormalizationTest {
       sums[4] += DY[i] * V[i];
     }
     SecondSlopes slopes = how.secondSlopes(
-        mixture, GAMMA, X.length, new SecondSums(sums[0], sums[1], sums[2], sums[3], sums[4]), VGAMMA, VBETA);
+        mixture,
+        GAMMA,
+        X.length,
+        new SecondSums(sums[0], sums[1], sums[2], sums[3], sums[4]),
+        VGAMMA,
+        VBETA);
 
     for (int i = 0; i < X.length; i++) {
       double distance = X[i] - mixture.mean();

@@ -289,8 +289,7 @@ public final class MemoryKernels implements AutoCloseable {
     int features = Math.toIntExact(how.geometry().features());
     double[] means = values(referenceMean, 0, features);
     double[] variances = values(referenceVariance, 0, features);
-    Statistics live =
-        how.scope() == Scope.NONE ? null : statistics(x, how.geometry(), how.scope());
+    Statistics live = how.scope() == Scope.NONE ? null : statistics(x, how.geometry(), how.scope());
     Mixture[] mixtures = new Mixture[Math.toIntExact(how.groups() * features)];
     Arrays.setAll(
         mixtures,
@@ -307,8 +306,7 @@ public final class MemoryKernels implements AutoCloseable {
             ofUpstream);
   }
 
-  private static double[] values(
-      @Nullable Elements<?> parameter, double absent, int features) {
+  private static double[] values(@Nullable Elements<?> parameter, double absent, int features) {
     double[] values = new double[features];
     if (parameter == null) {
       Arrays.fill(values, absent);

@@ -162,8 +162,7 @@ final class ReferenceBackend implements Kernels<HostTensor> {
         parameter(second.dbeta()),
         elements(ofX),
         elements(ofUpstream));
-    return new TwiceDifferentiated<>(
-        ofX, ofUpstream, rounded(ofGamma, x.dtype().parameterType()));
+    return new TwiceDifferentiated<>(ofX, ofUpstream, rounded(ofGamma, x.dtype().parameterType()));
   }
 
   @Override

@@ -490,8 +490,7 @@ final class FaultyBackend extends PlainBackend {
       return wrong(right, super.inputGradient(dy, xh, gamma, s, w == 0 ? 0 : 1, n, a, b));
     }
     if (does(Fault.MASKED_COUNTED_IN_GRADIENT)) {
-      return wrong(
-          right, super.inputGradient(dy, xh, gamma, s, w, running.get().allOfGroup, a, b));
+      return wrong(right, super.inputGradient(dy, xh, gamma, s, w, running.get().allOfGroup, a, b));
     }
     return does(Fault.GRADIENT_COUNTS_ONE_ELEMENT_MORE)
         ? wrong(right, super.inputGradient(dy, xh, gamma, s, w, n + 1, a, b))
