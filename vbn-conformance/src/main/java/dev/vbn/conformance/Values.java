@@ -5,8 +5,8 @@ import java.util.Arrays;
 
 /**
  * Expected elements, and the magnitude by which the error of each is measured: that of the terms it
- * is made of, times {@code 1 + |m|/s} where a mean is subtracted, for values that are {@code |m|/s}
- * times larger than their deviations lose that much when the mean is rounded.
+ * is made of, and where a mean is subtracted what its rounding costs: {@code |m|/s} roundings of the
+ * statistics.
  */
 record Values(double[] expected, double[] scale) {
   Values(int size) {
