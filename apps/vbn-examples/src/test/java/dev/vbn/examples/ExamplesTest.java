@@ -29,13 +29,12 @@ import org.junit.jupiter.params.provider.MethodSource;
 /** Every example computes what it says, and frees what it made. */
 class ExamplesTest {
   /** All programs but those that need a GPU or train for minutes. */
-  private static final List<Class<?>> PROGRAMS =
-      List.of(
-          PlainArrays.class,
-          Training.class,
-          AnyBackend.class,
-          GuiceWiring.class,
-          PaddedSequences.class);
+  private static final List<Class<?>> PROGRAMS = List.of(
+      PlainArrays.class,
+      Training.class,
+      AnyBackend.class,
+      GuiceWiring.class,
+      PaddedSequences.class);
 
   @AfterEach
   void restoreTheChoice() {

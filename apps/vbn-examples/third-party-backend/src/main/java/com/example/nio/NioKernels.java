@@ -88,8 +88,8 @@ final class NioKernels implements Kernels<NioTensor> {
     for (int g = 0; g < groups.count; g++) {
       int feature = g % groups.features;
       double scale = gamma == null ? 1 : gamma.get(feature);
-      slopes[g] = how.slopes(
-          mixtures[g], scale, how.elementsPerGroup(g / groups.features), a[g], b[g]);
+      slopes[g] =
+          how.slopes(mixtures[g], scale, how.elementsPerGroup(g / groups.features), a[g], b[g]);
       dgamma[feature] += b[g];
       dbeta[feature] += a[g];
       dmr[feature] += slopes[g].referenceMean();
