@@ -70,10 +70,11 @@ public final class Fold {
    * @throws IllegalArgumentException if it is of another shape
    */
   public HostTensor bias(HostTensor bias) {
-    requireNonNull(bias, "bias is null; expected shape [" + scale.length + "], or shift() for none");
+    requireNonNull(
+        bias, "bias is null; expected shape [" + scale.length + "], or shift() for none");
     if (!Arrays.equals(bias.shape(), new long[] {scale.length})) {
-      throw new IllegalArgumentException("bias has shape " + Arrays.toString(bias.shape())
-          + "; expected [" + scale.length + "]");
+      throw new IllegalArgumentException(
+          "bias has shape " + Arrays.toString(bias.shape()) + "; expected [" + scale.length + "]");
     }
     return perFeature(bias.dtype(), bias::get);
   }

@@ -74,13 +74,14 @@ final class FoldTest {
     var far = ReferenceStatistics.of(
         backend, ReferenceMoments.of(new double[] {mean, 0}, new double[] {2.875, 1}, 5, 5));
     double bias = 1e15 + 1;
-    HostTensor folded =
-        bare.fold(far).bias(HostTensor.of(new double[] {bias, 1e-3}, 2));
+    HostTensor folded = bare.fold(far).bias(HostTensor.of(new double[] {bias, 1e-3}, 2));
 
     MathContext digits = new MathContext(40);
     BigDecimal deviation = new BigDecimal(2.875 + 0.125).sqrt(digits);
-    double expected =
-        new BigDecimal(bias).subtract(new BigDecimal(mean)).divide(deviation, digits).doubleValue();
+    double expected = new BigDecimal(bias)
+        .subtract(new BigDecimal(mean))
+        .divide(deviation, digits)
+        .doubleValue();
     assertEquals(expected, folded.get(0), Math.ulp(expected));
   }
 

@@ -42,8 +42,7 @@ record GoldenFile(String name, Npz arrays, Path directory) {
 
   /** The same for a file of second gradients. */
   static GoldenFile unpackSecond(String name, Path directory) {
-    List<String> inputs =
-        List.of("x", "reference", "gamma", "beta", "dy", "v", "vgamma", "vbeta");
+    List<String> inputs = List.of("x", "reference", "gamma", "beta", "dy", "v", "vgamma", "vbeta");
     return unpack("double-backward", inputs, name, directory);
   }
 
