@@ -19,6 +19,7 @@ class NumpyConformanceTest extends VbnConformance {
         Capability.FLOAT64_STATISTICS,
         Capability.CALLER_SUPPLIED_OUTPUT,
         Capability.SUBNORMALS,
-        Capability.TENSORS_OUTLIVE_BACKEND);
+        Capability.TENSORS_OUTLIVE_BACKEND,
+        Capability.DOUBLE_BACKWARD);
   }
 }
