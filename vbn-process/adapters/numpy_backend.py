@@ -5,7 +5,7 @@ import numpy as np
 
 class Backend:
     name = "NumPy " + np.__version__
-    capabilities = "FLOAT64 FLOAT64_STATISTICS SUBNORMALS"
+    capabilities = "FLOAT64 FLOAT64_STATISTICS SUBNORMALS DOUBLE_BACKWARD"
 
     def grouped(self, x, scope):
         """[groups, features, elements] of a batch [examples, before, features, after], in 64 bits."""
@@ -56,6 +56,24 @@ class Backend:
             result["dmean"] = ((1 - w) * dm - 2 * w * (1 - w) * d * dv).sum(axis=0)
             result["dvariance"] = ((1 - w) * dv).sum(axis=0)
         return result
+
+    def double_backward(self, x, upstream, scope, weight, epsilon, mean, variance, v, gamma=None, vgamma=None, vbeta=None):
+        """Gradients of sum(dx*v) + sum(dgamma*vgamma) + sum(dbeta*vbeta); Normalization.secondSlopes has the formula."""
+        dy, u, groups = (self.grouped(each, scope) for each in (upstream, v, x))
+        _, s, xh = self.mixed(groups, weight, epsilon, mean, variance)
+        a, b, sum_v, w, d = (each.sum(axis=2) for each in (dy, dy * xh, u, u * xh, dy * u))
+        share, factor = weight / groups.shape[2], (1.0 if gamma is None else gamma) / s
+        k, vgamma, vbeta = share * factor, 0.0 if vgamma is None else vgamma, 0.0 if vbeta is None else vbeta
+        if weight == 0:  # no sum reaches an element, nor x its own gradient: 0 * NaN is NaN
+            q, cross, constant, live = d, np.broadcast_to(vgamma, s.shape), np.broadcast_to(vbeta, s.shape), 0.0
+        else:
+            q, cross, constant = d - share * (a * sum_v + b * w), vgamma - k * w, vbeta - k * sum_v
+            through_mean = vgamma * a - k * (a * w + b * sum_v)
+            through_deviation = vgamma * b - 2 * k * b * w + factor * q
+            live = (k * b)[..., None] * u + share * (through_mean[..., None] + xh * through_deviation[..., None])
+        return {"x_gradient": self.like(x, scope, (cross[..., None] * dy - live) / s[..., None]),
+                "dy_gradient": self.like(x, scope, factor[..., None] * u + cross[..., None] * xh + constant[..., None]),
+                "gamma_gradient": (q / s).sum(axis=0).astype(x.dtype)}
 
     def reference_gradient(self, x, elements, mean, variance, dmean, dvariance):
         deviation = self.grouped(x, "batch") - mean[:, None]

@@ -14,6 +14,9 @@ import java.util.Arrays;
  * <p>Immutable and safe to share between threads.
  */
 public final class ReferenceMoments implements Serializable {
+  /** In the place of a count that is not known. */
+  static final long UNKNOWN = -1;
+
   private static final long serialVersionUID = 1L;
 
   private final double[] mean;
@@ -42,6 +45,38 @@ public final class ReferenceMoments implements Serializable {
    */
   public static ReferenceMoments of(
       double[] mean, double[] variance, long examples, long elements) {
+    requireCounts(examples, elements);
+    return counted(mean, variance, examples, elements);
+  }
+
+  /**
+   * Statistics of a reference batch whose elements nobody has counted, as files of others may hold
+   * them: they are not merged, and no layer of {@link Variant#POOLED} takes them.
+   *
+   * @param mean as in {@link #of(double[], double[], long, long)}
+   * @param variance likewise
+   * @param examples likewise
+   * @throws IllegalArgumentException likewise
+   */
+  public static ReferenceMoments of(double[] mean, double[] variance, long examples) {
+    requireCounts(examples, examples);
+    return counted(mean, variance, examples, UNKNOWN);
+  }
+
+  /**
+   * Statistics of a reference batch of which neither count is known: enough for {@link
+   * Variant#LIVE_BATCH} and {@link Variant#REFERENCE_ONLY}.
+   *
+   * @param mean as in {@link #of(double[], double[], long, long)}
+   * @param variance likewise
+   * @throws IllegalArgumentException likewise
+   */
+  public static ReferenceMoments of(double[] mean, double[] variance) {
+    return counted(mean, variance, UNKNOWN, UNKNOWN);
+  }
+
+  /** With counts of which each may be {@link #UNKNOWN}, that of the examples with the other only. */
+  static ReferenceMoments counted(double[] mean, double[] variance, long examples, long elements) {
     requireSameLength(mean, variance, "variance");
     double[] copy = variance.clone();
     for (int i = 0; i < copy.length; i++) {
@@ -50,7 +85,6 @@ public final class ReferenceMoments implements Serializable {
             "variance[" + i + "] is " + copy[i] + "; expected 0 or more");
       }
     }
-    requireCounts(examples, elements);
     return new ReferenceMoments(mean.clone(), copy, examples, elements);
   }
 
@@ -129,7 +163,8 @@ public final class ReferenceMoments implements Serializable {
    * a.merge(b)} equals {@code b.merge(a)}; more than two rounded merges depend on their order in
    * the last bits, unlike those of {@link ExactMoments}.
    *
-   * @throws IllegalArgumentException if the number of features differs, or a count overflows
+   * @throws IllegalArgumentException if the number of features differs, a count overflows, or is not
+   *     known
    * @throws NullPointerException if {@code other} is null
    */
   public ReferenceMoments merge(ReferenceMoments other) {
@@ -139,6 +174,10 @@ public final class ReferenceMoments implements Serializable {
     }
     if (isEmpty()) {
       return other;
+    }
+    if (!knowsElements() || !other.knowsElements()) {
+      throw new IllegalArgumentException("statistics without a count of elements were to be merged;"
+          + " expected the counts of both, which weigh them");
     }
     long bothExamples = sum("examples", examples, other.examples);
     long bothElements = sum("elements per feature", elements, other.elements);
@@ -238,10 +277,10 @@ public final class ReferenceMoments implements Serializable {
    * normalises by the biased one. {@code of(mean(), unbiasedVariance(), ...)} gives those that
    * normalise by this one.
    *
-   * @throws IllegalStateException if these are of fewer than 2 elements
+   * @throws IllegalStateException if these are of fewer than 2 elements, or of a number not known
    */
   public double[] unbiasedVariance() {
-    if (elements < 2) {
+    if (elements() < 2) {
       throw new IllegalStateException("unbiased variance was asked of " + elements
           + " elements per feature; expected at least 2");
     }
@@ -266,14 +305,44 @@ public final class ReferenceMoments implements Serializable {
     return mean.length;
   }
 
-  /** R, examples of the reference batch. */
+  /**
+   * R, examples of the reference batch.
+   *
+   * @throws IllegalStateException if their number is not known
+   */
   public long examples() {
-    return examples;
+    return known("examples", examples);
   }
 
-  /** R*Pr, elements of one feature in the reference batch. */
+  /**
+   * R*Pr, elements of one feature in the reference batch.
+   *
+   * @throws IllegalStateException if their number is not known
+   */
   public long elements() {
-    return elements;
+    return known("elements per feature", elements);
+  }
+
+  /** Whether the number of {@link #examples()} is known. */
+  public boolean knowsExamples() {
+    return examples != UNKNOWN;
+  }
+
+  /** Whether the number of {@link #elements()} is known; then that of the examples is. */
+  public boolean knowsElements() {
+    return elements != UNKNOWN;
+  }
+
+  static long known(String what, long count) {
+    if (count == UNKNOWN) {
+      throw new IllegalStateException("the number of " + what
+          + " of the reference batch is not known; expected moments that were made with it");
+    }
+    return count;
+  }
+
+  static String orUnknown(long count) {
+    return count == UNKNOWN ? "unknown" : Long.toString(count);
   }
 
   /** Whether these are statistics of no example. */
@@ -316,8 +385,8 @@ public final class ReferenceMoments implements Serializable {
   /** Features and counts. */
   @Override
   public String toString() {
-    return "ReferenceMoments(features=" + features() + ", examples=" + examples + ", elements="
-        + elements + ")";
+    return "ReferenceMoments(features=" + features() + ", examples=" + orUnknown(examples)
+        + ", elements=" + orUnknown(elements) + ")";
   }
 
   private Object writeReplace() {
@@ -348,7 +417,11 @@ public final class ReferenceMoments implements Serializable {
     private Object readResolve() throws InvalidObjectException {
       try {
         if (examples != 0 || elements != 0) {
-          return of(mean, variance, examples, elements);
+          return examples == UNKNOWN && elements == UNKNOWN
+              ? of(mean, variance)
+              : elements == UNKNOWN
+                  ? of(mean, variance, examples)
+                  : of(mean, variance, examples, elements);
         }
         ReferenceMoments empty = empty(mean.length);
         if (!Arrays.equals(mean, empty.mean) || !Arrays.equals(variance, empty.variance)) {

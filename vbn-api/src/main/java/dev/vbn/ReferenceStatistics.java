@@ -2,6 +2,7 @@ package dev.vbn;
 
 import static java.util.Objects.requireNonNull;
 
+import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
@@ -61,7 +62,11 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
       throw e;
     }
     return ofMade(
-        backend, new Moments<>(mean, variance), features, moments.examples(), moments.elements());
+        backend,
+        new Moments<>(mean, variance),
+        features,
+        moments.knowsExamples() ? moments.examples() : ReferenceMoments.UNKNOWN,
+        moments.knowsElements() ? moments.elements() : ReferenceMoments.UNKNOWN);
   }
 
   /**
@@ -77,8 +82,39 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
    */
   public static <T> ReferenceStatistics<T> wrap(
       VbnBackend<T> backend, T mean, T variance, long examples, long elements) {
-    requireNonNull(backend, "backend is null; expected the backend to use the statistics with");
     ReferenceMoments.requireCounts(examples, elements);
+    return wrapCounted(backend, mean, variance, examples, elements);
+  }
+
+  /**
+   * As above, where nobody has counted the elements: no layer of {@link Variant#POOLED} takes these.
+   *
+   * @param mean mean, shape {@code [features]}, type {@link VbnBackend#statisticsType()}
+   * @param variance biased variance, likewise
+   * @param examples examples of the reference batch, at least 1
+   * @throws IllegalArgumentException if shape or type is another, or the count is too low
+   */
+  public static <T> ReferenceStatistics<T> wrap(
+      VbnBackend<T> backend, T mean, T variance, long examples) {
+    ReferenceMoments.requireCounts(examples, examples);
+    return wrapCounted(backend, mean, variance, examples, ReferenceMoments.UNKNOWN);
+  }
+
+  /**
+   * As above, where neither count is known: enough for {@link Variant#LIVE_BATCH} and {@link
+   * Variant#REFERENCE_ONLY}.
+   *
+   * @param mean mean, shape {@code [features]}, type {@link VbnBackend#statisticsType()}
+   * @param variance biased variance, likewise
+   * @throws IllegalArgumentException if shape or type is another
+   */
+  public static <T> ReferenceStatistics<T> wrap(VbnBackend<T> backend, T mean, T variance) {
+    return wrapCounted(backend, mean, variance, ReferenceMoments.UNKNOWN, ReferenceMoments.UNKNOWN);
+  }
+
+  private static <T> ReferenceStatistics<T> wrapCounted(
+      VbnBackend<T> backend, T mean, T variance, long examples, long elements) {
+    requireNonNull(backend, "backend is null; expected the backend to use the statistics with");
     long[] shape = backend.shape(requireNonNull(mean, "mean is null; expected a tensor"));
     if (shape.length != 1 || shape[0] < 1) {
       throw new IllegalArgumentException(
@@ -138,7 +174,7 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
    * @throws IllegalStateException if these are closed
    */
   public ReferenceMoments moments() {
-    return ReferenceMoments.of(
+    return ReferenceMoments.counted(
         backend.toHost(tensors().mean()).toDoubles(),
         backend.toHost(tensors().variance()).toDoubles(),
         examples,
@@ -168,14 +204,47 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
     return features;
   }
 
-  /** R, examples of the reference batch. */
+  /**
+   * R, examples of the reference batch.
+   *
+   * @throws IllegalStateException if their number is not known
+   */
   public long examples() {
-    return examples;
+    return ReferenceMoments.known("examples", examples);
   }
 
-  /** R*Pr, elements of one feature in the reference batch. */
+  /**
+   * R*Pr, elements of one feature in the reference batch.
+   *
+   * @throws IllegalStateException if their number is not known
+   */
   public long elements() {
-    return elements;
+    return ReferenceMoments.known("elements per feature", elements);
+  }
+
+  /** Whether the number of {@link #examples()} is known. */
+  public boolean knowsExamples() {
+    return examples != ReferenceMoments.UNKNOWN;
+  }
+
+  /** Whether the number of {@link #elements()} is known; then that of the examples is. */
+  public boolean knowsElements() {
+    return elements != ReferenceMoments.UNKNOWN;
+  }
+
+  /** The weight that a variant gives to the statistics of a live batch next to these. */
+  double weightOfLive(Variant variant, Geometry live) {
+    requireCount(variant, "examples", variant.needsExamples(), examples);
+    requireCount(variant, "elements", variant.needsElements(), elements);
+    return variant.weight(
+        live.countedExamples(), live.countedElements(), examples, elements);
+  }
+
+  private static void requireCount(Variant variant, String what, boolean needed, long count) {
+    if (needed && count == ReferenceMoments.UNKNOWN) {
+      throw new IllegalArgumentException("reference statistics have no count of " + what
+          + "; expected it for variant " + variant.label() + ", whose weight goes by it");
+    }
   }
 
   /** Frees the tensors, unless they are the caller's; harmless when repeated. */
@@ -189,7 +258,8 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
   /** Features and counts. */
   @Override
   public String toString() {
-    return "ReferenceStatistics(features=" + features + ", examples=" + examples + ", elements="
-        + elements + ")";
+    return "ReferenceStatistics(features=" + features + ", examples="
+        + ReferenceMoments.orUnknown(examples) + ", elements="
+        + ReferenceMoments.orUnknown(elements) + ")";
   }
 }

@@ -57,6 +57,16 @@ public enum Variant {
     };
   }
 
+  /** Whether the weight goes by the examples of the reference batch. */
+  public boolean needsExamples() {
+    return this == BATCH || this == PER_EXAMPLE;
+  }
+
+  /** Whether the weight goes by the elements of the reference batch. */
+  public boolean needsElements() {
+    return this == POOLED;
+  }
+
   /**
    * The variant of a {@link #label()}.
    *

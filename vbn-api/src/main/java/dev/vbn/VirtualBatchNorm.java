@@ -563,13 +563,12 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   private Normalization live(Geometry geometry, ReferenceStatistics<T> reference) {
     requireStatistics(reference);
     Variant variant = config.variant();
-    double weight = variant.weight(
-        geometry.countedExamples(),
-        geometry.countedElements(),
-        reference.examples(),
-        reference.elements());
     return new Normalization(
-        geometry, variant.scope(), weight, config.epsilon(), config.referenceGradient());
+        geometry,
+        variant.scope(),
+        reference.weightOfLive(variant, geometry),
+        config.epsilon(),
+        config.referenceGradient());
   }
 
   private void requireParameter(String name, T parameter, String otherName, @Nullable T other) {

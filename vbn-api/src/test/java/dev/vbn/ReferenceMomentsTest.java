@@ -17,6 +17,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -476,6 +477,57 @@ final class ReferenceMomentsTest {
           () -> one.blend(one, weight),
           "weight is " + weight,
           "expected 0 to 1");
+    }
+  }
+
+  private static final ReferenceMoments UNCOUNTED =
+      ReferenceMoments.of(new double[] {2}, new double[] {3});
+  private static final ReferenceMoments EXAMPLES_ONLY =
+      ReferenceMoments.of(new double[] {2}, new double[] {3}, 4);
+
+  @Test
+  void aCountThatIsNotKnownIsNotMadeUp() {
+    assertFalse(UNCOUNTED.knowsExamples());
+    assertFalse(UNCOUNTED.knowsElements());
+    assertFalse(UNCOUNTED.isEmpty());
+    assertEquals(4, EXAMPLES_ONLY.examples());
+    assertTrue(EXAMPLES_ONLY.knowsExamples());
+    assertFalse(EXAMPLES_ONLY.knowsElements());
+    assertRefused(
+        IllegalStateException.class, UNCOUNTED::examples, "number of examples", "is not known");
+    assertRefused(
+        IllegalStateException.class, EXAMPLES_ONLY::elements, "number of elements", "expected");
+    assertRefused(
+        IllegalStateException.class, UNCOUNTED::unbiasedVariance, "number of elements", "expected");
+    assertEquals(
+        "ReferenceMoments(features=1, examples=4, elements=unknown)", EXAMPLES_ONLY.toString());
+    assertNotEquals(UNCOUNTED, EXAMPLES_ONLY);
+    assertNotEquals(EXAMPLES_ONLY, moments(2, 3, 4, 4));
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> ReferenceMoments.of(new double[1], new double[1], 0),
+        "0 examples",
+        "expected at least 1");
+  }
+
+  @Test
+  void whatCannotBeWeighedIsNotMerged() {
+    ReferenceMoments counted = moments(2, 3, 4, 8);
+    for (ReferenceMoments uncounted : List.of(UNCOUNTED, EXAMPLES_ONLY)) {
+      for (Executable merge :
+          List.<Executable>of(() -> uncounted.merge(counted), () -> counted.merge(uncounted))) {
+        assertRefused(
+            IllegalArgumentException.class, merge, "without a count of elements", "expected");
+      }
+      assertEquals(uncounted, uncounted.merge(ReferenceMoments.empty(1)));
+      assertEquals(uncounted, uncounted.blend(moments(2, 3, 5, 5), 0.5));
+    }
+  }
+
+  @Test
+  void aStreamKeepsWhatIsNotKnown() throws Exception {
+    for (ReferenceMoments each : List.of(UNCOUNTED, EXAMPLES_ONLY)) {
+      assertEquals(each, Streams.read(Streams.write(each)));
     }
   }
 

@@ -257,6 +257,39 @@ final class VirtualBatchNormArgumentTest {
     assertEquals(List.of(), poor.calls());
   }
 
+  /** A count that a file lacks is not 1, nor anything else. */
+  @Test
+  void statisticsWithoutTheCountThatTheVariantGoesBy() {
+    double[] zeros = new double[3];
+    var uncounted = ReferenceStatistics.of(backend, ReferenceMoments.of(zeros, zeros));
+    var examples = ReferenceStatistics.of(backend, ReferenceMoments.of(zeros, zeros, 2));
+    HostTensor tensor = HostTensor.zeros(DType.FLOAT64, 3);
+    for (var each : List.of(uncounted, ReferenceStatistics.wrap(backend, tensor, tensor))) {
+      assertUncountedRefused(each, Variant.BATCH, "examples");
+      assertUncountedRefused(each, Variant.PER_EXAMPLE, "examples");
+      assertUncountedRefused(each, Variant.POOLED, "elements");
+    }
+    for (var each : List.of(examples, ReferenceStatistics.wrap(backend, tensor, tensor, 2))) {
+      assertUncountedRefused(each, Variant.POOLED, "elements");
+      assertEquals(2, each.moments().examples());
+    }
+    assertEquals(ReferenceMoments.of(zeros, zeros), uncounted.moments());
+    assertRefused(
+        IllegalStateException.class,
+        () -> layer(DETACHED).referenceBackward(x, uncounted, like),
+        "number of elements per feature",
+        "is not known");
+  }
+
+  private void assertUncountedRefused(
+      ReferenceStatistics<HostTensor> statistics, Variant variant, String count) {
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> layer(DETACHED).withVariant(variant).forward(x, statistics),
+        "reference statistics have no count of " + count,
+        "expected it for variant " + variant.label());
+  }
+
   @Test
   void noGradients() {
     assertRefused(

@@ -117,6 +117,18 @@ final class VirtualBatchNormKernelCallTest {
   }
 
   @ParameterizedTest
+  @CsvSource({"LIVE_BATCH, false, 0.25", "REFERENCE_ONLY, false, 0", "PER_EXAMPLE, true, 0.5"})
+  void aCountThatTheWeightDoesNotGoByMayBeUnknown(
+      Variant variant, boolean examples, double weight) {
+    double[] zeros = new double[3];
+    ReferenceMoments moments =
+        examples ? ReferenceMoments.of(zeros, zeros, 1) : ReferenceMoments.of(zeros, zeros);
+    layer(CONFIG.withVariant(variant)).forward(x, ReferenceStatistics.of(backend, moments));
+
+    assertEquals(weight, ((RecordingKernels.Forward) kernels.onlyCall()).how().weight());
+  }
+
+  @ParameterizedTest
   @EnumSource(Variant.class)
   void theReferencePassIsTheWholeBatchWithWeightOneWhateverTheVariant(Variant variant) {
     layer(CONFIG.withVariant(variant)).reference(x);

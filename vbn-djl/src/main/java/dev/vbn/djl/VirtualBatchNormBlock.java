@@ -28,7 +28,6 @@ import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.state.LayerState;
-import dev.vbn.state.LayerState.Counts;
 import dev.vbn.tensor.HostTensor;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
@@ -93,8 +92,30 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
 
   private @Nullable ReferenceStatistics<NDArray> found;
 
-  /** What belongs to the values of the two statistics parameters. */
-  private record Reference(long examples, long elements, Counts counts) {}
+  /** What belongs to the values of the two statistics parameters; 0 of what is not known. */
+  private record Reference(long examples, long elements) {
+    static Reference of(ReferenceStatistics<?> statistics) {
+      return new Reference(
+          statistics.knowsExamples() ? statistics.examples() : 0,
+          statistics.knowsElements() ? statistics.elements() : 0);
+    }
+
+    ReferenceMoments moments(double[] mean, double[] variance) {
+      return examples == 0
+          ? ReferenceMoments.of(mean, variance)
+          : elements == 0
+              ? ReferenceMoments.of(mean, variance, examples)
+              : ReferenceMoments.of(mean, variance, examples, elements);
+    }
+
+    ReferenceStatistics<NDArray> wrap(VbnBackend<NDArray> backend, NDArray mean, NDArray variance) {
+      return examples == 0
+          ? ReferenceStatistics.wrap(backend, mean, variance)
+          : elements == 0
+              ? ReferenceStatistics.wrap(backend, mean, variance, examples)
+              : ReferenceStatistics.wrap(backend, mean, variance, examples, elements);
+    }
+  }
 
   private VirtualBatchNormBlock(Builder builder) {
     super(VERSION);
@@ -218,7 +239,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
    *     lacks
    */
   public void setServingVariant(@Nullable Variant variant) {
-    if (variant != null && reference != null && reference.counts != Counts.ALL) {
+    if (variant != null && reference != null && reference.elements == 0) {
       state().withConfig(config.withVariant(variant)); // refuses
     }
     servingVariant = variant;
@@ -282,12 +303,8 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
    * @throws IllegalStateException if there is none yet
    */
   public ReferenceMoments referenceMoments() {
-    Reference counts = requireReference();
-    return ReferenceMoments.of(
-        mean.getArray().toDoubleArray(),
-        variance.getArray().toDoubleArray(),
-        counts.examples,
-        counts.elements);
+    return requireReference()
+        .moments(mean.getArray().toDoubleArray(), variance.getArray().toDoubleArray());
   }
 
   /**
@@ -303,7 +320,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     }
     return reference == null
         ? new LayerState(config, toHost(gamma), toHost(beta), null)
-        : new LayerState(config, toHost(gamma), toHost(beta), referenceMoments(), reference.counts);
+        : new LayerState(config, toHost(gamma), toHost(beta), referenceMoments());
   }
 
   private static @Nullable HostTensor toHost(@Nullable Parameter parameter) {
@@ -351,8 +368,6 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     reference = null;
     if (state.reference() != null) {
       setReference(state.reference());
-      reference =
-          new Reference(state.reference().examples(), state.reference().elements(), state.counts());
     }
   }
 
@@ -500,8 +515,8 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     Reference counts = requireReference();
     try (NDArray meanCopy = copy(mean, x.getManager());
         NDArray varianceCopy = copy(variance, x.getManager());
-        ReferenceStatistics<NDArray> statistics = ReferenceStatistics.wrap(
-            layer.backend(), meanCopy, varianceCopy, counts.examples, counts.elements)) {
+        ReferenceStatistics<NDArray> statistics =
+            counts.wrap(layer.backend(), meanCopy, varianceCopy)) {
       return livePass(layer, x, statistics);
     }
   }
@@ -561,7 +576,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   private void keep(ReferenceStatistics<NDArray> statistics) {
     assign(mean, statistics.mean());
     assign(variance, statistics.variance());
-    reference = new Reference(statistics.examples(), statistics.elements(), Counts.ALL);
+    reference = Reference.of(statistics);
   }
 
   /** Assigns in place: the trainer knows a parameter by its array. */
@@ -600,7 +615,6 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     if (reference != null) {
       os.writeLong(reference.examples);
       os.writeLong(reference.elements);
-      os.writeUTF(reference.counts.name());
     }
   }
 
@@ -622,7 +636,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
       requireSame("center", is.readBoolean(), beta != null);
       Reference loaded = null;
       if (is.readBoolean()) {
-        loaded = new Reference(is.readLong(), is.readLong(), counts(is.readUTF()));
+        loaded = new Reference(is.readLong(), is.readLong());
       }
       setFeatures(features);
       config = config.withVariant(variant);
@@ -645,17 +659,6 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
       return Variant.of(label);
     } catch (IllegalArgumentException e) {
       throw new MalformedModelException("the saved VirtualBatchNormBlock: " + e.getMessage(), e);
-    }
-  }
-
-  private static Counts counts(String name) throws MalformedModelException {
-    try {
-      return Counts.valueOf(name);
-    } catch (IllegalArgumentException e) {
-      throw new MalformedModelException(
-          "the saved VirtualBatchNormBlock has counts '" + name
-              + "'; expected NONE, EXAMPLES or ALL",
-          e);
     }
   }
 

@@ -7,9 +7,11 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.djl.engine.EngineException;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
+import ai.djl.training.GradientCollector;
 import dev.vbn.ReferenceMoments;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
@@ -58,6 +60,21 @@ class TrapsTest {
 
   private NDArray batch(long... shape) {
     return here.normal(here.manager, 1, 0, 1, DataType.FLOAT32, new Shape(shape));
+  }
+
+  /**
+   * The engine differentiates once: its collector never asks for a gradient that has one itself. So a
+   * penalty on a gradient goes by {@code doubleBackward}.
+   */
+  @Test
+  void aGradientOfTheEngineIsPartOfNoGraph() {
+    NDArray x = batch(2, 3);
+    x.setRequiresGradient(true);
+    try (GradientCollector collector = here.manager.getEngine().newGradientCollector()) {
+      collector.backward(x.mul(x).mul(x).sum());
+      NDArray penalty = x.getGradient().square().sum();
+      assertThrows(EngineException.class, () -> collector.backward(penalty));
+    }
   }
 
   /** Views of an array made by {@code create(float[])} point to Java memory that is gone then. */

@@ -10,7 +10,6 @@ import dev.vbn.spi.Moments;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
 import dev.vbn.state.LayerState;
-import dev.vbn.state.LayerState.Counts;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 import java.util.stream.IntStream;
@@ -80,9 +79,10 @@ public final class VbnGraph {
     put(graph, prefix + MEAN, perFeature(reference.mean()));
     put(graph, prefix + VARIANCE, perFeature(reference.variance()));
     // A count that is not known is 0: the weight of no variant that the state can have goes by it.
-    Counts counts = state.counts();
-    put(graph, prefix + EXAMPLES, Nd4j.scalar(counts == Counts.NONE ? 0L : reference.examples()));
-    put(graph, prefix + ELEMENTS, Nd4j.scalar(counts == Counts.ALL ? reference.elements() : 0L));
+    long examples = reference.knowsExamples() ? reference.examples() : 0;
+    long elements = reference.knowsElements() ? reference.elements() : 0;
+    put(graph, prefix + EXAMPLES, Nd4j.scalar(examples));
+    put(graph, prefix + ELEMENTS, Nd4j.scalar(elements));
   }
 
   private static void requireSame(String prefix, Object given, Object own) {
@@ -143,17 +143,17 @@ public final class VbnGraph {
         .withReferenceGradient(ReferenceGradient.valueOf(text(graph, prefix, REFERENCE_GRADIENT)));
     long examples = array(graph, prefix, EXAMPLES).getLong(0);
     long elements = array(graph, prefix, ELEMENTS).getLong(0);
-    long knownExamples = Math.max(examples, 1);
+    double[] means = mean.toDoubles();
+    double[] variances = requirePart(graph, prefix, VARIANCE).toDoubles();
     return new LayerState(
         config,
         part(graph, prefix, GAMMA),
         part(graph, prefix, BETA),
-        ReferenceMoments.of(
-            mean.toDoubles(),
-            requirePart(graph, prefix, VARIANCE).toDoubles(),
-            knownExamples,
-            Math.max(elements, knownExamples)),
-        examples == 0 ? Counts.NONE : elements == 0 ? Counts.EXAMPLES : Counts.ALL);
+        examples == 0
+            ? ReferenceMoments.of(means, variances)
+            : elements == 0
+                ? ReferenceMoments.of(means, variances, examples)
+                : ReferenceMoments.of(means, variances, examples, elements));
   }
 
   private static HostTensor requirePart(SameDiff graph, String prefix, String name) {

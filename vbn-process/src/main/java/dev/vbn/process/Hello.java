@@ -18,8 +18,11 @@ record Hello(String name, Set<Capability> capabilities) {
   private static final String VERSION = "1";
 
   /** The others follow from plain arrays: a program is never asked for them. */
-  private static final List<Capability> OF_PROGRAMS =
-      List.of(Capability.FLOAT64, Capability.FLOAT64_STATISTICS, Capability.SUBNORMALS);
+  private static final List<Capability> OF_PROGRAMS = List.of(
+      Capability.FLOAT64,
+      Capability.FLOAT64_STATISTICS,
+      Capability.SUBNORMALS,
+      Capability.DOUBLE_BACKWARD);
 
   /** The first message. */
   static Message request() {

@@ -5,6 +5,7 @@ import static java.util.Objects.requireNonNull;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.HostTensorAccess;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.Moments;
@@ -13,6 +14,7 @@ import dev.vbn.spi.Normalized;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.TensorAccess;
+import dev.vbn.spi.TwiceDifferentiated;
 import dev.vbn.state.NamedTensors;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
@@ -155,6 +157,32 @@ final class ProcessKernels implements Kernels<HostTensor> {
         of(answer, "dgamma"),
         of(answer, "dbeta"),
         attached ? new Moments<>(of(answer, "dmean"), of(answer, "dvariance")) : null);
+  }
+
+  @Override
+  public TwiceDifferentiated<HostTensor> doubleBackward(
+      HostTensor x,
+      HostTensor upstream,
+      GradientUpstream<HostTensor> second,
+      Normalization how,
+      Moments<HostTensor> reference,
+      @Nullable HostTensor gamma) {
+    Geometry geometry = how.geometry();
+    NamedTensors answer = pool.answer(with("double-backward", how)
+        .with("x", x, geometry)
+        .with("upstream", upstream, geometry)
+        .with(reference)
+        .with("gamma", gamma)
+        .with("v", second.dx(), geometry)
+        .with("vgamma", second.dgamma())
+        .with("vbeta", second.dbeta())
+        .expecting("x_gradient", x.dtype(), Message.shape(geometry))
+        .expecting("dy_gradient", x.dtype(), Message.shape(geometry))
+        .expecting("gamma_gradient", x.dtype().parameterType(), geometry.features()));
+    return new TwiceDifferentiated<>(
+        given(of(answer, "x_gradient"), x, null),
+        given(of(answer, "dy_gradient"), x, null),
+        of(answer, "gamma_gradient"));
   }
 
   @Override

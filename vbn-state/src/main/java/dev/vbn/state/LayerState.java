@@ -34,36 +34,15 @@ import org.jspecify.annotations.Nullable;
  * @param config configuration of the layer
  * @param gamma scale, shape {@code [features]}; null of a layer without
  * @param beta offset, likewise
- * @param reference statistics of the reference batch; null where there are none yet
- * @param counts which counts of the reference batch are known
+ * @param reference statistics of the reference batch; null where there are none yet. Files of others
+ *     may lack its counts: then they are not known, are not saved, and a variant whose weight goes by
+ *     them is refused
  */
 public record LayerState(
     VbnConfig config,
     @Nullable HostTensor gamma,
     @Nullable HostTensor beta,
-    @Nullable ReferenceMoments reference,
-    Counts counts) {
-
-  /**
-   * Which counts of the reference batch are known. Files of others may not have them: then they are
-   * 1 in the moments, are not saved, and a variant whose weight goes by them is refused.
-   */
-  public enum Counts {
-    /** Neither: enough for {@link Variant#LIVE_BATCH} and {@link Variant#REFERENCE_ONLY}. */
-    NONE,
-    /** The examples: enough for {@link Variant#BATCH} and {@link Variant#PER_EXAMPLE} too. */
-    EXAMPLES,
-    /** Examples and elements, which {@link Variant#POOLED} goes by. */
-    ALL;
-
-    private static Counts neededBy(Variant variant) {
-      return switch (variant) {
-        case LIVE_BATCH, REFERENCE_ONLY -> NONE;
-        case BATCH, PER_EXAMPLE -> EXAMPLES;
-        case POOLED -> ALL;
-      };
-    }
-  }
+    @Nullable ReferenceMoments reference) {
 
   /** What a file says that was written here, with the version of its names. */
   private static final String FORMAT = "vbn";
@@ -77,32 +56,23 @@ public record LayerState(
    */
   public LayerState {
     requireNonNull(config, "config is null; expected a VbnConfig");
-    requireNonNull(counts, "counts is null; expected ALL where all are known");
     requireFeatures("gamma", gamma, config.features());
     requireFeatures("beta", beta, config.features());
     if (reference != null && reference.features() != config.features()) {
       throw new IllegalArgumentException(
           "reference is of " + reference.features() + " features; expected " + config.features());
     }
-    Counts needed = Counts.neededBy(config.variant());
-    if (reference != null && counts.compareTo(needed) < 0) {
-      throw new IllegalArgumentException("no "
-          + (counts == Counts.NONE ? "reference_examples" : "reference_elements")
-          + "; expected it for variant " + config.variant().label());
+    if (reference != null) {
+      Variant variant = config.variant();
+      boolean known = variant.needsElements()
+          ? reference.knowsElements()
+          : !variant.needsExamples() || reference.knowsExamples();
+      if (!known) {
+        throw new IllegalArgumentException("no "
+            + (reference.knowsExamples() ? "reference_elements" : "reference_examples")
+            + "; expected it for variant " + variant.label());
+      }
     }
-  }
-
-  /**
-   * A state whose counts are known, where there is a reference batch.
-   *
-   * @throws IllegalArgumentException if not all are of one number of features
-   */
-  public LayerState(
-      VbnConfig config,
-      @Nullable HostTensor gamma,
-      @Nullable HostTensor beta,
-      @Nullable ReferenceMoments reference) {
-    this(config, gamma, beta, reference, Counts.ALL);
   }
 
   private static void requireFeatures(String name, @Nullable HostTensor tensor, int features) {
@@ -112,10 +82,7 @@ public record LayerState(
     }
   }
 
-  /**
-   * The state of a layer and of its reference batch, whose counts are known: statistics from a state
-   * that lacks some are saved by that state.
-   */
+  /** The state of a layer and of its reference batch. */
   public static <T> LayerState of(VirtualBatchNorm<T> layer, ReferenceStatistics<T> reference) {
     requireNonNull(layer, "layer is null; expected one to save");
     requireNonNull(reference, "reference is null; expected the statistics of a reference batch");
@@ -167,10 +134,10 @@ public record LayerState(
    *     goes by counts that are not known
    */
   public LayerState withConfig(VbnConfig config) {
-    return new LayerState(config, gamma, beta, reference, counts);
+    return new LayerState(config, gamma, beta, reference);
   }
 
-  /** This with another {@link #reference()}, whose counts are known. */
+  /** This with another {@link #reference()}. */
   public LayerState withReference(ReferenceMoments reference) {
     return new LayerState(config, gamma, beta, reference);
   }
@@ -221,10 +188,10 @@ public record LayerState(
       int features = config.features();
       tensors.put(prefix + "reference_mean", HostTensor.of(reference.mean(), features));
       tensors.put(prefix + "reference_variance", HostTensor.of(reference.variance(), features));
-      if (counts != Counts.NONE) {
+      if (reference.knowsExamples()) {
         texts.put(prefix + "reference_examples", Long.toString(reference.examples()));
       }
-      if (counts == Counts.ALL) {
+      if (reference.knowsElements()) {
         texts.put(prefix + "reference_elements", Long.toString(reference.elements()));
       }
     }
@@ -295,20 +262,23 @@ public record LayerState(
       }
       String examples = text("reference_examples");
       String elements = text("reference_elements");
-      Counts counts = mean == null || (examples != null && elements != null)
-          ? Counts.ALL
-          : examples == null ? Counts.NONE : Counts.EXAMPLES;
       long knownExamples = counted("reference_examples", examples, 1);
       long knownElements = counted("reference_elements", elements, knownExamples);
       try {
-        ReferenceMoments moments = mean == null || second == null
-            ? null
-            : variance != null
-                ? ReferenceMoments.of(
-                    mean.toDoubles(), second.toDoubles(), knownExamples, knownElements)
-                : ReferenceMoments.ofMeanSquare(
-                    mean.toDoubles(), second.toDoubles(), knownExamples, knownElements);
-        return new LayerState(config, gamma, beta, moments, counts);
+        ReferenceMoments moments = null;
+        if (mean != null && second != null) {
+          ReferenceMoments counted = variance != null
+              ? ReferenceMoments.of(
+                  mean.toDoubles(), second.toDoubles(), knownExamples, knownElements)
+              : ReferenceMoments.ofMeanSquare(
+                  mean.toDoubles(), second.toDoubles(), knownExamples, knownElements);
+          moments = examples == null
+              ? ReferenceMoments.of(counted.mean(), counted.variance())
+              : elements == null
+                  ? ReferenceMoments.of(counted.mean(), counted.variance(), knownExamples)
+                  : counted;
+        }
+        return new LayerState(config, gamma, beta, moments);
       } catch (IllegalArgumentException e) {
         throw new StateException(source + ": " + e.getMessage(), e);
       }

@@ -2,6 +2,7 @@ package dev.vbn.state;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -10,7 +11,6 @@ import dev.vbn.ReferenceMoments;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.spi.ReferenceGradient;
-import dev.vbn.state.LayerState.Counts;
 import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -242,8 +242,8 @@ final class LayerStateTest {
       Safetensors.write(file, new NamedTensors(content.tensors(), texts));
       if (variant == Variant.LIVE_BATCH || variant == Variant.REFERENCE_ONLY) {
         LayerState uncounted = LayerState.load(file);
-        assertEquals(1, uncounted.reference().examples());
-        assertEquals(Counts.NONE, uncounted.counts());
+        assertFalse(uncounted.reference().knowsExamples());
+        assertFalse(uncounted.reference().knowsElements());
         assertNull(uncounted.content().texts().get("reference_examples"));
         VbnConfig pooled = uncounted.config().withVariant(Variant.POOLED);
         assertThrows(IllegalArgumentException.class, () -> uncounted.withConfig(pooled));
@@ -258,7 +258,8 @@ final class LayerStateTest {
     LayerState layer = LayerState.load(
         SafetensorsTest.resource("network.safetensors"), StateNames.known().withPrefix("vbn1."));
 
-    assertEquals(Counts.EXAMPLES, layer.counts());
+    assertEquals(12, layer.reference().examples());
+    assertFalse(layer.reference().knowsElements());
     assertEquals("12", layer.content().texts().get("reference_examples"));
     assertNull(layer.content().texts().get("reference_elements"));
     layer.withConfig(layer.config().withVariant(Variant.PER_EXAMPLE));

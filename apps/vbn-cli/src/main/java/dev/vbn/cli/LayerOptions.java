@@ -208,8 +208,7 @@ final class LayerOptions {
         set(layer.config()),
         gamma == null ? layer.gamma() : read("--gamma", gamma),
         beta == null ? layer.beta() : read("--beta", beta),
-        layer.reference(),
-        layer.counts());
+        layer.reference());
   }
 
   /** The settings with those that options say. */

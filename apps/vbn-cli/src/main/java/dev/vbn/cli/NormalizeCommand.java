@@ -140,8 +140,7 @@ final class NormalizeCommand implements Callable<Integer> {
 
   /** The mixed statistics in front of the layer's state without gamma and beta. */
   private static NamedTensors statistics(MixedStatistics mixed, LayerState state) {
-    NamedTensors rest =
-        new LayerState(state.config(), null, null, state.reference(), state.counts()).content();
+    NamedTensors rest = new LayerState(state.config(), null, null, state.reference()).content();
     Map<String, HostTensor> arrays = new LinkedHashMap<>();
     arrays.put("mean", mixed.mean());
     arrays.put("variance", mixed.variance());
