@@ -236,8 +236,7 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
   double weightOfLive(Variant variant, Geometry live) {
     requireCount(variant, "examples", variant.needsExamples(), examples);
     requireCount(variant, "elements", variant.needsElements(), elements);
-    return variant.weight(
-        live.countedExamples(), live.countedElements(), examples, elements);
+    return variant.weight(live.countedExamples(), live.countedElements(), examples, elements);
   }
 
   private static void requireCount(Variant variant, String what, boolean needed, long count) {
