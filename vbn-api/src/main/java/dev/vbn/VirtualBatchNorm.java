@@ -52,10 +52,6 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   /** Which elements of its batches count; null where all do. */
   private final @Nullable Mask mask;
 
-  private VirtualBatchNorm(VbnBackend<T> backend, VbnConfig config, Parameters<T> parameters) {
-    this(backend, config, parameters, null);
-  }
-
   private VirtualBatchNorm(
       VbnBackend<T> backend, VbnConfig config, Parameters<T> parameters, @Nullable Mask mask) {
     this.backend = backend;
@@ -68,7 +64,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   public static <T> VirtualBatchNorm<T> of(VbnBackend<T> backend, VbnConfig config) {
     requireNonNull(backend, "backend is null; expected an open backend");
     requireNonNull(config, "config is null; expected a VbnConfig");
-    return new VirtualBatchNorm<>(backend, config, new Parameters<>(backend, null, null));
+    return new VirtualBatchNorm<>(backend, config, new Parameters<>(backend, null, null), null);
   }
 
   /**
@@ -186,7 +182,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   public VirtualBatchNorm<T> withReferenceGradient(ReferenceGradient referenceGradient) {
     parameters.requireOpen();
     return new VirtualBatchNorm<>(
-        backend, config.withReferenceGradient(referenceGradient), parameters);
+        backend, config.withReferenceGradient(referenceGradient), parameters, mask);
   }
 
   /**

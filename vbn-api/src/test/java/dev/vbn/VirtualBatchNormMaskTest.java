@@ -92,6 +92,23 @@ final class VirtualBatchNormMaskTest {
     assertEquals(new RecordingKernels.Reference(x, how(Scope.BATCH, 1), null, null), last());
   }
 
+  /** Whatever else is changed of a layer. */
+  @Test
+  void aLayerMadeOfAMaskedOneHasTheMask() {
+    VirtualBatchNorm<HostTensor> masked = masked(Variant.BATCH);
+    HostTensor ones = HostTensor.of(new float[] {1, 1, 1}, 3);
+    for (VirtualBatchNorm<HostTensor> layer : List.of(
+        masked.withVariant(Variant.POOLED),
+        masked.withReferenceGradient(ReferenceGradient.DETACHED),
+        masked.withGamma(ones),
+        masked.withBeta(ones),
+        masked.initialized(DType.FLOAT32, 1))) {
+      layer.forward(x, reference);
+      RecordingKernels.Forward forward = assertInstanceOf(RecordingKernels.Forward.class, last());
+      assertEquals(MASKED, forward.how().geometry());
+    }
+  }
+
   @Test
   void chunksAddUpWhatCounts() {
     try (ReferenceStatistics<HostTensor> statistics =

@@ -111,16 +111,47 @@ final class Subject<T> implements AutoCloseable {
         computed.put(Quantity.LONE_VARIANCE, host(lone.variance()));
       }
       try (ReferenceStatistics<T> statistics = statistics(c, dtype, manner, made, pass)) {
-        live(c, dtype, manner, made, whole, statistics, computed);
+        Arguments arguments = new Arguments();
+        arguments.watch("the reference batch", reference);
+        arguments.watch("gamma", whole.gamma());
+        arguments.watch("beta", whole.beta());
+        arguments.watch("the reference mean", statistics.mean());
+        arguments.watch("the reference variance", statistics.variance());
+        live(c, dtype, manner, made, whole, statistics, computed, arguments);
         T upstream = made.as(Argument.REFERENCE_UPSTREAM, c.referenceUpstream(), dtype);
+        arguments.watch("the upstream gradient of the reference pass", upstream);
         try (Gradients<T> gradients = layer.referenceBackward(reference, statistics, upstream)) {
           computed.put(Quantity.REFERENCE_DX, host(gradients.dx()));
           computed.put(Quantity.REFERENCE_DGAMMA, host(gradients.dgamma()));
           computed.put(Quantity.REFERENCE_DBETA, host(gradients.dbeta()));
         }
+        arguments.assertUnchanged();
       }
     }
     return computed;
+  }
+
+  /** What kernels are given and may not change. */
+  private final class Arguments {
+    private record Watched<V>(String name, V tensor, HostTensor before) {}
+
+    private final List<Watched<T>> watched = new ArrayList<>();
+
+    void watch(String name, @Nullable T tensor) {
+      if (tensor != null) {
+        watched.add(new Watched<>(name, tensor, host(tensor)));
+      }
+    }
+
+    void assertUnchanged() {
+      for (Watched<T> each : watched) {
+        Tolerance.assertSameBits(
+            each.name,
+            each.before,
+            host(each.tensor),
+            "It changed: kernels change nothing but a tensor supplied for a result.");
+      }
+    }
   }
 
   /** A layer that is never masked stays what it is, as in a program that knows no masks. */
@@ -193,12 +224,16 @@ final class Subject<T> implements AutoCloseable {
       Tensors<T> made,
       VirtualBatchNorm<T> whole,
       ReferenceStatistics<T> statistics,
-      Computed computed) {
+      Computed computed,
+      Arguments arguments) {
     VirtualBatchNorm<T> layer = masked(whole, c.mask());
     boolean supplies = has(Capability.CALLER_SUPPLIED_OUTPUT);
     Into outputInto = supplies ? manner.output() : Into.NEW;
     Into dxInto = supplies ? manner.dx() : Into.NEW;
     T x = made.as(Argument.X, c.x(), dtype);
+    if (dxInto != Into.OVER_X) {
+      arguments.watch("x", x);
+    }
     MixedStatistics mixed = layer.mixedStatistics(x, statistics);
     computed.put(Quantity.LIVE_MEAN, mixed.mean());
     computed.put(Quantity.LIVE_VARIANCE, mixed.variance());
@@ -212,9 +247,15 @@ final class Subject<T> implements AutoCloseable {
       computed.put(Quantity.OUTPUT, host(live.output()));
     }
     T upstream = made.as(Argument.UPSTREAM, c.upstream(), dtype);
+    if (dxInto != Into.OVER_UPSTREAM) {
+      arguments.watch("the upstream gradient", upstream);
+    }
     if (has(Capability.DOUBLE_BACKWARD)) {
       VirtualBatchNorm<T> detached = layer.withReferenceGradient(ReferenceGradient.DETACHED);
       GradientUpstream<T> second = second(c, dtype, made);
+      arguments.watch("v", second.dx());
+      arguments.watch("vgamma", second.dgamma());
+      arguments.watch("vbeta", second.dbeta());
       try (SecondGradients<T> gradients =
           detached.doubleBackward(x, statistics, upstream, second)) {
         computed.put(Quantity.SECOND_X, host(gradients.x()));

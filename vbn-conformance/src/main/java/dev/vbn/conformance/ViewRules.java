@@ -62,15 +62,22 @@ abstract class ViewRules extends Rules {
       throw new DeclaredAbsent("the kit was given no tensors in other layouts");
     }
     for (int number = 0; number < count; number++) {
-      try (Views<T> made = new Views<>(kit, subject, viewed, number)) {
-        // Not to the same bits: a library may well sum in another order along other strides.
+      try (Views<T> made = new Views<>(kit, subject, viewed, number);
+          Views<T> again = new Views<>(kit, subject, viewed, number)) {
+        Computed first = subject.run(c, dtype, manner, made);
+        // Not to the bits of a dense one: a library may well sum in another order along strides.
         assertAgrees(
             subject,
             c.describe() + ", in " + dtype + ", where " + viewed + " is view " + number
                 + ": read and write elements by strides and offset",
             subject.expect(c, dtype),
-            subject.run(c, dtype, manner, made),
+            first,
             dtype);
+        assertEqualBits(
+            " of " + c.describe() + ", in " + dtype + ", where " + viewed + " is view " + number,
+            first,
+            subject.run(c, dtype, manner, again),
+            "The same call computes the same bits every time.");
       }
     }
   }
