@@ -1,5 +1,6 @@
 package dev.vbn.kernels;
 
+import dev.vbn.kernels.Layout.Order;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
@@ -17,8 +18,8 @@ class DoubleLoops extends Loops<double[]> {
   private static final int CUT = 256;
 
   @Override
-  int longRun() {
-    return 2 * CUT;
+  Order order(long run) {
+    return run < 2 * CUT ? Order.STRIPS : Order.FEATURES;
   }
 
   @Override
@@ -181,6 +182,16 @@ class DoubleLoops extends Loops<double[]> {
   }
 
   @Override
+  void beginRuns(int feature, int features, boolean withUpstream, Scratch<double[]> scratch) {
+    Arrays.fill(scratch.sum, 0, CUT, 0);
+    Arrays.fill(scratch.squares, 0, CUT, 0);
+    Arrays.fill(scratch.upstream, 0, CUT, 0);
+    Arrays.fill(scratch.deviation, 0, CUT, 0);
+    scratch.pending = 0;
+  }
+
+  /** Of one feature, whose lanes are summed on from row to row. */
+  @Override
   void addRow(
       double[] x,
       double @Nullable [] dy,
@@ -191,32 +202,8 @@ class DoubleLoops extends Loops<double[]> {
       int length,
       Scratch<double[]> scratch,
       Sums into) {
-    for (int i = feature; i < feature + features; i++) {
-      double shift = into.shift[i];
-      double around = into.center[i];
-      int from = at + (i - feature) * stride;
-      for (int done = 0; done < length; done += FOLD * CUT) {
-        int piece = Math.min(FOLD * CUT, length - done);
-        addRun(x, dy, from + done, piece, shift, around, scratch);
-        int lanes = Math.min(CUT, piece);
-        into.sum[i] += take(scratch.sum, lanes);
-        into.squares[i] += take(scratch.squares, lanes);
-        if (dy != null) {
-          into.upstream[i] += take(scratch.upstream, lanes);
-          into.deviation[i] += take(scratch.deviation, lanes);
-        }
-      }
-    }
-  }
-
-  private static void addRun(
-      double[] x,
-      double @Nullable [] dy,
-      int at,
-      int length,
-      double shift,
-      double around,
-      Scratch<double[]> scratch) {
+    double shift = into.shift[feature];
+    double around = into.center[feature];
     for (int done = 0; done < length; done += CUT) {
       int count = Math.min(CUT, length - done);
       System.arraycopy(x, at + done, scratch.x, 0, count);
@@ -225,7 +212,39 @@ class DoubleLoops extends Loops<double[]> {
         System.arraycopy(dy, at + done, scratch.dy, 0, count);
         add(scratch.x, scratch.dy, count, around, scratch.upstream, scratch.deviation);
       }
+      if (++scratch.pending == FOLD) {
+        widen(dy != null, scratch);
+      }
     }
+  }
+
+  private void widen(boolean withUpstream, Scratch<double[]> scratch) {
+    widen(scratch.sum, CUT, scratch.wideSum);
+    widen(scratch.squares, CUT, scratch.wideSquares);
+    if (withUpstream) {
+      widen(scratch.upstream, CUT, scratch.wideUpstream);
+      widen(scratch.deviation, CUT, scratch.wideDeviation);
+    }
+    scratch.pending = 0;
+  }
+
+  @Override
+  void endRuns(
+      int feature, int features, boolean withUpstream, Scratch<double[]> scratch, Sums into) {
+    widen(withUpstream, scratch);
+    into.sum[feature] += take(scratch.wideSum);
+    into.squares[feature] += take(scratch.wideSquares);
+    if (withUpstream) {
+      into.upstream[feature] += take(scratch.wideUpstream);
+      into.deviation[feature] += take(scratch.wideDeviation);
+    }
+  }
+
+  /** The sum of the lanes of a run, which are cleared. */
+  private static double take(double[] lanes) {
+    double total = total(lanes, 0, CUT);
+    Arrays.fill(lanes, 0, CUT, 0);
+    return total;
   }
 
   private static void add(double[] x, int count, double shift, double[] sum, double[] squares) {
@@ -242,19 +261,6 @@ class DoubleLoops extends Loops<double[]> {
       upstream[i] += dy[i];
       deviation[i] += dy[i] * (x[i] - around);
     }
-  }
-
-  /** The sum of lanes, which are cleared. */
-  private static double take(double[] lanes, int count) {
-    for (int i = 0; i < CUT / 4; i++) {
-      lanes[i] = lanes[i] + lanes[i + CUT / 4] + (lanes[i + CUT / 2] + lanes[i + 3 * CUT / 4]);
-    }
-    double total = 0;
-    for (int i = 0; i < CUT / 4; i += 4) {
-      total += lanes[i] + lanes[i + 1] + (lanes[i + 2] + lanes[i + 3]);
-    }
-    Arrays.fill(lanes, 0, count, 0);
-    return total;
   }
 
   @Override

@@ -1,5 +1,6 @@
 package dev.vbn.kernels;
 
+import dev.vbn.kernels.Layout.Order;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
@@ -16,9 +17,12 @@ class FloatLoops extends Loops<float[]> {
 
   private static final int CUT = 256;
 
+  /** Elements for which 64 bits cost less than a second look at them, for a shift. */
+  private static final int FEW = 4096;
+
   @Override
-  int longRun() {
-    return 2 * CUT;
+  Order order(long run) {
+    return run < 2 * CUT ? Order.STRIPS : Order.FEATURES;
   }
 
   @Override
@@ -188,6 +192,56 @@ class FloatLoops extends Loops<float[]> {
   }
 
   @Override
+  boolean isFew(Layout layout) {
+    return layout.run() == 1 && layout.size() <= FEW && layout.features() <= Scratch.LANES;
+  }
+
+  @Override
+  void addFew(float[] x, float @Nullable [] dy, int at, int rows, int features, Sums into) {
+    for (int row = 0; row < rows; row++) {
+      int from = at + row * features;
+      addFew(x, from, features, into.shift, into.sum, into.squares);
+      if (dy != null) {
+        addFew(x, dy, from, features, into.center, into.upstream, into.deviation);
+      }
+    }
+  }
+
+  private static void addFew(
+      float[] x, int at, int count, double[] shift, double[] sum, double[] squares) {
+    for (int i = 0; i < count; i++) {
+      double d = x[at + i] - shift[i];
+      sum[i] += d;
+      squares[i] += d * d;
+    }
+  }
+
+  private static void addFew(
+      float[] x,
+      float[] dy,
+      int at,
+      int count,
+      double[] center,
+      double[] upstream,
+      double[] deviation) {
+    for (int i = 0; i < count; i++) {
+      double each = dy[at + i];
+      upstream[i] += each;
+      deviation[i] += each * (x[at + i] - center[i]);
+    }
+  }
+
+  @Override
+  void beginRuns(int feature, int features, boolean withUpstream, Scratch<float[]> scratch) {
+    Arrays.fill(scratch.sum, 0, CUT, 0);
+    Arrays.fill(scratch.squares, 0, CUT, 0);
+    Arrays.fill(scratch.upstream, 0, CUT, 0);
+    Arrays.fill(scratch.deviation, 0, CUT, 0);
+    scratch.pending = 0;
+  }
+
+  /** Of one feature, whose lanes are summed on from row to row. */
+  @Override
   void addRow(
       float[] x,
       float @Nullable [] dy,
@@ -198,32 +252,8 @@ class FloatLoops extends Loops<float[]> {
       int length,
       Scratch<float[]> scratch,
       Sums into) {
-    for (int i = feature; i < feature + features; i++) {
-      float shift = (float) into.shift[i];
-      float around = (float) into.center[i];
-      int from = at + (i - feature) * stride;
-      for (int done = 0; done < length; done += FOLD * CUT) {
-        int piece = Math.min(FOLD * CUT, length - done);
-        addRun(x, dy, from + done, piece, shift, around, scratch);
-        int lanes = Math.min(CUT, piece);
-        into.sum[i] += take(scratch.sum, lanes);
-        into.squares[i] += take(scratch.squares, lanes);
-        if (dy != null) {
-          into.upstream[i] += take(scratch.upstream, lanes);
-          into.deviation[i] += take(scratch.deviation, lanes);
-        }
-      }
-    }
-  }
-
-  private static void addRun(
-      float[] x,
-      float @Nullable [] dy,
-      int at,
-      int length,
-      float shift,
-      float around,
-      Scratch<float[]> scratch) {
+    float shift = (float) into.shift[feature];
+    float around = (float) into.center[feature];
     for (int done = 0; done < length; done += CUT) {
       int count = Math.min(CUT, length - done);
       System.arraycopy(x, at + done, scratch.x, 0, count);
@@ -232,7 +262,39 @@ class FloatLoops extends Loops<float[]> {
         System.arraycopy(dy, at + done, scratch.dy, 0, count);
         add(scratch.x, scratch.dy, count, around, scratch.upstream, scratch.deviation);
       }
+      if (++scratch.pending == FOLD) {
+        widen(dy != null, scratch);
+      }
     }
+  }
+
+  private void widen(boolean withUpstream, Scratch<float[]> scratch) {
+    widen(scratch.sum, CUT, scratch.wideSum);
+    widen(scratch.squares, CUT, scratch.wideSquares);
+    if (withUpstream) {
+      widen(scratch.upstream, CUT, scratch.wideUpstream);
+      widen(scratch.deviation, CUT, scratch.wideDeviation);
+    }
+    scratch.pending = 0;
+  }
+
+  @Override
+  void endRuns(
+      int feature, int features, boolean withUpstream, Scratch<float[]> scratch, Sums into) {
+    widen(withUpstream, scratch);
+    into.sum[feature] += take(scratch.wideSum);
+    into.squares[feature] += take(scratch.wideSquares);
+    if (withUpstream) {
+      into.upstream[feature] += take(scratch.wideUpstream);
+      into.deviation[feature] += take(scratch.wideDeviation);
+    }
+  }
+
+  /** The sum of the lanes of a run, which are cleared. */
+  private static double take(double[] lanes) {
+    double total = total(lanes, 0, CUT);
+    Arrays.fill(lanes, 0, CUT, 0);
+    return total;
   }
 
   private static void add(float[] x, int count, float shift, float[] sum, float[] squares) {
@@ -249,19 +311,6 @@ class FloatLoops extends Loops<float[]> {
       upstream[i] += dy[i];
       deviation[i] += dy[i] * (x[i] - around);
     }
-  }
-
-  /** The sum of lanes, which are cleared. */
-  private static double take(float[] lanes, int count) {
-    for (int i = 0; i < CUT / 4; i++) {
-      lanes[i] = lanes[i] + lanes[i + CUT / 4] + (lanes[i + CUT / 2] + lanes[i + 3 * CUT / 4]);
-    }
-    double total = 0;
-    for (int i = 0; i < CUT / 4; i += 4) {
-      total += (double) lanes[i] + lanes[i + 1] + ((double) lanes[i + 2] + lanes[i + 3]);
-    }
-    Arrays.fill(lanes, 0, count, 0);
-    return total;
   }
 
   @Override
@@ -380,6 +429,9 @@ class FloatLoops extends Loops<float[]> {
 
   @Override
   final boolean isTrusted(Sums sums, int feature, boolean withUpstream) {
+    if (sums.areWide()) {
+      return true;
+    }
     if (!sums.areZero(feature) && (!inRange(sums.squares[feature]) || sums.isFar(feature))) {
       return false;
     }

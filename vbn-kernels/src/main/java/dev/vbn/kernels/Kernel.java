@@ -53,6 +53,11 @@ final class Kernel<A> {
         && (output == null || output.array != null);
   }
 
+  /** Whether the sums of a group are those of few elements, in 64 bits. */
+  boolean sumsFew(Layout layout) {
+    return loops.isFew(layout);
+  }
+
   private boolean withUpstream() {
     return upstream != null;
   }
@@ -61,6 +66,13 @@ final class Kernel<A> {
   void estimate(Layout layout, int tile, long at, Sums sums, Scratch<A> scratch) {
     long first = layout.firstFeature(tile);
     int features = layout.features(tile);
+    if (loops.isFew(layout)) {
+      x.read(at, features, sums.shift);
+      for (int i = 0; i < features; i++) {
+        sums.shift[i] = finite(sums.shift[i]);
+      }
+      return;
+    }
     if (layout.longRuns()) {
       for (int i = 0; i < features; i++) {
         sums.shift[i] = finite(estimate(layout, at + (first + i) * layout.run(), scratch));
@@ -72,7 +84,7 @@ final class Kernel<A> {
     long stride = layout.rows() / rows * layout.rowLength();
     Strip strip = new Strip(0, features, run, 1);
     Sums few = scratch.sums;
-    few.clear(features, (double) rows * run);
+    few.clear(features, (double) rows * run, false);
     Arrays.fill(few.shift, 0, features, 0);
     loops.beginStrips(strip, few, false, scratch);
     addStrips(null, at + first * layout.run(), rows, stride, strip.lanes(), scratch);
@@ -105,10 +117,26 @@ final class Kernel<A> {
 
   /** Adds the sums over a part. */
   void sum(Layout layout, Part part, long at, Scratch<A> scratch, Sums into) {
-    if (layout.longRuns()) {
+    if (loops.isFew(layout)) {
+      sumFew(layout, at, scratch, into);
+    } else if (layout.longRuns()) {
       sumRuns(layout, part, at, scratch, into);
     } else {
       sumStrips(layout, part, at, scratch, into);
+    }
+  }
+
+  /** Of a group that is one part, and fits a window. */
+  private void sumFew(Layout layout, long at, Scratch<A> scratch, Sums into) {
+    int rows = (int) layout.rows();
+    int features = (int) layout.features();
+    if (arrays) {
+      A dy = upstream == null ? null : upstream.array;
+      loops.addFew(requireNonNull(x.array), dy, (int) at, rows, features, into);
+    } else {
+      load(upstream, at, rows * features, 0, scratch);
+      A dy = upstream == null ? null : scratch.dyWindow;
+      loops.addFew(scratch.xWindow, dy, 0, rows, features, into);
     }
   }
 

@@ -12,16 +12,17 @@ final class LoopCheck {
   private static final double TOLERANCE = 1e-5;
 
   /** Long and short runs, neither of them a multiple of a vector's length; rows joined or not. */
-  private static final int[][] SHAPES = {{9, 2, 173}, {2, 2, 4777}, {131, 19, 3}, {70, 370, 3}};
+  private static final int[][] SHAPES = {
+    {9, 2, 173}, {2, 2, 4777}, {131, 19, 3}, {70, 370, 3}, {9, 67, 1}, {300, 67, 1}
+  };
 
   private LoopCheck() {}
 
   /** Fails if loops compute something else than the scalar ones. */
   static void check(FloatLoops loops) {
     for (int[] shape : SHAPES) {
-      Layout layout = new Layout(shape[0], shape[1], shape[2], shape[2] >= loops.longRun());
-      float[] x = new float[(int) layout.size()];
-      float[] dy = new float[(int) layout.size()];
+      float[] x = new float[shape[0] * shape[1] * shape[2]];
+      float[] dy = new float[x.length];
       for (int i = 0; i < x.length; i++) {
         x[i] = i * 37 % 101 / 16f;
         dy[i] = i * 53 % 89 / 8f;
@@ -29,15 +30,16 @@ final class LoopCheck {
       for (float[] upstream : new float[][] {null, dy}) {
         float[] expected = new float[x.length];
         float[] actual = new float[x.length];
-        double[] sums = sumAndWrite(new FloatLoops(), layout, x, upstream, expected);
-        compare(sums, sumAndWrite(loops, layout, x, upstream, actual));
+        double[] sums = sumAndWrite(new FloatLoops(), shape, x, upstream, expected);
+        compare(sums, sumAndWrite(loops, shape, x, upstream, actual));
         compare(expected, actual);
       }
     }
   }
 
   private static double[] sumAndWrite(
-      FloatLoops loops, Layout layout, float[] x, float[] upstream, float[] output) {
+      FloatLoops loops, int[] shape, float[] x, float[] upstream, float[] output) {
+    Layout layout = new Layout(shape[0], shape[1], shape[2], loops.order(shape[2]));
     Kernel<float[]> kernel = new Kernel<>(
         loops,
         Elements.of(x),
@@ -48,15 +50,16 @@ final class LoopCheck {
     for (int tile = 0; tile < layout.tiles(); tile++) {
       int features = layout.features(tile);
       Sums sums = new Sums();
-      sums.clear(features, (double) layout.rows() * layout.run());
+      sums.clear(features, (double) layout.rows() * layout.run(), kernel.sumsFew(layout));
       Lines lines = new Lines();
       lines.clear(features);
       for (int i = 0; i < features; i++) {
-        sums.center[i] = i / 4.0 - 1;
-        lines.center[i] = i / 3.0;
-        lines.factor[i] = 1 + i / 7.0;
-        lines.slope[i] = 2 - i / 11.0;
-        lines.offset[i] = i / 13.0;
+        long feature = layout.firstFeature(tile) + i;
+        sums.center[i] = feature / 4.0 - 1;
+        lines.center[i] = feature / 3.0;
+        lines.factor[i] = 1 + feature / 7.0;
+        lines.slope[i] = 2 - feature / 11.0;
+        lines.offset[i] = feature / 13.0;
       }
       kernel.estimate(layout, tile, 0, sums, scratch);
       kernel.prepare(lines, features);

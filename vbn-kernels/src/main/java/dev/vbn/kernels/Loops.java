@@ -1,5 +1,6 @@
 package dev.vbn.kernels;
 
+import dev.vbn.kernels.Layout.Order;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -14,8 +15,8 @@ import org.jspecify.annotations.Nullable;
 abstract class Loops<A> {
   static final int FOLD = 8;
 
-  /** Neighbouring elements of a feature from which on its runs are summed one by one. */
-  abstract int longRun();
+  /** The order in which runs of so many neighbours are gone through. */
+  abstract Order order(long run);
 
   abstract A array(int length);
 
@@ -35,6 +36,19 @@ abstract class Loops<A> {
 
   /** Adds the sums of lanes to those of their features, where folding has not. */
   abstract void endStrips(Strip strip, boolean withUpstream, Scratch<A> scratch, Sums into);
+
+  /**
+   * Whether to sum so few elements in 64 bits, around whatever shift: then {@link #addFew} adds their
+   * rows to the sums of features, and nothing of these is ever far.
+   */
+  boolean isFew(Layout layout) {
+    return false;
+  }
+
+  /** Adds rows of one element of each feature. */
+  void addFew(A x, @Nullable A dy, int at, int rows, int features, Sums into) {
+    throw new UnsupportedOperationException();
+  }
 
   /** Makes room for the sums of the runs of features. */
   void beginRuns(int feature, int features, boolean withUpstream, Scratch<A> scratch) {}
@@ -59,7 +73,7 @@ abstract class Loops<A> {
   /** Ends a row, each of whose runs had {@code length} elements; folds when that is due. */
   void endRow(int feature, int features, int length, boolean withUpstream, Scratch<A> scratch) {}
 
-  /** Carries the sums of runs over into 64 bits. */
+  /** Ends a piece of a run that is added in several. */
   void foldRuns(int feature, int features, boolean withUpstream, Scratch<A> scratch) {}
 
   /** Adds the sums of runs to those of features. */

@@ -61,7 +61,7 @@ final class Passes<A> {
         geometry.batch() * geometry.before() / groups,
         geometry.features(),
         geometry.after(),
-        geometry.after() >= loops.longRun());
+        loops.order(geometry.after()));
     Call<A> call = new Call<>(layout, centers, summed, written, linesOfGroup);
     int units = Math.multiplyExact(groups, layout.tiles());
     if (geometry.size() < PARALLEL_SIZE || workers.parallelism == 1) {
@@ -183,7 +183,8 @@ final class Passes<A> {
       int tile = tile(unit);
       int features = layout.features(tile);
       Sums sums = workspace.sums;
-      sums.clear(features, (double) layout.rows() * layout.run());
+      double count = (double) layout.rows() * layout.run();
+      sums.clear(features, count, requireNonNull(summed).sumsFew(layout));
       if (centers != null) {
         System.arraycopy(centers, (int) layout.firstFeature(tile), sums.center, 0, features);
       }
@@ -204,7 +205,7 @@ final class Passes<A> {
       int features = layout.features(tile);
       workspace.lines.clear(features);
       if (summed == null) {
-        workspace.sums.clear(features, 1);
+        workspace.sums.clear(features, 1, false);
       }
       linesOfGroup.set(
           unit / layout.tiles(),

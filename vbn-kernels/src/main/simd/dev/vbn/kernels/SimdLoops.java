@@ -1,5 +1,6 @@
 package dev.vbn.kernels;
 
+import dev.vbn.kernels.Layout.Order;
 import java.util.Arrays;
 import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.FloatVector;
@@ -31,8 +32,8 @@ final class SimdLoops extends FloatLoops {
   private static final int TOGETHER = 4;
 
   @Override
-  int longRun() {
-    return LONG_RUN;
+  Order order(long run) {
+    return run < LONG_RUN ? Order.STRIPS : Order.ROWS;
   }
 
   @Override
@@ -568,6 +569,9 @@ final class SimdLoops extends FloatLoops {
 
   @Override
   boolean areTrusted(Sums sums, int features, boolean withUpstream) {
+    if (sums.areWide()) {
+      return true;
+    }
     double half = 0.5 * sums.count();
     int i = 0;
     for (; i <= features - W; i += W) {
