@@ -36,6 +36,7 @@ class ConsumersIT {
         REPOSITORY,
         "vbn-api",
         "vbn-state",
+        "vbn-kernels",
         "vbn-reference",
         "vbn-djl",
         "vbn-nd4j",
