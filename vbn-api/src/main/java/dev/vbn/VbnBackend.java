@@ -8,6 +8,7 @@ import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Kernels;
+import dev.vbn.spi.MaskedKernels;
 import dev.vbn.spi.MemoryRange;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
@@ -111,7 +112,7 @@ public final class VbnBackend<T> implements AutoCloseable {
   }
 
   /**
-   * What the provider opened, where it has more to give than every backend has: for instance {@code
+   * What the provider opened, be it under {@link MaskedKernels}, where it has more to give than every backend has: for instance {@code
    * unwrap(CudaBackend.class)} to allocate device memory and to wait for it.
    *
    * @throws IllegalArgumentException if it is of another class
@@ -121,6 +122,9 @@ public final class VbnBackend<T> implements AutoCloseable {
     lifetime.requireOpen();
     requireNonNull(type, "type is null; expected the class of what the provider opened");
     Kernels<?> opened = kernels instanceof HostKernels<?> copies ? copies.kernels() : kernels;
+    if (opened instanceof MaskedKernels<?> masked) {
+      opened = masked.kernels();
+    }
     if (!type.isInstance(opened)) {
       throw new IllegalArgumentException("backend '" + name + "' is a "
           + opened.getClass().getName() + "; expected a " + type.getName());

@@ -61,6 +61,11 @@ public final class MaskedKernels<T> implements Kernels<T> {
     return new MaskedKernels<>(kernels, new ArrayCopies());
   }
 
+  /** Those that know no masks. */
+  public Kernels<T> kernels() {
+    return kernels;
+  }
+
   @Override
   public TensorAccess<T> tensors() {
     return tensors;
