@@ -17,7 +17,8 @@ class Backend:
         return np.moveaxis(groups.reshape(np.moveaxis(x, 2, axis).shape), axis, 2).astype(x.dtype)
 
     def moments(self, groups):
-        mean = groups.mean(axis=2)  # along the last axis NumPy sums pairwise
+        mean = groups.mean(axis=2)  # NumPy sums pairwise along the last axis in memory alone: the rest is small
+        mean += (groups - mean[..., None]).mean(axis=2)
         return mean, np.square(groups - mean[..., None]).mean(axis=2)
 
     def mixed(self, groups, w, epsilon, mr, vr):

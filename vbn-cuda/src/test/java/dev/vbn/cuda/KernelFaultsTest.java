@@ -81,7 +81,7 @@ class KernelFaultsTest {
   private static final List<Fault> FAULTS = List.of(
       new Fault(
           "no barrier before the sums of a team are added up",
-          "shared[k][threadIdx.x] = own[k];\n  }\n  ",
+          "k < 4; k++) {\n    shared[k][threadIdx.x] = own[k];\n  }\n  ",
           "__syncthreads();",
           ";",
           Found.RESULTS),
@@ -105,7 +105,7 @@ class KernelFaultsTest {
           Found.STOPPED),
       new Fault(
           "threads that return before a barrier",
-          "",
+          "k < 4; k++) {\n    ",
           "shared[k][threadIdx.x] = own[k];",
           "if (!real) { return; } shared[k][threadIdx.x] = own[k];",
           Found.STOPPED),
