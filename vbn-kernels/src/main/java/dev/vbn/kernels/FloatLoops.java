@@ -193,17 +193,62 @@ class FloatLoops extends Loops<float[]> {
 
   @Override
   boolean isFew(Layout layout) {
-    return layout.run() == 1 && layout.size() <= FEW && layout.features() <= Scratch.LANES;
+    return layout.size() <= FEW && layout.tiles() == 1;
   }
 
   @Override
-  void addFew(float[] x, float @Nullable [] dy, int at, int rows, int features, Sums into) {
+  void addFew(
+      float[] x, float @Nullable [] dy, int at, int rows, int features, int run, Sums into) {
     for (int row = 0; row < rows; row++) {
-      int from = at + row * features;
+      int from = at + row * features * run;
+      if (run > 1) {
+        for (int i = 0; i < features; i++) {
+          addFewOf(i, x, dy, from + i * run, run, into);
+        }
+        continue;
+      }
       addFew(x, from, features, into.shift, into.sum, into.squares);
       if (dy != null) {
         addFew(x, dy, from, features, into.center, into.upstream, into.deviation);
       }
+    }
+  }
+
+  /** Adds a run, in two sums of each kind so that fewer additions wait for the one before. */
+  private static void addFewOf(
+      int feature, float[] x, float @Nullable [] dy, int at, int run, Sums into) {
+    double shift = into.shift[feature];
+    double sum = 0;
+    double squares = 0;
+    double sumOfOdd = 0;
+    double squaresOfOdd = 0;
+    int end = at + run;
+    int i = at;
+    for (; i < end - 1; i += 2) {
+      double d = x[i] - shift;
+      double e = x[i + 1] - shift;
+      sum += d;
+      squares += d * d;
+      sumOfOdd += e;
+      squaresOfOdd += e * e;
+    }
+    if (i < end) {
+      double d = x[i] - shift;
+      sum += d;
+      squares += d * d;
+    }
+    into.sum[feature] += sum + sumOfOdd;
+    into.squares[feature] += squares + squaresOfOdd;
+    if (dy != null) {
+      double center = into.center[feature];
+      double upstream = 0;
+      double deviation = 0;
+      for (i = at; i < end; i++) {
+        upstream += dy[i];
+        deviation += dy[i] * (x[i] - center);
+      }
+      into.upstream[feature] += upstream;
+      into.deviation[feature] += deviation;
     }
   }
 

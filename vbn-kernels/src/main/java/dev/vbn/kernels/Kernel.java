@@ -67,9 +67,10 @@ final class Kernel<A> {
     long first = layout.firstFeature(tile);
     int features = layout.features(tile);
     if (loops.isFew(layout)) {
-      x.read(at, features, sums.shift);
+      int run = (int) layout.run();
+      x.read(at, features * run, scratch.wideWindow);
       for (int i = 0; i < features; i++) {
-        sums.shift[i] = finite(sums.shift[i]);
+        sums.shift[i] = finite(scratch.wideWindow[i * run]);
       }
       return;
     }
@@ -130,13 +131,14 @@ final class Kernel<A> {
   private void sumFew(Layout layout, long at, Scratch<A> scratch, Sums into) {
     int rows = (int) layout.rows();
     int features = (int) layout.features();
+    int run = (int) layout.run();
     if (arrays) {
       A dy = upstream == null ? null : upstream.array;
-      loops.addFew(requireNonNull(x.array), dy, (int) at, rows, features, into);
+      loops.addFew(requireNonNull(x.array), dy, (int) at, rows, features, run, into);
     } else {
-      load(upstream, at, rows * features, 0, scratch);
+      load(upstream, at, rows * features * run, 0, scratch);
       A dy = upstream == null ? null : scratch.dyWindow;
-      loops.addFew(scratch.xWindow, dy, 0, rows, features, into);
+      loops.addFew(scratch.xWindow, dy, 0, rows, features, run, into);
     }
   }
 

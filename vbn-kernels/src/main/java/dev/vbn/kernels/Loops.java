@@ -45,8 +45,8 @@ abstract class Loops<A> {
     return false;
   }
 
-  /** Adds rows of one element of each feature. */
-  void addFew(A x, @Nullable A dy, int at, int rows, int features, Sums into) {
+  /** Adds rows of a run of each feature. */
+  void addFew(A x, @Nullable A dy, int at, int rows, int features, int run, Sums into) {
     throw new UnsupportedOperationException();
   }
 

@@ -52,6 +52,7 @@ final class Scratch<A> {
   final double[] wideX = new double[LANES];
 
   final double[] wideDy = new double[LANES];
+  final double[] wideWindow = new double[WINDOW];
 
   /** What is computed of memory that is no array: some strips, or some runs. */
   final A xWindow;

@@ -9,6 +9,7 @@ import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.jr.ob.JSON;
 import dev.vbn.VbnBackends;
 import dev.vbn.conformance.VbnConformance;
+import dev.vbn.kernels.MemoryKernels;
 import dev.vbn.reference.ReferenceProvider;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.state.Npy;
@@ -93,6 +94,7 @@ class ConformCommandTest {
     List<Class<?>> classes = new ArrayList<>(List.of(
         Main.class,
         VbnBackends.class,
+        MemoryKernels.class,
         Npy.class,
         VbnConformance.class,
         JsonFactory.class,

@@ -216,8 +216,8 @@ class ConformanceReportTest {
     assertTrue(find(page, "//tr[th='VBN-203']/td[3]").contains("1 of 2 failed"));
     assertTrue(find(page, "//tr[th='VBN-203']/td[3]").contains("\u221e ulp"));
     assertTrue(find(page, "//tr[th='VBN-707']/td[3]").contains("1 passed, 1 declared absent"));
-    assertEquals("8", find(page, "count(//section[@class='group'])"));
-    assertEquals("8", find(page, "count(//figure//*[local-name()='svg'])"));
+    assertEquals("9", find(page, "count(//section[@class='group'])"));
+    assertEquals("9", find(page, "count(//figure//*[local-name()='svg'])"));
   }
 
   @Test

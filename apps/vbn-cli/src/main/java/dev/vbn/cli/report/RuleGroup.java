@@ -13,7 +13,8 @@ enum RuleGroup {
   NUMERICS(5, "Numerics"),
   REFUSAL(6, "Validation and refusal"),
   LIFECYCLE(7, "Lifecycle and threads"),
-  CONVERSION(8, "Conversion");
+  CONVERSION(8, "Conversion"),
+  MASKS(9, "Masks");
 
   private final int hundred;
   private final String title;
