@@ -41,7 +41,7 @@ import org.junit.jupiter.api.extension.RegisterExtension;
  * bear, as gamma squared where there is none, is no offender.
  */
 class FaultsTest {
-  private static final String SAMPLE = System.getProperty("vbn.offenders", "40");
+  private static final String SAMPLE = System.getProperty("vbn.offenders", "24");
   private static final boolean SAMPLED = SAMPLE.matches("\\d+");
   private static final long SEED = Long.getLong("vbn.offenders.seed", 1);
 
