@@ -85,11 +85,9 @@ final class Passes<A> {
 
   private void with(Consumer<Workspace<A>> work) {
     Workspace<A> workspace = workspaces.take();
-    try {
-      work.accept(workspace);
-    } finally {
-      workspaces.giveBack(workspace);
-    }
+    work.accept(workspace);
+    // Not after a failure: what it has begun to sum is still there.
+    workspaces.giveBack(workspace);
   }
 
   private void runByParts(Call<A> call, int unit, Workspace<A> workspace) {

@@ -10,6 +10,7 @@ import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
+import dev.vbn.tensor.DType;
 import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -119,6 +120,75 @@ class MemoryKernelsTest {
       kernels.referenceGradient(
           output, how.geometry(), mean, mean, variance, how.geometry().size(), output);
       return new Results(statistics, gradients);
+    }
+  }
+
+  /** Memory that fails at one of its copies: the next call is none the wiser. */
+  private static final class Failing extends Elements<float[]> {
+    private final Elements<float[]> sound;
+    private int copies;
+
+    Failing(float[] numbers, int copies) {
+      sound = Elements.of(buffer(numbers));
+      this.copies = copies;
+    }
+
+    private Elements<float[]> sound() {
+      if (copies-- == 0) {
+        throw new IllegalStateException("gone");
+      }
+      return sound;
+    }
+
+    @Override
+    public DType dtype() {
+      return DType.FLOAT32;
+    }
+
+    @Override
+    public void load(long at, int count, float[] into, int to) {
+      sound().load(at, count, into, to);
+    }
+
+    @Override
+    public void store(long at, int count, float[] from, int first) {
+      sound().store(at, count, from, first);
+    }
+
+    @Override
+    public void read(long at, int count, double[] into) {
+      sound().read(at, count, into);
+    }
+
+    @Override
+    public void write(long at, int count, double[] from) {
+      sound().write(at, count, from);
+    }
+  }
+
+  /** Wherever it comes: sums that were begun are nobody's. */
+  @Test
+  void aCallThatFailsLeavesNothingToTheNext() {
+    for (int[] shape : SHAPES) {
+      Geometry geometry = new Geometry(shape[0], shape[1], shape[2], shape[3]);
+      float[] x = normal(1, (int) geometry.size());
+      try (MemoryKernels kernels = new MemoryKernels(Runnable::run, 1)) {
+        Statistics expected = kernels.statistics(Elements.of(x), geometry, Scope.BATCH);
+        boolean failed = true;
+        for (int copies = 0; failed; copies += 1 + copies / 4) {
+          Failing failing = new Failing(x, copies);
+          failed = false;
+          try {
+            kernels.statistics(failing, geometry, Scope.BATCH);
+          } catch (IllegalStateException e) {
+            failed = true;
+          }
+          Statistics next = kernels.statistics(Elements.of(x), geometry, Scope.BATCH);
+          assertArrayEquals(expected.mean(), next.mean());
+          assertArrayEquals(expected.variance(), next.variance());
+          assertTrue(failed || copies > 0, "no copy has failed");
+        }
+      }
     }
   }
 
