@@ -28,8 +28,13 @@ import org.jspecify.annotations.Nullable;
  * <p>That is PyTorch on the CPU, whose {@code toByteBuffer(true)} is the array's memory itself.
  */
 final class EngineMemory {
-  /** Whether there is a collector; null until the engine has been asked. */
-  private static volatile @Nullable AtomicBoolean collecting;
+  /** Whether there is a collector, of the engine that a class of arrays belongs to. */
+  private static final ClassValue<AtomicBoolean> COLLECTING = new ClassValue<>() {
+    @Override
+    protected AtomicBoolean computeValue(Class<?> arrays) {
+      return find(arrays.getClassLoader());
+    }
+  };
 
   private final MemoryKernels kernels;
 
@@ -52,12 +57,7 @@ final class EngineMemory {
    * {@code JniUtils.isGradMode}, is true in threads without a collector too.
    */
   static boolean mayRecord(NDArray x) {
-    AtomicBoolean field = collecting;
-    if (field == null) {
-      field = find(x.getClass().getClassLoader());
-      collecting = field;
-    }
-    return field.get();
+    return COLLECTING.get(x.getClass()).get();
   }
 
   /** Always true where it is not found, as in another version of the engine. */
