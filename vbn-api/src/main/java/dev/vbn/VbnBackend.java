@@ -112,8 +112,9 @@ public final class VbnBackend<T> implements AutoCloseable {
   }
 
   /**
-   * What the provider opened, be it under {@link MaskedKernels}, where it has more to give than every backend has: for instance {@code
-   * unwrap(CudaBackend.class)} to allocate device memory and to wait for it.
+   * What the provider opened, be it under {@link MaskedKernels}, where it has more to give than every
+   * backend has: for instance {@code unwrap(CudaBackend.class)} to allocate device memory and to wait
+   * for it.
    *
    * @throws IllegalArgumentException if it is of another class
    * @throws IllegalStateException if closed

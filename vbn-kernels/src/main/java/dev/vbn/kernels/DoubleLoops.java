@@ -29,14 +29,9 @@ class DoubleLoops extends Loops<double[]> {
 
   @Override
   final void beginStrips(Strip strip, Sums sums, boolean withUpstream, Scratch<double[]> scratch) {
-    int lanes = strip.lanes();
     spread(sums.shift, strip.feature(), strip, scratch.shift);
-    Arrays.fill(scratch.sum, 0, lanes, 0);
-    Arrays.fill(scratch.squares, 0, lanes, 0);
     if (withUpstream) {
       spread(sums.center, strip.feature(), strip, scratch.around);
-      Arrays.fill(scratch.upstream, 0, lanes, 0);
-      Arrays.fill(scratch.deviation, 0, lanes, 0);
     }
   }
 
@@ -131,65 +126,6 @@ class DoubleLoops extends Loops<double[]> {
     Arrays.fill(lanes, 0, count, 0);
   }
 
-  @Override
-  final void endStrips(Strip strip, boolean withUpstream, Scratch<double[]> scratch, Sums into) {
-    if (strip.features() < strip.lanes()) {
-      total(strip, scratch.wideSum, into.sum);
-      total(strip, scratch.wideSquares, into.squares);
-      if (withUpstream) {
-        total(strip, scratch.wideUpstream, into.upstream);
-        total(strip, scratch.wideDeviation, into.deviation);
-      }
-    }
-  }
-
-  /** Adds the sums of lanes to those of features, and clears them. */
-  private static void total(Strip strip, double[] lanes, double[] into) {
-    int run = strip.run();
-    int features = strip.features();
-    for (int row = 0; row < strip.lanes(); row += features * run) {
-      if (run == 1) {
-        for (int i = 0; i < features; i++) {
-          into[strip.feature() + i] += lanes[row + i];
-        }
-      } else {
-        for (int i = 0; i < features; i++) {
-          into[strip.feature() + i] += total(lanes, row + i * run, run);
-        }
-      }
-    }
-    Arrays.fill(lanes, 0, strip.lanes(), 0);
-  }
-
-  /** In four sums, so that fewer additions wait for the one before. */
-  private static double total(double[] lanes, int from, int count) {
-    double a = 0;
-    double b = 0;
-    double c = 0;
-    double d = 0;
-    int end = from + count;
-    int i = from;
-    for (; i <= end - 4; i += 4) {
-      a += lanes[i];
-      b += lanes[i + 1];
-      c += lanes[i + 2];
-      d += lanes[i + 3];
-    }
-    for (; i < end; i++) {
-      a += lanes[i];
-    }
-    return a + b + (c + d);
-  }
-
-  @Override
-  void beginRuns(int feature, int features, boolean withUpstream, Scratch<double[]> scratch) {
-    Arrays.fill(scratch.sum, 0, CUT, 0);
-    Arrays.fill(scratch.squares, 0, CUT, 0);
-    Arrays.fill(scratch.upstream, 0, CUT, 0);
-    Arrays.fill(scratch.deviation, 0, CUT, 0);
-    scratch.pending = 0;
-  }
-
   /** Of one feature, whose lanes are summed on from row to row. */
   @Override
   void addRow(
@@ -232,19 +168,12 @@ class DoubleLoops extends Loops<double[]> {
   void endRuns(
       int feature, int features, boolean withUpstream, Scratch<double[]> scratch, Sums into) {
     widen(withUpstream, scratch);
-    into.sum[feature] += take(scratch.wideSum);
-    into.squares[feature] += take(scratch.wideSquares);
+    into.sum[feature] += take(scratch.wideSum, CUT);
+    into.squares[feature] += take(scratch.wideSquares, CUT);
     if (withUpstream) {
-      into.upstream[feature] += take(scratch.wideUpstream);
-      into.deviation[feature] += take(scratch.wideDeviation);
+      into.upstream[feature] += take(scratch.wideUpstream, CUT);
+      into.deviation[feature] += take(scratch.wideDeviation, CUT);
     }
-  }
-
-  /** The sum of the lanes of a run, which are cleared. */
-  private static double take(double[] lanes) {
-    double total = total(lanes, 0, CUT);
-    Arrays.fill(lanes, 0, CUT, 0);
-    return total;
   }
 
   private static void add(double[] x, int count, double shift, double[] sum, double[] squares) {

@@ -11,7 +11,8 @@ import org.jspecify.annotations.Nullable;
  * Sums and outputs over the elements of one call, part by part. There are two ways through a part:
  *
  * <ul>
- *   <li>Long runs: row by row, and in each row run by run, with the shift and the line of a feature.
+ *   <li>Long runs: row by row, and in each row run by run, with the shift and the line of a feature;
+ *       scalar loops have one feature at a time.
  *   <li>Short runs and channels-last: strip by strip, with a shift, sums and a line for every lane, a
  *       place in the strip. One run by itself would be too short for vectors.
  * </ul>

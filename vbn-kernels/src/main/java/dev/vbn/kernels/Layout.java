@@ -24,7 +24,8 @@ record Layout(long rows, long features, long run, Order order) {
     FEATURES
   }
 
-  private static final int FEATURES = 1 << 13;
+  /** Their statistics and parameters are copied at a time. */
+  private static final int FEATURES = Elements.LONGEST_COPY;
 
   /** Elements of a run from which on the order of the memory gains nothing over less memory. */
   private static final int SEPARATE = 2048;

@@ -1,6 +1,7 @@
 package dev.vbn.kernels;
 
 import dev.vbn.kernels.Layout.Order;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -20,7 +21,7 @@ abstract class Loops<A> {
 
   abstract A array(int length);
 
-  /** Copies the shifts of features to the lanes of a strip, and clears the sums of these. */
+  /** Copies the shifts of features to the lanes of a strip. */
   abstract void beginStrips(Strip strip, Sums sums, boolean withUpstream, Scratch<A> scratch);
 
   /** Adds strips of {@code count} lanes. */
@@ -35,7 +36,61 @@ abstract class Loops<A> {
       Strip strip, int count, boolean withUpstream, Scratch<A> scratch, Sums into);
 
   /** Adds the sums of lanes to those of their features, where folding has not. */
-  abstract void endStrips(Strip strip, boolean withUpstream, Scratch<A> scratch, Sums into);
+  final void endStrips(Strip strip, boolean withUpstream, Scratch<A> scratch, Sums into) {
+    if (strip.features() < strip.lanes()) {
+      total(strip, scratch.wideSum, into.sum);
+      total(strip, scratch.wideSquares, into.squares);
+      if (withUpstream) {
+        total(strip, scratch.wideUpstream, into.upstream);
+        total(strip, scratch.wideDeviation, into.deviation);
+      }
+    }
+  }
+
+  /** Adds the sums of lanes to those of features, and clears them. */
+  private static void total(Strip strip, double[] lanes, double[] into) {
+    int run = strip.run();
+    int features = strip.features();
+    for (int row = 0; row < strip.lanes(); row += features * run) {
+      if (run == 1) {
+        for (int i = 0; i < features; i++) {
+          into[strip.feature() + i] += lanes[row + i];
+        }
+      } else {
+        for (int i = 0; i < features; i++) {
+          into[strip.feature() + i] += total(lanes, row + i * run, run);
+        }
+      }
+    }
+    Arrays.fill(lanes, 0, strip.lanes(), 0);
+  }
+
+  /** The sum of lanes, which are cleared. */
+  static double take(double[] lanes, int count) {
+    double total = total(lanes, 0, count);
+    Arrays.fill(lanes, 0, count, 0);
+    return total;
+  }
+
+  /** In four sums, so that fewer additions wait for the one before. */
+  private static double total(double[] lanes, int from, int count) {
+    double a = 0;
+    double b = 0;
+    double c = 0;
+    double d = 0;
+    int end = from + count;
+    int i = from;
+    for (; i <= end - 4; i += 4) {
+      a += lanes[i];
+      b += lanes[i + 1];
+      c += lanes[i + 2];
+      d += lanes[i + 3];
+    }
+    for (; i < end; i++) {
+      a += lanes[i];
+    }
+    return a + b + (c + d);
+  }
 
   /**
    * Whether to sum so few elements in 64 bits, around whatever shift: then {@link #addFew} adds their

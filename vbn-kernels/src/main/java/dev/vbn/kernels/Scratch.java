@@ -1,7 +1,8 @@
 package dev.vbn.kernels;
 
 /**
- * What one thread computes with.
+ * What one thread computes with. Sums of lanes are 0 between parts: whoever adds them to those of
+ * features clears them.
  *
  * @param <A> {@code float[]} or {@code double[]}
  */

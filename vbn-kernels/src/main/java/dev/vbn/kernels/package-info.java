@@ -9,14 +9,15 @@
  *               f0 p p p p | f1 p p p p | f2 p p p p     a tile: the features that are summed together
  *               f0 p p p p | f1 p p p p | f2 p p p p     a strip: the row of a tile of short runs
  *
- *   long runs:  row by row, run by run; few vectors of sums for each feature
+ *   long runs:  row by row, run by run; few vectors of sums for each feature (scalar: a feature at a
+ *               time, in lanes)
  *   short runs: strip by strip; a sum for each lane, a place in the strip
  * </pre>
  *
  * <p>A batch has one group, or one for each example. Sums are taken around a shift for each feature,
  * an estimate of its mean, in the type of the elements, and carried over into 64 bits every few
  * additions. What they cannot tell (a shift that was far from the mean, squares that overflowed) is
- * summed again in 64 bits. Between the sweeps each feature's sums become a line that its output lies
+ * summed again in 64 bits; groups of few elements are so from the first. Between the sweeps each feature's sums become a line that its output lies
  * on.
  */
 @NullMarked

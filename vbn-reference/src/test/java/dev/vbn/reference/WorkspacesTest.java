@@ -16,7 +16,7 @@ import org.junit.jupiter.api.Test;
 class WorkspacesTest {
   private static final int THREADS = 200;
 
-  /** One workspace is some 400 KB: with every thread that has called they would be 80 MB. */
+  /** One workspace is some 170 KB: with every thread that has called they would be 34 MB. */
   @Test
   void threadsThatHaveCalledHoldNoMemory() throws InterruptedException {
     Kernels<HostTensor> backend = new ReferenceProvider().open(new BackendOptions(null, 1));
