@@ -5,7 +5,7 @@ import numpy as np
 
 class Backend:
     name = "NumPy " + np.__version__
-    capabilities = "FLOAT64 FLOAT64_STATISTICS SUBNORMALS DOUBLE_BACKWARD"
+    capabilities = "FLOAT64 FLOAT64_STATISTICS SUBNORMALS DOUBLE_BACKWARD CONDITIONAL"
 
     def grouped(self, x, scope):
         """[groups, features, elements] of a batch [examples, before, features, after], in 64 bits."""
@@ -79,6 +79,19 @@ class Backend:
     def reference_gradient(self, x, elements, mean, variance, dmean, dvariance):
         deviation = self.grouped(x, "batch") - mean[:, None]
         return {"dx": self.like(x, "batch", (dmean[:, None] + 2 * deviation * dvariance[:, None]) / elements)}
+
+    def sums(self, x, upstream, scope, weight, epsilon, mean, variance):
+        """A and B of each group, which gradients are made of."""
+        dy = self.grouped(upstream, scope)
+        _, _, xh = self.mixed(self.grouped(x, scope), weight, epsilon, mean, variance)
+        return {"a": dy.sum(axis=2), "b": (dy * xh).sum(axis=2)}
+
+    def write(self, x, scope, center, factor, offset, slope=None, upstream=None):
+        """Each group on a line of its own; without a slope over x, dy alone is on it."""
+        ofx, y = (factor if upstream is None else slope), offset[..., None]
+        if ofx is not None:
+            y = y + ofx[..., None] * (self.grouped(x, scope) - center[..., None])
+        return {"output": self.like(x, scope, y if upstream is None else y + factor[..., None] * self.grouped(upstream, scope))}
 
 def serve(backend, requests=sys.stdin.buffer, answers=sys.stdout.buffer):
     sys.stdout = sys.stderr  # what is printed is no answer

@@ -6,6 +6,8 @@ import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.GradientUpstream;
+import dev.vbn.spi.GroupLines;
+import dev.vbn.spi.GroupSums;
 import dev.vbn.spi.HostTensorAccess;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.Moments;
@@ -169,6 +171,29 @@ final class HostKernels<T> implements Kernels<HostTensor> {
     try (Call call = new Call()) {
       return call.back(call.own(kernels.referenceGradient(
           call.there(r), geometry, call.there(statistics), call.there(gradient), elements)));
+    }
+  }
+
+  @Override
+  public GroupSums sums(
+      HostTensor x, HostTensor upstream, Normalization how, Moments<HostTensor> reference) {
+    try (Call call = new Call()) {
+      return kernels.sums(call.there(x), call.there(upstream), how, call.there(reference));
+    }
+  }
+
+  @Override
+  public HostTensor write(
+      HostTensor x,
+      @Nullable HostTensor upstream,
+      Geometry geometry,
+      Scope scope,
+      GroupLines lines,
+      @Nullable HostTensor output) {
+    try (Call call = new Call()) {
+      T result = call.own(
+          kernels.write(call.there(x), call.orNull(upstream), geometry, scope, lines, null));
+      return output == null ? call.back(result) : call.back(result, output);
     }
   }
 

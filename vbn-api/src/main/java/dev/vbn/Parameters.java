@@ -9,10 +9,25 @@ final class Parameters<T> {
   private volatile @Nullable Part<T> gamma;
   private volatile @Nullable Part<T> beta;
 
-  Parameters(VbnBackend<T> backend, @Nullable Part<T> gamma, @Nullable Part<T> beta) {
+  /** Null where it is one number for each feature. */
+  private volatile @Nullable ParameterForm gammaForm;
+
+  private volatile @Nullable ParameterForm betaForm;
+
+  Parameters(VbnBackend<T> backend) {
     this.backend = backend;
+  }
+
+  Parameters<T> withGamma(@Nullable Part<T> gamma, @Nullable ParameterForm form) {
     this.gamma = gamma;
+    gammaForm = form;
+    return this;
+  }
+
+  Parameters<T> withBeta(@Nullable Part<T> beta, @Nullable ParameterForm form) {
     this.beta = beta;
+    betaForm = form;
+    return this;
   }
 
   void requireOpen() {
@@ -43,21 +58,38 @@ final class Parameters<T> {
     return tensor(beta);
   }
 
+  @Nullable
+  ParameterForm gammaForm() {
+    return gammaForm;
+  }
+
+  @Nullable
+  ParameterForm betaForm() {
+    return betaForm;
+  }
+
+  /** Whether both, where they are, are one number for each feature. */
+  boolean arePlain() {
+    return gammaForm == null && betaForm == null;
+  }
+
   private static <T> @Nullable T tensor(@Nullable Part<T> part) {
     return part == null ? null : part.get();
   }
 
   /** Puts a tensor that the backend has made in gamma's place. */
-  void replaceGamma(T made) {
+  void replaceGamma(T made, @Nullable ParameterForm form) {
     Part<T> replaced = gamma;
     gamma = Part.made(backend, "gamma", made);
+    gammaForm = form;
     close(replaced);
   }
 
   /** Puts a tensor that the backend has made in beta's place. */
-  void replaceBeta(T made) {
+  void replaceBeta(T made, @Nullable ParameterForm form) {
     Part<T> replaced = beta;
     beta = Part.made(backend, "beta", made);
+    betaForm = form;
     close(replaced);
   }
 

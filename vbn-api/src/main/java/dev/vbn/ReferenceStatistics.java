@@ -2,7 +2,6 @@ package dev.vbn;
 
 import static java.util.Objects.requireNonNull;
 
-import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
@@ -233,10 +232,10 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
   }
 
   /** The weight that a variant gives to the statistics of a live batch next to these. */
-  double weightOfLive(Variant variant, Geometry live) {
+  double weightOfLive(Variant variant, long liveExamples, long liveElements) {
     requireCount(variant, "examples", variant.needsExamples(), examples);
     requireCount(variant, "elements", variant.needsElements(), elements);
-    return variant.weight(live.countedExamples(), live.countedElements(), examples, elements);
+    return variant.weight(liveExamples, liveElements, examples, elements);
   }
 
   private static void requireCount(Variant variant, String what, boolean needed, long count) {

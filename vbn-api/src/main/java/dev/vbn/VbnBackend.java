@@ -7,6 +7,8 @@ import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.GradientUpstream;
+import dev.vbn.spi.GroupLines;
+import dev.vbn.spi.GroupSums;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.MaskedKernels;
 import dev.vbn.spi.MemoryRange;
@@ -413,6 +415,31 @@ public final class VbnBackend<T> implements AutoCloseable {
           kernels.referenceGradient(r, geometry, statistics, gradient, elements));
     } catch (Throwable e) {
       throw failed("referenceGradient", e);
+    }
+  }
+
+  GroupSums sums(T x, T upstream, Normalization how, Moments<T> reference) {
+    requireOpen();
+    try {
+      return notNull("sums", kernels.sums(x, upstream, how, reference));
+    } catch (Throwable e) {
+      throw failed("sums", e);
+    }
+  }
+
+  T write(
+      T x,
+      @Nullable T upstream,
+      Geometry geometry,
+      Scope scope,
+      GroupLines lines,
+      @Nullable T output) {
+    requireOpen();
+    try {
+      T result = notNull("write", kernels.write(x, upstream, geometry, scope, lines, output));
+      return output != null ? output : made("write", result);
+    } catch (Throwable e) {
+      throw failed("write", e);
     }
   }
 

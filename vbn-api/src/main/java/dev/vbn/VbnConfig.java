@@ -9,24 +9,32 @@ import java.io.Serializable;
  * What a {@link VirtualBatchNorm} computes. Immutable and serializable; {@link #of} gives the
  * defaults and the {@code with} methods change one setting each.
  *
- * @param features number of features, at least 1
+ * <p>Axes are counted from 0, or with a negative number from the end.
+ *
+ * @param features number of features, at least 1; of several feature axes the product of their
+ *     lengths
  * @param epsilon added to the variance inside the root; finite and above 0, default 1e-5
- * @param featureAxis axis of the features, 1 to 4, or -1 to -4 counted from the end; default 1. The
- *     batch axis is always 0.
+ * @param batchAxis axis of the examples, default 0
+ * @param featureAxis axis of the features, or the first of several that are neighbours, default 1
+ * @param lastFeatureAxis the last of them, default {@code featureAxis}
  * @param variant how live statistics are taken and weighed, default {@link Variant#LIVE_BATCH}
- * @param referenceGradient whether gradients flow through the reference statistics, default {@link
+ * @param referenceGradient through which statistics gradients flow, default {@link
  *     ReferenceGradient#DETACHED}
  */
 public record VbnConfig(
     int features,
     double epsilon,
+    int batchAxis,
     int featureAxis,
+    int lastFeatureAxis,
     Variant variant,
     ReferenceGradient referenceGradient)
     implements Serializable {
 
   /** Default of {@link #epsilon()}. */
   public static final double DEFAULT_EPSILON = 1e-5;
+
+  private static final int MOST_AXES = 5;
 
   /**
    * Checks the settings.
@@ -36,7 +44,9 @@ public record VbnConfig(
    */
   public VbnConfig {
     requireNonNull(variant, "variant is null; expected one of the five variants");
-    requireNonNull(referenceGradient, "referenceGradient is null; expected DETACHED or ATTACHED");
+    requireNonNull(
+        referenceGradient,
+        "referenceGradient is null; expected DETACHED, ATTACHED or ALL_DETACHED");
     if (features < 1) {
       throw new IllegalArgumentException("features is " + features + "; expected at least 1");
     }
@@ -44,10 +54,29 @@ public record VbnConfig(
       throw new IllegalArgumentException(
           "epsilon is " + epsilon + "; expected a finite number above 0");
     }
-    if (featureAxis == 0 || Math.abs((long) featureAxis) > 4) {
+    requireAxis("batch axis", batchAxis);
+    if (batchAxis == 0 && (featureAxis == 0 || Math.abs((long) featureAxis) > 4)) {
       throw new IllegalArgumentException("feature axis is "
           + featureAxis
           + "; expected 1 to 4, or -1 to -4 counted from the end (axis 0 is the batch)");
+    }
+    requireAxis("feature axis", featureAxis);
+    requireAxis("last feature axis", lastFeatureAxis);
+    if (lastFeatureAxis < featureAxis || (lastFeatureAxis < 0) != (featureAxis < 0)) {
+      throw new IllegalArgumentException(
+          "feature axes are " + featureAxis + " to " + lastFeatureAxis
+              + "; expected the first before the last, both counted from the same end");
+    }
+    if (batchAxis >= featureAxis && batchAxis <= lastFeatureAxis) {
+      throw new IllegalArgumentException("batch axis is " + batchAxis + " and feature axis "
+          + featureAxis + "; expected another axis for each");
+    }
+  }
+
+  private static void requireAxis(String name, int axis) {
+    if (axis < -MOST_AXES || axis >= MOST_AXES) {
+      throw new IllegalArgumentException(
+          name + " is " + axis + "; expected 0 to 4, or -1 to -5 counted from the end");
     }
   }
 
@@ -58,26 +87,46 @@ public record VbnConfig(
    */
   public static VbnConfig of(int features) {
     return new VbnConfig(
-        features, DEFAULT_EPSILON, 1, Variant.LIVE_BATCH, ReferenceGradient.DETACHED);
+        features, DEFAULT_EPSILON, 0, 1, 1, Variant.LIVE_BATCH, ReferenceGradient.DETACHED);
   }
 
   /** This with another {@link #epsilon()}. */
   public VbnConfig withEpsilon(double epsilon) {
-    return new VbnConfig(features, epsilon, featureAxis, variant, referenceGradient);
+    return new VbnConfig(
+        features, epsilon, batchAxis, featureAxis, lastFeatureAxis, variant, referenceGradient);
   }
 
-  /** This with another {@link #featureAxis()}. */
+  /** This with one {@link #featureAxis()}, another one. */
   public VbnConfig withFeatureAxis(int featureAxis) {
-    return new VbnConfig(features, epsilon, featureAxis, variant, referenceGradient);
+    return withFeatureAxes(featureAxis, featureAxis);
+  }
+
+  /**
+   * This with features on several neighbouring axes: for instance 1 to 3 for one of each channel,
+   * row and column of images.
+   */
+  public VbnConfig withFeatureAxes(int first, int last) {
+    return new VbnConfig(features, epsilon, batchAxis, first, last, variant, referenceGradient);
+  }
+
+  /**
+   * This with examples and features on other axes, both at once: for instance 1 and -1 for sequences
+   * with the time first.
+   */
+  public VbnConfig withAxes(int batchAxis, int featureAxis) {
+    return new VbnConfig(
+        features, epsilon, batchAxis, featureAxis, featureAxis, variant, referenceGradient);
   }
 
   /** This with another {@link #variant()}. */
   public VbnConfig withVariant(Variant variant) {
-    return new VbnConfig(features, epsilon, featureAxis, variant, referenceGradient);
+    return new VbnConfig(
+        features, epsilon, batchAxis, featureAxis, lastFeatureAxis, variant, referenceGradient);
   }
 
   /** This with another {@link #referenceGradient()}. */
   public VbnConfig withReferenceGradient(ReferenceGradient referenceGradient) {
-    return new VbnConfig(features, epsilon, featureAxis, variant, referenceGradient);
+    return new VbnConfig(
+        features, epsilon, batchAxis, featureAxis, lastFeatureAxis, variant, referenceGradient);
   }
 }

@@ -4,7 +4,6 @@ import static java.util.Objects.requireNonNull;
 
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
-import dev.vbn.spi.Geometry;
 import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Mixture;
 import dev.vbn.spi.Moments;
@@ -25,7 +24,8 @@ import org.jspecify.annotations.Nullable;
  * The layer: normalises a batch with the statistics of a fixed reference batch, mixed with its own.
  *
  * <p>{@link #reference} normalises the reference batch by itself and yields its statistics; {@link
- * #forward} normalises live batches with them. Batches have rank 2 to 5 and the batch axis first.
+ * #forward} normalises live batches with them. Batches have rank 2 to 5, and the batch axis
+ * first unless the {@link VbnConfig} says another.
  *
  * <p>What a call returns is closed by the caller; closing it frees what the backend made, and
  * nothing that the caller supplied or has taken out.
@@ -64,7 +64,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   public static <T> VirtualBatchNorm<T> of(VbnBackend<T> backend, VbnConfig config) {
     requireNonNull(backend, "backend is null; expected an open backend");
     requireNonNull(config, "config is null; expected a VbnConfig");
-    return new VirtualBatchNorm<>(backend, config, new Parameters<>(backend, null, null), null);
+    return new VirtualBatchNorm<>(backend, config, new Parameters<>(backend), null);
   }
 
   /**
@@ -95,8 +95,9 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     return new VirtualBatchNorm<>(
         backend,
         config,
-        new Parameters<>(
-            backend, Part.made(backend, "gamma", gamma), Part.made(backend, "beta", beta)),
+        new Parameters<>(backend)
+            .withGamma(Part.made(backend, "gamma", gamma), null)
+            .withBeta(Part.made(backend, "beta", beta), null),
         mask);
   }
 
@@ -104,37 +105,45 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    * The layer with the caller's gamma. The tensor stays the caller's and is read at each call, so
    * that a framework may train it in place.
    *
+   * <p>On a backend with {@link Capability#CONDITIONAL} it may also be of shape {@code [examples,
+   * features]}, for batches of so many examples with a scale each, as conditional normalisation
+   * has; and in a layer of several feature axes of their lengths, or of that of the first alone,
+   * whose gradient then is the sum over the others. Its gradient has its shape. A layer with such a
+   * parameter has no second gradients.
+   *
    * @param gamma scale, shape {@code [features]}, of type {@link DType#parameterType()} of the
-   *     batches
+   *     batches; or of a shape as above
    * @throws IllegalStateException also if this layer has parameters of its own: {@link #setGamma}
    *     replaces those
    */
   public VirtualBatchNorm<T> withGamma(T gamma) {
-    requireParameter("gamma", gamma, "beta", parameters.beta());
+    ParameterForm form = requireParameter("gamma", gamma, "beta", parameters.beta());
     return new VirtualBatchNorm<>(
         backend,
         config,
-        new Parameters<>(
-            backend, Part.supplied(backend, "gamma", gamma), shared("beta", parameters.beta())),
+        new Parameters<>(backend)
+            .withGamma(Part.supplied(backend, "gamma", gamma), form)
+            .withBeta(shared("beta", parameters.beta()), parameters.betaForm()),
         mask);
   }
 
   /**
-   * The layer with the caller's beta. The tensor stays the caller's and is read at each call, so that
-   * a framework may train it in place.
+   * The layer with the caller's beta, of shapes as {@link #withGamma} takes. The tensor stays the
+   * caller's and is read at each call, so that a framework may train it in place.
    *
    * @param beta offset, shape {@code [features]}, of type {@link DType#parameterType()} of the
-   *     batches
+   *     batches; or of a shape as above
    * @throws IllegalStateException also if this layer has parameters of its own: {@link #setBeta}
    *     replaces those
    */
   public VirtualBatchNorm<T> withBeta(T beta) {
-    requireParameter("beta", beta, "gamma", parameters.gamma());
+    ParameterForm form = requireParameter("beta", beta, "gamma", parameters.gamma());
     return new VirtualBatchNorm<>(
         backend,
         config,
-        new Parameters<>(
-            backend, shared("gamma", parameters.gamma()), Part.supplied(backend, "beta", beta)),
+        new Parameters<>(backend)
+            .withGamma(shared("gamma", parameters.gamma()), parameters.gammaForm())
+            .withBeta(Part.supplied(backend, "beta", beta), form),
         mask);
   }
 
@@ -189,27 +198,42 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    * Gives the layer this gamma, on any backend, in place of one that it may have. The layer frees
    * the tensor that it makes; a gamma that was the caller's stays as it is.
    *
-   * @param gamma shape {@code [features]}; rounded to the type of the layer's parameters, or kept in
+   * @param gamma of a shape as {@link #withGamma} takes; rounded to the type of the layer's parameters, or kept in
    *     its own type where the layer has none
    */
   public void setGamma(HostTensor gamma) {
-    parameters.replaceGamma(ofHost("gamma", gamma, parameters.gamma(), parameters.beta()));
+    ParameterForm form = requireForm("gamma", gamma);
+    parameters.replaceGamma(ofHost(gamma, parameters.gamma(), parameters.beta()), form);
   }
 
   /**
    * Gives the layer this beta, on any backend, in place of one that it may have. The layer frees
    * the tensor that it makes; a beta that was the caller's stays as it is.
    *
-   * @param beta shape {@code [features]}; rounded to the type of the layer's parameters, or kept in
+   * @param beta of a shape as {@link #withGamma} takes; rounded to the type of the layer's parameters, or kept in
    *     its own type where the layer has none
    */
   public void setBeta(HostTensor beta) {
-    parameters.replaceBeta(ofHost("beta", beta, parameters.beta(), parameters.gamma()));
+    ParameterForm form = requireForm("beta", beta);
+    parameters.replaceBeta(ofHost(beta, parameters.beta(), parameters.gamma()), form);
   }
 
-  private T ofHost(String name, HostTensor host, @Nullable T replaced, @Nullable T other) {
+  private @Nullable ParameterForm requireForm(String name, HostTensor host) {
+    parameters.requireOpen();
     requireNonNull(host, name + " is null; expected shape [" + config.features() + "]");
-    requireParameterShape(name, host.shape());
+    return form(name, host.shape());
+  }
+
+  private @Nullable ParameterForm form(String name, long[] shape) {
+    ParameterForm form = ParameterForm.of(name, shape, config);
+    if (form != null) {
+      backend.require(
+          Capability.CONDITIONAL, name + " of shape " + Arrays.toString(shape) + " was given");
+    }
+    return form;
+  }
+
+  private T ofHost(HostTensor host, @Nullable T replaced, @Nullable T other) {
     T model = replaced != null ? replaced : other;
     return backend.fromHost(host, model == null ? host.dtype() : backend.dtype(model));
   }
@@ -219,27 +243,55 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    * normalization in training does, and yields them.
    */
   public ReferenceOutput<T> reference(T x) {
-    Geometry geometry = requireBatch("reference batch", x);
+    BatchView view = requireBatch("reference batch", x);
+    if (!parameters.arePlain()) {
+      return groupedReference(x, view);
+    }
     Normalized<T> normalized =
-        backend.reference(x, referencePass(geometry), parameters.gamma(), parameters.beta());
+        backend.reference(x, referencePass(view), parameters.gamma(), parameters.beta());
     return new ReferenceOutput<>(
         Part.made(backend, "output", normalized.output()),
-        statisticsOf(geometry, normalized.statistics()));
+        statisticsOf(view, normalized.statistics()));
+  }
+
+  private ReferenceOutput<T> groupedReference(T x, BatchView view) {
+    ReferenceStatistics<T> statistics =
+        statisticsOf(view, backend.statistics(x, view.geometry(), Scope.BATCH));
+    try {
+      T output = grouped(view, referencePass(view), statistics, null).forward(x, null);
+      return new ReferenceOutput<>(Part.made(backend, "output", output), statistics);
+    } catch (RuntimeException | Error e) {
+      try {
+        statistics.close();
+      } catch (RuntimeException | Error second) {
+        e.addSuppressed(second);
+      }
+      throw e;
+    }
+  }
+
+  private GroupedPass<T> grouped(
+      BatchView view,
+      Normalization how,
+      ReferenceStatistics<T> reference,
+      @Nullable ReferenceMoments live) {
+    return new GroupedPass<>(backend, view, how, parameters, reference.moments(), live);
+  }
+
+  /** Whether the kernels do all of a pass, given how it is. */
+  private boolean isPlain(BatchView view, Normalization how) {
+    return parameters.arePlain() && (how.scope() != Scope.EXAMPLE || view.isBatchFirst());
   }
 
   /** The statistics of a reference batch, without normalising it. */
   public ReferenceStatistics<T> referenceStatistics(T x) {
-    Geometry geometry = requireBatch("reference batch", x);
-    return statisticsOf(geometry, backend.statistics(x, geometry, Scope.BATCH));
+    BatchView view = requireBatch("reference batch", x);
+    return statisticsOf(view, backend.statistics(x, view.geometry(), Scope.BATCH));
   }
 
-  private ReferenceStatistics<T> statisticsOf(Geometry geometry, Moments<T> moments) {
+  private ReferenceStatistics<T> statisticsOf(BatchView view, Moments<T> moments) {
     return ReferenceStatistics.ofMade(
-        backend,
-        moments,
-        config.features(),
-        geometry.countedExamples(),
-        geometry.countedElements());
+        backend, moments, config.features(), view.examples(), view.geometry().countedElements());
   }
 
   /**
@@ -288,22 +340,120 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    *     Capability#CALLER_SUPPLIED_OUTPUT}
    */
   public Output<T> forwardInto(T output, T x, ReferenceStatistics<T> reference) {
-    Geometry geometry = requireBatch("x", x);
+    BatchView view = requireBatch("x", x);
     requireOutput("output", output, x, reference);
     requireApart("output", output, "beta", parameters.beta());
-    forwardChecked(x, geometry, reference, output);
+    forwardChecked(x, view, reference, output);
     return new Output<>(Part.supplied(backend, "output", output));
   }
 
   private T forwardChecked(
-      T x, Geometry geometry, ReferenceStatistics<T> reference, @Nullable T output) {
+      T x, BatchView view, ReferenceStatistics<T> reference, @Nullable T output) {
+    Normalization how = live(view, reference);
+    if (!isPlain(view, how)) {
+      return grouped(view, how, reference, null).forward(x, output);
+    }
     return backend.forward(
-        x,
-        live(geometry, reference),
-        reference.tensors(),
-        parameters.gamma(),
-        parameters.beta(),
-        output);
+        x, how, reference.tensors(), parameters.gamma(), parameters.beta(), output);
+  }
+
+  /**
+   * Mean and variance of a part of a live batch, to be merged with those of the other workers that
+   * share it: the live statistics of {@link #forward(Object, ReferenceStatistics,
+   * ReferenceMoments)}.
+   *
+   * <pre>{@code
+   * ReferenceMoments live = allReduce(layer.liveMoments(x), ReferenceMoments::merge);
+   * Output<T> y = layer.forward(x, statistics, live);
+   * // and in the backward pass
+   * GradientSums sums =
+   *     allReduce(layer.gradientSums(x, statistics, live, dy), GradientSums::merge);
+   * Gradients<T> gradients = layer.backward(x, statistics, live, dy, sums);
+   * }</pre>
+   *
+   * @param x the part of the live batch that is here
+   */
+  public ReferenceMoments liveMoments(T x) {
+    try (ReferenceStatistics<T> part = referenceStatistics(x)) {
+      return part.moments();
+    }
+  }
+
+  /**
+   * Normalises the part of a live batch that is here, as if the whole of it were.
+   *
+   * @param x the part of the live batch that is here
+   * @param reference statistics of the reference batch
+   * @param live the {@link #liveMoments} of all parts, merged
+   * @throws IllegalStateException also if the variant shares no live statistics: that of each example
+   *     is the worker's own, and that of the reference alone needs none
+   * @throws UnsupportedCapabilityException also if the backend lacks {@link Capability#CONDITIONAL}
+   */
+  public Output<T> forward(T x, ReferenceStatistics<T> reference, ReferenceMoments live) {
+    BatchView view = requireBatch("x", x);
+    T output = shared(view, reference, live).forward(x, null);
+    return new Output<>(Part.made(backend, "output", output));
+  }
+
+  /**
+   * The sums over the part of a live batch that is here that gradients are made of, to be merged with
+   * those of the other workers.
+   *
+   * @param x as in {@link #forward(Object, ReferenceStatistics, ReferenceMoments)}
+   * @param reference likewise
+   * @param live likewise
+   * @param upstream gradient with respect to the output, of the shape and type of {@code x}
+   */
+  public GradientSums gradientSums(
+      T x, ReferenceStatistics<T> reference, ReferenceMoments live, T upstream) {
+    BatchView view = requireBatch("x", x);
+    requireLike("upstream", upstream, x);
+    return shared(view, reference, live).sums(x, upstream);
+  }
+
+  /**
+   * Gradients of {@link #forward(Object, ReferenceStatistics, ReferenceMoments)}: dx as of the whole
+   * live batch; those of gamma, beta and the reference statistics are this part's, and those of all
+   * parts add up to those of the whole.
+   *
+   * @param x as there
+   * @param reference likewise
+   * @param live likewise
+   * @param upstream gradient with respect to the output, of the shape and type of {@code x}
+   * @param sums the {@link #gradientSums} of all parts, merged
+   */
+  public Gradients<T> backward(
+      T x, ReferenceStatistics<T> reference, ReferenceMoments live, T upstream, GradientSums sums) {
+    BatchView view = requireBatch("x", x);
+    requireLike("upstream", upstream, x);
+    requireNonNull(sums, "sums is null; expected the sums of all parts");
+    if (sums.features() != config.features()) {
+      throw new IllegalArgumentException(
+          "sums are of " + sums.features() + " features; expected " + config.features());
+    }
+    return shared(view, reference, live).backward(x, upstream, sums, null);
+  }
+
+  private GroupedPass<T> shared(
+      BatchView view, ReferenceStatistics<T> reference, ReferenceMoments live) {
+    requireStatistics(reference);
+    requireNonNull(live, "live is null; expected the moments of all parts of the live batch");
+    Variant variant = config.variant();
+    if (variant.scope() != Scope.BATCH) {
+      throw new IllegalStateException("live statistics of several parts were given to a layer of"
+          + " variant " + variant.label() + "; expected one with statistics of the whole batch");
+    }
+    long elements = view.geometry().countedElements();
+    if (live.features() != config.features()
+        || live.elements() < elements
+        || live.examples() < view.examples()) {
+      throw new IllegalArgumentException("live moments are of " + live.features() + " features, "
+          + live.examples() + " examples and " + live.elements() + " elements; expected "
+          + config.features() + " features, and at least the part here, " + view.examples()
+          + " examples and " + elements + " elements");
+    }
+    double weight = reference.weightOfLive(variant, live.examples(), live.elements());
+    return grouped(view, live(view, weight), reference, live);
   }
 
   /**
@@ -314,14 +464,18 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    * @param reference as in {@link #forward}
    */
   public MixedStatistics mixedStatistics(T x, ReferenceStatistics<T> reference) {
-    Geometry geometry = requireBatch("x", x);
-    Normalization how = live(geometry, reference);
+    BatchView view = requireBatch("x", x);
+    Normalization how = live(view, reference);
     ReferenceMoments moments = reference.moments();
     if (how.scope() == Scope.NONE) {
       return new MixedStatistics(
           moments.mean(), moments.variance(), new long[] {config.features()});
     }
-    Moments<T> live = backend.statistics(x, geometry, how.scope());
+    if (how.scope() == Scope.EXAMPLE && !view.isBatchFirst()) {
+      throw new IllegalArgumentException("mixed statistics of each example were asked for, batch"
+          + " axis " + config.batchAxis() + "; expected the batch axis in front");
+    }
+    Moments<T> live = backend.statistics(x, view.geometry(), how.scope());
     try {
       HostTensor liveMean = backend.toHost(live.mean());
       return mix(how, moments, liveMean, backend.toHost(live.variance()));
@@ -354,9 +508,9 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    * @param upstream gradient with respect to the output, of the shape and type of {@code x}
    */
   public Gradients<T> backward(T x, ReferenceStatistics<T> reference, T upstream) {
-    Geometry geometry = requireBatch("x", x);
+    BatchView view = requireBatch("x", x);
     requireLike("upstream", upstream, x);
-    return backwardChecked(x, live(geometry, reference), reference, upstream, null);
+    return backwardChecked(x, view, live(view, reference), reference, upstream, null);
   }
 
   /**
@@ -373,15 +527,23 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    *     Capability#CALLER_SUPPLIED_OUTPUT}
    */
   public Gradients<T> backwardInto(T dx, T x, ReferenceStatistics<T> reference, T upstream) {
-    Geometry geometry = requireBatch("x", x);
+    BatchView view = requireBatch("x", x);
     requireLike("upstream", upstream, x);
     requireOutput("dx", dx, x, reference);
     backend.requireApart("dx", dx, "upstream", upstream);
-    return backwardChecked(x, live(geometry, reference), reference, upstream, dx);
+    return backwardChecked(x, view, live(view, reference), reference, upstream, dx);
   }
 
   private Gradients<T> backwardChecked(
-      T x, Normalization how, ReferenceStatistics<T> reference, T upstream, @Nullable T dx) {
+      T x,
+      BatchView view,
+      Normalization how,
+      ReferenceStatistics<T> reference,
+      T upstream,
+      @Nullable T dx) {
+    if (!isPlain(view, how) || how.referenceGradient() == ReferenceGradient.ALL_DETACHED) {
+      return grouped(view, how, reference, null).backward(x, upstream, null, dx);
+    }
     Differentiated<T> result =
         backend.backward(x, upstream, how, reference.tensors(), parameters.gamma(), dx);
     Part<T> input =
@@ -407,13 +569,18 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    */
   public SecondGradients<T> doubleBackward(
       T x, ReferenceStatistics<T> reference, T upstream, GradientUpstream<T> second) {
-    Geometry geometry = requireBatch("x", x);
+    BatchView view = requireBatch("x", x);
     requireLike("upstream", upstream, x);
     requireNonNull(second, "second is null; expected the upstream gradients of the gradients");
     requireLike("upstream gradient of dx", second.dx(), x);
     requireParameterGradient("upstream gradient of dgamma", second.dgamma(), x);
     requireParameterGradient("upstream gradient of dbeta", second.dbeta(), x);
-    Normalization how = live(geometry, reference);
+    Normalization how = live(view, reference);
+    if (!isPlain(view, how)) {
+      throw new IllegalStateException("second gradients were asked of a layer with parameters of"
+          + " another shape than [" + config.features() + "], or per example with batch axis "
+          + config.batchAxis() + "; expected one number for each feature and the batch in front");
+    }
     if (config.referenceGradient() != ReferenceGradient.DETACHED) {
       throw new IllegalStateException("second gradients were asked of a layer of "
           + config.referenceGradient() + " statistics; expected DETACHED");
@@ -440,16 +607,15 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    * @param upstream gradient with respect to the output, of the shape and type of {@code x}
    */
   public Gradients<T> referenceBackward(T x, ReferenceStatistics<T> reference, T upstream) {
-    Geometry geometry = requireBatch("reference batch", x);
+    BatchView view = requireBatch("reference batch", x);
     requireStatistics(reference);
-    requirePart(geometry, reference, config.referenceGradient() == ReferenceGradient.ATTACHED);
+    requirePart(view, reference, config.referenceGradient() == ReferenceGradient.ATTACHED);
     requireLike("upstream", upstream, x);
-    Normalization how = switch (config.referenceGradient()) {
-      case DETACHED ->
-        new Normalization(geometry, Scope.NONE, 0, config.epsilon(), ReferenceGradient.DETACHED);
-      case ATTACHED -> referencePass(geometry);
-    };
-    return backwardChecked(x, how, reference, upstream, null);
+    Normalization how = config.referenceGradient() == ReferenceGradient.ATTACHED
+        ? referencePass(view)
+        : new Normalization(
+            view.geometry(), Scope.NONE, 0, config.epsilon(), ReferenceGradient.DETACHED);
+    return backwardChecked(x, view, how, reference, upstream, null);
   }
 
   /**
@@ -463,7 +629,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    */
   public Output<T> referenceGradient(
       T x, ReferenceStatistics<T> reference, Gradients<T> gradients) {
-    Geometry geometry = requireBatch("reference batch", x);
+    BatchView view = requireBatch("reference batch", x);
     requireStatistics(reference);
     requireNonNull(gradients, "gradients is null; expected the gradients of a live batch");
     Moments<T> gradient = gradients.dreference();
@@ -472,9 +638,9 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
           "a reference gradient was asked of detached statistics; expected ATTACHED");
     }
     requireParameterShape("reference gradient", backend.shape(gradient.mean()));
-    requirePart(geometry, reference, false);
-    T dr =
-        backend.referenceGradient(x, geometry, reference.tensors(), gradient, reference.elements());
+    requirePart(view, reference, false);
+    T dr = backend.referenceGradient(
+        x, view.geometry(), reference.tensors(), gradient, reference.elements());
     return new Output<>(Part.made(backend, "reference gradient", dr));
   }
 
@@ -494,18 +660,26 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
           + " was to be folded; expected reference-only, where no live statistics are mixed in");
     }
     ReferenceMoments moments = reference.moments();
-    double[] scale = perFeature(parameters.gamma(), 1);
+    double[] scale = perFeature("gamma", parameters.gamma(), parameters.gammaForm(), 1);
     double[] variance = moments.variance();
     Arrays.setAll(scale, i -> scale[i] / Math.sqrt(variance[i] + config.epsilon()));
-    return new Fold(scale, moments.mean(), perFeature(parameters.beta(), 0));
+    return new Fold(
+        scale, moments.mean(), perFeature("beta", parameters.beta(), parameters.betaForm(), 0));
   }
 
-  private double[] perFeature(@Nullable T parameter, double absent) {
-    if (parameter != null) {
-      return backend.toHost(parameter).toDoubles();
-    }
+  private double[] perFeature(
+      String name, @Nullable T parameter, @Nullable ParameterForm form, double absent) {
     double[] values = new double[config.features()];
-    Arrays.fill(values, absent);
+    if (parameter == null) {
+      Arrays.fill(values, absent);
+      return values;
+    }
+    if (form != null && form.byExample()) {
+      throw new IllegalStateException("a layer was to be folded whose " + name + " has shape "
+          + Arrays.toString(form.shape()) + "; expected one number for each feature");
+    }
+    double[] given = backend.toHost(parameter).toDoubles();
+    Arrays.setAll(values, i -> given[form == null ? i : form.index(0, i, config.features())]);
     return values;
   }
 
@@ -551,26 +725,38 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
         + ", variant=" + config.variant().label() + (mask == null ? "" : ", " + mask) + ")";
   }
 
-  private Normalization referencePass(Geometry geometry) {
+  private Normalization referencePass(BatchView view) {
     return new Normalization(
-        geometry, Scope.BATCH, 1, config.epsilon(), config.referenceGradient());
+        view.geometry(), Scope.BATCH, 1, config.epsilon(), config.referenceGradient());
   }
 
-  private Normalization live(Geometry geometry, ReferenceStatistics<T> reference) {
+  private Normalization live(BatchView view, ReferenceStatistics<T> reference) {
     requireStatistics(reference);
-    Variant variant = config.variant();
-    return new Normalization(
-        geometry,
-        variant.scope(),
-        reference.weightOfLive(variant, geometry),
-        config.epsilon(),
-        config.referenceGradient());
+    return live(
+        view,
+        reference.weightOfLive(
+            config.variant(), view.examples(), view.geometry().countedElements()));
   }
 
-  private void requireParameter(String name, T parameter, String otherName, @Nullable T other) {
+  /** Where nothing is live, constants are the detached reference's alone. */
+  private Normalization live(BatchView view, double weight) {
+    Scope scope = config.variant().scope();
+    ReferenceGradient gradient = config.referenceGradient();
+    return new Normalization(
+        view.geometry(),
+        scope,
+        weight,
+        config.epsilon(),
+        scope == Scope.NONE && gradient == ReferenceGradient.ALL_DETACHED
+            ? ReferenceGradient.DETACHED
+            : gradient);
+  }
+
+  private @Nullable ParameterForm requireParameter(
+      String name, T parameter, String otherName, @Nullable T other) {
     parameters.requireNoneOwned();
     requireNonNull(parameter, name + " is null; expected shape [" + config.features() + "]");
-    requireParameterShape(name, backend.shape(parameter));
+    ParameterForm form = form(name, backend.shape(parameter));
     DType dtype = backend.dtype(parameter);
     if (dtype != dtype.parameterType()) {
       throw new IllegalArgumentException(name + " is " + dtype + "; expected FLOAT32 or FLOAT64");
@@ -579,6 +765,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
       throw new IllegalArgumentException(name + " is " + dtype + " and " + otherName + " "
           + backend.dtype(other) + "; expected one type");
     }
+    return form;
   }
 
   private void requireParameterShape(String name, long[] shape) {
@@ -588,26 +775,37 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     }
   }
 
-  private Geometry requireBatch(String name, T x) {
+  private BatchView requireBatch(String name, T x) {
     parameters.requireOpen();
     requireNonNull(x, name + " is null; expected a batch of rank 2 to 5");
     DType dtype = backend.dtype(x);
     backend.requireBatchType(name, dtype);
     long[] shape = backend.shape(x);
-    Geometry geometry;
+    BatchView view;
     try {
-      geometry = Geometry.of(shape, config.featureAxis(), mask);
+      view = BatchView.of(config, shape, mask);
     } catch (IllegalArgumentException e) {
       throw new IllegalArgumentException(name + ": " + e.getMessage(), e);
     }
-    if (geometry.features() != config.features()) {
+    if (view.geometry().features() != config.features()) {
       throw new IllegalArgumentException(
-          name + " has " + geometry.features() + " features, shape " + Arrays.toString(shape)
-              + ", feature axis " + config.featureAxis() + "; expected " + config.features());
+          name + " has " + view.geometry().features() + " features, shape "
+              + Arrays.toString(shape) + ", feature axis " + config.featureAxis() + "; expected "
+              + config.features());
     }
     requireParameterType(name, dtype, "gamma", parameters.gamma());
     requireParameterType(name, dtype, "beta", parameters.beta());
-    return geometry;
+    if (!parameters.arePlain()) {
+      requireFits("gamma", parameters.gammaForm(), shape);
+      requireFits("beta", parameters.betaForm(), shape);
+    }
+    return view;
+  }
+
+  private void requireFits(String name, @Nullable ParameterForm form, long[] batch) {
+    if (form != null) {
+      form.requireFits(name, batch, config);
+    }
   }
 
   private void requireParameterType(
@@ -638,9 +836,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     }
   }
 
-  private static void requirePart(
-      Geometry geometry, ReferenceStatistics<?> reference, boolean whole) {
-    long elements = geometry.countedElements();
+  private static void requirePart(BatchView view, ReferenceStatistics<?> reference, boolean whole) {
+    long elements = view.geometry().countedElements();
     if (elements > reference.elements() || (whole && elements != reference.elements())) {
       throw new IllegalArgumentException(
           "reference batch has " + elements + " elements per feature; expected "

@@ -34,22 +34,22 @@ final class VbnConfigTest {
   @Test
   void eachWithChangesItsOneSetting() {
     assertEquals(
-        new VbnConfig(3, 1e-3, 1, Variant.LIVE_BATCH, ReferenceGradient.DETACHED),
+        new VbnConfig(3, 1e-3, 0, 1, 1, Variant.LIVE_BATCH, ReferenceGradient.DETACHED),
         CONFIG.withEpsilon(1e-3));
     assertEquals(
-        new VbnConfig(3, 1e-5, -1, Variant.LIVE_BATCH, ReferenceGradient.DETACHED),
+        new VbnConfig(3, 1e-5, 0, -1, -1, Variant.LIVE_BATCH, ReferenceGradient.DETACHED),
         CONFIG.withFeatureAxis(-1));
     assertEquals(
-        new VbnConfig(3, 1e-5, 1, Variant.POOLED, ReferenceGradient.DETACHED),
+        new VbnConfig(3, 1e-5, 0, 1, 1, Variant.POOLED, ReferenceGradient.DETACHED),
         CONFIG.withVariant(Variant.POOLED));
     assertEquals(
-        new VbnConfig(3, 1e-5, 1, Variant.LIVE_BATCH, ReferenceGradient.ATTACHED),
+        new VbnConfig(3, 1e-5, 0, 1, 1, Variant.LIVE_BATCH, ReferenceGradient.ATTACHED),
         CONFIG.withReferenceGradient(ReferenceGradient.ATTACHED));
   }
 
   @Test
   void aChangeKeepsTheOtherSettings() {
-    VbnConfig other = new VbnConfig(5, 0.25, -2, Variant.BATCH, ReferenceGradient.ATTACHED);
+    VbnConfig other = new VbnConfig(5, 0.25, 0, -2, -2, Variant.BATCH, ReferenceGradient.ATTACHED);
 
     assertEquals(other, other.withEpsilon(1).withEpsilon(0.25));
     assertEquals(other, other.withFeatureAxis(1).withFeatureAxis(-2));
@@ -120,12 +120,13 @@ final class VbnConfigTest {
         NullPointerException.class,
         () -> CONFIG.withReferenceGradient(null),
         "referenceGradient is null",
-        "expected DETACHED or ATTACHED");
+        "expected DETACHED, ATTACHED or ALL_DETACHED");
   }
 
   @Test
   void itGoesThroughAStreamAsItIs() throws Exception {
-    VbnConfig config = new VbnConfig(5, 0.25, -2, Variant.POOLED, ReferenceGradient.ATTACHED);
+    VbnConfig config =
+        new VbnConfig(5, 0.25, 0, -2, -2, Variant.POOLED, ReferenceGradient.ATTACHED);
     assertEquals(config, read(written(config)));
   }
 

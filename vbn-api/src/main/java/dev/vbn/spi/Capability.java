@@ -31,6 +31,12 @@ public enum Capability {
    * Batches of which not all elements count: a {@link Geometry} with {@link Geometry#counted}.
    */
   MASK,
+  /**
+   * The two sweeps of a pass apart, {@link Kernels#sums} and {@link Kernels#write}: what parameters
+   * for each example (conditional normalisation), live statistics that several workers share, and
+   * live statistics as constants are made of.
+   */
+  CONDITIONAL,
   /** A tensor made by a backend can still be read when that backend is closed. */
   TENSORS_OUTLIVE_BACKEND,
   /** Gradients of gradients, by {@link Kernels#doubleBackward}. */

@@ -128,6 +128,44 @@ public interface Kernels<T> extends AutoCloseable {
       T r, Geometry geometry, Moments<T> statistics, Moments<T> gradient, long elements);
 
   /**
+   * The sums of each group that the gradients of {@link #backward} are made of. Called only with
+   * {@link Capability#CONDITIONAL}, which is what the default lacks.
+   *
+   * @param x the batch that was normalised
+   * @param upstream as in {@link #backward}
+   * @param how its scope says what the groups are; with weight 0 the reference statistics alone
+   *     normalise, then also in {@link Scope#EXAMPLE}
+   * @param reference as in {@link #forward}
+   * @return 0 for an example of which nothing counts
+   */
+  default GroupSums sums(T x, T upstream, Normalization how, Moments<T> reference) {
+    throw new UnsupportedOperationException(
+        "sums is not written; expected it of a backend that declares CONDITIONAL");
+  }
+
+  /**
+   * Puts each group on a line of its own. Called only with {@link Capability#CONDITIONAL}, which is
+   * what the default lacks.
+   *
+   * @param upstream dy, of the batch's shape and type; null where the lines are those of an output
+   * @param scope {@link Scope#BATCH} or {@link Scope#EXAMPLE}: what the groups are
+   * @param output where to write, of the batch's shape and type, possibly {@code x} or {@code
+   *     upstream} itself; null for a new tensor, and always null without {@link
+   *     Capability#CALLER_SUPPLIED_OUTPUT}
+   * @return the output
+   */
+  default T write(
+      T x,
+      @Nullable T upstream,
+      Geometry geometry,
+      Scope scope,
+      GroupLines lines,
+      @Nullable T output) {
+    throw new UnsupportedOperationException(
+        "write is not written; expected it of a backend that declares CONDITIONAL");
+  }
+
+  /**
    * Frees what the backend holds; harmless when repeated. Tensors that it made and that were not
    * released may be freed with it; without {@link Capability#TENSORS_OUTLIVE_BACKEND} reading one
    * afterwards throws {@link IllegalStateException}.

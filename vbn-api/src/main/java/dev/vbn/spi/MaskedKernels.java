@@ -301,6 +301,74 @@ public final class MaskedKernels<T> implements Kernels<T> {
   }
 
   @Override
+  public GroupSums sums(T x, T upstream, Normalization how, Moments<T> reference) {
+    if (how.geometry().counted() == null) {
+      return kernels.sums(x, upstream, how, reference);
+    }
+    int features = (int) how.geometry().features();
+    CountedPart[] parts = CountedPart.of(how.geometry(), how.scope());
+    GroupSums all =
+        new GroupSums(new double[parts.length * features], new double[parts.length * features]);
+    for (int i = 0; i < parts.length; i++) {
+      if (parts[i].elements() > 0) {
+        try (Call call = new Call()) {
+          GroupSums own = kernels.sums(
+              call.gather(x, parts[i]),
+              call.gather(upstream, parts[i]),
+              of(parts[i], how),
+              reference);
+          System.arraycopy(own.upstream(), 0, all.upstream(), i * features, features);
+          System.arraycopy(own.upstreamInput(), 0, all.upstreamInput(), i * features, features);
+        }
+      }
+    }
+    return all;
+  }
+
+  @Override
+  public T write(
+      T x,
+      @Nullable T upstream,
+      Geometry geometry,
+      Scope scope,
+      GroupLines lines,
+      @Nullable T output) {
+    if (geometry.counted() == null) {
+      return kernels.write(x, upstream, geometry, scope, lines, output);
+    }
+    try (Call whole = new Call()) {
+      T result = output != null ? output : whole.make(x);
+      CountedPart[] parts = CountedPart.of(geometry, scope);
+      for (int i = 0; i < parts.length; i++) {
+        if (parts[i].elements() == 0) {
+          copies.clear(parts[i], result);
+          continue;
+        }
+        try (Call call = new Call()) {
+          T dense = call.gather(x, parts[i]);
+          T dy = upstream == null ? null : call.gather(upstream, parts[i]);
+          GroupLines own = ofGroup(lines, i, (int) geometry.features());
+          T into = inPlace ? dense : null;
+          T y = kernels.write(dense, dy, parts[i].dense(), scope, own, into);
+          copies.scatter(inPlace ? dense : call.own(y), parts[i], result);
+        }
+      }
+      return output != null ? output : whole.keep(result);
+    }
+  }
+
+  private static GroupLines ofGroup(GroupLines lines, int group, int features) {
+    int from = group * features;
+    int to = from + features;
+    double[] slope = lines.slope();
+    return new GroupLines(
+        Arrays.copyOfRange(lines.center(), from, to),
+        Arrays.copyOfRange(lines.factor(), from, to),
+        slope == null ? null : Arrays.copyOfRange(slope, from, to),
+        Arrays.copyOfRange(lines.offset(), from, to));
+  }
+
+  @Override
   public void close() {
     kernels.close();
   }

@@ -1,6 +1,6 @@
 package dev.vbn.spi;
 
-/** Whether gradients flow through the reference statistics. */
+/** Through which statistics gradients flow. */
 public enum ReferenceGradient {
   /**
    * Reference statistics are constants; the reference pass too treats them so in its backward. The
@@ -11,5 +11,10 @@ public enum ReferenceGradient {
    * Gradients reach the reference batch, and the backward of the reference pass is that of batch
    * normalization (improved-gan, TF-GAN).
    */
-  ATTACHED
+  ATTACHED,
+  /**
+   * The live statistics are constants too: {@code dx = gamma/s*dy}. To a forward pass it is {@link
+   * #DETACHED}, but to automatic differentiation; no kernel is asked for a backward pass of it.
+   */
+  ALL_DETACHED
 }

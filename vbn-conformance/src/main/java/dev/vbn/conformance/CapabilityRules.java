@@ -41,6 +41,7 @@ abstract class CapabilityRules extends Rules {
         case SUBNORMALS -> checkSubnormals(subject());
         case MASK -> checkMask(subject());
         case DOUBLE_BACKWARD -> checkDoubleBackward(subject());
+        case CONDITIONAL -> checkConditional(subject());
         case TENSORS_OUTLIVE_BACKEND -> {
           try (Subject<?> subject = kit.openSubject()) {
             checkOutliving(subject);
@@ -165,6 +166,33 @@ abstract class CapabilityRules extends Rules {
             Capability.DOUBLE_BACKWARD, e.capability(), "capability that the refusal names");
       }
       assertSameBits("x", c.x(), subject.host(x), "A refusal changes nothing.");
+    }
+  }
+
+  private static <T> void checkConditional(Subject<T> subject) {
+    Case c = new Samples(65)
+        .of(VbnConfig.of(3), new long[] {4, 3, 2}, new long[] {4, 3, 2})
+        .roundedTo(DType.FLOAT32);
+    Check.current().compared();
+    try (Tensors<T> made = subject.tensors()) {
+      VirtualBatchNorm<T> layer = VirtualBatchNorm.of(subject.backend, c.config());
+      T gamma = made.of(HostTensor.zeros(DType.FLOAT32, 4, 3), DType.FLOAT32);
+      if (subject.has(Capability.CONDITIONAL)) {
+        T x = made.of(c.x(), DType.FLOAT32);
+        try (ReferenceStatistics<T> statistics = layer.referenceStatistics(x)) {
+          assertSameBits(
+              "output where gamma of each example is 0",
+              HostTensor.zeros(DType.FLOAT32, 4, 3, 2),
+              subject.output(layer.withGamma(gamma), x, statistics),
+              "CONDITIONAL is declared.");
+        }
+        return;
+      }
+      UnsupportedCapabilityException e = assertThrows(
+          UnsupportedCapabilityException.class,
+          () -> layer.withGamma(gamma),
+          "CONDITIONAL is declared absent, and a gamma of each example is not refused");
+      assertEquals(Capability.CONDITIONAL, e.capability(), "capability that the refusal names");
     }
   }
 

@@ -57,7 +57,9 @@ final class Conditions {
   private static final double[] EPSILONS = {1e-5, 1e-3, 0.5, 1e-10};
   private static final String[] GAMMAS = {"drawn", "absent", "negative", "0 in part"};
   private static final String[] BETAS = {"drawn", "absent"};
-  private static final ReferenceGradient[] GRADIENTS = ReferenceGradient.values();
+  private static final ReferenceGradient[] GRADIENTS = {
+    ReferenceGradient.DETACHED, ReferenceGradient.ATTACHED
+  };
   private static final Into[] OUTPUTS = {Into.NEW, Into.SUPPLIED, Into.OVER_X};
   private static final Into[] DXS = {Into.NEW, Into.SUPPLIED, Into.OVER_X, Into.OVER_UPSTREAM};
   private static final Spread[] SPREADS = {Spread.ORDINARY, Spread.APART, Spread.SCALED};

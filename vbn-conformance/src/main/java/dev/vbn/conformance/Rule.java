@@ -72,6 +72,14 @@ public enum Rule {
   SLOPES(407, "Every gradient is the slope of the backend's own forward pass."),
   /** Rule 408. */
   DOUBLE_BACKWARD(408, "Second gradients are those of sum(dx*v) + dgamma*vgamma + dbeta*vbeta."),
+  /** Rule 409. */
+  EXAMPLE_PARAMETERS(
+      409, "Gamma and beta of each example are that example's, and so are their gradients."),
+  /** Rule 410. */
+  SHARED_STATISTICS(
+      410, "Parts of a live batch that share its statistics get what the whole batch gets."),
+  /** Rule 411. */
+  CONSTANT_STATISTICS(411, "With live statistics as constants dx = gamma/s*dy."),
 
   /** Rule 501. */
   OFFSET(501, "An offset of a million deviations changes nothing."),

@@ -205,6 +205,15 @@ public abstract class VbnConformance {
 
   @Nested
   @Order(6)
+  @DisplayName("conditional")
+  final class Conditional extends ConditionalRules {
+    Conditional() {
+      super(VbnConformance.this);
+    }
+  }
+
+  @Nested
+  @Order(7)
   @DisplayName("capabilities")
   final class Capabilities extends CapabilityRules {
     Capabilities() {
@@ -213,7 +222,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(7)
+  @Order(8)
   @DisplayName("supplied tensors")
   final class Supplied extends SuppliedRules {
     Supplied() {
@@ -222,7 +231,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(8)
+  @Order(9)
   @DisplayName("views")
   final class Strides extends ViewRules {
     Strides() {
@@ -231,7 +240,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(9)
+  @Order(10)
   @DisplayName("ownership")
   final class Ownership extends OwnershipRules {
     Ownership() {
@@ -240,7 +249,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(10)
+  @Order(11)
   @DisplayName("extremes")
   final class Extremes extends ExtremeRules {
     Extremes() {
@@ -249,7 +258,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(11)
+  @Order(12)
   @DisplayName("contagion")
   final class Contagion extends ContagionRules {
     Contagion() {
@@ -258,7 +267,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(12)
+  @Order(13)
   @DisplayName("masks")
   final class Masks extends MaskRules {
     Masks() {
@@ -267,7 +276,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(13)
+  @Order(14)
   @DisplayName("closing")
   final class Closing extends ClosingRules {
     Closing() {
@@ -276,7 +285,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(14)
+  @Order(15)
   @DisplayName("repetition")
   final class Repetition extends RepetitionRules {
     Repetition() {
@@ -285,7 +294,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(15)
+  @Order(16)
   @DisplayName("sizes")
   final class Sizes extends SizeRules {
     Sizes() {

@@ -9,6 +9,8 @@ import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.GradientUpstream;
+import dev.vbn.spi.GroupLines;
+import dev.vbn.spi.GroupSums;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.Mixture;
 import dev.vbn.spi.Moments;
@@ -39,7 +41,8 @@ final class DjlKernels implements Kernels<NDArray> {
       Capability.FLOAT64_STATISTICS,
       Capability.FLOAT16,
       Capability.SUBNORMALS,
-      Capability.DOUBLE_BACKWARD);
+      Capability.DOUBLE_BACKWARD,
+      Capability.CONDITIONAL);
 
   private final NDManager manager;
   private final DjlTensors tensors;
@@ -111,7 +114,7 @@ final class DjlKernels implements Kernels<NDArray> {
       return direct.reference(x, how, gamma, beta);
     }
     Layout layout = new Layout(how.geometry(), how.scope());
-    boolean constant = how.referenceGradient() == ReferenceGradient.DETACHED;
+    boolean constant = how.referenceGradient() != ReferenceGradient.ATTACHED;
     try (Workspace work = Workspace.inGraph(x)) {
       LiveStatistics live = LiveStatistics.of(work, layout, batch(work, layout, x), constant);
       Mixture[] groups = new Mixture[live.means().length];
@@ -137,12 +140,13 @@ final class DjlKernels implements Kernels<NDArray> {
       return direct.forward(x, how, reference, gamma, beta);
     }
     Layout layout = new Layout(how.geometry(), how.scope());
-    boolean constant = how.referenceGradient() == ReferenceGradient.DETACHED;
+    boolean constant = how.referenceGradient() != ReferenceGradient.ATTACHED;
+    boolean allConstant = how.referenceGradient() == ReferenceGradient.ALL_DETACHED;
     try (Workspace work = Workspace.inGraph(x)) {
       Moments<NDArray> given = enter(work, layout, reference, constant);
       Centered batch = batch(work, layout, x);
       LiveStatistics live =
-          how.scope() == Scope.NONE ? null : LiveStatistics.of(work, layout, batch, false);
+          how.scope() == Scope.NONE ? null : LiveStatistics.of(work, layout, batch, allConstant);
       Mixture[] groups = mix(how, given, live);
       Centered centered =
           centered(live == null ? batch : live.batch(), groups, reach(groups, how, live, given));
@@ -357,7 +361,10 @@ final class DjlKernels implements Kernels<NDArray> {
   /** A number of each group, in a shape that broadcasts against a view. */
   private static <G> NDArray spread(
       Workspace work, Layout layout, G[] groups, ToDoubleFunction<G> number) {
-    double[] numbers = Arrays.stream(groups).mapToDouble(number).toArray();
+    return spread(work, layout, Arrays.stream(groups).mapToDouble(number).toArray());
+  }
+
+  private static NDArray spread(Workspace work, Layout layout, double[] numbers) {
     return layout.spread(work.constant(numbers, layout.groupShape(), DataType.FLOAT64));
   }
 
@@ -457,6 +464,63 @@ final class DjlKernels implements Kernels<NDArray> {
       }
       NDArray line = work.cast(centered.line(slopes, constants), r.getDataType());
       return work.result(line.reshape(r.getShape()));
+    }
+  }
+
+  /** In operations, in 64 bits throughout, as {@link #doubleBackward}. */
+  @Override
+  public GroupSums sums(
+      NDArray x, NDArray upstream, Normalization how, Moments<NDArray> reference) {
+    EngineMemory direct = memory(x);
+    if (direct != null) {
+      return direct.sums(x, upstream, how, reference);
+    }
+    Layout layout = new Layout(how.geometry(), how.scope());
+    try (Workspace work = Workspace.ofConstants(x)) {
+      Moments<NDArray> given = enter(work, layout, reference, true);
+      LiveStatistics live =
+          how.weight() == 0 ? null : LiveStatistics.of(work, layout, batch(work, layout, x), true);
+      Mixture[] mixed = mix(how, given, live);
+      Mixture[] groups = new Mixture[Math.toIntExact(layout.groups() * layout.features())];
+      Arrays.setAll(groups, i -> mixed[i % mixed.length]);
+      NDArray dy = work.wide(layout.view(work.enter(upstream, x.getShape())));
+      NDArray xh = work.wide(layout.view(work.enter(x, x.getShape())))
+          .sub(spread(work, layout, groups, Mixture::mean))
+          .div(spread(work, layout, groups, Mixture::deviation));
+      return new GroupSums(
+          layout.sum(work, dy).toDoubleArray(), layout.sum(work, dy.mul(xh)).toDoubleArray());
+    }
+  }
+
+  /** In operations, in 64 bits throughout, and part of no graph. */
+  @Override
+  public NDArray write(
+      NDArray x,
+      @Nullable NDArray upstream,
+      Geometry geometry,
+      Scope scope,
+      GroupLines lines,
+      @Nullable NDArray output) {
+    EngineMemory direct = memory(x);
+    if (direct != null) {
+      return direct.write(x, upstream, geometry, scope, lines);
+    }
+    Layout layout = new Layout(geometry, scope);
+    try (Workspace work = Workspace.ofConstants(x)) {
+      NDArray line = spread(work, layout, lines.offset());
+      double[] ofX = upstream == null ? lines.factor() : lines.slope();
+      if (ofX != null) { // else x has no part in it: 0 * NaN is NaN
+        line = work.wide(layout.view(work.enter(x, x.getShape())))
+            .sub(spread(work, layout, lines.center()))
+            .mul(spread(work, layout, ofX))
+            .add(line);
+      }
+      if (upstream != null) {
+        line = work.wide(layout.view(work.enter(upstream, x.getShape())))
+            .mul(spread(work, layout, lines.factor()))
+            .add(line);
+      }
+      return work.result(work.cast(line, x.getDataType()).reshape(x.getShape()));
     }
   }
 

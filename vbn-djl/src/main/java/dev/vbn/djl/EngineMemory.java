@@ -11,6 +11,8 @@ import dev.vbn.kernels.MemoryKernels.Gradients;
 import dev.vbn.kernels.MemoryKernels.Statistics;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GroupLines;
+import dev.vbn.spi.GroupSums;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
@@ -187,6 +189,25 @@ final class EngineMemory {
         elements(dr));
     fence(r, statistics.mean(), gradient.mean(), gradient.variance(), dr);
     return dr;
+  }
+
+  GroupSums sums(NDArray x, NDArray upstream, Normalization how, Moments<NDArray> reference) {
+    GroupSums sums = kernels.sums(
+        elements(x),
+        elements(upstream),
+        how,
+        elements(reference.mean()),
+        elements(reference.variance()));
+    fence(x, upstream, reference.mean(), reference.variance());
+    return sums;
+  }
+
+  NDArray write(
+      NDArray x, @Nullable NDArray upstream, Geometry geometry, Scope scope, GroupLines lines) {
+    NDArray output = like(x);
+    kernels.write(elements(x), parameter(upstream), geometry, scope, lines, elements(output));
+    fence(x, upstream, output);
+    return output;
   }
 
   void close() {

@@ -4,6 +4,8 @@ import static java.util.Objects.requireNonNull;
 
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GroupLines;
+import dev.vbn.spi.GroupSums;
 import dev.vbn.spi.Mixture;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.ReferenceGradient;
@@ -76,7 +78,7 @@ public final class MemoryKernels implements AutoCloseable {
    * @param scope {@link Scope#BATCH} or {@link Scope#EXAMPLE}
    */
   public Statistics statistics(Elements<?> x, Geometry geometry, Scope scope) {
-    int groups = scope == Scope.EXAMPLE ? Math.toIntExact(geometry.batch()) : 1;
+    int groups = groups(geometry, scope);
     Keeper keeper = new Keeper(groups, Math.toIntExact(geometry.features()));
     run(geometry, groups, null, new Call(x, null, null), null, keeper::keep);
     return keeper.statistics;
@@ -203,11 +205,7 @@ public final class MemoryKernels implements AutoCloseable {
         Mixture mixture =
             how.mix(means[first + i], variances[first + i], sums.mean[i], sums.variance[i]);
         double a = sums.upstream[i];
-        double around = sums.deviation[i] + a * (centers[first + i] - mixture.mean());
-        // An infinite deviation makes every xh 0, however large the sum.
-        double b = mixture.deviation() == Double.POSITIVE_INFINITY && !Double.isNaN(a)
-            ? 0
-            : around / mixture.deviation();
+        double b = upstreamInput(sums, i, centers[first + i], mixture);
         Slopes slopes = how.slopes(mixture, lines.factor[i], how.elementsPerGroup(group), a, b);
         dbeta[at + i] = a;
         dgamma[at + i] = b;
@@ -219,12 +217,21 @@ public final class MemoryKernels implements AutoCloseable {
         lines.offset[i] = slopes.constant();
       }
     });
-    boolean detached = how.referenceGradient() == ReferenceGradient.DETACHED;
+    boolean detached = how.referenceGradient() != ReferenceGradient.ATTACHED;
     return new Gradients(
         total(dgamma, features),
         total(dbeta, features),
         detached ? null : total(dmean, features),
         detached ? null : total(dvariance, features));
+  }
+
+  /** B, {@code sum(dy*xh)} of a feature. */
+  private static double upstreamInput(Sums sums, int feature, double center, Mixture mixture) {
+    double a = sums.upstream[feature];
+    // An infinite deviation makes every xh 0, however large the sum.
+    return mixture.deviation() == Double.POSITIVE_INFINITY && !Double.isNaN(a)
+        ? 0
+        : (sums.deviation[feature] + a * (center - mixture.mean())) / mixture.deviation();
   }
 
   private static void copy(Elements<?> elements, double[] into) {
@@ -314,6 +321,74 @@ public final class MemoryKernels implements AutoCloseable {
       copy(parameter, values);
     }
     return values;
+  }
+
+  /**
+   * The sums of each group that the gradients of {@link #backward} are made of.
+   *
+   * @param how its scope says what the groups are; with weight 0 the reference statistics alone
+   *     normalise
+   */
+  public GroupSums sums(
+      Elements<?> x,
+      Elements<?> upstream,
+      Normalization how,
+      Elements<?> referenceMean,
+      Elements<?> referenceVariance) {
+    int features = Math.toIntExact(how.geometry().features());
+    int groups = groups(how.geometry(), how.scope());
+    double[] means = values(referenceMean, 0, features);
+    double[] variances = values(referenceVariance, 0, features);
+    double[] centers = centers(means, x.dtype());
+    GroupSums all = new GroupSums(new double[groups * features], new double[groups * features]);
+    Call call = new Call(x, upstream, null);
+    run(how.geometry(), groups, centers, call, null, (group, first, count, sums, lines) -> {
+      int at = group * features + first;
+      for (int i = 0; i < count; i++) {
+        Mixture mixture =
+            how.mix(means[first + i], variances[first + i], sums.mean[i], sums.variance[i]);
+        all.upstream()[at + i] = sums.upstream[i];
+        all.upstreamInput()[at + i] = upstreamInput(sums, i, centers[first + i], mixture);
+      }
+    });
+    return all;
+  }
+
+  /**
+   * Puts each group on a line of its own.
+   *
+   * @param upstream dy; null where the lines are those of an output
+   * @param scope what the groups are
+   * @param output where to write, of the batch's type; possibly {@code x} or {@code upstream} itself
+   */
+  public void write(
+      Elements<?> x,
+      @Nullable Elements<?> upstream,
+      Geometry geometry,
+      Scope scope,
+      GroupLines given,
+      Elements<?> output) {
+    double[] slope = given.slope();
+    Elements<?> alone = slope == null ? upstream : null;
+    Call call = alone != null ? new Call(alone, null, output) : new Call(x, upstream, output);
+    int features = Math.toIntExact(geometry.features());
+    run(geometry, groups(geometry, scope), null, null, call, (group, first, count, sums, lines) -> {
+      int at = group * features + first;
+      if (alone != null) {
+        Arrays.fill(lines.center, 0, count, 0);
+      } else {
+        System.arraycopy(given.center(), at, lines.center, 0, count);
+      }
+      System.arraycopy(given.factor(), at, lines.factor, 0, count);
+      System.arraycopy(given.offset(), at, lines.offset, 0, count);
+      if (slope != null) {
+        System.arraycopy(slope, at, lines.slope, 0, count);
+      }
+    });
+  }
+
+  private static int groups(Geometry geometry, Scope scope) {
+    return scope == Scope.EXAMPLE ? Math.toIntExact(geometry.batch()) : 1;
   }
 
   /**

@@ -8,6 +8,8 @@ import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.GradientUpstream;
+import dev.vbn.spi.GroupLines;
+import dev.vbn.spi.GroupSums;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
@@ -50,7 +52,8 @@ final class Nd4jKernels implements Kernels<INDArray> {
         Capability.CALLER_SUPPLIED_OUTPUT,
         Capability.SUBNORMALS,
         Capability.TENSORS_OUTLIVE_BACKEND,
-        Capability.DOUBLE_BACKWARD);
+        Capability.DOUBLE_BACKWARD,
+        Capability.CONDITIONAL);
   }
 
   @Override
@@ -199,6 +202,42 @@ final class Nd4jKernels implements Kernels<INDArray> {
           numbers(gradient.mean()),
           numbers(gradient.variance()),
           elements,
+          result.elements());
+      return result.deliver();
+    }
+  }
+
+  @Override
+  public GroupSums sums(
+      INDArray x, INDArray upstream, Normalization how, Moments<INDArray> reference) {
+    try (Dense batch = Dense.of(x);
+        Dense incoming = Dense.of(upstream)) {
+      return kernels.sums(
+          batch.elements(),
+          incoming.elements(),
+          how,
+          numbers(reference.mean()),
+          numbers(reference.variance()));
+    }
+  }
+
+  @Override
+  public INDArray write(
+      INDArray x,
+      @Nullable INDArray upstream,
+      Geometry geometry,
+      Scope scope,
+      GroupLines lines,
+      @Nullable INDArray output) {
+    try (Dense batch = Dense.of(x);
+        Dense incoming = upstream == null ? null : Dense.of(upstream);
+        Dense result = Dense.result(output, x.dataType(), x.shape())) {
+      kernels.write(
+          batch.elements(),
+          incoming == null ? null : incoming.elements(),
+          geometry,
+          scope,
+          lines,
           result.elements());
       return result.deliver();
     }

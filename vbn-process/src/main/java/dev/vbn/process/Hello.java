@@ -22,7 +22,8 @@ record Hello(String name, Set<Capability> capabilities) {
       Capability.FLOAT64,
       Capability.FLOAT64_STATISTICS,
       Capability.SUBNORMALS,
-      Capability.DOUBLE_BACKWARD);
+      Capability.DOUBLE_BACKWARD,
+      Capability.CONDITIONAL);
 
   /** The first message. */
   static Message request() {

@@ -6,6 +6,8 @@ import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.GradientUpstream;
+import dev.vbn.spi.GroupLines;
+import dev.vbn.spi.GroupSums;
 import dev.vbn.spi.HostTensorAccess;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.Moments;
@@ -200,6 +202,48 @@ final class ProcessKernels implements Kernels<HostTensor> {
         .with("dvariance", gradient.variance())
         .expecting("dx", r.dtype(), Message.shape(geometry)));
     return given(of(answer, "dx"), r, null);
+  }
+
+  @Override
+  public GroupSums sums(
+      HostTensor x, HostTensor upstream, Normalization how, Moments<HostTensor> reference) {
+    Geometry geometry = how.geometry();
+    long[] shape = {groups(geometry, how.scope()), geometry.features()};
+    NamedTensors answer = pool.answer(with("sums", how)
+        .with("x", x, geometry)
+        .with("upstream", upstream, geometry)
+        .with(reference)
+        .expecting("a", DType.FLOAT64, shape)
+        .expecting("b", DType.FLOAT64, shape));
+    return new GroupSums(of(answer, "a").doubles(), of(answer, "b").doubles());
+  }
+
+  private static long groups(Geometry geometry, Scope scope) {
+    return scope == Scope.EXAMPLE ? geometry.batch() : 1;
+  }
+
+  @Override
+  public HostTensor write(
+      HostTensor x,
+      @Nullable HostTensor upstream,
+      Geometry geometry,
+      Scope scope,
+      GroupLines lines,
+      @Nullable HostTensor output) {
+    long[] shape = {groups(geometry, scope), geometry.features()};
+    double[] slope = lines.slope();
+    Message request = new Message("write")
+        .with("scope", word(scope))
+        .with("x", x, geometry)
+        .with("center", HostTensor.of(lines.center(), shape))
+        .with("factor", HostTensor.of(lines.factor(), shape))
+        .with("slope", slope == null ? null : HostTensor.of(slope, shape))
+        .with("offset", HostTensor.of(lines.offset(), shape))
+        .expecting("output", x.dtype(), Message.shape(geometry));
+    if (upstream != null) {
+      request.with("upstream", upstream, geometry);
+    }
+    return given(of(pool.answer(request), "output"), x, output);
   }
 
   @Override

@@ -8,6 +8,8 @@ import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.GradientUpstream;
+import dev.vbn.spi.GroupLines;
+import dev.vbn.spi.GroupSums;
 import dev.vbn.spi.HostTensorAccess;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.Moments;
@@ -29,7 +31,8 @@ final class ReferenceBackend implements Kernels<HostTensor> {
       Capability.CALLER_SUPPLIED_OUTPUT,
       Capability.SUBNORMALS,
       Capability.TENSORS_OUTLIVE_BACKEND,
-      Capability.DOUBLE_BACKWARD);
+      Capability.DOUBLE_BACKWARD,
+      Capability.CONDITIONAL);
 
   private final HostTensorAccess tensors = new HostTensorAccess();
   private final MemoryKernels kernels;
@@ -67,7 +70,7 @@ final class ReferenceBackend implements Kernels<HostTensor> {
         : Elements.of(tensor.doubles());
   }
 
-  private static @Nullable Elements<?> parameter(@Nullable HostTensor tensor) {
+  private static @Nullable Elements<?> orNull(@Nullable HostTensor tensor) {
     return tensor == null ? null : elements(tensor);
   }
 
@@ -76,7 +79,7 @@ final class ReferenceBackend implements Kernels<HostTensor> {
       HostTensor x, Normalization how, @Nullable HostTensor gamma, @Nullable HostTensor beta) {
     HostTensor output = HostTensor.zeros(x.dtype(), x.shape());
     Statistics statistics =
-        kernels.reference(elements(x), how, parameter(gamma), parameter(beta), elements(output));
+        kernels.reference(elements(x), how, orNull(gamma), orNull(beta), elements(output));
     return new Normalized<>(output, moments(statistics, how.geometry().features()));
   }
 
@@ -94,8 +97,8 @@ final class ReferenceBackend implements Kernels<HostTensor> {
         how,
         elements(reference.mean()),
         elements(reference.variance()),
-        parameter(gamma),
-        parameter(beta),
+        orNull(gamma),
+        orNull(beta),
         elements(result));
     return result;
   }
@@ -115,7 +118,7 @@ final class ReferenceBackend implements Kernels<HostTensor> {
         how,
         elements(reference.mean()),
         elements(reference.variance()),
-        parameter(gamma),
+        orNull(gamma),
         elements(result));
     DType parameterType = x.dtype().parameterType();
     double[] dmean = gradients.referenceMean();
@@ -157,9 +160,9 @@ final class ReferenceBackend implements Kernels<HostTensor> {
         how,
         elements(reference.mean()),
         elements(reference.variance()),
-        parameter(gamma),
-        parameter(second.dgamma()),
-        parameter(second.dbeta()),
+        orNull(gamma),
+        orNull(second.dgamma()),
+        orNull(second.dbeta()),
         elements(ofX),
         elements(ofUpstream));
     return new TwiceDifferentiated<>(ofX, ofUpstream, rounded(ofGamma, x.dtype().parameterType()));
@@ -182,6 +185,30 @@ final class ReferenceBackend implements Kernels<HostTensor> {
         elements,
         elements(dr));
     return dr;
+  }
+
+  @Override
+  public GroupSums sums(
+      HostTensor x, HostTensor upstream, Normalization how, Moments<HostTensor> reference) {
+    return kernels.sums(
+        elements(x),
+        elements(upstream),
+        how,
+        elements(reference.mean()),
+        elements(reference.variance()));
+  }
+
+  @Override
+  public HostTensor write(
+      HostTensor x,
+      @Nullable HostTensor upstream,
+      Geometry geometry,
+      Scope scope,
+      GroupLines lines,
+      @Nullable HostTensor output) {
+    HostTensor result = output != null ? output : HostTensor.zeros(x.dtype(), x.shape());
+    kernels.write(elements(x), orNull(upstream), geometry, scope, lines, elements(result));
+    return result;
   }
 
   @Override

@@ -1,0 +1,464 @@
+package dev.vbn.conformance;
+
+import dev.vbn.GradientSums;
+import dev.vbn.Gradients;
+import dev.vbn.Output;
+import dev.vbn.ReferenceMoments;
+import dev.vbn.ReferenceOutput;
+import dev.vbn.ReferenceStatistics;
+import dev.vbn.Variant;
+import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
+import dev.vbn.conformance.Manner.Into;
+import dev.vbn.conformance.Padding.Junk;
+import dev.vbn.conformance.Padding.Kind;
+import dev.vbn.conformance.Samples.Spread;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.spi.Scope;
+import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/**
+ * Passes of which the sums and the lines are asked for one at a time: parameters of each example, live
+ * statistics that several workers share, live statistics as constants.
+ */
+abstract class ConditionalRules extends Rules {
+  /** Powers of two, which change no digit of an upstream gradient that they multiply. */
+  private static final double[] GAMMAS = {1, 2, -0.5, 4, -1, 0, -2};
+
+  private static final String HINT = "See Kernels.sums and Kernels.write.";
+
+  ConditionalRules(VbnConformance kit) {
+    super(kit);
+  }
+
+  private void requireConditional() {
+    if (!subject().has(Capability.CONDITIONAL)) {
+      throw new DeclaredAbsent("CONDITIONAL is declared absent; its refusal is checked apart");
+    }
+  }
+
+  /** Each way of an optimised kernel; reference and live batch have as many examples. */
+  private List<Case> cases(Variant variant) {
+    VbnConfig config =
+        VbnConfig.of(3).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED);
+    VbnConfig last = config.withFeatureAxis(-1);
+    Samples samples = new Samples(94);
+    List<Case> cases = new ArrayList<>(List.of(
+        samples.of(config, new long[] {7, 3}, new long[] {7, 3}),
+        samples.of(config, new long[] {5, 3, 5}, new long[] {5, 3, 9}, Spread.APART),
+        samples.of(config, new long[] {4, 3, 16}, new long[] {4, 3, 1}),
+        samples.of(config.withEpsilon(0.5), new long[] {3, 3, 1031}, new long[] {3, 3, 64}),
+        samples.of(last, new long[] {4, 131, 3}, new long[] {4, 7, 3}, Spread.SCALED),
+        samples.of(config.withFeatureAxis(2), new long[] {3, 2, 3, 67}, new long[] {3, 2, 3, 5}),
+        samples.of(of(config, 100), new long[] {3, 100, 2}, new long[] {3, 100, 2}),
+        samples.of(of(last, 20), new long[] {5, 3, 20}, new long[] {5, 9, 20}),
+        samples.of(of(config, 1), new long[] {2, 1, 66_001}, new long[] {2, 1, 70})));
+    if (subject().has(Capability.MASK)) {
+      for (Case each : List.of(cases.get(0), cases.get(1), cases.get(4), cases.get(5))) {
+        int axis = each.config().featureAxis();
+        cases.add(each.padded(
+            samples.padding(Kind.SCATTERED, each.x().shape(), axis),
+            samples.padding(Kind.SCATTERED, each.reference().shape(), axis),
+            Junk.NAN.value));
+      }
+    }
+    return cases;
+  }
+
+  private static VbnConfig of(VbnConfig config, int features) {
+    return new VbnConfig(
+        features,
+        config.epsilon(),
+        config.batchAxis(),
+        config.featureAxis(),
+        config.lastFeatureAxis(),
+        config.variant(),
+        config.referenceGradient());
+  }
+
+  private interface CaseCheck {
+    void check(Subject<?> subject, Case c, DType dtype);
+  }
+
+  private void eachCase(Variant variant, CaseCheck check) {
+    holds(() -> {
+      requireConditional();
+      for (Case c : cases(variant)) {
+        for (DType dtype : subject().dtypes()) {
+          check.check(subject(), c.roundedTo(dtype), dtype);
+        }
+      }
+    });
+  }
+
+  private static void agree(
+      Subject<?> subject, String what, Values expected, HostTensor actual, DType type, String of) {
+    subject.tolerance.assertClose(what + ", for " + of, expected, actual, type, HINT);
+  }
+
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.EXAMPLE_PARAMETERS)
+  final void parametersOfEachExample(Variant variant) {
+    eachCase(variant, ConditionalRules::checkParameters);
+  }
+
+  /**
+   * What the oracle, which knows parameters of features alone, says of them: without gamma, and with
+   * the upstream gradient multiplied by it, dx is the same; and an example's part in a gradient is
+   * the gradient where the others have no upstream.
+   */
+  private static <T> void checkParameters(Subject<T> subject, Case c, DType dtype) {
+    int features = c.config().features();
+    int examples = (int) c.x().shape()[0];
+    double[] gammas = new double[examples * features];
+    double[] betas = new double[gammas.length];
+    Arrays.setAll(gammas, i -> GAMMAS[(i + i / features) % GAMMAS.length]);
+    Arrays.setAll(betas, i -> ((5 * i) % 9 - 4) * 0.25);
+    DType type = dtype.parameterType();
+    Case scaled = c.bare().withLive(c.x(), times(c.upstream(), c, gammas));
+    scaled = scaled.withReference(c.reference(), times(c.referenceUpstream(), c, gammas));
+    Expected expected = subject.expect(scaled, dtype);
+    String of = c.describe() + ", gamma and beta of each example, in " + dtype;
+    try (Tensors<T> made = subject.tensors()) {
+      VirtualBatchNorm<T> layer = VirtualBatchNorm.of(subject.backend, c.config())
+          .withGamma(made.of(HostTensor.of(gammas, examples, features), type))
+          .withBeta(made.of(HostTensor.of(betas, examples, features), type));
+      T r = made.of(c.reference(), dtype);
+      try (ReferenceOutput<T> pass = layer.withMask(c.referenceMask()).reference(r);
+          Gradients<T> gradients = layer
+              .withMask(c.referenceMask())
+              .referenceBackward(r, pass.statistics(), made.of(c.referenceUpstream(), dtype))) {
+        agree(
+            subject,
+            "reference output",
+            line(expected.of(Quantity.REFERENCE_OUTPUT), c, gammas, betas),
+            subject.host(pass.output()),
+            dtype,
+            of);
+        agree(
+            subject,
+            "reference dx",
+            expected.of(Quantity.REFERENCE_DX),
+            subject.host(gradients.dx()),
+            dtype,
+            of);
+        for (Into into : ways(subject)) {
+          checkLive(
+              subject, made, c, dtype, layer, pass.statistics(), into, of, expected, gammas, betas);
+        }
+      }
+    }
+  }
+
+  private static <T> void checkLive(
+      Subject<T> subject,
+      Tensors<T> made,
+      Case c,
+      DType dtype,
+      VirtualBatchNorm<T> whole,
+      ReferenceStatistics<T> statistics,
+      Into into,
+      String of,
+      Expected expected,
+      double[] gammas,
+      double[] betas) {
+    VirtualBatchNorm<T> layer = whole.withMask(c.mask());
+    String where = of + ", into " + into;
+    T x = made.of(c.x(), dtype);
+    T dy = made.of(c.upstream(), dtype);
+    T over = made.of(into == Into.SUPPLIED ? Layouts.nan(c.x()) : c.x(), dtype);
+    T dx = made.of(Layouts.nan(c.x()), dtype);
+    try (Output<T> y = into == Into.NEW
+            ? layer.forward(x, statistics)
+            : layer.forwardInto(over, into == Into.OVER_X ? over : x, statistics);
+        Gradients<T> gradients = switch (into) {
+          case NEW -> layer.backward(x, statistics, dy);
+          case SUPPLIED -> layer.backwardInto(dx, x, statistics, dy);
+          default -> layer.backwardInto(dy, x, statistics, dy);
+        };
+        Output<T> dr = whole
+            .withMask(c.referenceMask())
+            .referenceGradient(made.of(c.reference(), dtype), statistics, gradients)) {
+      agree(
+          subject,
+          "output",
+          line(expected.of(Quantity.OUTPUT), c, gammas, betas),
+          subject.host(y.output()),
+          dtype,
+          where);
+      agree(subject, "dx", expected.of(Quantity.DX), subject.host(gradients.dx()), dtype, where);
+      agree(
+          subject,
+          "dreference",
+          expected.of(Quantity.DREFERENCE),
+          subject.host(dr.output()),
+          dtype,
+          where);
+      checkParameterGradients(subject, c, dtype, gradients, where);
+    }
+  }
+
+  private static <T> void checkParameterGradients(
+      Subject<T> subject, Case c, DType dtype, Gradients<T> gradients, String where) {
+    int features = c.config().features();
+    int examples = (int) c.x().shape()[0];
+    HostTensor dgamma = subject.host(gradients.dgamma());
+    HostTensor dbeta = subject.host(gradients.dbeta());
+    for (int i = 0; i < examples; i++) {
+      double[] only = new double[examples * features];
+      Arrays.fill(only, i * features, (i + 1) * features, 1);
+      Expected own = subject.expect(c.bare().withLive(c.x(), times(c.upstream(), c, only)), dtype);
+      String of = where + ", example " + i;
+      DType type = dtype.parameterType();
+      agree(subject, "dgamma", own.of(Quantity.DGAMMA), row(dgamma, i, features), type, of);
+      agree(subject, "dbeta", own.of(Quantity.DBETA), row(dbeta, i, features), type, of);
+    }
+  }
+
+  private static HostTensor row(HostTensor parameters, int example, int features) {
+    double[] row =
+        Arrays.copyOfRange(parameters.toDoubles(), example * features, (example + 1) * features);
+    return HostTensor.of(row, features).to(parameters.dtype());
+  }
+
+  private static List<Into> ways(Subject<?> subject) {
+    return subject.has(Capability.CALLER_SUPPLIED_OUTPUT)
+        ? List.of(Into.NEW, Into.SUPPLIED, Into.OVER_X)
+        : List.of(Into.NEW);
+  }
+
+  /** Each element times the number of its example and feature. */
+  private static HostTensor times(HostTensor tensor, Case c, double[] numbers) {
+    double[] values = tensor.toDoubles();
+    for (int i = 0; i < values.length; i++) {
+      double number = numbers[group(tensor, c, i)];
+      values[i] = number == 0 ? 0 : values[i] * number; // NaN that is masked counts no more
+    }
+    return HostTensor.of(values, tensor.shape());
+  }
+
+  private static int group(HostTensor tensor, Case c, int index) {
+    long[] shape = tensor.shape();
+    int axis = c.config().featureAxis();
+    long after = 1;
+    for (int i = axis < 0 ? axis + shape.length + 1 : axis + 1; i < shape.length; i++) {
+      after *= shape[i];
+    }
+    int features = c.config().features();
+    int example = (int) (index / (tensor.size() / shape[0]));
+    return example * features + (int) (index / after % features);
+  }
+
+  private static Values line(Values plain, Case c, double[] gammas, double[] betas) {
+    boolean live = plain.expected().length == c.x().size();
+    HostTensor like = live ? c.x() : c.reference();
+    Values line = new Values(plain.expected().length);
+    for (int i = 0; i < line.expected().length; i++) {
+      if (plain.scale()[i] > 0) { // else it is masked, and 0
+        int group = group(like, c, i);
+        double gamma = gammas[group];
+        double beta = betas[group];
+        line.set(
+            i,
+            gamma * plain.expected()[i] + beta,
+            Math.abs(gamma) * plain.scale()[i] + Math.abs(beta));
+      }
+    }
+    return line;
+  }
+
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.SHARED_STATISTICS)
+  final void partsOfABatchGetTogetherWhatTheWholeGets(Variant variant) {
+    if (variant.scope() == Scope.BATCH) {
+      eachCase(variant, (subject, c, dtype) -> {
+        checkParts(subject, c, dtype, 1);
+        checkParts(subject, c, dtype, 2);
+      });
+    } else {
+      holds(() -> {
+        requireConditional();
+        Check.current().compared(); // nothing is shared in these, which the layer refuses
+      });
+    }
+  }
+
+  private record Part(Case c, int from, int to) {}
+
+  /** The first examples and the rest, each with its part of the mask. */
+  private static List<Part> parts(Case c, int first) {
+    int examples = (int) c.x().shape()[0];
+    List<Part> parts = new ArrayList<>();
+    for (int[] bounds : new int[][] {{0, first}, {first, examples}}) {
+      int[] own = new int[bounds[1] - bounds[0]];
+      Arrays.setAll(own, i -> bounds[0] + i);
+      Padding padding = c.padding();
+      if (own.length == 0 || (padding != null && padding.ofExamples(own).countedElements() == 0)) {
+        continue;
+      }
+      HostTensor x = Layouts.examples(c.x(), own);
+      Case part = c.withLive(x, Layouts.examples(c.upstream(), own));
+      parts.add(new Part(
+          padding == null
+              ? part
+              : part.padded(
+                  padding.ofExamples(own).asPositions(x.shape(), c.config().featureAxis()),
+                  c.referencePadding(),
+                  Junk.NAN.value),
+          bounds[0],
+          bounds[1]));
+    }
+    return parts;
+  }
+
+  private static <T> void checkParts(Subject<T> subject, Case c, DType dtype, int first) {
+    Expected expected = subject.expect(c, dtype);
+    int features = c.config().features();
+    double[] dgamma = new double[features];
+    double[] dbeta = new double[features];
+    double[] dr = new double[c.reference().size()];
+    String of = c.describe() + ", in two parts, " + first + " examples first, in " + dtype;
+    try (Tensors<T> made = subject.tensors()) {
+      VirtualBatchNorm<T> whole = made.layer(c, dtype);
+      T r = made.of(c.reference(), dtype);
+      VirtualBatchNorm<T> ofReference = whole.withMask(c.referenceMask());
+      try (ReferenceStatistics<T> statistics = ofReference.referenceStatistics(r)) {
+        List<Part> parts = parts(c, first);
+        ReferenceMoments live = ReferenceMoments.empty(features);
+        for (Part part : parts) {
+          T x = made.of(part.c().x(), dtype);
+          live = live.merge(whole.withMask(part.c().mask()).liveMoments(x));
+        }
+        List<GradientSums> ofParts = new ArrayList<>();
+        for (Part part : parts) {
+          ofParts.add(whole
+              .withMask(part.c().mask())
+              .gradientSums(
+                  made.of(part.c().x(), dtype),
+                  statistics,
+                  live,
+                  made.of(part.c().upstream(), dtype)));
+        }
+        GradientSums sums = ofParts.stream().reduce(GradientSums::merge).orElseThrow();
+        for (Part part : parts) {
+          VirtualBatchNorm<T> layer = whole.withMask(part.c().mask());
+          T x = made.of(part.c().x(), dtype);
+          T dy = made.of(part.c().upstream(), dtype);
+          try (Output<T> y = layer.forward(x, statistics, live);
+              Gradients<T> gradients = layer.backward(x, statistics, live, dy, sums);
+              Output<T> reached = ofReference.referenceGradient(r, statistics, gradients)) {
+            agree(
+                subject,
+                "output",
+                part(expected.of(Quantity.OUTPUT), c, part),
+                subject.host(y.output()),
+                dtype,
+                of);
+            agree(
+                subject,
+                "dx",
+                part(expected.of(Quantity.DX), c, part),
+                subject.host(gradients.dx()),
+                dtype,
+                of);
+            add(subject.host(gradients.dgamma()), dgamma);
+            add(subject.host(gradients.dbeta()), dbeta);
+            add(subject.host(reached.output()), dr);
+          }
+        }
+      }
+    }
+    DType type = dtype.parameterType();
+    agree(subject, "dgamma", expected.of(Quantity.DGAMMA), HostTensor.of(dgamma), type, of);
+    agree(subject, "dbeta", expected.of(Quantity.DBETA), HostTensor.of(dbeta), type, of);
+    // Each part's was rounded to the batch's type.
+    Values twice = expected.of(Quantity.DREFERENCE).scaled(2);
+    agree(subject, "dreference", twice, HostTensor.of(dr), dtype, of);
+  }
+
+  private static Values part(Values whole, Case c, Part part) {
+    int size = whole.expected().length / (int) c.x().shape()[0];
+    return new Values(
+        Arrays.copyOfRange(whole.expected(), part.from() * size, part.to() * size),
+        Arrays.copyOfRange(whole.scale(), part.from() * size, part.to() * size));
+  }
+
+  private static void add(HostTensor of, double[] to) {
+    for (int i = 0; i < to.length; i++) {
+      to[i] += of.get(i);
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.CONSTANT_STATISTICS)
+  final void liveStatisticsAsConstants(Variant variant) {
+    eachCase(variant, ConditionalRules::checkConstants);
+  }
+
+  private static <T> void checkConstants(Subject<T> subject, Case c, DType dtype) {
+    Expected expected = subject.expect(c, dtype);
+    String of = c.describe() + ", live statistics as constants, in " + dtype;
+    try (Tensors<T> made = subject.tensors()) {
+      VirtualBatchNorm<T> whole = made.layer(c, dtype);
+      T x = made.of(c.x(), dtype);
+      try (ReferenceStatistics<T> statistics =
+          whole.withMask(c.referenceMask()).referenceStatistics(made.of(c.reference(), dtype))) {
+        VirtualBatchNorm<T> layer = whole.withMask(c.mask());
+        VirtualBatchNorm<T> constant = layer.withReferenceGradient(ReferenceGradient.ALL_DETACHED);
+        Tolerance.assertSameBits(
+            "output, for " + of,
+            subject.output(layer, x, statistics),
+            subject.output(constant, x, statistics),
+            "Constants make no difference to a forward pass.");
+        try (Gradients<T> gradients =
+            constant.backward(x, statistics, made.of(c.upstream(), dtype))) {
+          agree(subject, "dx", slopes(expected, c), subject.host(gradients.dx()), dtype, of);
+          DType type = dtype.parameterType();
+          agree(
+              subject,
+              "dgamma",
+              expected.of(Quantity.DGAMMA),
+              subject.host(gradients.dgamma()),
+              type,
+              of);
+          agree(
+              subject,
+              "dbeta",
+              expected.of(Quantity.DBETA),
+              subject.host(gradients.dbeta()),
+              type,
+              of);
+        }
+      }
+    }
+  }
+
+  /** gamma/s*dy, where something counts. */
+  private static Values slopes(Expected expected, Case c) {
+    Values variances = expected.of(Quantity.LIVE_VARIANCE);
+    Values counted = expected.of(Quantity.DX);
+    Values slopes = new Values(c.x().size());
+    int features = c.config().features();
+    for (int i = 0; i < slopes.expected().length; i++) {
+      if (counted.scale()[i] > 0) {
+        int group = group(c.x(), c, i);
+        int at = variances.expected().length == features ? group % features : group;
+        double v = variances.expected()[at] + c.config().epsilon();
+        double gamma = c.gamma() == null ? 1 : c.gamma().get(group % features);
+        double slope = gamma / Math.sqrt(v) * c.upstream().get(i);
+        slopes.set(i, slope, Math.abs(slope) * (1 + variances.scale()[at] / v));
+      }
+    }
+    return slopes;
+  }
+}
