@@ -3,7 +3,9 @@ package dev.vbn;
 import static java.util.Objects.requireNonNull;
 
 import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.tensor.Mask;
 import java.io.Serializable;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a {@link VirtualBatchNorm} computes. Immutable and serializable; {@link #of} gives the
@@ -88,6 +90,19 @@ public record VbnConfig(
   public static VbnConfig of(int features) {
     return new VbnConfig(
         features, DEFAULT_EPSILON, 0, 1, 1, Variant.LIVE_BATCH, ReferenceGradient.DETACHED);
+  }
+
+  /**
+   * Looks whether a batch has these axes.
+   *
+   * @param shape of the batch
+   * @param mask what counts of it; null if all does
+   * @return how many features it has, whatever {@link #features()} says
+   * @throws IllegalArgumentException if the shape has not the axes, or the mask does not fit it
+   */
+  public int featuresOf(long[] shape, @Nullable Mask mask) {
+    requireNonNull(shape, "shape is null; expected that of a batch");
+    return Math.toIntExact(BatchView.of(this, shape, mask).geometry().features());
   }
 
   /** This with another {@link #epsilon()}. */

@@ -352,7 +352,9 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     VbnConfig given = state.config();
     requireEqual("features", given.features(), config.features());
     requireEqual("epsilon", given.epsilon(), config.epsilon());
+    requireEqual("batch axis", given.batchAxis(), 0);
     requireEqual("feature axis", given.featureAxis(), config.featureAxis());
+    requireEqual("last feature axis", given.lastFeatureAxis(), config.lastFeatureAxis());
     if (servingVariant == null) {
       requireEqual("variant", given.variant().label(), config.variant().label());
     }

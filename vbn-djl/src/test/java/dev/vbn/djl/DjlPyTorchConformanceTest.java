@@ -23,7 +23,8 @@ class DjlPyTorchConformanceTest extends VbnConformance {
         Capability.FLOAT64_STATISTICS,
         Capability.FLOAT16,
         Capability.SUBNORMALS,
-        Capability.DOUBLE_BACKWARD);
+        Capability.DOUBLE_BACKWARD,
+        Capability.CONDITIONAL);
   }
 
   @Override

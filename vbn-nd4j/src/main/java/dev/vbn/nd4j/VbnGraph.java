@@ -63,6 +63,7 @@ public final class VbnGraph {
           "the state has no reference statistics; expected them: state.withReference(moments)");
     }
     VbnConfig config = state.config();
+    axis(5, config);
     if (graph.hasVariable(prefix + MEAN)) {
       LayerState own = state(graph, prefix);
       requireSame(prefix, config, own.config());
@@ -356,6 +357,12 @@ public final class VbnGraph {
   }
 
   private static int axis(int rank, VbnConfig config) {
+    if (config.batchAxis() != 0
+        || config.lastFeatureAxis() != config.featureAxis()
+        || config.referenceGradient() == ReferenceGradient.ALL_DETACHED) {
+      throw new IllegalArgumentException("a graph was given " + config + "; expected batch axis 0,"
+          + " one feature axis, and live statistics that are no constants");
+    }
     int axis = config.featureAxis() < 0 ? config.featureAxis() + rank : config.featureAxis();
     if (rank < 2 || rank > 5 || axis < 1 || axis >= rank) {
       throw new IllegalArgumentException("rank is " + rank + " and the feature axis "

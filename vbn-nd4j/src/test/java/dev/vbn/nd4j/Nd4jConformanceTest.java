@@ -27,7 +27,8 @@ class Nd4jConformanceTest extends VbnConformance {
         Capability.SUBNORMALS,
         Capability.MASK,
         Capability.TENSORS_OUTLIVE_BACKEND,
-        Capability.DOUBLE_BACKWARD);
+        Capability.DOUBLE_BACKWARD,
+        Capability.CONDITIONAL);
   }
 
   @Override

@@ -21,6 +21,7 @@ class NumpyConformanceTest extends VbnConformance {
         Capability.SUBNORMALS,
         Capability.MASK,
         Capability.TENSORS_OUTLIVE_BACKEND,
-        Capability.DOUBLE_BACKWARD);
+        Capability.DOUBLE_BACKWARD,
+        Capability.CONDITIONAL);
   }
 }

@@ -20,6 +20,7 @@ class ReferenceConformanceTest extends VbnConformance {
         Capability.SUBNORMALS,
         Capability.MASK,
         Capability.TENSORS_OUTLIVE_BACKEND,
-        Capability.DOUBLE_BACKWARD);
+        Capability.DOUBLE_BACKWARD,
+        Capability.CONDITIONAL);
   }
 }

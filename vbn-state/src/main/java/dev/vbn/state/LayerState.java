@@ -199,6 +199,12 @@ public record LayerState(
     texts.put(prefix + "variant", config.variant().label());
     texts.put(prefix + "epsilon", Double.toString(config.epsilon()));
     texts.put(prefix + "feature_axis", Integer.toString(config.featureAxis()));
+    if (config.lastFeatureAxis() != config.featureAxis()) {
+      texts.put(prefix + "last_feature_axis", Integer.toString(config.lastFeatureAxis()));
+    }
+    if (config.batchAxis() != 0) {
+      texts.put(prefix + "batch_axis", Integer.toString(config.batchAxis()));
+    }
     texts.put(
         prefix + "reference_gradient", config.referenceGradient().name().toLowerCase(Locale.ROOT));
   }
@@ -317,10 +323,15 @@ public record LayerState(
         if (epsilon != null) {
           config = config.withEpsilon(real("epsilon", epsilon));
         }
-        String axis = text("feature_axis");
-        if (axis != null) {
-          config = config.withFeatureAxis((int) number("feature_axis", axis, -4, 4));
-        }
+        int first = axis("feature_axis", config.featureAxis());
+        config = new VbnConfig(
+            features,
+            config.epsilon(),
+            axis("batch_axis", 0),
+            first,
+            axis("last_feature_axis", first),
+            config.variant(),
+            config.referenceGradient());
         String gradient = text("reference_gradient");
         if (gradient != null) {
           config = config.withReferenceGradient(referenceGradient(gradient));
@@ -330,6 +341,11 @@ public record LayerState(
             source + ": " + NpyHeader.printable(String.valueOf(e.getMessage())), e);
       }
       return config;
+    }
+
+    private int axis(String part, int absent) throws StateException {
+      String text = text(part);
+      return text == null ? absent : (int) number(part, text, -5, 4);
     }
 
     private @Nullable HostTensor perFeature(String part) throws StateException {
@@ -400,7 +416,7 @@ public record LayerState(
         }
       }
       throw new StateException(source + ": reference_gradient is '" + NpyHeader.printable(text)
-          + "'; expected detached or attached");
+          + "'; expected detached, attached or all_detached");
     }
 
     private long number(String part, String text, long least, long most) throws StateException {

@@ -14,8 +14,8 @@ import java.util.Set;
  *
  * <p>The parts are {@code gamma}, {@code beta}, {@code reference_mean}, {@code reference_variance}
  * (or {@code reference_mean_square} in its place), and the texts {@code reference_examples}, {@code
- * reference_elements}, {@code variant}, {@code epsilon}, {@code feature_axis} and {@code
- * reference_gradient}.
+ * reference_elements}, {@code variant}, {@code epsilon}, {@code feature_axis}, {@code
+ * last_feature_axis}, {@code batch_axis} and {@code reference_gradient}.
  */
 public final class StateNames {
   /** The parts of a layer, each with the other names that it is known by. */
@@ -45,6 +45,8 @@ public final class StateNames {
     parts.put("variant", List.of());
     parts.put("epsilon", List.of("eps"));
     parts.put("feature_axis", List.of());
+    parts.put("last_feature_axis", List.of());
+    parts.put("batch_axis", List.of());
     parts.put("reference_gradient", List.of());
     return parts;
   }

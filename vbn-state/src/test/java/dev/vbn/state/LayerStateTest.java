@@ -66,6 +66,19 @@ final class LayerStateTest {
   }
 
   @ParameterizedTest
+  @ValueSource(strings = {"layer.safetensors", "layer.npz"})
+  void axesComeBack(String name) throws IOException {
+    Path file = folder.resolve(name);
+    for (VbnConfig config : new VbnConfig[] {
+      VbnConfig.of(5).withAxes(1, -1),
+      VbnConfig.of(6).withFeatureAxes(1, 3).withReferenceGradient(ReferenceGradient.ALL_DETACHED)
+    }) {
+      new LayerState(config, null, null, null).save(file);
+      assertEquals(config, LayerState.load(file).config());
+    }
+  }
+
+  @ParameterizedTest
   @ValueSource(strings = {"network.safetensors", "network.npz"})
   void theLayersOfANetworkStandBehindTheirPrefixes(String name) throws IOException {
     Map<String, LayerState> layers = new LinkedHashMap<>();
@@ -213,10 +226,12 @@ final class LayerStateTest {
     assertTextRefused("epsilon", "tiny", "epsilon is 'tiny'", "expected a number");
     assertTextRefused("feature_axis", "0", "feature axis is 0");
     assertTextRefused("feature_axis", "9", "feature_axis is '9'");
+    assertTextRefused("batch_axis", "1", "batch axis is 1 and feature axis 1");
+    assertTextRefused("last_feature_axis", "0", "feature axes are 1 to 0");
     assertTextRefused("reference_examples", "-1", "reference_examples is '-1'");
     assertTextRefused("reference_examples", "99999999999999999999", "reference_examples");
     assertTextRefused("reference_elements", "2", "3 examples and 2 elements");
-    assertTextRefused("reference_gradient", "some", "is 'some'", "detached or attached");
+    assertTextRefused("reference_gradient", "some", "is 'some'", "detached, attached");
   }
 
   private void assertTextRefused(String key, String text, String... fragments) throws IOException {

@@ -66,7 +66,8 @@ final class GradientCommand implements Callable<Integer> {
       defaultValue = "detached",
       description =
           "detached (default): reference statistics are constants. attached: gradients flow into"
-              + " the reference batch, which --reference has to give.")
+              + " the reference batch, which --reference has to give. all-detached: the live"
+              + " statistics are constants too.")
   private ReferenceGradient referenceGradient;
 
   @Option(
@@ -106,7 +107,7 @@ final class GradientCommand implements Callable<Integer> {
       throw new BadInputException("--reference-gradient attached is given without --reference;"
           + " expected the reference batch itself, not its statistics alone");
     }
-    requireSecond(attached);
+    requireSecond();
     try (StagedOutputs outputs = new StagedOutputs();
         Progress progress = new Progress(spec.commandLine().getErr())) {
       outputs.makeDirectory("--output-dir", outputDirectory);
@@ -122,6 +123,9 @@ final class GradientCommand implements Callable<Integer> {
                   stage(outputs, "dy_gradient.npy"),
                   stage(outputs, "gamma_gradient.npy")));
       LayerInputs inputs = layerOptions.read(progress);
+      if (dxUpstream != null) {
+        inputs.requirePlain(DX_UPSTREAM);
+      }
       progress.show("reading " + upstream);
       HostTensor dy = LayerOptions.read("--upstream", upstream);
       GradientUpstream<HostTensor> second = readSecond(inputs.x().dtype(), progress);
@@ -132,13 +136,14 @@ final class GradientCommand implements Callable<Integer> {
   }
 
   /** Refuses options that do not go together, before anything is read. */
-  private void requireSecond(boolean attached) {
+  private void requireSecond() {
     if (dxUpstream == null && (dgammaUpstream != null || dbetaUpstream != null)) {
       throw new BadInputException((dgammaUpstream != null ? DGAMMA_UPSTREAM : DBETA_UPSTREAM)
           + " is given without " + DX_UPSTREAM + "; expected both, or " + DX_UPSTREAM + " alone");
     }
-    if (dxUpstream != null && attached) {
-      throw new BadInputException(DX_UPSTREAM + " is given with --reference-gradient attached;"
+    if (dxUpstream != null && referenceGradient != ReferenceGradient.DETACHED) {
+      throw new BadInputException(DX_UPSTREAM + " is given with --reference-gradient "
+          + Main.lowerCase(referenceGradient) + ";"
           + " expected detached: second gradients have the reference as a constant");
     }
   }
@@ -184,7 +189,7 @@ final class GradientCommand implements Callable<Integer> {
           progress.show("second gradients of the live batch " + inputs.x());
           try (SecondGradients<HostTensor> gradients = LayerOptions.accepted(
               "--input, --upstream and " + DX_UPSTREAM + ": ",
-              () -> layer.doubleBackward(inputs.x(), reference, dy, second))) {
+              () -> live.doubleBackward(inputs.x(), reference, dy, second))) {
             targets.second.x.write(out -> Npy.write(out, gradients.x()));
             targets.second.dy.write(out -> Npy.write(out, gradients.upstream()));
             targets.second.gamma.write(out -> Npy.write(out, gradients.gamma()));

@@ -16,6 +16,8 @@ import org.jspecify.annotations.Nullable;
  * What {@link LayerOptions} names, read.
  *
  * @param layer its arrays in the types of their files
+ * @param gamma that is not one number for each feature, in place of the layer's; else null
+ * @param beta likewise
  * @param reference of the type to compute in; null where the layer has the statistics already
  * @param x of the type to compute in
  * @param referenceMask what counts of the reference batch; null if all does
@@ -23,6 +25,8 @@ import org.jspecify.annotations.Nullable;
  */
 record LayerInputs(
     LayerState layer,
+    @Nullable HostTensor gamma,
+    @Nullable HostTensor beta,
     @Nullable HostTensor reference,
     HostTensor x,
     @Nullable Mask referenceMask,
@@ -36,7 +40,34 @@ record LayerInputs(
               + " --dtype float32, or another --backend");
     }
     LayerState typed = new LayerState(config, typed(layer.gamma()), typed(layer.beta()), null);
-    return LayerOptions.accepted("", () -> typed.layer(backend));
+    VirtualBatchNorm<HostTensor> opened = LayerOptions.accepted("", () -> typed.layer(backend));
+    try {
+      HostTensor ownGamma = typed(gamma);
+      if (ownGamma != null) {
+        LayerOptions.accepted("--gamma: ", () -> set(() -> opened.setGamma(ownGamma)));
+      }
+      HostTensor ownBeta = typed(beta);
+      if (ownBeta != null) {
+        LayerOptions.accepted("--beta: ", () -> set(() -> opened.setBeta(ownBeta)));
+      }
+      return opened;
+    } catch (RuntimeException e) {
+      opened.close();
+      throw e;
+    }
+  }
+
+  private static boolean set(Runnable setting) {
+    setting.run();
+    return true;
+  }
+
+  /** Refuses what is for layers of one number for each feature alone. */
+  void requirePlain(String option) {
+    if (gamma != null || beta != null) {
+      throw new BadInputException(option + ": given with a " + (gamma != null ? "gamma" : "beta")
+          + " that is not one number for each feature; expected one that is, or no " + option);
+    }
   }
 
   /** The layer for the reference batch. */

@@ -5,7 +5,6 @@ import static java.util.Objects.requireNonNull;
 import dev.vbn.ReferenceMoments;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
-import dev.vbn.spi.Geometry;
 import dev.vbn.state.LayerState;
 import dev.vbn.state.Npy;
 import dev.vbn.state.NpyException;
@@ -16,6 +15,7 @@ import dev.vbn.tensor.Mask;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Mixin;
@@ -30,7 +30,7 @@ final class LayerOptions {
       names = REFERENCE,
       paramLabel = "R.npy",
       description =
-          "Reference batch: rank 2 to 5, examples along axis 0. Required, unless --state has its"
+          "Reference batch: rank 2 to 5, examples along --batch-axis. Required, unless --state has its"
               + " statistics.")
   private @Nullable Path reference;
 
@@ -89,6 +89,22 @@ final class LayerOptions {
   private @Nullable Integer featureAxis;
 
   @Option(
+      names = "--last-feature-axis",
+      paramLabel = "AXIS",
+      description =
+          "Last of several neighbouring feature axes, of which --feature-axis is the first. Default:"
+              + " what --state says, or else one axis.")
+  private @Nullable Integer lastFeatureAxis;
+
+  @Option(
+      names = "--batch-axis",
+      paramLabel = "AXIS",
+      description =
+          "Axis of the examples; negative counts from the end. Default: what --state says, or else"
+              + " 0.")
+  private @Nullable Integer batchAxis;
+
+  @Option(
       names = "--epsilon",
       paramLabel = "E",
       description =
@@ -98,13 +114,17 @@ final class LayerOptions {
   @Option(
       names = "--gamma",
       paramLabel = "G.npy",
-      description = "Scale of each feature. Default: that of --state, or else ones.")
+      description =
+          "Scale of each feature, or of each feature of each example. Default: that of --state, or"
+              + " else ones.")
   private @Nullable Path gamma;
 
   @Option(
       names = "--beta",
       paramLabel = "B.npy",
-      description = "Offset of each feature. Default: that of --state, or else zeros.")
+      description =
+          "Offset of each feature, or of each feature of each example. Default: that of --state, or"
+              + " else zeros.")
   private @Nullable Path beta;
 
   @Option(
@@ -138,19 +158,37 @@ final class LayerOptions {
             + ": has no statistics of a reference batch; expected " + REFERENCE + " R.npy with it");
       }
     }
-    int axis = set(loaded == null ? VbnConfig.of(1) : loaded.config()).featureAxis();
-    HostTensor r = reference == null ? null : readBatch(REFERENCE, reference, axis, progress);
-    HostTensor x = readBatch("--input", input, axis, progress);
+    VbnConfig axes = set(loaded == null ? VbnConfig.of(1) : loaded.config());
+    HostTensor r = reference == null ? null : readBatch(REFERENCE, reference, axes, progress);
+    HostTensor x = readBatch("--input", input, axes, progress);
     DType type = dtype != null ? dtype : x.dtype();
-    LayerState layer = loaded == null
-        ? alone(requireNonNull(r), axis)
-        : accepted(state.given() + ": ", () -> withOptions(loaded));
+    HostTensor givenGamma = gamma == null ? null : read("--gamma", gamma);
+    HostTensor givenBeta = beta == null ? null : read("--beta", beta);
+    LayerState bare = loaded == null
+        ? new LayerState(
+            VbnConfig.of(axes.featuresOf(requireNonNull(r).shape(), null)), null, null, null)
+        : loaded;
+    LayerState layer = accepted(
+        loaded == null ? "" : state.given() + ": ",
+        () -> new LayerState(
+            set(bare.config()),
+            isPerFeature(givenGamma, bare) ? givenGamma : bare.gamma(),
+            isPerFeature(givenBeta, bare) ? givenBeta : bare.beta(),
+            bare.reference()));
     return new LayerInputs(
         layer,
+        isPerFeature(givenGamma, bare) ? null : givenGamma,
+        isPerFeature(givenBeta, bare) ? null : givenBeta,
         r == null ? null : as(type, r),
         as(type, x),
-        readMask("--reference-", referenceMask, referenceLengths, REFERENCE, r, axis),
-        readMask("--", mask, lengths, "--input", x, axis));
+        readMask("--reference-", referenceMask, referenceLengths, REFERENCE, r, axes),
+        readMask("--", mask, lengths, "--input", x, axes));
+  }
+
+  /** Whether a state has a place for a parameter; of others the layer says what is right. */
+  private static boolean isPerFeature(@Nullable HostTensor parameter, LayerState layer) {
+    return parameter != null
+        && Arrays.equals(parameter.shape(), new long[] {layer.config().features()});
   }
 
   /** The mask of a batch, by either option of those that begin with {@code prefix}. */
@@ -160,7 +198,7 @@ final class LayerOptions {
       @Nullable Path ofLengths,
       String batchOption,
       @Nullable HostTensor batch,
-      int featureAxis) {
+      VbnConfig axes) {
     if (positions != null && ofLengths != null) {
       throw new BadInputException(prefix + "lengths " + ofLengths + ": " + prefix + "mask "
           + positions + " is given too; expected one of them");
@@ -175,7 +213,7 @@ final class LayerOptions {
           option + " " + file + ": given without " + batchOption + "; expected the batch itself");
     }
     Mask read = read(option, file, positions != null ? NpyMask::read : NpyMask::readLengths);
-    accepted(option + " " + file + ": ", () -> Geometry.of(batch.shape(), featureAxis, read));
+    accepted(option + " " + file + ": ", () -> axes.featuresOf(batch.shape(), read));
     return read;
   }
 
@@ -187,34 +225,27 @@ final class LayerOptions {
     }
   }
 
-  private static HostTensor readBatch(
-      String option, Path file, int featureAxis, Progress progress) {
+  private static HostTensor readBatch(String option, Path file, VbnConfig axes, Progress progress) {
     progress.show("reading " + file);
     HostTensor batch = read(option, file);
-    accepted(option + " " + file + ": ", () -> Geometry.of(batch.shape(), featureAxis));
+    accepted(option + " " + file + ": ", () -> axes.featuresOf(batch.shape(), null));
     return batch;
-  }
-
-  /** The layer that the options say without a state file. */
-  private LayerState alone(HostTensor referenceBatch, int axis) {
-    int features = Math.toIntExact(Geometry.of(referenceBatch.shape(), axis).features());
-    LayerState bare = new LayerState(VbnConfig.of(features), null, null, null);
-    return accepted("", () -> withOptions(bare));
-  }
-
-  /** A layer with what options say of it. */
-  private LayerState withOptions(LayerState layer) {
-    return new LayerState(
-        set(layer.config()),
-        gamma == null ? layer.gamma() : read("--gamma", gamma),
-        beta == null ? layer.beta() : read("--beta", beta),
-        layer.reference());
   }
 
   /** The settings with those that options say. */
   private VbnConfig set(VbnConfig config) {
     VbnConfig set = variant == null ? config : config.withVariant(variant);
-    set = featureAxis == null ? set : set.withFeatureAxis(featureAxis);
+    int first = featureAxis == null ? set.featureAxis() : featureAxis;
+    set = new VbnConfig(
+        set.features(),
+        set.epsilon(),
+        batchAxis == null ? set.batchAxis() : batchAxis,
+        first,
+        lastFeatureAxis != null
+            ? lastFeatureAxis
+            : featureAxis != null ? first : set.lastFeatureAxis(),
+        set.variant(),
+        set.referenceGradient());
     return epsilon == null ? set : set.withEpsilon(epsilon);
   }
 
@@ -266,7 +297,7 @@ final class LayerOptions {
   static <R> R accepted(String prefix, Supplier<R> check) {
     try {
       return check.get();
-    } catch (IllegalArgumentException | UnsupportedOperationException e) {
+    } catch (IllegalArgumentException | IllegalStateException | UnsupportedOperationException e) {
       throw new BadInputException(prefix + e.getMessage(), e);
     }
   }

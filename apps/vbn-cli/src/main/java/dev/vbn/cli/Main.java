@@ -251,7 +251,7 @@ public final class Main implements Callable<Integer> {
     }
   }
 
-  private static String lowerCase(Enum<?> value) {
-    return value.name().toLowerCase(Locale.ROOT);
+  static String lowerCase(Enum<?> value) {
+    return value.name().toLowerCase(Locale.ROOT).replace('_', '-');
   }
 }

@@ -107,6 +107,9 @@ final class NormalizeCommand implements Callable<Integer> {
             + " reference batch itself, not its statistics alone");
       }
       LayerInputs inputs = layerOptions.read(progress);
+      if (saveState != null) {
+        inputs.requirePlain("--save-state");
+      }
       normalize(inputs, targets, progress);
       outputs.commit();
     }
@@ -132,7 +135,9 @@ final class NormalizeCommand implements Callable<Integer> {
           targets.state.write(state.content());
         }
         if (targets.statistics != null) {
-          targets.statistics.write(statistics(live.mixedStatistics(inputs.x(), reference), state));
+          MixedStatistics mixed = LayerOptions.accepted(
+              "--statistics: ", () -> live.mixedStatistics(inputs.x(), reference));
+          targets.statistics.write(statistics(mixed, state));
         }
       }
     }

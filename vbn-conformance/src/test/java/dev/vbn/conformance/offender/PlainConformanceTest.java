@@ -13,7 +13,7 @@ import java.util.Set;
 class PlainConformanceTest extends VbnConformance {
   @Override
   protected VbnProvider<?> provider() {
-    return new PlainProvider(() -> new PlainBackend(capabilities()));
+    return new PlainProvider(() -> new ConditionalBackend(capabilities(), null));
   }
 
   @Override
