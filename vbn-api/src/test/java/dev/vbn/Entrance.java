@@ -68,6 +68,26 @@ enum Entrance {
               x, others.reference(), others.upstream(), GradientUpstream.ofDx(others.upstream()));
     }
   },
+  SHARED_FORWARD("x", "write") {
+    @Override
+    AutoCloseable give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
+      return layer.forward(x, others.reference(), Others.LIVE);
+    }
+  },
+  GRADIENT_SUMS("x", "sums") {
+    @Override
+    AutoCloseable give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
+      layer.gradientSums(x, others.reference(), Others.LIVE, others.upstream());
+      return () -> {}; // on the host, with nothing to free
+    }
+  },
+  SHARED_BACKWARD("x", "write") {
+    @Override
+    AutoCloseable give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
+      GradientSums sums = new GradientSums(new double[3], new double[3]);
+      return layer.backward(x, others.reference(), Others.LIVE, others.upstream(), sums);
+    }
+  },
   REFERENCE_BACKWARD("reference batch", "backward") {
     @Override
     AutoCloseable give(VirtualBatchNorm<HostTensor> layer, HostTensor x, Others others) {
@@ -101,6 +121,8 @@ enum Entrance {
       HostTensor upstream,
       HostTensor output,
       Gradients<HostTensor> gradients) {
+    static final ReferenceMoments LIVE = ReferenceMoments.of(new double[3], new double[3], 2, 2);
+
     static Others of(VbnBackend<HostTensor> backend) {
       return with(
           backend, ReferenceStatistics.wrap(backend, zeros(backend, 3), zeros(backend, 3), 2, 2));

@@ -317,7 +317,7 @@ final class VirtualBatchNormParameterTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"4", "1", "1x3", "3x1", "''"})
+  @CsvSource({"4", "1", "1x3x1", "3x1", "''"})
   void aParameterOfAnotherShapeIsRefused(String shape) {
     long[] lengths = Shapes.parse(shape);
     HostTensor wrong = HostTensor.zeros(DType.FLOAT32, lengths);

@@ -4,6 +4,8 @@ import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.GradientUpstream;
+import dev.vbn.spi.GroupLines;
+import dev.vbn.spi.GroupSums;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.MemoryRange;
 import dev.vbn.spi.Moments;
@@ -149,6 +151,22 @@ public final class BoxedKernels implements Kernels<Boxed>, TensorAccess<Boxed> {
     return result == null
         ? null
         : new TwiceDifferentiated<>(box(result.x()), box(result.upstream()), box(result.gamma()));
+  }
+
+  @Override
+  public GroupSums sums(Boxed x, Boxed upstream, Normalization how, Moments<Boxed> reference) {
+    return kernels.sums(x.host(), upstream.host(), how, unbox(reference));
+  }
+
+  @Override
+  public Boxed write(
+      Boxed x,
+      @Nullable Boxed upstream,
+      Geometry geometry,
+      Scope scope,
+      GroupLines lines,
+      @Nullable Boxed output) {
+    return box(kernels.write(x.host(), unbox(upstream), geometry, scope, lines, unbox(output)));
   }
 
   @Override

@@ -9,6 +9,8 @@ import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.GradientUpstream;
+import dev.vbn.spi.GroupLines;
+import dev.vbn.spi.GroupSums;
 import dev.vbn.spi.HostTensorAccess;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.MemoryRange;
@@ -90,6 +92,21 @@ public final class RecordingKernels implements Kernels<HostTensor>, TensorAccess
       Moments<HostTensor> statistics,
       Moments<HostTensor> gradient,
       long elements)
+      implements Call {}
+
+  /** A call of {@link Kernels#sums}. */
+  public record SumsOfGroups(
+      HostTensor x, HostTensor upstream, Normalization how, Moments<HostTensor> reference)
+      implements Call {}
+
+  /** A call of {@link Kernels#write}. */
+  public record Write(
+      HostTensor x,
+      @Nullable HostTensor upstream,
+      Geometry geometry,
+      Scope scope,
+      GroupLines lines,
+      @Nullable HostTensor output)
       implements Call {}
 
   /** What happens at a call, from its {@code from}th time on: a throw, or null for an answer. */
@@ -408,6 +425,32 @@ public final class RecordingKernels implements Kernels<HostTensor>, TensorAccess
     DType parameterType = narrow.getOrDefault(x, x.dtype()).parameterType();
     return new TwiceDifferentiated<>(
         like(0, x), like(1, x), make(2, parameterType, how.geometry().features()));
+  }
+
+  @Override
+  public GroupSums sums(
+      HostTensor x, HostTensor upstream, Normalization how, Moments<HostTensor> reference) {
+    calls.add(new SumsOfGroups(x, upstream, how, reference));
+    if (givesNull("sums")) {
+      return null;
+    }
+    int sums = (int) (how.groups() * how.geometry().features());
+    return new GroupSums(new double[sums], new double[sums]);
+  }
+
+  @Override
+  public HostTensor write(
+      HostTensor x,
+      @Nullable HostTensor upstream,
+      Geometry geometry,
+      Scope scope,
+      GroupLines lines,
+      @Nullable HostTensor output) {
+    calls.add(new Write(x, upstream, geometry, scope, lines, output));
+    if (givesNull("write")) {
+      return null;
+    }
+    return output == null ? like(0, x) : output;
   }
 
   @Override
