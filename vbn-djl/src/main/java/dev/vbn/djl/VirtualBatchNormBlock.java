@@ -688,6 +688,9 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
      */
     public Builder optState(LayerState state) {
       this.state = requireNonNull(state, "state is null; expected that of a layer");
+      requireEqual("batch axis", state.config().batchAxis(), 0);
+      requireEqual(
+          "last feature axis", state.config().lastFeatureAxis(), state.config().featureAxis());
       config = state.config();
       scale = state.gamma() != null;
       center = state.beta() != null;

@@ -6,12 +6,16 @@ import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
+import dev.vbn.spi.GroupLines;
+import dev.vbn.spi.GroupSums;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.TensorAccess;
+import dev.vbn.spi.TwiceDifferentiated;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
@@ -171,6 +175,40 @@ public final class CountingProvider implements VbnProvider<CountingProvider.Tens
         long elements) {
       return new Tensor(kernels.referenceGradient(
           r.elements(), geometry, elements(statistics), elements(gradient), elements));
+    }
+
+    @Override
+    public TwiceDifferentiated<Tensor> doubleBackward(
+        Tensor x,
+        Tensor upstream,
+        GradientUpstream<Tensor> second,
+        Normalization how,
+        Moments<Tensor> reference,
+        Tensor gamma) {
+      GradientUpstream<HostTensor> of = new GradientUpstream<>(
+          second.dx().elements(), elements(second.dgamma()), elements(second.dbeta()));
+      TwiceDifferentiated<HostTensor> result = kernels.doubleBackward(
+          x.elements(), upstream.elements(), of, how, elements(reference), elements(gamma));
+      return new TwiceDifferentiated<>(
+          new Tensor(result.x()), new Tensor(result.upstream()), new Tensor(result.gamma()));
+    }
+
+    @Override
+    public GroupSums sums(
+        Tensor x, Tensor upstream, Normalization how, Moments<Tensor> reference) {
+      return kernels.sums(x.elements(), upstream.elements(), how, elements(reference));
+    }
+
+    @Override
+    public Tensor write(
+        Tensor x,
+        Tensor upstream,
+        Geometry geometry,
+        Scope scope,
+        GroupLines lines,
+        Tensor output) {
+      return new Tensor(
+          kernels.write(x.elements(), elements(upstream), geometry, scope, lines, null));
     }
 
     /** Tensors stay open, for the test to count. */

@@ -5,12 +5,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.djl.ndarray.types.Shape;
 import com.google.inject.Guice;
 import dev.vbn.ReferenceMoments;
 import dev.vbn.VbnBackend;
 import dev.vbn.VbnBackends;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.examples.wgan.WganExample;
 import dev.vbn.guice.VbnModule;
 import dev.vbn.tensor.HostTensor;
 import dev.vbn.tensor.Mask;
@@ -34,7 +36,10 @@ class ExamplesTest {
       Training.class,
       AnyBackend.class,
       GuiceWiring.class,
-      PaddedSequences.class);
+      PaddedSequences.class,
+      SharedStatistics.class,
+      Conditional.class,
+      WganExample.class);
 
   @AfterEach
   void restoreTheChoice() {
@@ -45,6 +50,30 @@ class ExamplesTest {
   void plainArraysGiveWhatThePaperSays() {
     // The worked value of reference [1,3] and live 5; feature 1 lies on the reference mean.
     assertArrayEquals(new float[] {1.2247f, 0}, PlainArrays.normalize(), 1e-4f);
+  }
+
+  /** Both halves of 0, 2, 4, 6 with weight 1/5: mean 2.2, variance (0.8 + 0.2*5 + 0.16). */
+  @Test
+  void halvesShareTheStatisticsOfTheWhole() {
+    float s = (float) Math.sqrt(0.8 + 1 + 0.16 + 1e-5);
+    float[] expected = {-2.2f / s, -0.2f / s, 1.8f / s, 3.8f / s};
+    assertArrayEquals(expected, SharedStatistics.normalize(), 1e-5f);
+  }
+
+  /** Gamma of label 1 is 2 and 4, that of label 0 is 1; the live batch has weight 1/4. */
+  @Test
+  void eachExampleHasTheScaleOfItsLabel() {
+    float[] y = Conditional.normalize();
+    assertEquals(2 * y[0], y[2], 1e-6f);
+    assertEquals(4 * y[1], y[3], 1e-6f);
+    assertTrue(y[0] > 0 && y[4] < 0);
+  }
+
+  @Test
+  void aFoldedConvolutionGivesWhatTheTwoLayersGive() {
+    FoldedConvolution.Result result = FoldedConvolution.compare(new Shape(2, 3, 32));
+    assertTrue(result.difference() < 1e-5 * result.largest(), result::toString);
+    assertTrue(result.largest() > 1, result::toString);
   }
 
   /** The outputs wanted are a straight line over the inputs, which gamma and beta can express. */
