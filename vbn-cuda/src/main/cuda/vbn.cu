@@ -13,6 +13,9 @@
 // Elements of 32 bits and less are worked on in 32 bits, with sums carried into 64 every few elements; what is merged
 // and mixed is in 64 bits. Where 32 bits do not do, as for the largest floats, the same is done once more in 64.
 //
+// Of a masked batch only what counts is read. Its kernels are compiled apart from the others, which know of no mask. They
+// read one element at a time: a byte for each position says whether it counts, and an Item what a sum may skip.
+//
 // One source for nvcc and for a C++ compiler with an emulating header: no CUDA headers, static shared memory, fma
 // where it is meant, no fast intrinsics, no floating-point atomics.
 
@@ -212,8 +215,22 @@ struct ShiftedSums {
   static __device__ __forceinline__ bool inRange(double v) { return fabs(v) > 0x1p-80 && fabs(v) < 0x1p120; }
 };
 
-// A thread's share of a unit: the packs of V elements at `member`, `member + team` and so on of each of its items.
-template <class E, int V, bool WITH_UPSTREAM>
+// What counts of `segment` neighbouring positions: `count` of them, the first at `first` and none from `end` on.
+struct Item {
+  int first;
+  int end;
+  int count;
+};
+
+// Which elements of a batch count.
+struct Mask {
+  const unsigned char* counts; // for each position of each row, in their order
+  const Item* items;           // for each segment of each row, in their order
+};
+
+// A thread's share of a unit: the packs of V elements at `member`, `member + team` and so on of each of its items; of a
+// masked one those that count, counted from its first that does.
+template <class E, int V, bool WITH_UPSTREAM, bool MASKED>
 struct Share {
   const typename E::Stored* x;
   const typename E::Stored* upstream;
@@ -221,6 +238,7 @@ struct Share {
   int place;     // of the first item in its row: which segment of the run
   long long items;
   int c, features, after, segment, segments, member, team;
+  Mask mask;
 
   __device__ __forceinline__ long long start(long long row, int place) const {
     return (row * features + c) * after + (long long) place * segment;
@@ -231,20 +249,41 @@ struct Share {
     return rest < segment ? rest : segment;
   }
 
-  // Adds up PACKS packs that lie `team` apart. All are read before any is added: with one at a time a thread would leave
-  // the memory waiting.
+  // How many elements of the unit count, and where the first is.
+  __device__ __forceinline__ double countMasked(long long& first) const {
+    const Item* item = mask.items + row * segments + place;
+    double count = 0;
+    for (long long i = 0; i < items; i++) {
+      if (count == 0 && item[i].count > 0) {
+        long long at = place + i;
+        first = start(row + at / segments, (int) (at % segments)) + item[i].first;
+      }
+      count += item[i].count;
+    }
+    return count;
+  }
+
+  // Adds up PACKS packs that lie `team` apart, of a masked batch those that count, or all where `counts` is null. All are
+  // read before any is added: with one at a time a thread would leave the memory waiting.
   template <class A, int PACKS>
   __device__ __forceinline__ void addPacks(
-      ShiftedSums<A>& sums, const Pack<E, V>* packs, const Pack<E, V>* upstreamPacks) const {
+      ShiftedSums<A>& sums, const Pack<E, V>* packs, const Pack<E, V>* upstreamPacks,
+      const unsigned char* counts) const {
     Pack<E, V> pack[PACKS];
     Pack<E, V> dy[PACKS];
     for (int p = 0; p < PACKS; p++) {
+      if (MASKED && counts != nullptr && counts[p * team] == 0) {
+        continue;
+      }
       pack[p] = packs[p * team];
       if (WITH_UPSTREAM) {
         dy[p] = upstreamPacks[p * team];
       }
     }
     for (int p = 0; p < PACKS; p++) {
+      if (MASKED && counts != nullptr && counts[p * team] == 0) {
+        continue;
+      }
       for (int k = 0; k < V; k++) {
         sums.add(E::load(pack[p].at[k]));
         if (WITH_UPSTREAM) {
@@ -269,18 +308,30 @@ struct Share {
     for (long long item = 0; item < items && sums.count < wanted; item++) {
       const P* packs = (const P*) (x + start(row, place));
       const P* upstreamPacks = (const P*) (upstream + (WITH_UPSTREAM ? start(row, place) : 0));
-      int count = length(place) / V;
+      int count = MASKED ? 0 : length(place) / V;
       int i = member;
+      const unsigned char* counts = nullptr;
+      if (MASKED) {
+        Item what = mask.items[row * segments + place];
+        i += what.first;
+        count = what.end;
+        if (what.count < what.end - what.first) {
+          counts = mask.counts + row * after + (long long) place * segment;
+        }
+      }
       if (sizeof(A) == sizeof(typename E::Value)) {
         for (; i + (PACKS - 1) * team < count && sums.count < wanted; i += PACKS * team) {
-          addPacks<A, PACKS>(sums, packs + i, upstreamPacks + i);
+          addPacks<A, PACKS>(sums, packs + i, upstreamPacks + i, MASKED && counts != nullptr ? counts + i : nullptr);
         }
         for (; i < count && sums.count < wanted; i += team) {
-          addPacks<A, 1>(sums, packs + i, upstreamPacks + i);
+          addPacks<A, 1>(sums, packs + i, upstreamPacks + i, MASKED && counts != nullptr ? counts + i : nullptr);
         }
       } else {
 #pragma unroll 1
         for (; i < count; i += team) { // seldom: registers matter more
+          if (MASKED && counts != nullptr && counts[i] == 0) {
+            continue;
+          }
 #pragma unroll 1
           for (int k = 0; k < V; k++) {
             sums.add(E::load(packs[i].at[k]));
@@ -346,9 +397,12 @@ static __device__ __forceinline__ void addUpTeam(int team, int member, double (*
 // `centers` are what the upstream is asked around, one for each feature: the reference means, where the mixed mean is
 // nearer to them than to the live mean. An element that lies far off, and that nothing pulls at, then costs the others no
 // digits. Null where it is the live mean. Where nothing is `live`, mean and squares are not asked for.
-template <class E, int V, bool WITH_UPSTREAM>
+//
+// Of a unit of which nothing counts nothing is read; its count is 0, and its sums say nothing.
+template <class E, int V, bool WITH_UPSTREAM, bool MASKED>
 static __device__ __forceinline__ void sumUnits(
-    const typename E::Stored* x, const typename E::Stored* upstream, const double* centers, double* sums,
+    const typename E::Stored* x, const typename E::Stored* upstream, const Mask& mask, const double* centers,
+    double* sums,
     long long groupRows, int features, int after, int segment, int segments,
     long long itemsPerUnit, int unitsPerGroup, long long units, int team, bool live, double (*shared)[THREADS]) {
   typedef typename E::Value A;
@@ -376,10 +430,19 @@ static __device__ __forceinline__ void sumUnits(
     long long row = item / segments;
     long long shortItems = end / segments - row; // the last of each row
     count = (double) ((end - item) * segment - shortItems * ((long long) segments * segment - after));
-    Share<E, V, WITH_UPSTREAM> share = {
+    Share<E, V, WITH_UPSTREAM, MASKED> share = {
         x, upstream, group * groupRows + row, (int) (item - row * segments), end - item, c, features, after, segment,
-        segments, member, team};
-    A first = E::load(x[share.start(share.row, share.place)]);
+        segments, member, team, mask};
+    A first = 0;
+    if (MASKED) {
+      long long start = 0;
+      count = share.countMasked(start);
+      if (count > 0) {
+        first = E::load(x[start]);
+      }
+    } else {
+      first = E::load(x[share.start(share.row, share.place)]);
+    }
     A around = first;
     A center = centered ? (A) centers[c] : first;
     bool trusted = false;
@@ -454,7 +517,7 @@ static __device__ __forceinline__ Sums mergeUnits(
   int member = threadIdx.x & (team - 1);
   Sums own;
   own.count = 0;
-  own.mean = 0;
+  own.mean = floatOf(0x7fc00000u); // of nothing: NaN
   own.squares = 0;
   own.upstream = 0;
   own.upstreamDeviation = 0;
@@ -573,13 +636,13 @@ static __device__ __forceinline__ void mixForward(
   }
 }
 
-// The line of each group, and what it adds to {dgamma, dbeta, dmr, dvr}. `elements` are those of a group; `centers` are
+// The line of each group, and what it adds to {dgamma, dbeta, dmr, dvr}: nothing where nothing of it counts. `centers` are
 // those of the sums.
 template <class P>
 static __device__ __forceinline__ void mixBackward(
     const double* sums, const double* centers, const double* referenceMean, const double* referenceVariance, const P* gamma,
     Lines* lines, double* gradients, double w, double epsilon, long long groups,
-    int features, int unitsPerGroup, double elements, int team, Sums* shared) {
+    int features, int unitsPerGroup, int team, Sums* shared) {
   int member = threadIdx.x & (team - 1);
   long long index = (long long) blockIdx.x * (THREADS / team) + threadIdx.x / team;
   bool real = index < groups * features;
@@ -596,13 +659,14 @@ static __device__ __forceinline__ void mixBackward(
     double dm = -factor * a;
     double dv = -factor / (2 * s) * b;
     // Without a weight x has no part in its gradient, nor NaN in it: 0 * NaN is NaN.
-    double share = factor * w / elements;
+    double share = factor * w / live.count;
     lines[group * features + c] = linesOf(mixture.mean, w == 0 ? 0 : share * b / s, w == 0 ? 0 : share * a, factor);
     long long at = (group * features + c) * 4;
-    gradients[at] = b;
-    gradients[at + 1] = a;
-    gradients[at + 2] = (1 - w) * dm - 2 * w * (1 - w) * mixture.difference * dv;
-    gradients[at + 3] = (1 - w) * dv;
+    bool any = live.count > 0;
+    gradients[at] = any ? b : 0;
+    gradients[at + 1] = any ? a : 0;
+    gradients[at + 2] = any ? (1 - w) * dm - 2 * w * (1 - w) * mixture.difference * dv : 0;
+    gradients[at + 3] = any ? (1 - w) * dv : 0;
   }
 }
 
@@ -670,11 +734,12 @@ static __device__ __forceinline__ void choose(const Lines& from, Line<double>& l
 
 // Places of a row belong to threads for good, so that each reads its feature's line once for a whole group, and
 // a warp reads and writes neighbours whatever the length of a run. `width` threads (a power of two) cover V places
-// each; the other threads of a block take other rows. A block has `rowsPerBlock` rows. V divides `after`.
-template <class E, int V, class F>
+// each; the other threads of a block take other rows. A block has `rowsPerBlock` rows. V divides `after`. Where a byte of
+// `counts` is 0, so is the output; it is null where everything counts.
+template <class E, int V, class F, bool MASKED>
 static __device__ __forceinline__ void eachElement(
-    const typename E::Stored* x, const typename E::Stored* upstream, typename E::Stored* output,
-    const Lines* lines, long long rows, long long groupRows, long long rowsPerBlock,
+    const typename E::Stored* x, const typename E::Stored* upstream, const unsigned char* counts,
+    typename E::Stored* output, const Lines* lines, long long rows, long long groupRows, long long rowsPerBlock,
     int features, int after, int width) {
   typedef Pack<E, V> P;
   typedef typename E::Value A;
@@ -703,6 +768,10 @@ static __device__ __forceinline__ void eachElement(
       choose(*from, line);
     }
     long long start = row * features * after + lane;
+    if (MASKED && counts[row * after + (lane - (long long) c * after)] == 0) {
+      output[start] = E::store((A) 0);
+      continue;
+    }
     if (sizeof(A) == sizeof(double) || line.center == line.center) {
       P pack;
       P dy;
@@ -728,10 +797,12 @@ static __device__ __forceinline__ void eachElement(
 }
 
 // The gradients of backward, in 64 bits: Normalization.secondSlopes has the formula. A team of `team` threads (a power
-// of two) walks a group twice, for its sums and for what it writes; `mean` and `variance` are those that normalised it.
-template <class E>
+// of two) walks a group twice, for its sums and for what it writes; `mean` and `variance` are those that normalised it,
+// `counts` as for eachElement.
+template <class E, bool MASKED>
 static __device__ __forceinline__ void differentiateTwice(
     const typename E::Stored* x, const typename E::Stored* upstream, const typename E::Stored* second,
+    const unsigned char* counts,
     const double* mean, const double* variance, const typename E::Value* gamma, const typename E::Value* vgamma,
     const typename E::Value* vbeta, typename E::Stored* ofX, typename E::Stored* ofUpstream, double* gradients,
     double weight, double epsilon, long long groups, long long groupRows, int features, int after, int team,
@@ -745,8 +816,12 @@ static __device__ __forceinline__ void differentiateTwice(
   long long elements = real ? groupRows * after : 0;
   double m = mean[group * features + c];
   double s = sqrt(variance[group * features + c] + epsilon);
-  double own[5] = {0, 0, 0, 0, 0};
+  const int SUMS = MASKED ? 6 : 5;
+  double own[6] = {0, 0, 0, 0, 0, 0};
   for (long long i = member; i < elements; i += team) {
+    if (MASKED && counts[group * groupRows * after + i] == 0) {
+      continue;
+    }
     long long row = i / after;
     long long at = ((group * groupRows + row) * features + c) * after + (i - row * after);
     double dy = E::load(upstream[at]);
@@ -757,12 +832,13 @@ static __device__ __forceinline__ void differentiateTwice(
     own[2] += v;
     own[3] += v * xh;
     own[4] += dy * v;
+    own[5]++;
   }
-  for (int k = 0; k < 5; k++) {
+  for (int k = 0; k < SUMS; k++) {
     shared[k][threadIdx.x] = own[k];
   }
   __syncthreads();
-  addUpTeam<5>(team, member, shared);
+  addUpTeam<SUMS>(team, member, shared);
   if (!real) {
     return;
   }
@@ -771,11 +847,12 @@ static __device__ __forceinline__ void differentiateTwice(
   double sumV = shared[2][first];
   double w = shared[3][first];
   double d = shared[4][first];
+  double n = MASKED ? shared[5][first] : (double) elements;
   bool alone = weight == 0; // then no sum reaches an element, and x not its own: 0 * NaN is NaN
   double factor = (gamma == nullptr ? 1 : (double) gamma[c]) / s;
   double ofDgamma = vgamma == nullptr ? 0 : (double) vgamma[c];
   double ofDbeta = vbeta == nullptr ? 0 : (double) vbeta[c];
-  double share = alone ? 0 : weight / elements;
+  double share = alone ? 0 : weight / n;
   double k = factor * share;
   double q = alone ? d : d - share * (a * sumV + b * w);
   double cross = (alone ? ofDgamma : ofDgamma - k * w) / s;
@@ -786,6 +863,10 @@ static __device__ __forceinline__ void differentiateTwice(
   for (long long i = member; i < elements; i += team) {
     long long row = i / after;
     long long at = ((group * groupRows + row) * features + c) * after + (i - row * after);
+    if (MASKED && counts[group * groupRows * after + i] == 0) {
+      ofX[at] = ofUpstream[at] = E::store(0.0);
+      continue;
+    }
     double dy = E::load(upstream[at]);
     double v = E::load(second[at]);
     double deviation = (double) E::load(x[at]) - m;
@@ -795,7 +876,7 @@ static __device__ __forceinline__ void differentiateTwice(
   }
   if (member == 0) {
     double* to = gradients + (group * features + c) * 4; // for vbn_sum_groups
-    to[0] = q / s;
+    to[0] = MASKED && n == 0 ? 0 : q / s;
     to[1] = 0;
     to[2] = 0;
     to[3] = 0;
@@ -805,16 +886,18 @@ static __device__ __forceinline__ void differentiateTwice(
 // ---- Entries. Booleans are ints. `vector` is not 0 where 16 bytes at once are allowed: the runs' length is a multiple of them, and
 // every pointer is aligned so. VECTOR is how many elements that is.
 
+#define NO_MASK Mask{nullptr, nullptr}
+
 #define ENTRIES(NAME, E, VECTOR) \
   extern "C" __global__ void __launch_bounds__(256) vbn_sums_##NAME( \
       const E::Stored* x, double* sums, long long groupRows, int features, int after, int segment, int segments, \
       long long itemsPerUnit, int unitsPerGroup, long long units, int team, int vector) { \
     __shared__ double shared[4][THREADS]; \
     if (vector) { \
-      sumUnits<E, VECTOR, false>(x, nullptr, nullptr, sums, groupRows, features, after, segment, segments, \
+      sumUnits<E, VECTOR, false, false>(x, nullptr, NO_MASK, nullptr, sums, groupRows, features, after, segment, segments, \
           itemsPerUnit, unitsPerGroup, units, team, true, shared); \
     } else { \
-      sumUnits<E, 1, false>(x, nullptr, nullptr, sums, groupRows, features, after, segment, segments, \
+      sumUnits<E, 1, false, false>(x, nullptr, NO_MASK, nullptr, sums, groupRows, features, after, segment, segments, \
           itemsPerUnit, unitsPerGroup, units, team, true, shared); \
     } \
   } \
@@ -824,10 +907,10 @@ static __device__ __forceinline__ void differentiateTwice(
       long long units, int team, int vector, int live) { \
     __shared__ double shared[4][THREADS]; \
     if (vector) { \
-      sumUnits<E, VECTOR, true>(x, upstream, centers, sums, groupRows, features, after, segment, segments, \
+      sumUnits<E, VECTOR, true, false>(x, upstream, NO_MASK, centers, sums, groupRows, features, after, segment, segments, \
           itemsPerUnit, unitsPerGroup, units, team, live, shared); \
     } else { \
-      sumUnits<E, 1, true>(x, upstream, centers, sums, groupRows, features, after, segment, segments, \
+      sumUnits<E, 1, true, false>(x, upstream, NO_MASK, centers, sums, groupRows, features, after, segment, segments, \
           itemsPerUnit, unitsPerGroup, units, team, live, shared); \
     } \
   } \
@@ -835,10 +918,10 @@ static __device__ __forceinline__ void differentiateTwice(
       const E::Stored* x, E::Stored* output, const Lines* lines, long long rows, long long groupRows, \
       long long rowsPerBlock, int features, int after, int width, int vector) { \
     if (vector) { \
-      eachElement<E, VECTOR, Normalize>(x, nullptr, output, lines, rows, groupRows, rowsPerBlock, \
+      eachElement<E, VECTOR, Normalize, false>(x, nullptr, nullptr, output, lines, rows, groupRows, rowsPerBlock, \
           features, after, width); \
     } else { \
-      eachElement<E, 1, Normalize>(x, nullptr, output, lines, rows, groupRows, rowsPerBlock, \
+      eachElement<E, 1, Normalize, false>(x, nullptr, nullptr, output, lines, rows, groupRows, rowsPerBlock, \
           features, after, width); \
     } \
   } \
@@ -848,17 +931,17 @@ static __device__ __forceinline__ void differentiateTwice(
       int width, int vector) { \
     if (x == nullptr) { \
       if (vector) { \
-        eachElement<E, VECTOR, Scale>(x, upstream, output, lines, rows, groupRows, rowsPerBlock, \
+        eachElement<E, VECTOR, Scale, false>(x, upstream, nullptr, output, lines, rows, groupRows, rowsPerBlock, \
             features, after, width); \
       } else { \
-        eachElement<E, 1, Scale>(x, upstream, output, lines, rows, groupRows, rowsPerBlock, \
+        eachElement<E, 1, Scale, false>(x, upstream, nullptr, output, lines, rows, groupRows, rowsPerBlock, \
             features, after, width); \
       } \
     } else if (vector) { \
-      eachElement<E, VECTOR, Differentiate>(x, upstream, output, lines, rows, groupRows, rowsPerBlock, \
+      eachElement<E, VECTOR, Differentiate, false>(x, upstream, nullptr, output, lines, rows, groupRows, rowsPerBlock, \
           features, after, width); \
     } else { \
-      eachElement<E, 1, Differentiate>(x, upstream, output, lines, rows, groupRows, rowsPerBlock, \
+      eachElement<E, 1, Differentiate, false>(x, upstream, nullptr, output, lines, rows, groupRows, rowsPerBlock, \
           features, after, width); \
     } \
   } \
@@ -868,7 +951,7 @@ static __device__ __forceinline__ void differentiateTwice(
       E::Stored* ofUpstream, double* gradients, double weight, double epsilon, long long groups, \
       long long groupRows, int features, int after, int team) { \
     __shared__ double shared[5][THREADS]; \
-    differentiateTwice<E>(x, upstream, second, mean, variance, gamma, vgamma, vbeta, ofX, ofUpstream, gradients, \
+    differentiateTwice<E, false>(x, upstream, second, nullptr, mean, variance, gamma, vgamma, vbeta, ofX, ofUpstream, gradients, \
         weight, epsilon, groups, groupRows, features, after, team, shared); \
   }
 
@@ -876,6 +959,104 @@ ENTRIES(float32, Float32, 4)
 ENTRIES(float64, Float64, 2)
 ENTRIES(float16, Float16, 8)
 ENTRIES(bfloat16, BFloat16, 8)
+
+// The same of a masked batch, with the same arguments and the mask behind them. Everything is read one by one.
+#define MASKED_ENTRIES(NAME, E) \
+  extern "C" __global__ void __launch_bounds__(256) vbn_masked_sums_##NAME( \
+      const E::Stored* x, double* sums, long long groupRows, int features, int after, int segment, int segments, \
+      long long itemsPerUnit, int unitsPerGroup, long long units, int team, int, const unsigned char* counts, \
+      const Item* items) { \
+    __shared__ double shared[4][THREADS]; \
+    Mask mask = {counts, items}; \
+    sumUnits<E, 1, false, true>(x, nullptr, mask, nullptr, sums, groupRows, features, after, segment, segments, \
+        itemsPerUnit, unitsPerGroup, units, team, true, shared); \
+  } \
+  extern "C" __global__ void __launch_bounds__(256) vbn_masked_gradient_sums_##NAME( \
+      const E::Stored* x, const E::Stored* upstream, const double* centers, double* sums, long long groupRows, \
+      int features, int after, int segment, int segments, long long itemsPerUnit, int unitsPerGroup, \
+      long long units, int team, int, int live, const unsigned char* counts, const Item* items) { \
+    __shared__ double shared[4][THREADS]; \
+    Mask mask = {counts, items}; \
+    sumUnits<E, 1, true, true>(x, upstream, mask, centers, sums, groupRows, features, after, segment, segments, \
+        itemsPerUnit, unitsPerGroup, units, team, live, shared); \
+  } \
+  extern "C" __global__ void __launch_bounds__(256) vbn_masked_normalize_##NAME( \
+      const E::Stored* x, E::Stored* output, const Lines* lines, long long rows, long long groupRows, \
+      long long rowsPerBlock, int features, int after, int width, int, const unsigned char* counts) { \
+    eachElement<E, 1, Normalize, true>(x, nullptr, counts, output, lines, rows, groupRows, rowsPerBlock, \
+        features, after, width); \
+  } \
+  extern "C" __global__ void __launch_bounds__(256) vbn_masked_differentiate_##NAME( \
+      const E::Stored* x, const E::Stored* upstream, E::Stored* output, const Lines* lines, long long rows, \
+      long long groupRows, long long rowsPerBlock, int features, int after, \
+      int width, int, const unsigned char* counts) { \
+    if (x == nullptr) { \
+      eachElement<E, 1, Scale, true>(x, upstream, counts, output, lines, rows, groupRows, rowsPerBlock, \
+          features, after, width); \
+    } else { \
+      eachElement<E, 1, Differentiate, true>(x, upstream, counts, output, lines, rows, groupRows, rowsPerBlock, \
+          features, after, width); \
+    } \
+  } \
+  extern "C" __global__ void __launch_bounds__(256) vbn_masked_differentiate_twice_##NAME( \
+      const E::Stored* x, const E::Stored* upstream, const E::Stored* second, const double* mean, \
+      const double* variance, const E::Value* gamma, const E::Value* vgamma, const E::Value* vbeta, E::Stored* ofX, \
+      E::Stored* ofUpstream, double* gradients, double weight, double epsilon, long long groups, \
+      long long groupRows, int features, int after, int team, const unsigned char* counts) { \
+    __shared__ double shared[6][THREADS]; \
+    differentiateTwice<E, true>(x, upstream, second, counts, mean, variance, gamma, vgamma, vbeta, ofX, ofUpstream, \
+        gradients, weight, epsilon, groups, groupRows, features, after, team, shared); \
+  }
+
+MASKED_ENTRIES(float32, Float32)
+MASKED_ENTRIES(float64, Float64)
+MASKED_ENTRIES(float16, Float16)
+MASKED_ENTRIES(bfloat16, BFloat16)
+
+// The items of a mask, and its bytes where lengths stand for them: of each example, of `exampleRows` rows, the positions p
+// with p / inner % along < length. A team of `team` threads (a power of two) has an item.
+extern "C" __global__ void __launch_bounds__(256) vbn_mask(
+    const long long* lengths, unsigned char* counts, Item* items, long long rows, long long exampleRows, int after,
+    long long along, long long inner, int segment, int segments, int team) {
+  __shared__ Item found[THREADS];
+  int member = threadIdx.x & (team - 1);
+  long long index = (long long) blockIdx.x * (THREADS / team) + threadIdx.x / team;
+  Item own = {segment, 0, 0};
+  bool real = index < rows * segments;
+  if (real) {
+    long long row = index / segments;
+    int begin = (int) (index - row * segments) * segment;
+    int length = after - begin < segment ? after - begin : segment;
+    long long example = row / exampleRows;
+    long long first = (row - example * exampleRows) * after + begin; // of the example's positions
+    unsigned char* of = counts + row * after + begin;
+    for (int i = member; i < length; i += team) {
+      if (lengths != nullptr) {
+        of[i] = (first + i) / inner % along < lengths[example];
+      }
+      if (of[i] != 0) {
+        own.first = own.count == 0 ? i : own.first;
+        own.end = i + 1;
+        own.count++;
+      }
+    }
+  }
+  found[threadIdx.x] = own;
+  __syncthreads();
+  for (int step = team / 2; step > 0; step /= 2) {
+    if (member < step) {
+      Item other = found[threadIdx.x + step];
+      Item& mine = found[threadIdx.x];
+      mine.first = other.first < mine.first ? other.first : mine.first;
+      mine.end = other.end > mine.end ? other.end : mine.end;
+      mine.count += other.count;
+    }
+    __syncthreads();
+  }
+  if (real && member == 0) {
+    items[index] = found[threadIdx.x];
+  }
+}
 
 // Parameters are of 32 bits, or of 64 beside batches of 64.
 #define PARAMETER_ENTRIES(NAME, P) \
@@ -890,10 +1071,10 @@ ENTRIES(bfloat16, BFloat16, 8)
   extern "C" __global__ void __launch_bounds__(256) vbn_mix_backward_##NAME( \
       const double* sums, const double* centers, const double* referenceMean, const double* referenceVariance, \
       const P* gamma, Lines* lines, double* gradients, double weight, double epsilon, long long groups, \
-      int features, int unitsPerGroup, double elements, int team) { \
+      int features, int unitsPerGroup, int team) { \
     __shared__ Sums shared[THREADS]; \
     mixBackward<P>(sums, centers, referenceMean, referenceVariance, gamma, lines, gradients, weight, epsilon, groups, \
-        features, unitsPerGroup, elements, team, shared); \
+        features, unitsPerGroup, team, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_sum_groups_##NAME( \
       const double* gradients, P* dgamma, P* dbeta, double* dMean, double* dVariance, long long groups, int features) { \

@@ -8,7 +8,12 @@
   DECLARE(vbn_gradient_sums_##type) \
   DECLARE(vbn_normalize_##type) \
   DECLARE(vbn_differentiate_##type) \
-  DECLARE(vbn_differentiate_twice_##type)
+  DECLARE(vbn_differentiate_twice_##type) \
+  DECLARE(vbn_masked_sums_##type) \
+  DECLARE(vbn_masked_gradient_sums_##type) \
+  DECLARE(vbn_masked_normalize_##type) \
+  DECLARE(vbn_masked_differentiate_##type) \
+  DECLARE(vbn_masked_differentiate_twice_##type)
 #define DECLARE_PARAMETER_KERNELS(type) \
   DECLARE(vbn_mix_forward_##type) \
   DECLARE(vbn_mix_backward_##type) \
@@ -20,4 +25,5 @@ DECLARE_BATCH_KERNELS(float16)
 DECLARE_BATCH_KERNELS(bfloat16)
 DECLARE_PARAMETER_KERNELS(float32)
 DECLARE_PARAMETER_KERNELS(float64)
+DECLARE(vbn_mask)
 DECLARE(vbn_reference_lines)

@@ -15,6 +15,9 @@ public final class Counted {
   private final long after;
   private final @Nullable Lengths lengths;
 
+  /** Whether the axis of the lengths is behind the features, so that it is cut within a row. */
+  private final boolean inRows;
+
   /** Where the spans of a row begin in {@link #bounds}, and behind the last row; or none. */
   private final int[] firstSpans;
 
@@ -26,18 +29,19 @@ public final class Counted {
   private final long elements;
 
   /**
-   * Lengths along one axis of positions.
+   * Lengths along one axis of positions. Of the {@code before*after} positions of an example, in
+   * row-major order, p counts if {@code p / inner % along} is less than the example's length.
    *
+   * @param ofExample length of each example; not to be changed
    * @param along length of the axis
-   * @param inner positions that share a place on the axis: those behind it, on its side of the
-   *     features
-   * @param inRows whether the axis is behind the features, so that it is cut within a row
+   * @param inner neighbouring positions that share a place on the axis
    */
-  private record Lengths(long[] ofExample, long along, long inner, boolean inRows) {}
+  public record Lengths(long[] ofExample, long along, long inner) {}
 
   private Counted(
       Geometry geometry,
       @Nullable Lengths lengths,
+      boolean inRows,
       int[] firstSpans,
       int[] bounds,
       long[] ofExample) {
@@ -45,6 +49,7 @@ public final class Counted {
     before = geometry.before();
     after = geometry.after();
     this.lengths = lengths;
+    this.inRows = inRows;
     this.firstSpans = firstSpans;
     this.bounds = bounds;
     this.ofExample = ofExample;
@@ -92,11 +97,11 @@ public final class Counted {
     }
     boolean inRows = axis > featureAxis;
     long inner = 1;
-    for (int i = axis + 1; i < (inRows ? shape.length : featureAxis); i++) {
-      inner *= shape[i];
+    for (int i = axis + 1; i < shape.length; i++) {
+      inner *= i == featureAxis ? 1 : shape[i];
     }
     return new Counted(
-        geometry, new Lengths(lengths, along, inner, inRows), new int[0], new int[0], ofExample);
+        geometry, new Lengths(lengths, along, inner), inRows, new int[0], new int[0], ofExample);
   }
 
   private static int axis(Mask mask, long[] shape, int featureAxis) {
@@ -150,7 +155,29 @@ public final class Counted {
       }
     }
     firstSpans[rows] = next;
-    return new Counted(geometry, null, firstSpans, bounds, ofExample);
+    return new Counted(geometry, null, false, firstSpans, bounds, ofExample);
+  }
+
+  /** The lengths that say what counts; null where a mask of positions does. */
+  public @Nullable Lengths lengths() {
+    return lengths;
+  }
+
+  /**
+   * For each position in the order {@code [batch, before, after]} whether it counts: 1, or 0.
+   *
+   * @throws ArithmeticException if they are more than an array holds
+   */
+  public byte[] positions() {
+    byte[] positions = new byte[Math.toIntExact(batch * before * after)];
+    for (long row = 0; row < batch * before; row++) {
+      long begin = row * after;
+      for (int span = 0; span < spans(row); span++) {
+        Arrays.fill(
+            positions, (int) (begin + from(row, span)), (int) (begin + to(row, span)), (byte) 1);
+      }
+    }
+    return positions;
   }
 
   /** K, elements of one feature that count. */
@@ -178,8 +205,8 @@ public final class Counted {
       return (firstSpans[(int) row + 1] - firstSpans[(int) row]) / 2;
     }
     long length = lengths.ofExample[(int) (row / before)];
-    if (!lengths.inRows) {
-      return row % before / lengths.inner % lengths.along < length ? 1 : 0;
+    if (!inRows) {
+      return row % before * after / lengths.inner % lengths.along < length ? 1 : 0;
     }
     return length == 0
         ? 0
@@ -191,7 +218,7 @@ public final class Counted {
     if (lengths == null) {
       return bounds[firstSpans[(int) row] + 2 * span];
     }
-    return lengths.inRows ? span * lengths.along * lengths.inner : 0;
+    return inRows ? span * lengths.along * lengths.inner : 0;
   }
 
   /** The element behind the last of a span of a row. */
@@ -200,9 +227,7 @@ public final class Counted {
       return bounds[firstSpans[(int) row] + 2 * span + 1];
     }
     long length = lengths.ofExample[(int) (row / before)];
-    return lengths.inRows && length < lengths.along
-        ? from(row, span) + length * lengths.inner
-        : after;
+    return inRows && length < lengths.along ? from(row, span) + length * lengths.inner : after;
   }
 
   /** Whether one element counts. Who asks for many of them goes from span to span instead. */

@@ -1,6 +1,7 @@
 package dev.vbn.spi;
 
 import static dev.vbn.testing.Refusals.assertRefused;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
@@ -8,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 
 import dev.vbn.tensor.Mask;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
@@ -237,5 +239,45 @@ final class CountedTest {
         "axis of lengths is " + axis,
         "[2, 3, 4]",
         "features, 1");
+  }
+
+  /** Shape, feature axis, axis of lengths. */
+  @ParameterizedTest
+  @CsvSource({
+    "'3 2 5', 1, 2",
+    "'3 5 2', 2, 1",
+    "'3 4 5 2', 3, 2",
+    "'3 2 4 5', 1, 2",
+    "'3 4 2 5', 2, 1",
+    "'3 4 2 5', 2, 3"
+  })
+  void lengthsSayWhichPositionsCount(String shapeText, int featureAxis, int axis) {
+    long[] shape =
+        Arrays.stream(shapeText.split(" ")).mapToLong(Long::parseLong).toArray();
+    Geometry geometry = Geometry.of(shape, featureAxis, Mask.lengths(2, 0, 3).along(axis));
+    Counted counted = assertNotNullCounted(geometry);
+    Counted.Lengths lengths = counted.lengths();
+    assertNotNull(lengths);
+    byte[] positions = counted.positions();
+    assertEquals(geometry.elementsPerFeature(), positions.length);
+    for (int i = 0; i < positions.length; i++) {
+      int ofExample = (int) geometry.positions();
+      boolean counts =
+          i % ofExample / lengths.inner() % lengths.along() < lengths.ofExample()[i / ofExample];
+      assertEquals(counts ? 1 : 0, positions[i], "position " + i);
+      assertEquals(
+          counts,
+          counted.counts(i / ofExample, i % ofExample / geometry.after(), i % geometry.after()),
+          "position " + i);
+    }
+  }
+
+  @Test
+  void aMaskOfPositionsHasNoLengths() {
+    boolean[] counts = {true, false, false, true};
+    Counted counted =
+        assertNotNullCounted(Geometry.of(new long[] {2, 3, 2}, 1, Mask.of(counts, 2, 2)));
+    assertNull(counted.lengths());
+    assertArrayEquals(new byte[] {1, 0, 0, 1}, counted.positions());
   }
 }

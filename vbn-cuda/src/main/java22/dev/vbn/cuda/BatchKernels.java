@@ -1,10 +1,12 @@
 package dev.vbn.cuda;
 
+import dev.vbn.spi.Counted;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Scope;
 import dev.vbn.tensor.DType;
 import java.util.Arrays;
 import java.util.Locale;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The kernels on one batch: the numbers of their launches. What the words mean says {@code vbn.cu}.
@@ -19,6 +21,8 @@ final class BatchKernels {
   private static final int SUMS = 5; // of a unit
   private static final int LINE_BYTES = 48; // of a group, in both arithmetics
   private static final int GRADIENTS = 4; // of a group
+  private static final int ITEM_BYTES = 12; // of a segment of a row of a mask
+  private static final int POSITIONS_PER_THREAD = 8; // of a mask, about
 
   /**
    * Packs that a thread adds up, about, before threads are added up: enough to hide the latter, and
@@ -41,12 +45,16 @@ final class BatchKernels {
   private final long rows;
   private final long groups;
   private final long groupRows;
+  private final long exampleRows;
   private final boolean vector;
   private final int pack;
   private final int segments;
   private final int team;
   private final long itemsPerUnit;
   private final int unitsPerGroup;
+
+  /** Address of {@link #maskBytes} that say what counts; 0 where everything does. */
+  private long mask;
 
   /** @param tensors addresses of all tensors of the batch's shape */
   BatchKernels(KernelModule kernels, DType dtype, Geometry geometry, Scope scope, long... tensors) {
@@ -58,8 +66,9 @@ final class BatchKernels {
     rows = geometry.batch() * geometry.before();
     groups = scope == Scope.EXAMPLE ? geometry.batch() : 1;
     groupRows = rows / groups;
+    exampleRows = geometry.before();
     int most = 16 / CudaTensor.elementBytes(dtype);
-    vector = after % most == 0 && aligned(tensors);
+    vector = geometry.counted() == null && after % most == 0 && aligned(tensors);
     pack = vector ? most : 1;
     segments = Math.ceilDiv(after, SEGMENT);
 
@@ -105,13 +114,70 @@ final class BatchKernels {
     return groups * features * GRADIENTS * Double.BYTES;
   }
 
-  /** Sums that statistics are made of. */
-  void sums(long x, long sums) {
+  /** Items, and behind them a byte for each position. */
+  long maskBytes() {
+    return itemsBytes() + rows * after;
+  }
+
+  private long itemsBytes() {
+    return rows * segments * ITEM_BYTES;
+  }
+
+  /** Where the bytes of {@link Counted#positions} go. */
+  long positionsOf(long memory) {
+    return memory + itemsBytes();
+  }
+
+  /**
+   * Has the coming launches read only what counts.
+   *
+   * @param memory of {@link #maskBytes}, until they are done
+   * @param lengths on the device, of each example; 0 where the bytes of the positions are there
+   * @param of what the lengths mean; null where there are none
+   */
+  void mask(long memory, long lengths, Counted.@Nullable Lengths of) {
+    int itemTeam = powerOfTwo(Math.min(THREADS, Math.min(after, SEGMENT) / POSITIONS_PER_THREAD));
     kernels.launch(
-        "vbn_sums_" + type,
-        Math.ceilDiv(units(), THREADS / team),
+        "vbn_mask",
+        Math.ceilDiv(rows * segments, THREADS / itemTeam),
         1,
         THREADS,
+        lengths,
+        positionsOf(memory),
+        memory,
+        rows,
+        exampleRows,
+        after,
+        of == null ? 1 : of.along(),
+        of == null ? 1 : of.inner(),
+        SEGMENT,
+        segments,
+        itemTeam);
+    mask = memory;
+  }
+
+  /** Launches a kernel on the batch, or that for a masked one, which takes the mask besides. */
+  private void launch(String kernel, boolean items, long gridX, long gridY, long... arguments) {
+    if (mask == 0) {
+      kernels.launch("vbn_" + kernel + type, gridX, gridY, THREADS, arguments);
+      return;
+    }
+    int count = arguments.length;
+    long[] all = Arrays.copyOf(arguments, count + (items ? 2 : 1));
+    all[count] = positionsOf(mask);
+    if (items) {
+      all[count + 1] = mask;
+    }
+    kernels.launch("vbn_masked_" + kernel + type, gridX, gridY, THREADS, all);
+  }
+
+  /** Sums that statistics are made of. */
+  void sums(long x, long sums) {
+    launch(
+        "sums_",
+        true,
+        Math.ceilDiv(units(), THREADS / team),
+        1,
         x,
         sums,
         groupRows,
@@ -133,11 +199,11 @@ final class BatchKernels {
    * @param live whether those are asked for at all
    */
   void gradientSums(long x, long upstream, long centers, boolean live, long sums) {
-    kernels.launch(
-        "vbn_gradient_sums_" + type,
+    launch(
+        "gradient_sums_",
+        true,
         Math.ceilDiv(units(), THREADS / team),
         1,
-        THREADS,
         x,
         upstream,
         centers,
@@ -227,17 +293,16 @@ final class BatchKernels {
         groups,
         features,
         unitsPerGroup,
-        Double.doubleToRawLongBits((double) groupRows * after),
         mixTeam);
   }
 
   void normalize(long x, long output, long lines) {
-    eachElement("vbn_normalize_", lines, x, output);
+    eachElement("normalize_", lines, x, output);
   }
 
   /** @param x 0 where the weight is */
   void differentiate(long x, long upstream, long output, long lines) {
-    eachElement("vbn_differentiate_", lines, x, upstream, output);
+    eachElement("differentiate_", lines, x, upstream, output);
   }
 
   /**
@@ -262,11 +327,11 @@ final class BatchKernels {
       double weight,
       double epsilon) {
     int groupTeam = powerOfTwo(Math.min(THREADS, Math.ceilDiv(groupRows * after, 4)));
-    kernels.launch(
-        "vbn_differentiate_twice_" + type,
+    launch(
+        "differentiate_twice_",
+        false,
         Math.ceilDiv(groups * features, THREADS / groupTeam),
         1,
-        THREADS,
         x,
         upstream,
         second,
@@ -294,10 +359,10 @@ final class BatchKernels {
     int step = THREADS / width;
     long wantedY = Math.clamp(ENOUGH_BLOCKS / gridX, 1, MOST_BLOCKS_ALONG_Y);
     long rowsPerBlock = Math.max(step, Math.ceilDiv(Math.ceilDiv(rows, wantedY), step) * step);
-    long[] arguments = Arrays.copyOf(tensors, tensors.length + 10);
     long[] numbers = {lines, rows, groupRows, rowsPerBlock, features, after, width, vector ? 1 : 0};
+    long[] arguments = Arrays.copyOf(tensors, tensors.length + numbers.length);
     System.arraycopy(numbers, 0, arguments, tensors.length, numbers.length);
-    kernels.launch(kernel + type, gridX, Math.ceilDiv(rows, rowsPerBlock), THREADS, arguments);
+    launch(kernel, false, gridX, Math.ceilDiv(rows, rowsPerBlock), arguments);
   }
 
   /** @param dMean 0 where the reference statistics get no gradient */

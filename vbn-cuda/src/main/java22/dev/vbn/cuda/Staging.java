@@ -24,20 +24,31 @@ final class Staging {
     this.stream = stream;
   }
 
+  /** What is to be copied to the device. */
+  interface Source {
+    /** Writes elements {@code start} to {@code start + count}. */
+    void write(int start, int count, MemorySegment to);
+  }
+
   /** Copies all elements; the caller may change them afterwards. */
   void toDevice(HostElements elements, CudaTensor tensor) {
+    toDevice(
+        elements::write,
+        elements.host().size(),
+        CudaTensor.elementBytes(tensor.dtype()),
+        tensor.pointer());
+  }
+
+  /** Copies {@code size} elements; the caller may change them afterwards. */
+  void toDevice(Source source, int size, int elementBytes, long pointer) {
     prepare();
-    int elementBytes = CudaTensor.elementBytes(tensor.dtype());
     int capacity = HALF_BYTES / elementBytes;
-    forEachPiece(elements.host().size(), capacity, (start, count) -> {
+    forEachPiece(size, capacity, (start, count) -> {
       Half half = halves[start / capacity % 2];
       driver.awaitEvent(half.event);
-      elements.write(start, count, half.memory);
+      source.write(start, count, half.memory);
       driver.copyToDevice(
-          half.memory,
-          tensor.pointer() + (long) start * elementBytes,
-          (long) count * elementBytes,
-          stream);
+          half.memory, pointer + (long) start * elementBytes, (long) count * elementBytes, stream);
       driver.record(half.event, stream);
     });
   }

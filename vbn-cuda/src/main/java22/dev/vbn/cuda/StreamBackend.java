@@ -1,6 +1,10 @@
 package dev.vbn.cuda;
 
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
 import dev.vbn.spi.Capability;
+import dev.vbn.spi.Counted;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.GradientUpstream;
@@ -13,6 +17,7 @@ import dev.vbn.spi.Scope;
 import dev.vbn.spi.TensorAccess;
 import dev.vbn.spi.TwiceDifferentiated;
 import dev.vbn.tensor.DType;
+import java.lang.foreign.MemorySegment;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -35,14 +40,16 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
 
   private final DeviceStream stream;
   private final KernelModule kernels;
+  private final Staging staging;
   private final CudaTensors tensors;
   private final String description;
 
   private StreamBackend(
-      DeviceStream stream, KernelModule kernels, CudaTensors tensors, String description) {
+      DeviceStream stream, KernelModule kernels, Staging staging, String description) {
     this.stream = stream;
     this.kernels = kernels;
-    this.tensors = tensors;
+    this.staging = staging;
+    tensors = new CudaTensors(stream, staging);
     this.description = description;
   }
 
@@ -60,7 +67,7 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
       resources.push(kernels::close);
       Staging staging = new Staging(driver, stream.handle());
       resources.push(staging::close);
-      return new StreamBackend(stream, kernels, new CudaTensors(stream, staging), description);
+      return new StreamBackend(stream, kernels, staging, description);
     });
   }
 
@@ -78,6 +85,7 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
         Capability.BFLOAT16,
         Capability.CALLER_SUPPLIED_OUTPUT,
         Capability.SUBNORMALS,
+        Capability.MASK,
         Capability.DOUBLE_BACKWARD);
   }
 
@@ -182,11 +190,42 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
     }
   }
 
+  /** The kernels on a batch, of which they read what counts. */
+  private BatchKernels kernelsOn(
+      DeviceStream.Call call, DType dtype, Geometry geometry, Scope scope, long... tensors) {
+    BatchKernels batch = new BatchKernels(kernels, dtype, geometry, scope, tensors);
+    Counted counted = geometry.counted();
+    if (counted == null) {
+      return batch;
+    }
+    Counted.Lengths lengths = counted.lengths();
+    long mask = call.scratch(batch.maskBytes());
+    if (lengths == null) {
+      byte[] positions = counted.positions();
+      staging.toDevice(
+          (start, count, to) -> MemorySegment.copy(positions, start, to, JAVA_BYTE, 0, count),
+          positions.length,
+          Byte.BYTES,
+          batch.positionsOf(mask));
+      batch.mask(mask, 0, null);
+    } else {
+      long[] ofExample = lengths.ofExample();
+      long onDevice = call.scratch((long) ofExample.length * Long.BYTES);
+      staging.toDevice(
+          (start, count, to) -> MemorySegment.copy(ofExample, start, to, JAVA_LONG, 0, count),
+          ofExample.length,
+          Long.BYTES,
+          onDevice);
+      batch.mask(mask, onDevice, lengths);
+    }
+    return batch;
+  }
+
   @Override
   public Moments<CudaTensor> statistics(CudaTensor x, Geometry geometry, Scope scope) {
     try (DeviceStream.Call call = stream.call()) {
       long from = call.pointer(x);
-      BatchKernels batch = new BatchKernels(kernels, x.dtype(), geometry, scope, from);
+      BatchKernels batch = kernelsOn(call, x.dtype(), geometry, scope, from);
       long features = geometry.features();
       Moments<CudaTensor> moments = scope == Scope.EXAMPLE
           ? call.moments(geometry.batch(), features)
@@ -236,8 +275,7 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
       CudaTensor output) {
     long from = call.pointer(x);
     long to = call.pointer(output);
-    BatchKernels batch =
-        new BatchKernels(kernels, x.dtype(), how.geometry(), how.scope(), from, to);
+    BatchKernels batch = kernelsOn(call, x.dtype(), how.geometry(), how.scope(), from, to);
     boolean live = how.scope() != Scope.NONE;
     long lines = call.scratch(batch.linesBytes() + (live ? batch.sumsBytes() : 0));
     long sums = live ? lines + batch.linesBytes() : 0;
@@ -282,8 +320,7 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
       CudaTensor dbeta = call.tensor(parameters, features);
       Moments<CudaTensor> toReference =
           how.referenceGradient() == ReferenceGradient.ATTACHED ? call.moments(features) : null;
-      BatchKernels batch =
-          new BatchKernels(kernels, x.dtype(), how.geometry(), how.scope(), from, dy, to);
+      BatchKernels batch = kernelsOn(call, x.dtype(), how.geometry(), how.scope(), from, dy, to);
       long sums = call.scratch(batch.sumsBytes() + batch.linesBytes() + batch.gradientsBytes());
       long lines = sums + batch.sumsBytes();
       long gradients = lines + batch.linesBytes();
@@ -328,8 +365,7 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
       CudaTensor ofUpstream = call.tensor(x.dtype(), x.shape());
       DType parameters = x.dtype().parameterType();
       CudaTensor ofGamma = call.tensor(parameters, features);
-      BatchKernels batch =
-          new BatchKernels(kernels, x.dtype(), how.geometry(), how.scope(), from, dy, v);
+      BatchKernels batch = kernelsOn(call, x.dtype(), how.geometry(), how.scope(), from, dy, v);
       boolean live = how.scope() != Scope.NONE;
       long statisticBytes = how.groups() * features * Double.BYTES;
       long mean = call.scratch(
@@ -384,7 +420,7 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
       long dMean = call.pointer(gradient.mean());
       long dVariance = call.pointer(gradient.variance());
       CudaTensor dr = call.tensor(r.dtype(), r.shape());
-      BatchKernels batch = new BatchKernels(kernels, r.dtype(), geometry, Scope.NONE, from, at(dr));
+      BatchKernels batch = kernelsOn(call, r.dtype(), geometry, Scope.NONE, from, at(dr));
       long lines = call.scratch(batch.linesBytes());
       batch.referenceLines(mean, dMean, dVariance, lines, elements);
       batch.normalize(from, at(dr), lines);

@@ -49,6 +49,7 @@ abstract class EmulatedConformance extends VbnConformance {
         Capability.BFLOAT16,
         Capability.CALLER_SUPPLIED_OUTPUT,
         Capability.SUBNORMALS,
+        Capability.MASK,
         Capability.DOUBLE_BACKWARD);
   }
 

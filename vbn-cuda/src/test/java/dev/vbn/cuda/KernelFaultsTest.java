@@ -10,12 +10,15 @@ import dev.vbn.BackendFailedException;
 import dev.vbn.Gradients;
 import dev.vbn.Output;
 import dev.vbn.ReferenceStatistics;
+import dev.vbn.SecondGradients;
 import dev.vbn.Variant;
 import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.Mask;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -25,6 +28,7 @@ import java.util.Random;
 import java.util.regex.Pattern;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -186,6 +190,79 @@ class KernelFaultsTest {
           "Mixture r;\n  if (",
           "w == 0",
           "w < 0",
+          Found.RESULTS),
+      new Fault("a mask inverted", "if (", "of[i] != 0", "of[i] == 0", Found.RESULTS),
+      new Fault(
+          "the mask of one example for all",
+          "counts[",
+          "row * after + (lane - (long long) c * after)",
+          "lane - (long long) c * after",
+          Found.RESULTS),
+      new Fault(
+          "lengths along the wrong axis",
+          "of[i] = ",
+          "(first + i) / inner % along < lengths[example]",
+          "(first + i) % inner < lengths[example]",
+          Found.RESULTS),
+      new Fault(
+          "a mask read behind its end",
+          "int length = ",
+          "after - begin < segment ? after - begin : segment",
+          "after - begin < segment ? after - begin + (lengths == nullptr) : segment",
+          Found.RESULTS),
+      new Fault(
+          "holes of a mask counted",
+          "if (",
+          "what.count < what.end - what.first",
+          "false",
+          Found.RESULTS),
+      new Fault(
+          "what does not count counted in the number of elements",
+          "",
+          "count += item[i].count;",
+          "count += length((int) ((place + i) % segments));",
+          Found.RESULTS),
+      new Fault(
+          "an example of which nothing counts in the gradient of gamma",
+          "bool any = ",
+          "live.count > 0",
+          "true",
+          Found.RESULTS),
+      new Fault(
+          "no barrier before the sums of a second gradient are added up",
+          "k < SUMS; k++) {\n    shared[k][threadIdx.x] = own[k];\n  }\n  ",
+          "__syncthreads();",
+          ";",
+          Found.RESULTS),
+      new Fault(
+          "a second gradient around the mean of the first group",
+          "double m = ",
+          "mean[group * features + c]",
+          "mean[c]",
+          Found.RESULTS),
+      new Fault(
+          "one sum of a second gradient taken for another",
+          "",
+          "own[3] += v * xh;",
+          "own[3] += dy * xh;",
+          Found.RESULTS),
+      new Fault(
+          "a second gradient without the number of elements",
+          "alone ? 0 : ",
+          "weight / n",
+          "weight",
+          Found.RESULTS),
+      new Fault(
+          "the end of a second gradient left out",
+          "alone ? ofDbeta : ofDbeta - k * sumV;\n  for (long long i = member; ",
+          "i < elements",
+          "i + team < elements",
+          Found.RESULTS),
+      new Fault(
+          "a second gradient written where nothing counts",
+          "",
+          "ofX[at] = ofUpstream[at] = E::store(0.0);",
+          "ofX[at] = E::store(0.0);",
           Found.RESULTS));
 
   private static final Path DIRECTORY =
@@ -305,8 +382,13 @@ class KernelFaultsTest {
         addResults(backend, variant, results, 700, 3, 1); // short runs, many rows
       }
       addResults(backend, Variant.REFERENCE_ONLY, results, 4, 3, 33); // weight 0
+      for (Variant variant : List.of(Variant.POOLED, Variant.PER_EXAMPLE)) {
+        addResults(backend, variant, Mask.lengths(30, 0, 33, 7), results, 4, 3, 33);
+        addResults(backend, variant, Mask.lengths(9000, 1), results, 2, 2, 9000); // two segments
+        addResults(backend, variant, scattered(4, 33), results, 4, 3, 33);
+      }
       for (Values values : Values.values()) {
-        addResults(backend, Variant.BATCH, values, results, 2, 2, 8192);
+        addResults(backend, Variant.BATCH, values, null, results, 2, 2, 8192);
       }
     }
     return results;
@@ -339,30 +421,68 @@ class KernelFaultsTest {
 
   private static void addResults(
       VbnBackend<CudaTensor> backend, Variant variant, List<double[]> results, int... shape) {
-    addResults(backend, variant, Values.ORDINARY, results, shape);
+    addResults(backend, variant, Values.ORDINARY, null, results, shape);
+  }
+
+  private static void addResults(
+      VbnBackend<CudaTensor> backend,
+      Variant variant,
+      Mask mask,
+      List<double[]> results,
+      int... shape) {
+    addResults(backend, variant, Values.ORDINARY, mask, results, shape);
+  }
+
+  /** Two of three positions. */
+  private static Mask scattered(int examples, int positions) {
+    boolean[] counts = new boolean[examples * positions];
+    for (int i = 0; i < counts.length; i++) {
+      counts[i] = i % 3 != 1;
+    }
+    return Mask.of(counts, examples, positions);
   }
 
   private static void addResults(
       VbnBackend<CudaTensor> backend,
       Variant variant,
       Values values,
+      @Nullable Mask mask,
       List<double[]> results,
       int... shape) {
     VbnConfig config = VbnConfig.of(shape[1]).withVariant(variant);
-    try (VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config);
+    try (VirtualBatchNorm<CudaTensor> unmasked = VirtualBatchNorm.of(backend, config);
         CudaTensor reference = random(backend, 1, values, shape);
         CudaTensor x = random(backend, 2, values, shape);
         CudaTensor upstream = random(backend, 3, Values.ORDINARY, shape);
-        ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(reference);
+        CudaTensor second = random(backend, 4, Values.ORDINARY, shape)) {
+      VirtualBatchNorm<CudaTensor> layer = mask == null ? unmasked : unmasked.withMask(mask);
+      addResults(backend, layer, reference, x, upstream, second, results);
+    }
+  }
+
+  private static void addResults(
+      VbnBackend<CudaTensor> backend,
+      VirtualBatchNorm<CudaTensor> layer,
+      CudaTensor reference,
+      CudaTensor x,
+      CudaTensor upstream,
+      CudaTensor second,
+      List<double[]> results) {
+    try (ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(reference);
         Output<CudaTensor> live = layer.forward(x, statistics);
-        Gradients<CudaTensor> gradients = layer.backward(x, statistics, upstream)) {
+        Gradients<CudaTensor> gradients = layer.backward(x, statistics, upstream);
+        SecondGradients<CudaTensor> twice = layer.doubleBackward(
+            x, statistics, upstream, new GradientUpstream<>(second, null, null))) {
       for (CudaTensor tensor : List.of(
           statistics.mean(),
           statistics.variance(),
           live.output(),
           gradients.dx(),
           gradients.dgamma(),
-          gradients.dbeta())) {
+          gradients.dbeta(),
+          twice.x(),
+          twice.upstream(),
+          twice.gamma())) {
         results.add(backend.toHost(tensor).toDoubles());
       }
     }

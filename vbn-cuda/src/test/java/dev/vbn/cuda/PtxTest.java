@@ -60,12 +60,18 @@ class PtxTest {
       expected.put("vbn_normalize_" + type, "8888884444");
       expected.put("vbn_differentiate_" + type, "88888884444");
       expected.put("vbn_differentiate_twice_" + type, "888888888888888444");
+      expected.put("vbn_masked_sums_" + type, "88844448484488");
+      expected.put("vbn_masked_gradient_sums_" + type, "88888444484844488");
+      expected.put("vbn_masked_normalize_" + type, "88888844448");
+      expected.put("vbn_masked_differentiate_" + type, "888888844448");
+      expected.put("vbn_masked_differentiate_twice_" + type, "8888888888888884448");
     }
     for (String type : List.of("float32", "float64")) {
       expected.put("vbn_mix_forward_" + type, "88888888888444");
-      expected.put("vbn_mix_backward_" + type, "88888888884484");
+      expected.put("vbn_mix_backward_" + type, "8888888888444");
       expected.put("vbn_sum_groups_" + type, "8888884");
     }
+    expected.put("vbn_mask", "88888488444");
     expected.put("vbn_reference_lines", "888884");
 
     Map<String, String> actual = new TreeMap<>();
