@@ -1094,3 +1094,11 @@ extern "C" __global__ void __launch_bounds__(256) vbn_reference_lines(
     lines[c] = linesOf(referenceMean[c], 2 * dVariance[c] / elements, dMean[c] / elements, 1);
   }
 }
+
+// Lines of numbers that the host has: centers, slopes, offsets and factors, each of all groups.
+extern "C" __global__ void __launch_bounds__(256) vbn_lines(const double* numbers, Lines* lines, long long groups) {
+  long long i = (long long) blockIdx.x * THREADS + threadIdx.x;
+  if (i < groups) {
+    lines[i] = linesOf(numbers[i], numbers[groups + i], numbers[2 * groups + i], numbers[3 * groups + i]);
+  }
+}

@@ -421,9 +421,23 @@ public final class VbnBackend<T> implements AutoCloseable {
   GroupSums sums(T x, T upstream, Normalization how, Moments<T> reference) {
     requireOpen();
     try {
-      return notNull("sums", kernels.sums(x, upstream, how, reference));
+      GroupSums sums = notNull("sums", kernels.sums(x, upstream, how, reference));
+      long expected = how.groups() * how.geometry().features();
+      requireLength("a", notNull("sums", sums.upstream()), expected);
+      requireLength("b", notNull("sums", sums.upstreamInput()), expected);
+      return sums;
     } catch (Throwable e) {
       throw failed("sums", e);
+    }
+  }
+
+  private void requireLength(String name, double[] sums, long expected) {
+    if (sums.length != expected) {
+      throw new BackendFailedException(
+          this.name,
+          "sums",
+          "gave " + sums.length + " of " + name + "; expected " + expected
+              + ", one for each group and feature");
     }
   }
 

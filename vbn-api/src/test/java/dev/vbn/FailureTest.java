@@ -61,6 +61,15 @@ final class FailureTest {
               x,
               Entrance.Others.of(backend))));
     }
+    for (Entrance entrance : List.of(
+        Entrance.REFERENCE, Entrance.FORWARD, Entrance.BACKWARD, Entrance.REFERENCE_BACKWARD)) {
+      operations.add(new Named(
+          entrance + " with parameters of each example",
+          (backend, x) -> entrance.give(
+              VirtualBatchNorm.of(backend, CONFIG).withGamma(HostTensor.zeros(DType.FLOAT32, 2, 3)),
+              x,
+              Entrance.Others.of(backend))));
+    }
     operations.add(new Named(
         "initialized",
         (backend, x) -> VirtualBatchNorm.of(backend, CONFIG).initialized(DType.FLOAT32, 1)));
@@ -100,6 +109,9 @@ final class FailureTest {
         "reference",
         "forward",
         "backward",
+        "doubleBackward",
+        "sums",
+        "write",
         "referenceGradient")) {
       int from = 1;
       while (failsFrom(from, method, operation, failure)) {

@@ -21,7 +21,8 @@ package dev.vbn.spi;
  *
  * @param geometry view of the live batch
  * @param scope over what live statistics are taken
- * @param weight of the live statistics, 0 to 1; 0 if and only if the scope is {@link Scope#NONE}
+ * @param weight of the live statistics, 0 to 1; 0 if and only if the scope is {@link Scope#NONE}, but
+ *     for {@link Kernels#sums}
  * @param epsilon added to the variance inside the root, above 0
  * @param referenceGradient whether gradients reach the reference statistics; where detached, they
  *     are constants to automatic differentiation too

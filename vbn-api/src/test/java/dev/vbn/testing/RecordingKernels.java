@@ -125,6 +125,7 @@ public final class RecordingKernels implements Kernels<HostTensor>, TensorAccess
   private final Map<String, Integer> counts = new HashMap<>();
   private int missingPart = -1;
   private boolean detached;
+  private @Nullable GroupSums groupSums;
   private boolean faulty;
   private int closings;
   private @Nullable String description;
@@ -150,6 +151,13 @@ public final class RecordingKernels implements Kernels<HostTensor>, TensorAccess
   public static RecordingKernels faulty() {
     RecordingKernels kernels = capable();
     kernels.faulty = true;
+    return kernels;
+  }
+
+  /** With every capability, and giving these sums whatever is asked for. */
+  public static RecordingKernels giving(GroupSums sums) {
+    RecordingKernels kernels = capable();
+    kernels.groupSums = sums;
     return kernels;
   }
 
@@ -433,6 +441,9 @@ public final class RecordingKernels implements Kernels<HostTensor>, TensorAccess
     calls.add(new SumsOfGroups(x, upstream, how, reference));
     if (givesNull("sums")) {
       return null;
+    }
+    if (groupSums != null) {
+      return groupSums;
     }
     int sums = (int) (how.groups() * how.geometry().features());
     return new GroupSums(new double[sums], new double[sums]);

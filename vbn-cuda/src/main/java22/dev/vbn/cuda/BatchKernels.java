@@ -21,6 +21,7 @@ final class BatchKernels {
   private static final int SUMS = 5; // of a unit
   private static final int LINE_BYTES = 48; // of a group, in both arithmetics
   private static final int GRADIENTS = 4; // of a group
+  private static final int LINE_NUMBERS = 4; // of a group
   private static final int ITEM_BYTES = 12; // of a segment of a row of a mask
   private static final int POSITIONS_PER_THREAD = 8; // of a mask, about
 
@@ -394,5 +395,22 @@ final class BatchKernels {
         lines,
         Double.doubleToRawLongBits((double) elements),
         features);
+  }
+
+  /** Bytes of the numbers that {@link #lines} takes. */
+  long lineNumbersBytes() {
+    return groups * features * LINE_NUMBERS * Double.BYTES;
+  }
+
+  /** @param numbers centers, slopes, offsets and factors, each of all groups */
+  void lines(long numbers, long lines) {
+    kernels.launch(
+        "vbn_lines",
+        Math.ceilDiv(groups * features, THREADS),
+        1,
+        THREADS,
+        numbers,
+        lines,
+        groups * features);
   }
 }

@@ -1,6 +1,7 @@
 package dev.vbn.cuda;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_DOUBLE;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import dev.vbn.spi.Capability;
@@ -8,6 +9,8 @@ import dev.vbn.spi.Counted;
 import dev.vbn.spi.Differentiated;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.GradientUpstream;
+import dev.vbn.spi.GroupLines;
+import dev.vbn.spi.GroupSums;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
@@ -86,7 +89,8 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
         Capability.CALLER_SUPPLIED_OUTPUT,
         Capability.SUBNORMALS,
         Capability.MASK,
-        Capability.DOUBLE_BACKWARD);
+        Capability.DOUBLE_BACKWARD,
+        Capability.CONDITIONAL);
   }
 
   @Override
@@ -425,6 +429,98 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
       batch.referenceLines(mean, dMean, dVariance, lines, elements);
       batch.normalize(from, at(dr), lines);
       return call.done(dr);
+    }
+  }
+
+  @Override
+  public GroupSums sums(
+      CudaTensor x, CudaTensor upstream, Normalization how, Moments<CudaTensor> reference) {
+    Geometry geometry = how.geometry();
+    int features = (int) geometry.features();
+    CudaTensor gradients;
+    try (DeviceStream.Call call = stream.call()) {
+      long from = call.pointer(x);
+      long dy = call.pointer(upstream);
+      long referenceMean = call.pointer(reference.mean());
+      BatchKernels batch = kernelsOn(call, x.dtype(), geometry, how.scope(), from, dy);
+      gradients = call.tensor(DType.FLOAT64, batch.gradientsBytes() / Double.BYTES);
+      long sums = call.scratch(batch.sumsBytes() + batch.linesBytes());
+      long centers = how.weight() <= NEARER_THE_REFERENCE ? referenceMean : 0;
+      batch.gradientSums(from, dy, centers, how.weight() != 0, sums);
+      batch.mixBackward(
+          sums,
+          centers,
+          referenceMean,
+          call.pointer(reference.variance()),
+          0,
+          sums + batch.sumsBytes(),
+          at(gradients),
+          how.weight(),
+          how.epsilon());
+      call.done(gradients);
+    }
+    double[] numbers;
+    try {
+      numbers = tensors.toHost(gradients).doubles();
+    } finally {
+      gradients.close();
+    }
+    int each = numbers.length / features / (int) how.groups();
+    double[] a = new double[numbers.length / each];
+    double[] b = new double[a.length];
+    for (int i = 0; i < a.length; i++) {
+      if (how.elementsPerGroup(i / features) > 0) {
+        b[i] = numbers[i * each];
+        a[i] = numbers[i * each + 1];
+      }
+    }
+    return new GroupSums(a, b);
+  }
+
+  @Override
+  public CudaTensor write(
+      CudaTensor x,
+      @Nullable CudaTensor upstream,
+      Geometry geometry,
+      Scope scope,
+      GroupLines lines,
+      @Nullable CudaTensor output) {
+    double[] slope = lines.slope();
+    int groups = lines.factor().length;
+    double[] numbers = new double[4 * groups];
+    for (int i = 0; i < groups; i++) {
+      boolean ofX = upstream == null || slope != null;
+      numbers[i] = ofX ? lines.center()[i] : 0;
+      // The kernel subtracts the line of x from factor*dy.
+      numbers[groups + i] = upstream == null || slope == null ? lines.factor()[i] : -slope[i];
+      numbers[2 * groups + i] =
+          upstream == null || slope == null ? lines.offset()[i] : -lines.offset()[i];
+      numbers[3 * groups + i] = lines.factor()[i];
+    }
+    try (DeviceStream.Call call = stream.call()) {
+      long from = call.pointer(x);
+      long dy = upstream == null ? 0 : call.pointer(upstream);
+      CudaTensor result = output == null ? call.tensor(x.dtype(), x.shape()) : output;
+      long to = call.pointer(result);
+      BatchKernels batch = dy == 0
+          ? kernelsOn(call, x.dtype(), geometry, scope, from, to)
+          : kernelsOn(call, x.dtype(), geometry, scope, from, dy, to);
+      long onDevice = call.scratch(batch.lineNumbersBytes() + batch.linesBytes());
+      long made = onDevice + batch.lineNumbersBytes();
+      staging.toDevice(
+          (start, count, into) -> MemorySegment.copy(numbers, start, into, JAVA_DOUBLE, 0, count),
+          numbers.length,
+          Double.BYTES,
+          onDevice);
+      batch.lines(onDevice, made);
+      if (dy == 0) {
+        batch.normalize(from, to, made);
+      } else if (slope == null) {
+        batch.normalize(dy, to, made);
+      } else {
+        batch.differentiate(from, dy, to, made);
+      }
+      return call.done(result);
     }
   }
 

@@ -50,7 +50,8 @@ abstract class EmulatedConformance extends VbnConformance {
         Capability.CALLER_SUPPLIED_OUTPUT,
         Capability.SUBNORMALS,
         Capability.MASK,
-        Capability.DOUBLE_BACKWARD);
+        Capability.DOUBLE_BACKWARD,
+        Capability.CONDITIONAL);
   }
 
   /** The caller's memory, at each distance from the next 16 bytes that elements can have. */

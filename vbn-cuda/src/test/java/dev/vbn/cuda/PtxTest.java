@@ -73,6 +73,7 @@ class PtxTest {
     }
     expected.put("vbn_mask", "88888488444");
     expected.put("vbn_reference_lines", "888884");
+    expected.put("vbn_lines", "888");
 
     Map<String, String> actual = new TreeMap<>();
     Matcher entries = Pattern.compile("\\.visible \\.entry (\\w+)\\(([^)]*)\\)").matcher(ptx());
