@@ -1,5 +1,6 @@
 package dev.vbn.spi;
 
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -11,4 +12,16 @@ import org.jspecify.annotations.Nullable;
  *     is not read: NaN in it must not show
  */
 public record GroupLines(
-    double[] center, double[] factor, double @Nullable [] slope, double[] offset) {}
+    double[] center, double[] factor, double @Nullable [] slope, double[] offset) {
+
+  /** Those of one group. */
+  public GroupLines ofGroup(int group, int features) {
+    int from = group * features;
+    int to = from + features;
+    return new GroupLines(
+        Arrays.copyOfRange(center, from, to),
+        Arrays.copyOfRange(factor, from, to),
+        slope == null ? null : Arrays.copyOfRange(slope, from, to),
+        Arrays.copyOfRange(offset, from, to));
+  }
+}

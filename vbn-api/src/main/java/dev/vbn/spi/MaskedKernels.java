@@ -347,7 +347,7 @@ public final class MaskedKernels<T> implements Kernels<T> {
         try (Call call = new Call()) {
           T dense = call.gather(x, parts[i]);
           T dy = upstream == null ? null : call.gather(upstream, parts[i]);
-          GroupLines own = ofGroup(lines, i, (int) geometry.features());
+          GroupLines own = lines.ofGroup(i, (int) geometry.features());
           T into = inPlace ? dense : null;
           T y = kernels.write(dense, dy, parts[i].dense(), scope, own, into);
           copies.scatter(inPlace ? dense : call.own(y), parts[i], result);
@@ -355,17 +355,6 @@ public final class MaskedKernels<T> implements Kernels<T> {
       }
       return output != null ? output : whole.keep(result);
     }
-  }
-
-  private static GroupLines ofGroup(GroupLines lines, int group, int features) {
-    int from = group * features;
-    int to = from + features;
-    double[] slope = lines.slope();
-    return new GroupLines(
-        Arrays.copyOfRange(lines.center(), from, to),
-        Arrays.copyOfRange(lines.factor(), from, to),
-        slope == null ? null : Arrays.copyOfRange(slope, from, to),
-        Arrays.copyOfRange(lines.offset(), from, to));
   }
 
   @Override

@@ -85,6 +85,16 @@ final class DjlKernels implements Kernels<NDArray> {
     }
   }
 
+  /** Whether {@link #statistics}, {@link #reference} and {@link #forward} read the batch's memory. */
+  boolean readsUnrecorded(NDArray x) {
+    return unrecorded(x) != null;
+  }
+
+  /** Whether {@link #backward} and {@link #referenceGradient} read the batch's memory. */
+  boolean reads(NDArray x) {
+    return memory(x) != null;
+  }
+
   /** Where a batch can be computed with on its memory; null if that is not so. */
   private @Nullable EngineMemory memory(NDArray x) {
     return memory != null && EngineMemory.holds(x) ? memory : null;

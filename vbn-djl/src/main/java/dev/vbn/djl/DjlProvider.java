@@ -128,12 +128,12 @@ public final class DjlProvider implements VbnProvider<NDArray> {
   public Kernels<NDArray> open(BackendOptions options) {
     Engine found = engine.get();
     String device = options.device();
-    return new DjlKernels(
+    return new MaskedDjlKernels(new DjlKernels(
         device == null
             ? found.newBaseManager()
             : found.newBaseManager(Device.fromName(device, found)),
         onMemory && MemoryKernels.availability().available()
             ? new EngineMemory(new MemoryKernels(ForkJoinPool.commonPool(), options.parallelism()))
-            : null);
+            : null));
   }
 }

@@ -75,7 +75,7 @@ final class EngineMemory {
     }
   }
 
-  private static Elements<?> elements(NDArray array) {
+  static Elements<?> elements(NDArray array) {
     // An array that is not row-major and dense is copied.
     ByteBuffer bytes = array.toByteBuffer(true);
     return array.getDataType() == DataType.FLOAT64
@@ -120,7 +120,7 @@ final class EngineMemory {
 
   /** What the arrays' memory is read through does not keep them. */
   @SuppressWarnings("ReachabilityFenceUsage") // the fence is what this is for
-  private static void fence(@Nullable NDArray... arrays) {
+  static void fence(@Nullable NDArray... arrays) {
     for (NDArray array : arrays) {
       Reference.reachabilityFence(array);
     }

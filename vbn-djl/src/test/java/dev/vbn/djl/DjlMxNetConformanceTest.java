@@ -23,6 +23,7 @@ class DjlMxNetConformanceTest extends VbnConformance {
         Capability.FLOAT64_STATISTICS,
         Capability.FLOAT16,
         Capability.SUBNORMALS,
+        Capability.MASK,
         Capability.DOUBLE_BACKWARD,
         Capability.CONDITIONAL);
   }

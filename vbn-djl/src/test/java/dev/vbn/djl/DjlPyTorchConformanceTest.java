@@ -23,6 +23,7 @@ class DjlPyTorchConformanceTest extends VbnConformance {
         Capability.FLOAT64_STATISTICS,
         Capability.FLOAT16,
         Capability.SUBNORMALS,
+        Capability.MASK,
         Capability.DOUBLE_BACKWARD,
         Capability.CONDITIONAL);
   }
