@@ -29,6 +29,7 @@ import dev.vbn.spi.Geometry;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.state.LayerState;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.Mask;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
@@ -56,6 +57,19 @@ import org.jspecify.annotations.Nullable;
  * <p>Training and prediction compute the same function, unless there is a {@link
  * #setServingVariant serving variant}. As with any block, forward passes may share it between
  * threads only while nobody sets a reference, loads or trains.
+ *
+ * <p>Padded batches have a second input that says which positions count: {@code new NDList(x,
+ * lengths)}. What does not count has no effect, NaN included, and its output and gradient are 0.
+ *
+ * <ul>
+ *   <li>INT32 or INT64 of shape {@code (N)}: of each example how many positions count, from the first
+ *       on, along the first axis of {@code x} that is neither the batch's nor the features';
+ *   <li>BOOLEAN or UINT8 of the shape of {@code x} without the feature axis: a mask, true (not 0)
+ *       where a position counts.
+ * </ul>
+ *
+ * <p>The block yields one array all the same. The reference batch of {@link #refresh} may have its
+ * own, as any live batch may, or none.
  *
  * <p>An array given for gamma or beta may have lengths of 1 next to that of the features, as
  * {@code (1, C, 1)} has.
@@ -255,6 +269,17 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   }
 
   /**
+   * Takes what counts of a batch of this block's input as its reference.
+   *
+   * @param counts lengths or a mask, as the second input of a forward pass
+   * @throws IllegalArgumentException if it is neither, or does not fit the batch
+   * @throws IllegalStateException if this block is not initialized
+   */
+  public void setReference(NDArray batch, NDArray counts) {
+    measure(layer -> layer.withMask(mask(counts)).referenceStatistics(batch));
+  }
+
+  /**
    * Takes a batch of this block's input, in chunks along the batch axis, as its reference. One chunk
    * is used at a time.
    *
@@ -409,7 +434,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   @Override
   public Shape[] getOutputShapes(Shape[] inputShapes) {
     features(inputShapes);
-    return inputShapes.clone();
+    return new Shape[] {inputShapes[0]};
   }
 
   @Override
@@ -441,10 +466,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
 
   /** The number of features that a shape gives, in which lengths of other axes may be unknown. */
   private int features(Shape[] inputShapes) {
-    if (inputShapes.length != 1) {
-      throw new IllegalArgumentException(
-          "the block was given " + inputShapes.length + " input shapes; expected one");
-    }
+    requireInputs(inputShapes.length, "input shapes");
     long[] shape = inputShapes[0].getShape().clone();
     int axis =
         config.featureAxis() < 0 ? config.featureAxis() + shape.length : config.featureAxis();
@@ -454,6 +476,40 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
       }
     }
     return Math.toIntExact(Geometry.of(shape, config.featureAxis()).features());
+  }
+
+  private static void requireInputs(int count, String what) {
+    if (count < 1 || count > 2) {
+      throw new IllegalArgumentException("the block was given " + count + " " + what
+          + "; expected one, or two where the second says what counts");
+    }
+  }
+
+  /** What a second input means. */
+  private static Mask mask(NDArray counts) {
+    DataType type = counts.getDataType();
+    long[] shape = counts.getShape().getShape();
+    if (shape.length == 1 && type == DataType.INT64) {
+      return Mask.lengths(counts.toLongArray());
+    }
+    if (shape.length == 1 && type == DataType.INT32) {
+      return Mask.lengths(Arrays.stream(counts.toIntArray()).asLongStream().toArray());
+    }
+    if (type != DataType.BOOLEAN && type != DataType.UINT8) {
+      throw new IllegalArgumentException("what counts is " + type + " of shape "
+          + counts.getShape()
+          + "; expected lengths, INT32 or INT64 of shape (N), or a mask, BOOLEAN"
+          + " or UINT8 of the shape of the input without the feature axis");
+    }
+    if (type == DataType.BOOLEAN) {
+      return Mask.of(counts.toBooleanArray(), shape);
+    }
+    int[] numbers = counts.toUint8Array();
+    boolean[] values = new boolean[numbers.length];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = numbers[i] != 0;
+    }
+    return Mask.of(values, shape);
   }
 
   private void setFeatures(int features) {
@@ -470,7 +526,8 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
       NDList inputs,
       boolean training,
       @Nullable PairList<String, Object> params) {
-    NDArray x = inputs.singletonOrThrow();
+    requireInputs(inputs.size(), "inputs");
+    NDArray x = inputs.head();
     try (NDArray scale = value(parameterStore, gamma, x, training);
         NDArray offset = value(parameterStore, beta, x, training)) {
       VirtualBatchNorm<NDArray> layer = VirtualBatchNorm.of(
@@ -481,6 +538,9 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
       }
       if (offset != null) {
         layer = layer.withBeta(offset);
+      }
+      if (inputs.size() == 2) {
+        layer = layer.withMask(mask(inputs.get(1)));
       }
       if (refreshing) {
         return new NDList(referencePass(layer, x));

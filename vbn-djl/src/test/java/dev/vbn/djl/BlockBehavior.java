@@ -42,11 +42,13 @@ import dev.vbn.Variant;
 import dev.vbn.VbnBackend;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.tensor.Mask;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashSet;
@@ -562,6 +564,170 @@ abstract class BlockBehavior {
     }
     assertTrue(largest > 0);
     assertArrayEquals(values, actual.toFloatArray(), (float) (1e-5 * largest));
+  }
+
+  // Padded batches
+
+  private static final long[] LENGTHS = {2, 5, 0, 3};
+
+  private static final Mask MASK = Mask.lengths(LENGTHS);
+
+  /** A batch of {@link #SHAPE} with NaN where {@link #LENGTHS} end. */
+  private NDArray padded() {
+    NDArray whole = normal(SHAPE);
+    float[] values = whole.toFloatArray();
+    for (int i = 0; i < values.length; i++) {
+      values[i] = counts(i) ? values[i] : Float.NaN;
+    }
+    return Workspace.copyOf(manager, values, SHAPE);
+  }
+
+  private static boolean counts(int index) {
+    return index % 5 < LENGTHS[index / (FEATURES * 5)];
+  }
+
+  /** The lengths in each of the ways to give them. */
+  private List<NDArray> lengths() {
+    boolean[] mask = new boolean[4 * 5];
+    byte[] bytes = new byte[mask.length];
+    for (int i = 0; i < mask.length; i++) {
+      mask[i] = i % 5 < LENGTHS[i / 5];
+      bytes[i] = (byte) (mask[i] ? 1 : 0);
+    }
+    int[] ints = Arrays.stream(LENGTHS).mapToInt(Math::toIntExact).toArray();
+    return List.of(
+        manager.create(LENGTHS),
+        manager.create(ints),
+        manager.create(mask, new Shape(4, 5)),
+        manager.create(ByteBuffer.wrap(bytes), new Shape(4, 5), DataType.UINT8));
+  }
+
+  @Test
+  void whatDoesNotCountHasNoEffect() {
+    VirtualBatchNormBlock block = initialized(VirtualBatchNormBlock.builder());
+    NDArray reference = padded();
+    NDArray x = padded();
+    for (NDArray counts : lengths()) {
+      block.setReference(reference, counts);
+      assertEquals(3, block.referenceMoments().examples());
+      assertEquals(10, block.referenceMoments().elements());
+      NDList inputs = new NDList(x, counts);
+      float[] output = block.forward(store, inputs, false).singletonOrThrow().toFloatArray();
+      try (VirtualBatchNorm<NDArray> layer = layerOf(block);
+          ReferenceStatistics<NDArray> statistics =
+              ReferenceStatistics.of(layer.backend(), block.referenceMoments());
+          Output<NDArray> expected = layer.withMask(MASK).forward(x, statistics)) {
+        assertArrayEquals(expected.output().toFloatArray(), output, 1e-6f);
+      }
+      for (int i = 0; i < output.length; i++) {
+        assertTrue(counts(i) ? output[i] != 0 : output[i] == 0, "element " + i);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  void gradientsOfAPaddedBatchAreThoseOfTheLayersBackward(Variant variant) {
+    VirtualBatchNormBlock block = initialized(VirtualBatchNormBlock.builder().optVariant(variant));
+    NDArray frozen = padded();
+    NDArray lengths = lengths().get(0);
+    VirtualBatchNormBlock.refresh(block, training(block), new NDList(frozen, lengths));
+    assertEquals(10, block.referenceMoments().elements());
+    NDArray x = padded();
+    NDArray upstream = normal(SHAPE);
+    x.setRequiresGradient(true);
+
+    try (GradientCollector collector = engine.newGradientCollector()) {
+      NDArray output = block.forward(store, new NDList(x, lengths), true).singletonOrThrow();
+      System.gc();
+      collector.backward(output.mul(upstream).sum());
+    }
+
+    try (VirtualBatchNorm<NDArray> layer = layerOf(block);
+        ReferenceStatistics<NDArray> statistics =
+            ReferenceStatistics.of(layer.backend(), block.referenceMoments())) {
+      Gradients<NDArray> expected = layer.withMask(MASK).backward(x, statistics, upstream);
+      assertClose(expected.dx(), x.getGradient());
+      assertClose(expected.dgamma(), gradient(block, "gamma"));
+      assertClose(expected.dbeta(), gradient(block, "beta"));
+    }
+  }
+
+  @Test
+  void attachedGradientsReachWhatCountsOfTheReferenceBatch() {
+    VirtualBatchNormBlock block = initialized(
+        VirtualBatchNormBlock.builder().optReferenceGradient(ReferenceGradient.ATTACHED));
+    NDArray frozen = padded();
+    frozen.setRequiresGradient(true);
+    NDArray x = normal(SHAPE);
+    NDArray upstream = normal(SHAPE);
+
+    try (GradientCollector collector = engine.newGradientCollector()) {
+      VirtualBatchNormBlock.refresh(
+          block, training(block), new NDList(frozen, lengths().get(0)));
+      NDArray output = block.forward(store, new NDList(x), true).head();
+      collector.backward(output.mul(upstream).sum());
+    }
+
+    try (VirtualBatchNorm<NDArray> layer = layerOf(block);
+        ReferenceStatistics<NDArray> statistics =
+            ReferenceStatistics.of(layer.backend(), block.referenceMoments())) {
+      Gradients<NDArray> gradients = layer.backward(x, statistics, upstream);
+      try (Output<NDArray> expected =
+          layer.withMask(MASK).referenceGradient(frozen, statistics, gradients)) {
+        assertClose(expected.output(), frozen.getGradient());
+      }
+    }
+  }
+
+  @Test
+  void aBlockOfPaddedBatchesIsSavedAndLoaded() throws Exception {
+    VirtualBatchNormBlock saved = VirtualBatchNormBlock.builder().build();
+    saved.initialize(manager, DataType.FLOAT32, SHAPE, new Shape(4));
+    assertArrayEquals(
+        new Shape[] {SHAPE}, saved.getOutputShapes(new Shape[] {SHAPE, new Shape(4)}));
+    NDArray lengths = lengths().get(0);
+    saved.setReference(padded(), lengths);
+    VirtualBatchNormBlock loaded = VirtualBatchNormBlock.builder().build();
+
+    load(loaded, save(saved));
+
+    NDList inputs = new NDList(padded(), lengths);
+    assertArrayEquals(
+        saved.forward(store, inputs, false).singletonOrThrow().toFloatArray(),
+        loaded.forward(store, inputs, false).singletonOrThrow().toFloatArray());
+  }
+
+  @Test
+  void whatDoesNotSayWhatCountsIsRefused() {
+    VirtualBatchNormBlock block = referenced(VirtualBatchNormBlock.builder());
+    NDArray x = normal(SHAPE);
+    NDArray lengths = lengths().get(0);
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> block.forward(store, new NDList(x, lengths, lengths), false),
+        "3 inputs",
+        "expected");
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> block.forward(store, new NDList(x, x), false),
+        "(4, 3, 5)",
+        "expected lengths, INT32 or INT64");
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> block.forward(store, new NDList(x, manager.create(new long[] {1, 2})), false),
+        "2 lengths",
+        "expected 4");
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> block.forward(store, new NDList(x, manager.create(new long[] {1, 2, 6, 1})), false),
+        "length of example 2 is 6",
+        "at most 5");
+    assertRefused(
+        IllegalArgumentException.class,
+        () -> block.setReference(x, manager.create(new boolean[6], new Shape(2, 3))),
+        "[2, 3]",
+        "expected [4, 5]");
   }
 
   // Training
