@@ -31,47 +31,6 @@ import org.jspecify.annotations.Nullable;
 
 /** A right backend with one fault under one condition. */
 final class FaultyBackend extends PlainBackend {
-  /** What a run of the kit has seen of the fault, on all backends that it opened. */
-  static final class Trace {
-    /** Whether a number came out wrong by more than rounding. */
-    final AtomicBoolean altered = new AtomicBoolean();
-
-    /** In a rehearsal, where nothing is altered: the conditions that calls have met. */
-    final Set<Condition> met = ConcurrentHashMap.newKeySet();
-
-    /** In a rehearsal: the conditions under which the fault would have altered something. */
-    final Set<Condition> bearing = ConcurrentHashMap.newKeySet();
-
-    private final boolean rehearsal;
-
-    private final AtomicInteger running = new AtomicInteger();
-    private volatile boolean stopped;
-    private final AtomicInteger open = new AtomicInteger();
-
-    private Trace(boolean rehearsal) {
-      this.rehearsal = rehearsal;
-    }
-
-    /** What the kit does after it has failed is of no interest: every check ends at once. */
-    void stop() {
-      stopped = true;
-    }
-
-    void requireRunning() {
-      if (stopped) {
-        throw new IllegalStateException("the kit has failed already");
-      }
-    }
-
-    static Trace ofFault() {
-      return new Trace(false);
-    }
-
-    static Trace ofRehearsal() {
-      return new Trace(true);
-    }
-  }
-
   /** What a fault keeps during a call. */
   private static final class Running {
     boolean faulty;
@@ -157,7 +116,7 @@ final class FaultyBackend extends PlainBackend {
   /** Remembers that the fault comes to bear, and says whether it may. */
   private boolean alters() {
     if (trace.rehearsal) {
-      trace.bearing.addAll(running.get().conditions);
+      trace.bears(running.get().conditions);
       running.get().conditions = Set.of(); // once is enough
     } else {
       trace.altered.set(true);
@@ -180,6 +139,8 @@ final class FaultyBackend extends PlainBackend {
     boolean same = Double.compare(right, wrong) == 0 || close || right == wrong;
     if (!same) {
       alters();
+    } else if (trace.rehearsal && close && right != wrong) {
+      trace.differing.addAll(running.get().conditions);
     }
     return trace.rehearsal ? right : wrong;
   }
