@@ -87,10 +87,10 @@ final class Trial {
   /** By the whole kit, of which nothing is known before. */
   static Verdict ofWholeKit(Offender offender) {
     Run run = offender.run();
-    Outcome outcome = !run.altered() ? Outcome.SAME : Outcome.CAUGHT;
-    return run.altered() && run.kit().green()
-        ? verdict(offender, Outcome.SURVIVES, null)
-        : verdict(offender, outcome, run.kit().first);
+    if (!run.kit().green()) {
+      return verdict(offender, Outcome.CAUGHT, run.kit().first);
+    }
+    return verdict(offender, run.altered() ? Outcome.SURVIVES : Outcome.SAME, null);
   }
 
   private static Verdict verdict(Offender offender, Outcome outcome, @Nullable Rule rule) {
