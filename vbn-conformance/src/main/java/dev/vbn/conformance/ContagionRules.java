@@ -44,8 +44,12 @@ abstract class ContagionRules extends Rules {
       new Shapes(1, new long[] {3, 17, 33}, new long[] {3, 17, 1}, manner(Into.OVER_X)));
 
   private record Shapes(int featureAxis, long[] live, long[] reference, Manner manner) {
-    int features() {
-      return (int) live[featureAxis < 0 ? live.length - 1 : featureAxis];
+    VbnConfig config(Variant variant) {
+      int features = (int) live[featureAxis < 0 ? live.length - 1 : featureAxis];
+      return VbnConfig.of(features)
+          .withVariant(variant)
+          .withFeatureAxis(featureAxis)
+          .withReferenceGradient(ReferenceGradient.ATTACHED);
     }
   }
 
@@ -77,18 +81,32 @@ abstract class ContagionRules extends Rules {
   private void checkBatches(Variant variant, double value) {
     SHAPES.forEach(shapes -> checkBatches(variant, shapes, value));
     for (int i = variant.ordinal(); i < MORE.size(); i += Variant.values().length) {
-      checkBatches(variant, MORE.get(i), value);
+      Shapes shapes = MORE.get(i);
+      double epsilon = new double[] {1e-3, 0.5, 1e-10}[i % 3];
+      Case drawn = drawn(shapes.config(variant).withEpsilon(epsilon), shapes);
+      HostTensor gamma = requireNonNull(drawn.gamma());
+      Case clean =
+          switch (i % 4) {
+            case 0 -> drawn.withParameters(null, drawn.beta());
+            case 1 -> drawn.withParameters(Layouts.with(gamma, 0, 0), drawn.beta());
+            case 2 -> drawn.withParameters(Layouts.with(gamma, 0, -1), drawn.beta());
+            default -> drawn.withParameters(gamma, null);
+          };
+      checkBatches(clean, shapes.manner, value);
     }
   }
 
   private void checkBatches(Variant variant, Shapes shapes, double value) {
-    VbnConfig config = VbnConfig.of(shapes.features())
-        .withVariant(variant)
-        .withFeatureAxis(shapes.featureAxis)
-        .withReferenceGradient(ReferenceGradient.ATTACHED);
-    Case clean = new Samples(53).of(config, shapes.live, shapes.reference);
+    checkBatches(drawn(shapes.config(variant), shapes), shapes.manner, value);
+  }
+
+  private static Case drawn(VbnConfig config, Shapes shapes) {
+    return new Samples(53).of(config, shapes.live, shapes.reference);
+  }
+
+  private void checkBatches(Case clean, Manner manner, double value) {
     for (DType dtype : subject().dtypes()) {
-      new Contagion(clean, dtype, shapes.manner, value + " in " + dtype).checkBatches(value);
+      new Contagion(clean, dtype, manner, value + " in " + dtype).checkBatches(value);
     }
   }
 
