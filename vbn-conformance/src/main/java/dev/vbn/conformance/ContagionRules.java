@@ -80,7 +80,8 @@ abstract class ContagionRules extends Rules {
 
   private void checkBatches(Variant variant, double value) {
     SHAPES.forEach(shapes -> checkBatches(variant, shapes, value));
-    for (int i = variant.ordinal(); i < MORE.size(); i += Variant.values().length) {
+    List<Variant> variants = List.of(Variant.values());
+    for (int i = variants.indexOf(variant); i < MORE.size(); i += variants.size()) {
       Shapes shapes = MORE.get(i);
       double epsilon = new double[] {1e-3, 0.5, 1e-10}[i % 3];
       Case drawn = drawn(shapes.config(variant).withEpsilon(epsilon), shapes);

@@ -2,7 +2,6 @@ package dev.vbn.conformance.offender;
 
 import static java.util.stream.Collectors.joining;
 
-import dev.vbn.conformance.Rule;
 import dev.vbn.conformance.offender.Trial.Outcome;
 import dev.vbn.conformance.offender.Trial.Verdict;
 import java.io.IOException;
@@ -12,9 +11,6 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Objects;
-import java.util.Set;
-import java.util.TreeSet;
 import java.util.function.Predicate;
 import java.util.stream.Stream;
 
@@ -104,8 +100,8 @@ final class Matrix {
     lines.add("");
     lines.add("| Fault | "
         + Stream.of(Kind.values()).map(kind -> kind.label).collect(joining(" | "))
-        + " | caught | surviving | no difference | by rules |");
-    lines.add("|---|" + "---:|".repeat(Kind.values().length + 3) + "---|");
+        + " | caught | surviving | no difference |");
+    lines.add("|---|" + "---:|".repeat(Kind.values().length + 3));
     for (Fault fault : Fault.values()) {
       if (has(fault)) {
         lines.add(row("`" + fault + "`", each -> each.fault() == fault));
@@ -134,7 +130,7 @@ final class Matrix {
             own.stream().filter(each -> Kind.of(each.condition()) == kind).toList())
         .map(Matrix::cell)
         .collect(joining(" | "));
-    return "| " + name + " | " + cells + " | " + totals(own) + " | " + rules(own) + " |";
+    return "| " + name + " | " + cells + " | " + totals(own) + " |";
   }
 
   /** Those caught; of how many, where that is not all. */
@@ -147,15 +143,5 @@ final class Matrix {
   private static String totals(List<Verdict> verdicts) {
     return count(verdicts, Outcome.CAUGHT) + " | " + count(verdicts, Outcome.SURVIVES) + " | "
         + count(verdicts, Outcome.ROUNDING, Outcome.SAME);
-  }
-
-  private static String rules(List<Verdict> verdicts) {
-    Set<Integer> numbers = new TreeSet<>();
-    verdicts.stream()
-        .map(Verdict::rule)
-        .filter(Objects::nonNull)
-        .map(Rule::number)
-        .forEach(numbers::add);
-    return numbers.stream().map(String::valueOf).collect(joining(", "));
   }
 }
