@@ -86,13 +86,12 @@ abstract class ContagionRules extends Rules {
       double epsilon = new double[] {1e-3, 0.5, 1e-10}[i % 3];
       Case drawn = drawn(shapes.config(variant).withEpsilon(epsilon), shapes);
       HostTensor gamma = requireNonNull(drawn.gamma());
-      Case clean =
-          switch (i % 4) {
-            case 0 -> drawn.withParameters(null, drawn.beta());
-            case 1 -> drawn.withParameters(Layouts.with(gamma, 0, 0), drawn.beta());
-            case 2 -> drawn.withParameters(Layouts.with(gamma, 0, -1), drawn.beta());
-            default -> drawn.withParameters(gamma, null);
-          };
+      Case clean = switch (i % 4) {
+        case 0 -> drawn.withParameters(null, drawn.beta());
+        case 1 -> drawn.withParameters(Layouts.with(gamma, 0, 0), drawn.beta());
+        case 2 -> drawn.withParameters(Layouts.with(gamma, 0, -1), drawn.beta());
+        default -> drawn.withParameters(gamma, null);
+      };
       checkBatches(clean, shapes.manner, value);
     }
   }

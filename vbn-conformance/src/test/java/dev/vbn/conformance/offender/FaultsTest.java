@@ -48,11 +48,11 @@ class FaultsTest {
       case OVERFLOW_CLIPPED ->
         switch (survivor.condition()) {
           case IN_REFERENCE_PASS,
-            IN_FORWARD,
-            IN_BACKWARD,
-            IN_DOUBLE_BACKWARD,
-            GAMMA_ABSENT,
-            BETA_ABSENT -> true;
+              IN_FORWARD,
+              IN_BACKWARD,
+              IN_DOUBLE_BACKWARD,
+              GAMMA_ABSENT,
+              BETA_ABSENT -> true;
           default -> false;
         };
       default -> false;
