@@ -53,8 +53,8 @@ public final class ExactMoments implements Serializable {
   private int additions;
   // [features, sumDigits + squareDigits]
   private long[] digits;
-  // [features, KINDS]
-  private final long[] nonFinite;
+  // [features, KINDS]; no element until something is NaN or infinite
+  private long[] nonFinite;
 
   /**
    * Of no example yet.
@@ -68,7 +68,7 @@ public final class ExactMoments implements Serializable {
           "features is " + features + "; expected 1 to " + MOST_FEATURES);
     }
     this.features = features;
-    this.nonFinite = new long[KINDS * features];
+    this.nonFinite = new long[0];
     this.digits = new long[0];
   }
 
@@ -282,7 +282,7 @@ public final class ExactMoments implements Serializable {
     }
     if (!Double.isFinite(x)) {
       int kind = Double.isNaN(x) ? NAN : x > 0 ? POSITIVE_INFINITY : NEGATIVE_INFINITY;
-      nonFinite[KINDS * feature + kind]++;
+      nonFiniteCounts()[KINDS * feature + kind]++;
       return false;
     }
     if (shift >= 0) {
@@ -383,8 +383,8 @@ public final class ExactMoments implements Serializable {
           + " features were given to merge; expected " + features + " features");
     }
     count(other.examples, other.elements);
-    for (int i = 0; i < nonFinite.length; i++) {
-      nonFinite[i] += other.nonFinite[i];
+    for (int i = 0; i < other.nonFinite.length; i++) {
+      nonFiniteCounts()[i] += other.nonFinite[i];
     }
     if (other.window > 0) {
       widen(other.first, other.first + other.window);
@@ -428,7 +428,18 @@ public final class ExactMoments implements Serializable {
     return ReferenceMoments.of(mean, variance, examples, elements);
   }
 
+  /** The counts to add to. */
+  private long[] nonFiniteCounts() {
+    if (nonFinite.length == 0) {
+      nonFinite = new long[KINDS * features];
+    }
+    return nonFinite;
+  }
+
   private long nonFinite(int feature) {
+    if (nonFinite.length == 0) {
+      return 0;
+    }
     int at = KINDS * feature;
     return nonFinite[at + NAN]
         + nonFinite[at + POSITIVE_INFINITY]
@@ -523,8 +534,8 @@ public final class ExactMoments implements Serializable {
   /** Whether some elements can have these sums: else results or later sums would be wrong. */
   private boolean isPossible(int feature) {
     long left = elements;
-    for (int kind = 0; kind < KINDS; kind++) {
-      long count = nonFinite[KINDS * feature + kind];
+    for (int i = 0; i < KINDS && nonFinite.length > 0; i++) {
+      long count = nonFinite[KINDS * feature + i];
       if (count < 0 || count > left) {
         return false;
       }
@@ -596,14 +607,16 @@ public final class ExactMoments implements Serializable {
       moments.elements = elements;
       moments.first = first;
       moments.window = window;
-      System.arraycopy(nonFinite, 0, moments.nonFinite, 0, nonFinite.length);
+      moments.nonFinite = nonFinite.clone();
       moments.digits = new long[digits.length];
       int signed = sumDigits(window) - 1;
       for (int i = 0; i < digits.length; i++) {
         moments.digits[i] =
             i % width(window) == signed ? digits[i] : Integer.toUnsignedLong(digits[i]);
       }
-      for (int c = 0; c < features; c++) {
+      // Of sums and counts that are all 0 nothing is there, whatever number of features is claimed.
+      boolean empty = digits.length == 0 && nonFinite.length == 0;
+      for (int c = 0; c < features && !empty; c++) {
         if (!moments.isPossible(c)) {
           throw new InvalidObjectException("stream does not hold exact moments: feature " + c
               + " has sums that no " + elements + " elements have");

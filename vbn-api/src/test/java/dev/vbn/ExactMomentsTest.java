@@ -11,6 +11,7 @@ import dev.vbn.tensor.HostTensor;
 import dev.vbn.testing.Shapes;
 import dev.vbn.testing.Streams;
 import java.io.InvalidObjectException;
+import java.lang.management.ManagementFactory;
 import java.math.BigDecimal;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
@@ -618,6 +619,23 @@ final class ExactMomentsTest {
     assertRefused(npe, () -> moments.add((float[]) null), "example is null", "expected");
     assertRefused(npe, () -> moments.add(null, 1), "x is null", "expected");
     assertRefused(npe, () -> moments.merge(null), "other is null", "expected");
+  }
+
+  @Test
+  void aShortStreamMakesNoLargeObject() throws Exception {
+    byte[] stream = Streams.write(new ExactMoments(10_631_107));
+    assertTrue(stream.length < 500, () -> stream.length + " bytes");
+    long before = allocated();
+    var moments = (ExactMoments) Streams.read(stream);
+
+    long bytes = allocated() - before;
+    assertTrue(bytes < 1 << 20, () -> bytes + " bytes for a stream of " + stream.length);
+    assertEquals(10_631_107, moments.features());
+  }
+
+  private static long allocated() {
+    return ((com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean())
+        .getCurrentThreadAllocatedBytes();
   }
 
   /** The sums of [1, 3] and [2, 2] with a window of one digit, which has number 31 (1 is 2^0). */

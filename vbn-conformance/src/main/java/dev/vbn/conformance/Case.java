@@ -20,6 +20,7 @@ import org.jspecify.annotations.Nullable;
  * @param referenceUpstream gradient with respect to the reference output
  * @param padding what counts of the live batch; null where all does
  * @param referencePadding what counts of the reference batch; null where all does
+ * @param second magnitude of the upstream gradient of dx
  */
 record Case(
     VbnConfig config,
@@ -30,7 +31,8 @@ record Case(
     HostTensor upstream,
     HostTensor referenceUpstream,
     @Nullable Padding padding,
-    @Nullable Padding referencePadding) {
+    @Nullable Padding referencePadding,
+    double second) {
 
   Case(
       VbnConfig config,
@@ -40,7 +42,7 @@ record Case(
       @Nullable HostTensor beta,
       HostTensor upstream,
       HostTensor referenceUpstream) {
-    this(config, x, reference, gamma, beta, upstream, referenceUpstream, null, null);
+    this(config, x, reference, gamma, beta, upstream, referenceUpstream, null, null, 1);
   }
 
   Geometry liveGeometry() {
@@ -57,7 +59,16 @@ record Case(
 
   Case withConfig(VbnConfig other) {
     return new Case(
-        other, x, reference, gamma, beta, upstream, referenceUpstream, padding, referencePadding);
+        other,
+        x,
+        reference,
+        gamma,
+        beta,
+        upstream,
+        referenceUpstream,
+        padding,
+        referencePadding,
+        second);
   }
 
   Case withParameters(@Nullable HostTensor otherGamma, @Nullable HostTensor otherBeta) {
@@ -70,7 +81,8 @@ record Case(
         upstream,
         referenceUpstream,
         padding,
-        referencePadding);
+        referencePadding,
+        second);
   }
 
   /** Without gamma and beta. */
@@ -88,12 +100,22 @@ record Case(
         otherUpstream,
         referenceUpstream,
         padding,
-        referencePadding);
+        referencePadding,
+        second);
   }
 
   Case withReference(HostTensor otherReference, HostTensor otherUpstream) {
     return new Case(
-        config, x, otherReference, gamma, beta, upstream, otherUpstream, padding, referencePadding);
+        config,
+        x,
+        otherReference,
+        gamma,
+        beta,
+        upstream,
+        otherUpstream,
+        padding,
+        referencePadding,
+        second);
   }
 
   /** With some elements left out, of either batch or both, and junk in all four tensors there. */
@@ -108,7 +130,23 @@ record Case(
         live == null ? upstream : live.over(upstream, axis, junk),
         ofReference == null ? referenceUpstream : ofReference.over(referenceUpstream, axis, junk),
         live,
-        ofReference);
+        ofReference,
+        second);
+  }
+
+  /** With an upstream gradient of dx of that magnitude. */
+  Case withSecond(double magnitude) {
+    return new Case(
+        config,
+        x,
+        reference,
+        gamma,
+        beta,
+        upstream,
+        referenceUpstream,
+        padding,
+        referencePadding,
+        magnitude);
   }
 
   @Nullable
@@ -143,8 +181,10 @@ record Case(
   GradientUpstream<HostTensor> second(DType dtype) {
     DType type = dtype.parameterType();
     int features = config.features();
+    double[] v = noise(7, x.shape()).doubles();
+    Arrays.setAll(v, i -> second * v[i]);
     return new GradientUpstream<>(
-        noise(7, x.shape()).to(dtype),
+        HostTensor.of(v, x.shape()).to(dtype),
         beta == null ? null : noise(8, features).to(type),
         gamma == null ? null : noise(9, features).to(type));
   }
@@ -178,6 +218,7 @@ record Case(
         upstream.to(dtype),
         referenceUpstream.to(dtype),
         padding,
-        referencePadding);
+        referencePadding,
+        second);
   }
 }

@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.fail;
 
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
+import dev.vbn.conformance.Manner.Into;
+import dev.vbn.conformance.Manner.Source;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
@@ -18,18 +20,42 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 /** How far NaN and infinity spread. */
 abstract class ContagionRules extends Rules {
-  private static final int FEATURES = 3;
   private static final int MARKED_FEATURE = 1;
   private static final int MARKED_EXAMPLE = 2;
 
   /** Rows that a kernel takes at one go, and rows with a rest. */
   private static final List<Shapes> SHAPES = List.of(
-      new Shapes(1, new long[] {4, 3, 6}, new long[] {5, 3, 6}),
-      new Shapes(1, new long[] {4, 3, 67}, new long[] {3, 3, 35}),
-      new Shapes(-1, new long[] {4, 9, 3}, new long[] {5, 2, 3}),
-      new Shapes(1, new long[] {4, 3}, new long[] {6, 3}));
+      new Shapes(1, new long[] {4, 3, 6}, new long[] {5, 3, 6}, Manner.PLAIN),
+      new Shapes(1, new long[] {4, 3, 67}, new long[] {3, 3, 35}, Manner.PLAIN),
+      new Shapes(-1, new long[] {4, 9, 3}, new long[] {5, 2, 3}, Manner.PLAIN),
+      new Shapes(1, new long[] {4, 3}, new long[] {6, 3}, Manner.PLAIN));
 
-  private record Shapes(int featureAxis, long[] live, long[] reference) {}
+  /** More of them, which the variants take in turn: a kernel of its own loses NaN on its own. */
+  private static final List<Shapes> MORE = List.of(
+      new Shapes(2, new long[] {3, 2, 17, 5}, new long[] {4, 1, 17, 5}, manner(Into.SUPPLIED)),
+      new Shapes(-1, new long[] {3, 5, 1, 3, 10}, new long[] {3, 2, 1, 1, 10}, Manner.PLAIN),
+      new Shapes(1, new long[] {3, 100}, new long[] {4, 100}, manner(Into.OVER_X)),
+      new Shapes(1, new long[] {3, 8, 4, 4}, new long[] {3, 8, 1, 1}, manner(Into.OVER_X)),
+      new Shapes(-1, new long[] {4, 33, 12}, new long[] {3, 16, 12}, manner(Into.SUPPLIED)),
+      new Shapes(1, new long[] {3, 2, 1025}, new long[] {3, 2, 15}, manner(Into.SUPPLIED)),
+      new Shapes(-1, new long[] {3, 1025, 2}, new long[] {3, 15, 2}, manner(Into.OVER_X)),
+      new Shapes(1, new long[] {34, 20, 1, 2, 3}, new long[] {3, 20, 1, 2, 3}, Manner.PLAIN),
+      new Shapes(-1, new long[] {3, 16, 8}, new long[] {3, 16, 8}, manner(Into.SUPPLIED)),
+      new Shapes(1, new long[] {3, 17, 33}, new long[] {3, 17, 1}, manner(Into.OVER_X)));
+
+  private record Shapes(int featureAxis, long[] live, long[] reference, Manner manner) {
+    VbnConfig config(Variant variant) {
+      int features = (int) live[featureAxis < 0 ? live.length - 1 : featureAxis];
+      return VbnConfig.of(features)
+          .withVariant(variant)
+          .withFeatureAxis(featureAxis)
+          .withReferenceGradient(ReferenceGradient.ATTACHED);
+    }
+  }
+
+  private static Manner manner(Into into) {
+    return new Manner(into, into, Source.PASS);
+  }
 
   ContagionRules(VbnConformance kit) {
     super(kit);
@@ -48,20 +74,39 @@ abstract class ContagionRules extends Rules {
   final void infinityStaysInItsGroup(Variant variant) {
     holds(() -> {
       checkBatches(variant, Double.POSITIVE_INFINITY);
-      checkBatches(variant, Double.NEGATIVE_INFINITY);
+      SHAPES.forEach(shapes -> checkBatches(variant, shapes, Double.NEGATIVE_INFINITY));
     });
   }
 
   private void checkBatches(Variant variant, double value) {
-    for (Shapes shapes : SHAPES) {
-      VbnConfig config = VbnConfig.of(FEATURES)
-          .withVariant(variant)
-          .withFeatureAxis(shapes.featureAxis)
-          .withReferenceGradient(ReferenceGradient.ATTACHED);
-      Case clean = new Samples(53).of(config, shapes.live, shapes.reference);
-      for (DType dtype : subject().dtypes()) {
-        new Contagion(clean, dtype, value + " in " + dtype).checkBatches(value);
-      }
+    SHAPES.forEach(shapes -> checkBatches(variant, shapes, value));
+    List<Variant> variants = List.of(Variant.values());
+    for (int i = variants.indexOf(variant); i < MORE.size(); i += variants.size()) {
+      Shapes shapes = MORE.get(i);
+      double epsilon = new double[] {1e-3, 0.5, 1e-10}[i % 3];
+      Case drawn = drawn(shapes.config(variant).withEpsilon(epsilon), shapes);
+      HostTensor gamma = requireNonNull(drawn.gamma());
+      Case clean = switch (i % 4) {
+        case 0 -> drawn.withParameters(null, drawn.beta());
+        case 1 -> drawn.withParameters(Layouts.with(gamma, 0, 0), drawn.beta());
+        case 2 -> drawn.withParameters(Layouts.with(gamma, 0, -1), drawn.beta());
+        default -> drawn.withParameters(gamma, null);
+      };
+      checkBatches(clean, shapes.manner, value);
+    }
+  }
+
+  private void checkBatches(Variant variant, Shapes shapes, double value) {
+    checkBatches(drawn(shapes.config(variant), shapes), shapes.manner, value);
+  }
+
+  private static Case drawn(VbnConfig config, Shapes shapes) {
+    return new Samples(53).of(config, shapes.live, shapes.reference);
+  }
+
+  private void checkBatches(Case clean, Manner manner, double value) {
+    for (DType dtype : subject().dtypes()) {
+      new Contagion(clean, dtype, manner, value + " in " + dtype).checkBatches(value);
     }
   }
 
@@ -70,10 +115,10 @@ abstract class ContagionRules extends Rules {
   @Checks(Rule.NOT_A_NUMBER)
   final void notANumberInAParameterSpoilsItsFeatureOnly(Variant variant) {
     holds(() -> {
-      VbnConfig config = VbnConfig.of(FEATURES).withVariant(variant);
+      VbnConfig config = VbnConfig.of(3).withVariant(variant);
       Case clean = new Samples(55).of(config, new long[] {4, 3, 6}, new long[] {5, 3, 6});
       for (DType dtype : subject().dtypes()) {
-        new Contagion(clean, dtype, "NaN in " + dtype).checkParameters();
+        new Contagion(clean, dtype, Manner.PLAIN, "NaN in " + dtype).checkParameters();
       }
     });
   }
@@ -82,32 +127,36 @@ abstract class ContagionRules extends Rules {
   private final class Contagion {
     private final Case clean;
     private final DType dtype;
+    private final Manner manner;
     private final String value;
+    private final int features;
     private final Computed expected;
     private final Geometry live;
     private final Geometry reference;
 
-    Contagion(Case clean, DType dtype, String value) {
+    Contagion(Case clean, DType dtype, Manner manner, String value) {
       this.clean = clean;
       this.dtype = dtype;
+      this.manner = manner;
       this.value = value;
-      expected = right(subject(), clean, dtype);
+      features = clean.config().features();
+      expected = right(subject(), clean, dtype, manner);
       live = clean.liveGeometry();
       reference = clean.referenceGeometry();
     }
 
     private int feature(Geometry geometry, int index) {
-      return (int) (index / geometry.after() % FEATURES);
+      return (int) (index / geometry.after() % features);
     }
 
     private int example(Geometry geometry, int index) {
-      return (int) (index / geometry.after() / FEATURES / geometry.before());
+      return (int) (index / geometry.after() / features / geometry.before());
     }
 
     /** The last element of the marked feature in the marked example: a rest is not forgotten. */
     private int marked(Geometry geometry) {
       long row = (MARKED_EXAMPLE + 1) * geometry.before() - 1;
-      return (int) ((row * FEATURES + MARKED_FEATURE + 1) * geometry.after() - 1);
+      return (int) ((row * features + MARKED_FEATURE + 1) * geometry.after() - 1);
     }
 
     private boolean inGroup(int index) {
@@ -122,12 +171,12 @@ abstract class ContagionRules extends Rules {
     void checkBatches(double mark) {
       boolean alone = clean.config().variant().scope() == Scope.NONE;
       IntPredicate none = i -> false;
-      IntPredicate feature = i -> i % FEATURES == MARKED_FEATURE;
+      IntPredicate feature = i -> i % features == MARKED_FEATURE;
       IntPredicate inReference = i -> feature(reference, i) == MARKED_FEATURE;
       IntPredicate inLive = i -> feature(live, i) == MARKED_FEATURE;
       IntPredicate statistic = switch (clean.config().variant().scope()) {
         case BATCH -> feature;
-        case EXAMPLE -> i -> i == FEATURES * MARKED_EXAMPLE + MARKED_FEATURE;
+        case EXAMPLE -> i -> i == features * MARKED_EXAMPLE + MARKED_FEATURE;
         case NONE -> none;
       };
 
@@ -213,7 +262,7 @@ abstract class ContagionRules extends Rules {
 
       Marked(String argument, Case marked) {
         where = ", " + value + " in " + argument + " of " + marked.describe();
-        computed = subject().run(marked, dtype);
+        computed = subject().run(marked, dtype, manner);
       }
 
       /** Outside the group the same bits as without the mark, inside it nothing finite. */

@@ -118,7 +118,8 @@ final class GoldenCase {
         c.upstream(),
         c.referenceUpstream(),
         readResource(resource, file -> padding(file, "")),
-        readResource(resource, file -> padding(file, "reference_")));
+        readResource(resource, file -> padding(file, "reference_")),
+        1);
   }
 
   private static Padding padding(Path file, String prefix) throws IOException {

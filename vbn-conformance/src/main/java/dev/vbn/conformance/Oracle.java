@@ -204,8 +204,8 @@ final class Oracle {
           Group.of(live, c.padding(), feature, i * examples, examples, c.x(), c.upstream());
       if (group.x.length == 0) { // no part of the batch: it has no statistics
         int index = i * (int) live.features() + feature;
-        expected.of(Quantity.LIVE_MEAN).set(index, Double.NaN, 0);
-        expected.of(Quantity.LIVE_VARIANCE).set(index, Double.NaN, 0);
+        expected.of(Quantity.LIVE_MEAN).set(index, Double.NaN, Values.NOTHING);
+        expected.of(Quantity.LIVE_VARIANCE).set(index, Double.NaN, Values.NOTHING);
         continue;
       }
       Statistics of = Statistics.of(group.x, rounding);

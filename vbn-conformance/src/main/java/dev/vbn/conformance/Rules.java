@@ -101,7 +101,11 @@ abstract class Rules {
 
   /** Everything computed of a case, which has to be right: what else is compared with it. */
   static Computed right(Subject<?> subject, Case c, DType dtype) {
-    Computed computed = subject.run(c, dtype);
+    return right(subject, c, dtype, Manner.PLAIN);
+  }
+
+  static Computed right(Subject<?> subject, Case c, DType dtype, Manner manner) {
+    Computed computed = subject.run(c, dtype, manner);
     assertAgrees(
         subject, c.describe() + ", in " + dtype, subject.expect(c, dtype), computed, dtype);
     return computed;

@@ -2,6 +2,8 @@ package dev.vbn.conformance;
 
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
+import dev.vbn.conformance.Manner.Into;
+import dev.vbn.conformance.Manner.Source;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
@@ -71,6 +73,20 @@ abstract class SizeRules extends Rules {
           DType.FLOAT64,
           Variant.LIVE_BATCH),
       new LongBatch(
+          "positions of 16 bits",
+          1,
+          new long[] {1, 2, BEYOND_16_BITS},
+          new long[] {2, 2, 19},
+          DType.FLOAT16,
+          Variant.PER_EXAMPLE),
+      new LongBatch(
+          "positions of 16 bits before the features",
+          -1,
+          new long[] {1, BEYOND_16_BITS, 2},
+          new long[] {2, 19, 2},
+          DType.BFLOAT16,
+          Variant.REFERENCE_ONLY),
+      new LongBatch(
           "positions of the reference behind the features",
           1,
           new long[] {2, 2, 19},
@@ -124,6 +140,13 @@ abstract class SizeRules extends Rules {
           Variant.PER_EXAMPLE,
           Variant.BATCH));
 
+  /** By turns, so that each meets each direction. */
+  private static final List<Manner> MANNERS = List.of(
+      Manner.PLAIN,
+      new Manner(Into.SUPPLIED, Into.OVER_X, Source.PASS),
+      new Manner(Into.OVER_X, Into.SUPPLIED, Source.PASS),
+      new Manner(Into.NEW, Into.OVER_UPSTREAM, Source.PASS));
+
   private static final Map<String, Case> CASES = new ConcurrentHashMap<>();
 
   SizeRules(VbnConformance kit) {
@@ -143,14 +166,17 @@ abstract class SizeRules extends Rules {
       if (!subject().dtypes().contains(size.dtype)) {
         throw new DeclaredAbsent(size.dtype + " is declared absent; its refusal is checked apart");
       }
+      int turn = LONG.indexOf(size);
       for (Variant variant : size.variants) {
+        Manner manner = MANNERS.get(turn++ % MANNERS.size());
         Case c = CASES.computeIfAbsent(size + variant.label(), first -> make(size, variant));
         assertAgrees(
             subject(),
-            c.describe() + ", in " + size.dtype + ": look at counts and indexes of 16 bits, limits"
+            c.describe() + ", in " + size.dtype + ", output into " + manner.output() + ", dx into "
+                + manner.dx() + ": look at counts and indexes of 16 bits, limits"
                 + " of a grid, and sums that run in the width of the elements",
             subject().expect(c, size.dtype),
-            subject().run(c, size.dtype),
+            subject().run(c, size.dtype, manner),
             size.dtype);
       }
     });

@@ -68,7 +68,7 @@ final class Tolerance {
   }
 
   /**
-   * Compares a result element by element; NaN is never close.
+   * Compares a result element by element; NaN is close to {@link Values#NOTHING} alone.
    *
    * @param dtype type whose rounding errors are measured by
    * @return what is wrong; null if nothing is
@@ -86,7 +86,7 @@ final class Tolerance {
     double worstShare = 0;
     double worstUnits = 0;
     for (int i = 0; i < expected.length; i++) {
-      if (Double.isNaN(expected[i]) && Double.isNaN(actual.get(i))) {
+      if (Double.isNaN(values.scale()[i]) && Double.isNaN(actual.get(i))) {
         continue; // the statistics of nothing
       }
       double error = Math.abs(actual.get(i) - expected[i]);

@@ -9,6 +9,9 @@ import java.util.Arrays;
  * statistics.
  */
 record Values(double[] expected, double[] scale) {
+  /** The magnitude where NaN is expected: of the statistics of nothing. */
+  static final double NOTHING = Double.NaN;
+
   Values(int size) {
     this(new double[size], new double[size]);
   }

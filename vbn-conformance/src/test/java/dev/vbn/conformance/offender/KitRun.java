@@ -5,6 +5,7 @@ import static org.junit.platform.engine.discovery.DiscoverySelectors.selectClass
 import dev.vbn.conformance.Rule;
 import java.util.ArrayList;
 import java.util.EnumMap;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -41,6 +42,10 @@ final class KitRun implements TestExecutionListener {
   @Nullable
   Rule first;
 
+  /** How long each check took, by its unique id. */
+  final Map<String, Long> nanoseconds = new HashMap<>();
+
+  private final Map<String, Long> started = new HashMap<>();
   private final Runnable failed;
 
   private KitRun(Runnable failed) {
@@ -55,10 +60,10 @@ final class KitRun implements TestExecutionListener {
     return of(selectClass(kit), parameters);
   }
 
-  /** Runs a kit, and tells {@code failed} of the first failure. */
-  static KitRun of(Class<?> kit, Runnable failed) {
+  /** Runs some of a kit or all of it, and tells {@code failed} of the first failure. */
+  static KitRun of(List<? extends DiscoverySelector> selectors, Runnable failed) {
     LauncherDiscoveryRequest request = LauncherDiscoveryRequestBuilder.request()
-        .selectors(selectClass(kit))
+        .selectors(selectors)
         .configurationParameter(
             MethodOrderer.DEFAULT_ORDER_PROPERTY_NAME, CheapestFirst.class.getName())
         .build();
@@ -105,9 +110,16 @@ final class KitRun implements TestExecutionListener {
   }
 
   @Override
+  public synchronized void executionStarted(TestIdentifier test) {
+    started.put(test.getUniqueId(), System.nanoTime());
+  }
+
+  @Override
   public synchronized void executionFinished(TestIdentifier test, TestExecutionResult result) {
     if (test.isTest()) {
       tests++;
+      String id = test.getUniqueId();
+      nanoseconds.put(id, System.nanoTime() - started.getOrDefault(id, 0L));
     }
     if (result.getStatus() != Status.FAILED) {
       return;
