@@ -17,9 +17,7 @@ final class Oracle {
   private static final double TOLERANCE_OF_64_BITS = 1e-10;
 
   private final Workload workload;
-  private final int before;
   private final int features;
-  private final int after;
   private final boolean perExample;
   private final double weight;
   private final double[] mean;
@@ -36,14 +34,7 @@ final class Oracle {
   Oracle(Workload workload, Contender.Task task, Pass pass) {
     this.workload = workload;
     long[] axes = workload.x().shape();
-    int axis = workload.config().featureAxis();
-    int places = 1;
-    for (int i = 1; i < axis; i++) {
-      places *= (int) axes[i];
-    }
-    before = places;
-    features = (int) axes[axis];
-    after = workload.x().size() / (int) axes[0] / before / features;
+    features = (int) axes[workload.config().featureAxis()];
     Variant variant = workload.config().variant();
     boolean own = task == Contender.Task.BATCH_NORM;
     perExample = !own && variant == Variant.PER_EXAMPLE;
@@ -56,7 +47,7 @@ final class Oracle {
     double[] variance = new double[groups * features];
     boolean[] counts = workload.counts();
     moments(workload.x(), groups, counts, mean, variance, elements);
-    weight = own ? 1 : weight(variant, (int) axes[0], (int) workload.reference().shape()[0]);
+    weight = own ? 1 : weight(variant, examples(counts), (int) workload.reference().shape()[0]);
     double[] referenceMean = new double[features];
     double[] referenceVariance = new double[features];
     moments(workload.reference(), 1, null, referenceMean, referenceVariance, new double[features]);
@@ -82,6 +73,23 @@ final class Oracle {
     }
   }
 
+  /** Those of which something counts. */
+  private int examples(boolean @Nullable [] counts) {
+    int examples = (int) workload.x().shape()[0];
+    if (counts == null) {
+      return examples;
+    }
+    boolean[] some = new boolean[examples];
+    for (int i = 0; i < counts.length; i++) {
+      some[(int) ((long) i * examples / counts.length)] |= counts[i];
+    }
+    int number = 0;
+    for (boolean counted : some) {
+      number += counted ? 1 : 0;
+    }
+    return number;
+  }
+
   /** As the papers and the code that is found on the web have it. */
   private double weight(Variant variant, int examples, int referenceExamples) {
     double live = elements[0];
@@ -100,15 +108,18 @@ final class Oracle {
 
   /** All elements of a batch, in the order of its memory. */
   private void forEach(HostTensor batch, boolean @Nullable [] counts, Visit visit) {
-    int examples = (int) batch.shape()[0];
+    long[] axes = batch.shape();
+    int before = 1;
+    for (int axis = 1; axis < workload.config().featureAxis(); axis++) {
+      before *= (int) axes[axis];
+    }
+    int rows = (int) axes[0] * before;
+    int after = batch.size() / rows / features;
     int i = 0;
-    for (int example = 0; example < examples; example++) {
-      for (int b = 0; b < before; b++) {
-        int row = (example * before + b) * after;
-        for (int feature = 0; feature < features; feature++) {
-          for (int a = 0; a < after; a++) {
-            visit.at(i++, example, feature, counts == null || counts[row + a]);
-          }
+    for (int row = 0; row < rows; row++) {
+      for (int feature = 0; feature < features; feature++) {
+        for (int a = 0; a < after; a++) {
+          visit.at(i++, row / before, feature, counts == null || counts[row * after + a]);
         }
       }
     }
@@ -213,7 +224,7 @@ final class Oracle {
 
     void compare(int i, double value) {
       double off = Math.abs(actual.get(i) - value);
-      if (!(off <= distance)) { // NaN too, which stays
+      if (!(off <= distance) && !Double.isNaN(distance)) { // NaN too, which stays
         distance = off;
         expected = value;
         index = i;

@@ -45,12 +45,12 @@ class BenchCommandTest {
     Path file = Files.writeString(directory.resolve("file"), "there before");
     StringWriter out = new StringWriter();
     StringWriter err = new StringWriter();
-    String[] words = ("bench " + options.replace("@", directory + "/")).split(" ", -1);
+    String[] words = ("bench " + options.replace("@file", directory + "/file")).split(" ", -1);
     int exitCode = dev.vbn.cli.Main.run(
         new PrintWriter(out), new PrintWriter(err), List.of(new BenchCommand()), words);
     String line = err.toString();
     assertEquals(2, exitCode, line);
-    assertTrue(line.contains(expected.replace("@", directory + "/")), line);
+    assertTrue(line.contains(expected.replace("@file", directory + "/file")), line);
     assertEquals(1, line.lines().count(), line);
     assertEquals("", out.toString());
     assertEquals("there before", Files.readString(file));

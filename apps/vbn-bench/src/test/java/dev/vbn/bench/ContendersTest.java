@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
+import dev.vbn.bench.Comparison.Series;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.state.Npz;
 import dev.vbn.tensor.HostTensor;
@@ -17,6 +18,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
@@ -174,25 +176,32 @@ class ContendersTest {
       })
   void everyContenderComputesEveryKindOfShape(String text) {
     Set<String> checked = new TreeSet<>();
-    for (Variant variant : Variant.values()) {
-      for (Masking masking : Masking.values()) {
-        Shape shape = Shape.parse(text);
-        if (shape.lengths().size() == 2 && masking == Masking.LENGTHS) {
-          continue;
-        }
-        for (Pass pass : Pass.values()) {
-          Workload workload =
-              Workload.of(new Comparison(Comparison.Series.SHAPES, shape, variant, masking, pass));
-          for (Contender contender : Contenders.of(BACKENDS, 1)) {
-            if (contender.kind() != Contender.Kind.COPY && contender.probe().available()) {
-              contender.prepare(workload, pass).ifPresent(prepared -> {
-                try (prepared) {
-                  new Oracle(workload, contender.task(), pass).check(pass, prepared.results());
-                  checked.add(contender.name());
-                }
-              });
+    Shape shape = Shape.parse(text);
+    List<Comparison> comparisons = new ArrayList<>();
+    for (Pass pass : Pass.values()) {
+      comparisons.add(Comparison.of(Series.SHAPES, shape, pass));
+    }
+    comparisons.add(new Comparison(
+        Series.VARIANTS, shape, Variant.PER_EXAMPLE, Masking.NONE, Pass.STEP));
+    if (shape.lengths().size() > 2) {
+      for (Masking masking : List.of(Masking.LENGTHS, Masking.POSITIONS)) {
+        comparisons.add(
+            new Comparison(Series.MASKS, shape, Variant.LIVE_BATCH, masking, Pass.STEP));
+      }
+    }
+    for (Comparison comparison : comparisons) {
+      Workload workload = Workload.of(comparison);
+      for (Contender contender : Contenders.of(BACKENDS, 1)) {
+        if (contender.kind() != Contender.Kind.COPY && contender.probe().available()) {
+          contender.prepare(workload, comparison.pass()).ifPresent(prepared -> {
+            try (prepared) {
+              new Oracle(workload, contender.task(), comparison.pass())
+                  .check(comparison.pass(), prepared.results());
+              checked.add(contender.name());
+            } catch (IllegalStateException e) {
+              throw new IllegalStateException(contender.name() + " at " + comparison.label(), e);
             }
-          }
+          });
         }
       }
     }
@@ -202,7 +211,7 @@ class ContendersTest {
   @Test
   void theCopyIsWhole() {
     Shape large = Shape.of(4, 256, 1024);
-    Workload workload = Workload.of(Comparison.of(Comparison.Series.SHAPES, large, Pass.FORWARD));
+    Workload workload = Workload.of(Comparison.of(Series.SHAPES, large, Pass.FORWARD));
     for (int threads : List.of(1, 3)) {
       for (Contender contender : List.of(CopyContender.of(threads), CopyContender.intoNewArray())) {
         try (Prepared copy = contender.prepare(workload, Pass.FORWARD).orElseThrow()) {
@@ -215,7 +224,7 @@ class ContendersTest {
   @Test
   void aCopyIntoANewArrayIsNewInEveryCall() {
     Workload workload =
-        Workload.of(Comparison.of(Comparison.Series.SHAPES, Shape.of(2, 3, 4), Pass.FORWARD));
+        Workload.of(Comparison.of(Series.SHAPES, Shape.of(2, 3, 4), Pass.FORWARD));
     Prepared given = CopyContender.of(1).prepare(workload, Pass.FORWARD).orElseThrow();
     assertSame(given.run(), given.run());
     Prepared fresh =
