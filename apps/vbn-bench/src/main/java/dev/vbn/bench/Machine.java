@@ -12,6 +12,8 @@ final class Machine {
   private static final Path PROCESSORS = Path.of("/proc/cpuinfo");
   private static final Path MEMORY = Path.of("/proc/meminfo");
 
+  private static final Path SCHEDULE = Path.of("/proc/thread-self/schedstat");
+
   private Machine() {}
 
   /** Name of the processor. */
@@ -25,6 +27,18 @@ final class Machine {
     return line(MEMORY, "MemAvailable")
         .map(text -> OptionalLong.of(1024 * Long.parseLong(text.replaceAll("\\D", ""))))
         .orElse(OptionalLong.empty());
+  }
+
+  /**
+   * Nanoseconds for which the calling thread has been ready to run, and has had no processor; 0 where
+   * nobody knows.
+   */
+  static long nanosecondsWaited() {
+    try {
+      return Long.parseLong(Files.readString(SCHEDULE).strip().split(" ", -1)[1]);
+    } catch (IOException | RuntimeException e) { // another system
+      return 0;
+    }
   }
 
   private static Optional<String> line(Path file, String key) {

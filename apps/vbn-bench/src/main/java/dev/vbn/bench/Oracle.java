@@ -47,7 +47,8 @@ final class Oracle {
     double[] variance = new double[groups * features];
     boolean[] counts = workload.counts();
     moments(workload.x(), groups, counts, mean, variance, elements);
-    weight = own ? 1 : weight(variant, examples(counts), (int) workload.reference().shape()[0]);
+    weight =
+        own ? 1 : weight(variant, examples(counts), (int) workload.reference().shape()[0]);
     double[] referenceMean = new double[features];
     double[] referenceVariance = new double[features];
     moments(workload.reference(), 1, null, referenceMean, referenceVariance, new double[features]);

@@ -181,8 +181,8 @@ class ContendersTest {
     for (Pass pass : Pass.values()) {
       comparisons.add(Comparison.of(Series.SHAPES, shape, pass));
     }
-    comparisons.add(new Comparison(
-        Series.VARIANTS, shape, Variant.PER_EXAMPLE, Masking.NONE, Pass.STEP));
+    comparisons.add(
+        new Comparison(Series.VARIANTS, shape, Variant.PER_EXAMPLE, Masking.NONE, Pass.STEP));
     if (shape.lengths().size() > 2) {
       for (Masking masking : List.of(Masking.LENGTHS, Masking.POSITIONS)) {
         comparisons.add(
@@ -223,8 +223,7 @@ class ContendersTest {
 
   @Test
   void aCopyIntoANewArrayIsNewInEveryCall() {
-    Workload workload =
-        Workload.of(Comparison.of(Series.SHAPES, Shape.of(2, 3, 4), Pass.FORWARD));
+    Workload workload = Workload.of(Comparison.of(Series.SHAPES, Shape.of(2, 3, 4), Pass.FORWARD));
     Prepared given = CopyContender.of(1).prepare(workload, Pass.FORWARD).orElseThrow();
     assertSame(given.run(), given.run());
     Prepared fresh =
