@@ -73,9 +73,11 @@ abstract class PlainFloats extends Loops<float[]> {
       Scratch<float[]> scratch) {
     for (int i = 0; i < strips; i++) {
       System.arraycopy(x, at + i * stride, scratch.x, 0, count);
-      add(scratch.x, count, scratch.shift, scratch.sum, scratch.squares);
       if (dy != null) {
         System.arraycopy(dy, at + i * stride, scratch.dy, 0, count);
+      }
+      add(scratch.x, count, scratch.shift, scratch.sum, scratch.squares);
+      if (dy != null) {
         add(scratch.x, scratch.dy, count, scratch.around, scratch.upstream, scratch.deviation);
       }
     }
@@ -92,8 +94,9 @@ abstract class PlainFloats extends Loops<float[]> {
   private static void add(
       float[] x, float[] dy, int count, float[] around, float[] upstream, float[] deviation) {
     for (int i = 0; i < count; i++) {
-      upstream[i] += dy[i];
-      deviation[i] += dy[i] * (x[i] - around[i]);
+      float each = dy[i];
+      upstream[i] += each;
+      deviation[i] += each * (x[i] - around[i]);
     }
   }
 
@@ -149,9 +152,11 @@ abstract class PlainFloats extends Loops<float[]> {
     for (int done = 0; done < length; done += CUT) {
       int count = Math.min(CUT, length - done);
       System.arraycopy(x, at + done, scratch.x, 0, count);
-      add(scratch.x, count, shift, scratch.sum, scratch.squares);
       if (dy != null) {
         System.arraycopy(dy, at + done, scratch.dy, 0, count);
+      }
+      add(scratch.x, count, shift, scratch.sum, scratch.squares);
+      if (dy != null) {
         add(scratch.x, scratch.dy, count, around, scratch.upstream, scratch.deviation);
       }
       if (++scratch.pending == FOLD) {
@@ -193,8 +198,9 @@ abstract class PlainFloats extends Loops<float[]> {
   private static void add(
       float[] x, float[] dy, int count, float around, float[] upstream, float[] deviation) {
     for (int i = 0; i < count; i++) {
-      upstream[i] += dy[i];
-      deviation[i] += dy[i] * (x[i] - around);
+      float each = dy[i];
+      upstream[i] += each;
+      deviation[i] += each * (x[i] - around);
     }
   }
 
