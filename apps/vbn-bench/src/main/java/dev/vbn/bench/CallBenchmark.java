@@ -38,7 +38,6 @@ public class CallBenchmark {
   private @Nullable Prepared prepared;
   private long calls;
   private long start;
-  private long waited;
 
   /** For JMH. */
   public CallBenchmark() {}
@@ -48,8 +47,7 @@ public class CallBenchmark {
   public void take() {
     prepared = current;
     calls = 0;
-    waited = Machine.nanosecondsWaited();
-    start = System.nanoTime();
+    start = Machine.nanosecondsOfThread();
   }
 
   /** One call. */
@@ -62,8 +60,7 @@ public class CallBenchmark {
   /** Keeps what a call took. */
   @TearDown(Level.Iteration)
   public void stop() {
-    long time = System.nanoTime() - start;
-    last = (double) (time - (Machine.nanosecondsWaited() - waited)) / calls;
+    last = (double) (Machine.nanosecondsOfThread() - start) / calls;
   }
 
   /** Nanoseconds a call takes, over {@code milliseconds} or one call if that takes longer. */

@@ -14,6 +14,8 @@ final class Machine {
 
   private static final Path SCHEDULE = Path.of("/proc/thread-self/schedstat");
 
+  private static final int TRIES = 100;
+
   private Machine() {}
 
   /** Name of the processor. */
@@ -30,10 +32,23 @@ final class Machine {
   }
 
   /**
-   * Nanoseconds for which the calling thread has been ready to run, and has had no processor; 0 where
-   * nobody knows.
+   * A clock that stands while the calling thread is ready to run and has no processor, where the system
+   * tells.
    */
-  static long nanosecondsWaited() {
+  static long nanosecondsOfThread() {
+    long waited = nanosecondsWaited();
+    for (int i = 0; i < TRIES; i++) {
+      long now = System.nanoTime();
+      long since = nanosecondsWaited();
+      if (since == waited) { // or the two would not be of one moment
+        return now - waited;
+      }
+      waited = since;
+    }
+    return System.nanoTime() - waited;
+  }
+
+  private static long nanosecondsWaited() {
     try {
       return Long.parseLong(Files.readString(SCHEDULE).strip().split(" ", -1)[1]);
     } catch (IOException | RuntimeException e) { // another system
