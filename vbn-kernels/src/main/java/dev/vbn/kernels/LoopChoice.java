@@ -9,7 +9,7 @@ import org.jspecify.annotations.Nullable;
  * The system property {@value #PROPERTY} asks for one of them.
  */
 final class LoopChoice {
-  static final String PROPERTY = "vbn.reference.kernel";
+  static final String PROPERTY = "vbn.kernel";
   private static final String MODULE = "jdk.incubator.vector";
 
   /** Made when a backend is first asked for. */

@@ -21,7 +21,7 @@ import org.jspecify.annotations.Nullable;
  * a backend over such memory computes with.
  *
  * <p>It computes with SIMD instructions where the JVM was started with {@code --add-modules
- * jdk.incubator.vector}. The system property {@code vbn.reference.kernel} asks for {@code scalar} or
+ * jdk.incubator.vector}. The system property {@code vbn.kernel} asks for {@code scalar} or
  * {@code simd}; without what it asks for, opening fails. Large batches are spread over the calling
  * thread and others. Results do not depend on their number. Safe to call from many threads.
  */

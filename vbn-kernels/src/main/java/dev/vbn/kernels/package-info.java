@@ -17,8 +17,10 @@
  * <p>A batch has one group, or one for each example. Sums are taken around a shift for each feature,
  * an estimate of its mean, in the type of the elements, and carried over into 64 bits every few
  * additions. What they cannot tell (a shift that was far from the mean, squares that overflowed) is
- * summed again in 64 bits; groups of few elements are so from the first. Between the sweeps each feature's sums become a line that its output lies
- * on.
+ * summed again in 64 bits; groups of few elements are so from the first. Between the sweeps each
+ * feature's sums become a line that its output lies on.
+ *
+ * <p>The scalar loops are written once, over 32 bits; the build writes those over 64 bits from them.
  */
 @NullMarked
 package dev.vbn.kernels;

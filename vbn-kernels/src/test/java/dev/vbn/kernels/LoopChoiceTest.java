@@ -93,7 +93,7 @@ class LoopChoiceTest {
   void anUnknownNameMakesTheBackendUnavailable() {
     LoopChoice choice = LoopChoice.choose("avx");
     assertFalse(choice.available());
-    assertEquals("vbn.reference.kernel is 'avx'; expected scalar or simd", choice.description());
+    assertEquals("vbn.kernel is 'avx'; expected scalar or simd", choice.description());
     assertThrows(IllegalStateException.class, () -> classOf(choice));
   }
 

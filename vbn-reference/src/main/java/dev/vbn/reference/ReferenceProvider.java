@@ -17,7 +17,7 @@ import java.util.concurrent.ForkJoinPool;
  * The backend {@code reference}: always available, and opened where nothing better is.
  *
  * <p>It computes with SIMD instructions where the JVM was started with {@code --add-modules
- * jdk.incubator.vector}. The system property {@code vbn.reference.kernel} asks for {@code scalar} or
+ * jdk.incubator.vector}. The system property {@code vbn.kernel} asks for {@code scalar} or
  * {@code simd}; without what it asks for, the backend is not available.
  *
  * <p>Large batches are spread over the calling thread and, with {@link BackendOptions#parallelism},

@@ -33,8 +33,8 @@ class ReferenceBackendTest {
   /** The build runs every test with each kernel, and says which. */
   @Test
   void theKernelAskedForIsInUse() {
-    String wanted = System.getProperty("vbn.reference.kernel");
-    assertNotNull(wanted, "expected the build to set vbn.reference.kernel");
+    String wanted = System.getProperty("vbn.kernel");
+    assertNotNull(wanted, "expected the build to set vbn.kernel");
     String description = new ReferenceProvider().probe().description();
     assertTrue(
         description.contains(wanted.equals("simd") ? "SIMD kernel" : "scalar kernel"), description);

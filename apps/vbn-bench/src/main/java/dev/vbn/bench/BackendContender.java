@@ -8,10 +8,13 @@ import dev.vbn.VbnBackend;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Capability;
+import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /** A backend behind the API, as every user calls it. */
@@ -55,7 +58,18 @@ final class BackendContender implements Contender {
   }
 
   private <T> Optional<Prepared> prepare(VbnBackend<T> backend, Workload workload, Pass pass) {
-    if (outputGiven && !backend.capabilities().contains(Capability.CALLER_SUPPLIED_OUTPUT)) {
+    Set<Capability> lacking = EnumSet.noneOf(Capability.class);
+    if (workload.x().dtype() == DType.FLOAT64) {
+      lacking.add(Capability.FLOAT64);
+    }
+    if (workload.mask() != null) {
+      lacking.add(Capability.MASK);
+    }
+    if (outputGiven) {
+      lacking.add(Capability.CALLER_SUPPLIED_OUTPUT);
+    }
+    lacking.removeAll(backend.capabilities());
+    if (!lacking.isEmpty()) {
       backend.close();
       return Optional.empty();
     }
@@ -83,9 +97,11 @@ final class BackendContender implements Contender {
       upstream = pass == Pass.FORWARD ? x : backend.fromHost(workload.upstream());
       output = outputGiven && pass != Pass.BACKWARD ? backend.fromHost(workload.x()) : null;
       dx = outputGiven && pass != Pass.FORWARD ? backend.fromHost(workload.x()) : null;
-      layer = VirtualBatchNorm.of(backend, workload.config()).withGamma(gamma).withBeta(beta);
+      VirtualBatchNorm<T> whole =
+          VirtualBatchNorm.of(backend, workload.config()).withGamma(gamma).withBeta(beta);
+      layer = whole.withMask(workload.mask());
       T reference = backend.fromHost(workload.reference());
-      statistics = layer.referenceStatistics(reference);
+      statistics = whole.referenceStatistics(reference);
       backend.release(reference);
     }
 

@@ -17,6 +17,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.OptionalLong;
 import java.util.concurrent.Callable;
@@ -31,19 +32,36 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "bench",
     description = {
-      "Measures how fast the backends are, beside a copy of the same bytes, beside virtual batch"
-          + " normalization written op by op on libtorch and on ND4J, and beside libtorch's batch"
-          + " norm: in one run, all with the same number of threads, first one and then more.",
-      "It takes some twelve minutes, with --quick two. Let nothing else run meanwhile."
+      "Measures how fast the backends are, next to a copy of the same bytes, virtual batch"
+          + " normalization written op by op on libtorch and on ND4J, libtorch's batch norm, code in"
+          + " C and compiled PyTorch: in one run, all with the same number of threads, first one and"
+          + " then more. What computes something wrong fails the run.",
+      "It takes some twenty-five minutes, with --quick two. Let nothing else run meanwhile."
     })
 @SuppressWarnings("NullAway.Init") // picocli sets them
 final class BenchCommand implements Callable<Integer> {
   private static final String REPORT = "--report";
   private static final Duration QUICK = Duration.ofSeconds(95); // and some for starts and ends
-  private static final Duration FULL = Duration.ofMinutes(12);
+  private static final Duration FULL = Duration.ofMinutes(25);
+
+  /** The first is the one to be measured again: the smallest, of which a call is little work. */
+  private static final List<Shape> QUICK_SHAPES = List.of(
+      Shape.of(8, 64), Shape.of(32, 32, 128), Shape.of(100, 1024, 8), Shape.of(100, 64, 1024));
 
   private static final List<Shape> SHAPES = List.of(
-      Shape.of(64, 16, 8192), Shape.of(100, 64, 1024), Shape.of(100, 1024, 8), Shape.of(8, 64));
+      Shape.of(8, 64),
+      Shape.of(8, 16, 256),
+      Shape.of(32, 32, 128),
+      Shape.of(100, 1024, 8),
+      Shape.of(100, 64, 1024),
+      Shape.of(64, 16, 8192),
+      Shape.of(4096, 512),
+      Shape.of(64, 128, 128, 16).withAxis(3),
+      Shape.of(32, 64, 32, 16).withAxis(2),
+      Shape.of(100, 64, 1024).wide());
+
+  private static final List<Shape> MASKED = List.of(
+      Shape.of(32, 32, 128), Shape.of(100, 64, 1024), Shape.of(64, 128, 128, 16).withAxis(3));
 
   /** From 4 KB to 1 GB, each eight times the one before. */
   private static final List<Shape> SIZES = List.of(
@@ -54,8 +72,6 @@ final class BenchCommand implements Callable<Integer> {
       Shape.of(64, 16, 4096),
       Shape.of(128, 16, 16384),
       Shape.of(256, 16, 65536));
-
-  private static final int QUICK_SIZES = 5;
 
   @Spec
   private CommandSpec spec;
@@ -72,13 +88,14 @@ final class BenchCommand implements Callable<Integer> {
       paramLabel = "N,C,P",
       converter = ShapeConverter.class,
       description =
-          "Shape to measure: examples, features, positions; may be repeated. Given any, the series of"
-              + " sizes is left out. Default: 64,16,8192 and 100,64,1024 and 100,1024,8 and 8,64.")
+          "Shape to measure: examples, features, positions; behind them @3 for features along axis 3,"
+              + " and :float64 for 64 bits. May be repeated. Given any, the series of sizes is left"
+              + " out. Default: ten, with --quick four, the first 8,64.")
   private List<Shape> shapes = List.of();
 
   @Option(
       names = "--quick",
-      description = "Ends in two minutes: fewer samples, and no tensor above 32 MB.")
+      description = "Ends in two minutes: four shapes, one thread, and no series of sizes.")
   private boolean quick;
 
   @Option(
@@ -133,18 +150,24 @@ final class BenchCommand implements Callable<Integer> {
     long start = System.nanoTime();
     List<String> notMeasured = new ArrayList<>();
     List<Comparison> comparisons = comparisons(notMeasured);
-    List<Integer> threads = threads(Runtime.getRuntime().availableProcessors());
+    List<Integer> threads =
+        quick ? List.of(1) : threads(Runtime.getRuntime().availableProcessors());
     long budget = (quick ? QUICK : FULL).toMillis();
     try (Progress progress = new Progress(spec.commandLine().getErr())) {
       ForkProcess forks = new ForkProcess(backends, progress);
       for (int i = 0; i < threads.size(); i++) {
+        boolean least = i == 0;
         boolean all = i == threads.size() - 1;
         long elapsed = (System.nanoTime() - start) / 1_000_000;
         long share = (budget - elapsed) / (threads.size() - i);
         forks.run(
             threads.get(i),
             comparisons.stream()
-                .filter(comparison -> all || comparison.series() != Series.VARIANTS)
+                .filter(comparison -> switch (comparison.series()) {
+                  case VARIANTS -> all;
+                  case MASKS, AGAIN -> least;
+                  case SHAPES, SIZES -> true;
+                })
                 .toList(),
             share);
       }
@@ -177,10 +200,11 @@ final class BenchCommand implements Callable<Integer> {
 
   private List<Comparison> comparisons(List<String> notMeasured) {
     List<Comparison> comparisons = new ArrayList<>();
-    List<Shape> chosen = shapes.isEmpty() ? SHAPES : shapes.stream().distinct().toList();
+    List<Shape> chosen =
+        !shapes.isEmpty() ? shapes.stream().distinct().toList() : quick ? QUICK_SHAPES : SHAPES;
     for (Shape shape : chosen) {
       for (Pass pass : Pass.values()) {
-        Comparison comparison = new Comparison(Series.SHAPES, shape, Variant.LIVE_BATCH, pass);
+        Comparison comparison = Comparison.of(Series.SHAPES, shape, pass);
         String lacking = lacking(comparison);
         if (lacking != null) {
           throw new BadInputException(
@@ -189,17 +213,28 @@ final class BenchCommand implements Callable<Integer> {
         comparisons.add(comparison);
       }
     }
-    for (Variant variant : Variant.values()) {
-      if (variant != Variant.LIVE_BATCH) {
-        for (Pass pass : List.of(Pass.FORWARD, Pass.BACKWARD)) {
-          comparisons.add(new Comparison(Series.VARIANTS, chosen.get(0), variant, pass));
+    Shape largest =
+        chosen.stream().max(Comparator.comparingLong(Shape::elements)).orElseThrow();
+    for (Pass pass : List.of(Pass.FORWARD, Pass.BACKWARD)) {
+      if (!quick) {
+        for (Variant variant : Variant.values()) {
+          if (variant != Variant.LIVE_BATCH) {
+            comparisons.add(new Comparison(Series.VARIANTS, largest, variant, Masking.NONE, pass));
+          }
+        }
+      }
+      for (Shape shape : chosen) {
+        // A mask is of positions, of which there must be some for lengths.
+        for (Masking masking : List.of(Masking.LENGTHS, Masking.POSITIONS)) {
+          if (shape.lengths().size() > 2 && (!shapes.isEmpty() || MASKED.contains(shape))) {
+            comparisons.add(new Comparison(Series.MASKS, shape, Variant.LIVE_BATCH, masking, pass));
+          }
         }
       }
     }
-    if (shapes.isEmpty()) {
-      for (Shape shape : quick ? SIZES.subList(0, QUICK_SIZES) : SIZES) {
-        Comparison comparison =
-            new Comparison(Series.SIZES, shape, Variant.LIVE_BATCH, Pass.FORWARD);
+    if (shapes.isEmpty() && !quick) {
+      for (Shape shape : SIZES) {
+        Comparison comparison = Comparison.of(Series.SIZES, shape, Pass.FORWARD);
         String lacking = lacking(comparison);
         if (lacking == null) {
           comparisons.add(comparison);
@@ -207,6 +242,9 @@ final class BenchCommand implements Callable<Integer> {
           notMeasured.add("the size " + Units.bytes(shape.bytes()) + ": " + lacking);
         }
       }
+    }
+    for (Pass pass : List.of(Pass.FORWARD, Pass.BACKWARD)) {
+      comparisons.add(Comparison.of(Series.AGAIN, chosen.get(0), pass));
     }
     return comparisons;
   }

@@ -8,7 +8,8 @@ import java.io.Serializable;
  *
  * @param series what it is a part of
  */
-record Comparison(Series series, Shape shape, Variant variant, Pass pass) implements Serializable {
+record Comparison(Series series, Shape shape, Variant variant, Masking masking, Pass pass)
+    implements Serializable {
 
   /** What the comparisons together show. */
   enum Series {
@@ -17,12 +18,23 @@ record Comparison(Series series, Shape shape, Variant variant, Pass pass) implem
     /** The forward pass from small to large. */
     SIZES,
     /** The variants other than the default, which {@link #SHAPES} has. */
-    VARIANTS
+    VARIANTS,
+    /** The same with masks, by which some elements do not count. */
+    MASKS,
+    /** The first shape once more, in a JVM that has compiled for all the others. */
+    AGAIN
+  }
+
+  /** Of the default variant. */
+  static Comparison of(Series series, Shape shape, Pass pass) {
+    return new Comparison(series, shape, Variant.LIVE_BATCH, Masking.NONE, pass);
   }
 
   /** For people. */
   String label() {
-    return shape + " " + variant.label() + " " + pass.label();
+    return shape + " " + variant.label() + " "
+        + (masking == Masking.NONE ? "" : masking.label() + " ") + pass.label()
+        + (series == Series.AGAIN ? ", again" : "");
   }
 
   /**
@@ -31,11 +43,11 @@ record Comparison(Series series, Shape shape, Variant variant, Pass pass) implem
    * end a contender.
    */
   long heapBytes() {
-    return 256L * 1024 * 1024 + (pass == Pass.FORWARD ? 8 : 14) * shape.bytes();
+    return 256L * 1024 * 1024 + (pass == Pass.FORWARD ? 9 : 16) * shape.bytes();
   }
 
-  /** The same outside of the heap, where the arrays of libtorch and ND4J are. */
+  /** The same outside of the heap, where the arrays of libtorch, ND4J and C are. */
   long nativeBytes() {
-    return 512L * 1024 * 1024 + (pass == Pass.FORWARD ? 11 : 18) * shape.bytes();
+    return 512L * 1024 * 1024 + (pass == Pass.FORWARD ? 12 : 22) * shape.bytes();
   }
 }

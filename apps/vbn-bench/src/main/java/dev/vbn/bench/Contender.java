@@ -26,11 +26,31 @@ interface Contender {
     }
   }
 
+  /** What it computes. */
+  enum Task {
+    /** The batch itself. */
+    COPY,
+    /** Virtual batch normalization of the workload's variant. */
+    VIRTUAL_BATCH_NORM,
+    /** The batch normalized by its own statistics alone. */
+    BATCH_NORM
+  }
+
   /** Unique among all. */
   String name();
 
   /** What it is. */
   Kind kind();
+
+  /** What its results are compared with. */
+  default Task task() {
+    return Task.VIRTUAL_BATCH_NORM;
+  }
+
+  /** Whether it is asked at all. */
+  default boolean takesPart(Comparison comparison) {
+    return true;
+  }
 
   /** Whether it can be used here; does not throw. */
   Availability probe();
@@ -38,7 +58,7 @@ interface Contender {
   /**
    * Makes the tensors for a comparison.
    *
-   * @return what can be timed, to be closed; empty where it has no such pass or variant
+   * @return what can be timed, to be closed; empty where it has no such pass, variant, type or mask
    */
   Optional<Prepared> prepare(Workload workload, Pass pass);
 }

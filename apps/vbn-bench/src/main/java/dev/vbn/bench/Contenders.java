@@ -34,6 +34,12 @@ final class Contenders {
     contenders.add(new LibtorchBatchNorm());
     contenders.add(new LibtorchOpByOp());
     contenders.add(new Nd4jOpByOp());
+    contenders.add(PytorchContender.compiled(threads));
+    contenders.add(PytorchContender.batchNorm(threads));
+    if (threads == 1) {
+      contenders.add(CContender.byFeature());
+      contenders.add(CContender.inMemoryOrder());
+    }
     return contenders;
   }
 }

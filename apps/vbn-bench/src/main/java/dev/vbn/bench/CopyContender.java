@@ -1,6 +1,7 @@
 package dev.vbn.bench;
 
 import dev.vbn.spi.Availability;
+import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.List;
 import java.util.Optional;
@@ -48,6 +49,11 @@ final class CopyContender implements Contender {
   }
 
   @Override
+  public Task task() {
+    return Task.COPY;
+  }
+
+  @Override
   public Availability probe() {
     return Availability.available(
         newArray
@@ -62,49 +68,51 @@ final class CopyContender implements Contender {
   }
 
   private final class Copy implements Prepared {
-    private final long[] shape;
-    private final float[] source;
+    private final HostTensor source;
     private final int shares;
 
-    /** Null where each call makes a new one. */
-    private final float @Nullable [] given;
+    /** An array; null where each call makes a new one. */
+    private final @Nullable Object given;
 
     Copy(HostTensor x) {
-      shape = x.shape();
-      source = x.floats();
-      given = newArray ? null : new float[source.length];
-      shares = Math.max(1, Math.min(threads, source.length / LEAST_SHARE));
+      source = x;
+      given = newArray ? null : elements(HostTensor.zeros(x.dtype(), x.shape()));
+      shares = Math.max(1, Math.min(threads, x.size() / LEAST_SHARE));
+    }
+
+    private Object elements(HostTensor tensor) {
+      return tensor.dtype() == DType.FLOAT64 ? tensor.doubles() : tensor.floats();
     }
 
     @Override
     public Object run() {
-      return copy();
-    }
-
-    private float[] copy() {
-      float[] target = given;
+      Object from = elements(source);
+      Object target = given;
       if (target == null) {
-        return source
-            .clone(); // by one thread: several need an array that has been zeroed, which takes
-        // longer
+        // By one thread: several need an array that has been zeroed, which takes longer.
+        return from instanceof float[] floats ? floats.clone() : ((double[]) from).clone();
       }
       if (shares == 1) {
-        System.arraycopy(source, 0, target, 0, source.length);
+        System.arraycopy(from, 0, target, 0, source.size());
       } else {
-        IntStream.range(0, shares).parallel().forEach(share -> copy(share, target));
+        IntStream.range(0, shares).parallel().forEach(share -> copy(share, from, target));
       }
       return target;
     }
 
-    private void copy(int share, float[] to) {
-      int from = (int) ((long) source.length * share / shares);
-      int end = (int) ((long) source.length * (share + 1) / shares);
-      System.arraycopy(source, from, to, from, end - from);
+    private void copy(int share, Object from, Object to) {
+      int first = (int) ((long) source.size() * share / shares);
+      int end = (int) ((long) source.size() * (share + 1) / shares);
+      System.arraycopy(from, first, to, first, end - first);
     }
 
     @Override
     public List<HostTensor> results() {
-      return List.of(HostTensor.of(copy(), shape));
+      Object copy = run();
+      return List.of(
+          copy instanceof float[] floats
+              ? HostTensor.of(floats, source.shape())
+              : HostTensor.of((double[]) copy, source.shape()));
     }
 
     @Override

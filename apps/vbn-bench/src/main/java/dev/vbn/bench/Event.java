@@ -34,6 +34,7 @@ sealed interface Event extends Serializable {
    * Times of one contender.
    *
    * @param nanoseconds of a call, one a round, in the order of the rounds
+   * @param steady whether it was warm: nothing was being compiled, and its times agreed
    */
-  record Sampled(String contender, double[] nanoseconds) implements Serializable {}
+  record Sampled(String contender, double[] nanoseconds, boolean steady) implements Serializable {}
 }

@@ -6,10 +6,15 @@ import dev.vbn.spi.Availability;
 import java.io.IOException;
 import java.io.ObjectInputStream;
 import java.io.ObjectOutputStream;
+import java.lang.management.CompilationMXBean;
+import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.openjdk.jmh.runner.RunnerException;
 
 /**
@@ -17,13 +22,26 @@ import org.openjdk.jmh.runner.RunnerException;
  * {@link Plan} from standard input and writes {@link Event}s to standard output.
  */
 public final class Fork {
-  private static final int LEAST_ROUNDS = 3;
+  private static final int LEAST_ROUNDS = 5;
   private static final int MOST_ROUNDS = 15;
 
   // Milliseconds. Short samples in many rounds: a disturbance spoils one ratio, not all.
   private static final long LEAST_SAMPLE = 10;
   private static final long LARGEST_SAMPLE = 30;
-  private static final long LARGEST_WARM_UP = 500;
+
+  // Windows of warming up. Half a second was not enough: where the compiler had other contenders'
+  // code to compile first, times came out up to nine times too large.
+  private static final long WINDOW = 50;
+  private static final int LEAST_WINDOWS = 3;
+  private static final long LARGEST_WARM_UP = 4000;
+
+  /** Milliseconds of compiling in a window: JMH's own code, of which some is always new. */
+  private static final long IDLE = 6;
+
+  /** By how much two windows may differ. */
+  private static final double AGREEMENT = 0.1;
+
+  private static final CompilationMXBean COMPILER = ManagementFactory.getCompilationMXBean();
 
   private final Plan plan;
   private final ObjectOutputStream events;
@@ -78,11 +96,23 @@ public final class Fork {
     List<Entrant> entrants = new ArrayList<>();
     try {
       Workload workload = Workload.of(comparison);
+      Map<Contender.Task, Oracle> oracles = new EnumMap<>(Contender.Task.class);
       for (Contender contender : List.copyOf(contenders)) {
+        if (!contender.takesPart(comparison)) {
+          continue;
+        }
         tell(new Event.Turn(number, contender.name()));
         guarded(number, contender, entrants, () -> {
           Optional<Prepared> prepared = contender.prepare(workload, comparison.pass());
-          prepared.ifPresent(ready -> entrants.add(new Entrant(contender, ready)));
+          if (prepared.isPresent()) {
+            entrants.add(new Entrant(contender, prepared.get()));
+            if (contender.task() != Contender.Task.COPY) {
+              oracles
+                  .computeIfAbsent(
+                      contender.task(), task -> new Oracle(workload, task, comparison.pass()))
+                  .check(comparison.pass(), prepared.get().results());
+            }
+          }
         });
       }
       race(number, entrants);
@@ -92,7 +122,8 @@ public final class Fork {
     tell(new Event.Done(
         number,
         entrants.stream()
-            .map(entrant -> new Sampled(entrant.contender.name(), entrant.times()))
+            .map(entrant ->
+                new Sampled(entrant.contender.name(), entrant.times(), entrant.steady.get()))
             .toList()));
   }
 
@@ -103,15 +134,14 @@ public final class Fork {
     long budget = Math.max(0, deadline - start) / left;
     long share = budget / 1_000_000 / Math.max(1, entrants.size()) / (LEAST_ROUNDS + 3);
     long sample = Math.max(LEAST_SAMPLE, Math.min(LARGEST_SAMPLE, share - LEAST_SAMPLE));
-    long warmUp = Math.max(3 * sample, Math.min(LARGEST_WARM_UP, share));
+    long warmUp = Math.min(LARGEST_WARM_UP, Math.max(LEAST_WINDOWS * WINDOW, 3 * share));
     for (Entrant entrant : List.copyOf(entrants)) {
       tell(new Event.Turn(number, entrant.contender.name()));
-      // Time to be compiled in; one call where that is longer.
       guarded(
           number,
           entrant.contender,
           entrants,
-          () -> CallBenchmark.nanoseconds(entrant.prepared, warmUp));
+          () -> entrant.steady.set(isSteady(entrant.prepared, warmUp)));
     }
     long warm = System.nanoTime();
     for (int round = 0; round < MOST_ROUNDS; round++) {
@@ -126,9 +156,33 @@ public final class Fork {
             number,
             entrant.contender,
             entrants,
-            () -> entrant.samples.add(CallBenchmark.nanoseconds(entrant.prepared, sample)));
+            () -> entrant.samples.add(entrant.prepared.nanoseconds(sample)));
       }
     }
+  }
+
+  /**
+   * Lets a contender run until it is warm: until next to nothing has been compiled for three windows, and
+   * the last two agree.
+   *
+   * @return false if it was not before the time was over
+   */
+  private static boolean isSteady(Prepared contender, long milliseconds) throws RunnerException {
+    long end = System.nanoTime() + milliseconds * 1_000_000;
+    long compiled = COMPILER.getTotalCompilationTime();
+    double before = Double.POSITIVE_INFINITY;
+    int idle = 0;
+    do {
+      double now = contender.nanoseconds(WINDOW);
+      long compiledNow = COMPILER.getTotalCompilationTime();
+      idle = compiledNow - compiled <= IDLE ? idle + 1 : 0;
+      if (idle >= LEAST_WINDOWS && Math.abs(now - before) <= AGREEMENT * now) {
+        return true;
+      }
+      compiled = compiledNow;
+      before = now;
+    } while (System.nanoTime() < end);
+    return false;
   }
 
   /** A step of a contender that is to end its own part alone if it fails. */
@@ -169,9 +223,10 @@ public final class Fork {
     return thrown.length == 0 ? inside : thrown[0];
   }
 
-  private record Entrant(Contender contender, Prepared prepared, List<Double> samples) {
+  private record Entrant(
+      Contender contender, Prepared prepared, List<Double> samples, AtomicBoolean steady) {
     Entrant(Contender contender, Prepared prepared) {
-      this(contender, prepared, new ArrayList<>());
+      this(contender, prepared, new ArrayList<>(), new AtomicBoolean());
     }
 
     double[] times() {

@@ -239,7 +239,12 @@ final class ForkProcess {
         .nanoseconds();
     for (Event.Sampled sampled : done.measured()) {
       measurements.add(new Measurement(
-          plan.threads(), comparison, sampled.contender(), sampled.nanoseconds(), copy));
+          plan.threads(),
+          comparison,
+          sampled.contender(),
+          sampled.nanoseconds(),
+          copy,
+          sampled.steady()));
     }
   }
 

@@ -8,6 +8,7 @@ import dev.vbn.Variant;
 import dev.vbn.VbnBackend;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Availability;
+import dev.vbn.tensor.HostTensor;
 import dev.vbn.tensor.TensorType;
 
 /** A backend on DJL's arrays, recorded in the graph of libtorch and differentiated there. */
@@ -35,12 +36,19 @@ final class GraphContender extends LibtorchContender {
     return true;
   }
 
+  /** As it is: the weight goes by its examples. */
+  @Override
+  NDArray batch(HostTensor batch, int featureAxis, NDManager manager) {
+    return copyOf(batch, manager, batch.shape());
+  }
+
   @Override
   Form form(Workload workload, NDManager manager) {
     @SuppressWarnings("unchecked") // fits() has looked
     VbnBackend<NDArray> backend = (VbnBackend<NDArray>) candidate.open();
     VirtualBatchNorm<NDArray> layer = VirtualBatchNorm.of(backend, workload.config());
-    try (NDArray reference = copyOf(workload.reference(), manager)) {
+    try (NDArray reference =
+        batch(workload.reference(), workload.config().featureAxis(), manager)) {
       return new Layer(layer, layer.referenceStatistics(reference));
     }
   }

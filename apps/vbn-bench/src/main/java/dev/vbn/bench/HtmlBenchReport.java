@@ -50,7 +50,6 @@ final class HtmlBenchReport {
     fact("System", report.environment().system());
     fact("VBN", report.environment().vbn());
     fact("Java", report.environment().java());
-    fact("Elements", "float32");
     page.close();
     page.open("p").text("Options of the JVM with most threads: ");
     page.element("code", String.join(" ", report.options())).close();
@@ -96,7 +95,7 @@ final class HtmlBenchReport {
         RatioChart chart = new RatioChart(
             pass.label() + ", " + Units.threads(threads) + ": times what a copy takes, by shape");
         for (Shape shape : report.shapes(Series.SHAPES)) {
-          Comparison comparison = new Comparison(Series.SHAPES, shape, Variant.LIVE_BATCH, pass);
+          Comparison comparison = Comparison.of(Series.SHAPES, shape, pass);
           chart.group(shape + " (" + Units.bytes(shape.bytes()) + ")", ratios(threads, comparison));
         }
         figure(pass.label() + ", " + Units.threads(threads), chart);
@@ -153,8 +152,7 @@ final class HtmlBenchReport {
       for (String name : names) {
         NavigableMap<Double, Double> points = new TreeMap<>();
         for (Shape shape : sizes) {
-          Comparison comparison =
-              new Comparison(Series.SIZES, shape, Variant.LIVE_BATCH, Pass.FORWARD);
+          Comparison comparison = Comparison.of(Series.SIZES, shape, Pass.FORWARD);
           report
               .find(threads, comparison, name)
               .ifPresent(found -> points.put((double) shape.bytes(), found.timePerElement()));
@@ -178,7 +176,7 @@ final class HtmlBenchReport {
             "threads",
             threads -> Integer.toString((int) threads),
             "times as fast as with one thread");
-        Comparison comparison = new Comparison(Series.SHAPES, shape, Variant.LIVE_BATCH, pass);
+        Comparison comparison = Comparison.of(Series.SHAPES, shape, pass);
         for (String name : names) {
           chart.line(name, names.indexOf(name), speedUps(comparison, name));
         }
@@ -215,7 +213,7 @@ final class HtmlBenchReport {
         // The default has been measured among the shapes.
         Series series = variant == Variant.LIVE_BATCH ? Series.SHAPES : Series.VARIANTS;
         List<RatioChart.Ratio> ratios =
-            ratios(threads, new Comparison(series, shape, variant, pass));
+            ratios(threads, new Comparison(series, shape, variant, Masking.NONE, pass));
         chart.group(variant.label(), ratios.stream().filter(this::isBackend).toList());
       }
       figure(pass.label() + " of " + shape + ", " + Units.threads(threads), chart);
@@ -229,6 +227,7 @@ final class HtmlBenchReport {
 
   private void writeTables() {
     page.open("section").element("h2", "Tables");
+    page.element("p", ResultTable.LEGEND);
     for (ResultTable table : ResultTable.of(report)) {
       page.open("div", "class", "scroll").open("table");
       page.element("caption", table.title());

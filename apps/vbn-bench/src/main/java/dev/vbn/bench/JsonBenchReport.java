@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
 
 /** The report for programs. */
 final class JsonBenchReport {
-  private static final int FORMAT = 1;
+  private static final int FORMAT = 2;
   private static final double QUARTER = 0.25;
 
   private JsonBenchReport() {}
@@ -29,7 +29,6 @@ final class JsonBenchReport {
     json.put("system", report.environment().system());
     json.put("processor", report.processor());
     json.put("processors", report.environment().processors());
-    json.put("dtype", "float32");
     json.put(
         "contenders", report.contenders().stream().map(JsonBenchReport::entry).toList());
     json.put(
@@ -54,11 +53,15 @@ final class JsonBenchReport {
     Map<String, @Nullable Object> json = new LinkedHashMap<>();
     json.put("series", comparison.series().name().toLowerCase(Locale.ROOT));
     json.put("shape", comparison.shape().lengths());
+    json.put("featureAxis", comparison.shape().axis());
+    json.put("dtype", comparison.shape().dtype().name().toLowerCase(Locale.ROOT));
     json.put("bytes", comparison.shape().bytes());
     json.put("variant", comparison.variant().label());
+    json.put("mask", comparison.masking().name().toLowerCase(Locale.ROOT));
     json.put("pass", comparison.pass().label());
     json.put("threads", measured.threads());
     json.put("contender", measured.contender());
+    json.put("steady", measured.steady());
     json.put("nanoseconds", measured.time());
     json.put("nanosecondsPerElement", measured.timePerElement());
     json.put("timesCopy", measured.timesCopy());

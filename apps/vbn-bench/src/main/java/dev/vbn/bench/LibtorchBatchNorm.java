@@ -16,6 +16,11 @@ final class LibtorchBatchNorm extends LibtorchContender {
   }
 
   @Override
+  public Task task() {
+    return Task.BATCH_NORM;
+  }
+
+  @Override
   Form form(Workload workload, NDManager manager) {
     Shape shape = new Shape(workload.config().features());
     NDArray runningMean = manager.zeros(shape);

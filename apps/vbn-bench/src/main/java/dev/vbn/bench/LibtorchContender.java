@@ -11,6 +11,7 @@ import ai.djl.training.GradientCollector;
 import dev.vbn.Variant;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Geometry;
+import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
@@ -37,7 +38,7 @@ abstract class LibtorchContender implements Contender {
   /** A forward pass. All arrays are of 32 bits; what it returns belongs to x's manager. */
   interface Form extends AutoCloseable {
 
-    /** Normalises x, shape {@code [N, C, P]}; gamma and beta have shape {@code [C]}. */
+    /** Normalises x, a {@link #batch}; gamma and beta have shape {@code [C]}. */
     NDArray forward(NDArray x, NDArray gamma, NDArray beta);
 
     @Override
@@ -80,7 +81,11 @@ abstract class LibtorchContender implements Contender {
   @Override
   public final Optional<Prepared> prepare(Workload workload, Pass pass) {
     boolean has = pass == Pass.STEP || (pass == Pass.FORWARD && !stepOnly);
-    return has && computes(workload.config().variant())
+    boolean narrow = workload.x().dtype() == DType.FLOAT32;
+    return has
+            && narrow
+            && workload.mask() == null
+            && computes(workload.config().variant())
         ? Optional.of(new OnArrays(workload, pass))
         : Optional.empty();
   }
@@ -94,9 +99,11 @@ abstract class LibtorchContender implements Contender {
     }
   }
 
-  static NDArray copyOf(HostTensor batch, NDManager manager) {
-    Geometry geometry = Geometry.of(batch.shape(), 1);
-    return copyOf(batch, manager, geometry.batch(), geometry.features(), geometry.after());
+  /** A batch, as {@code [rows, features, after]} where the form does not care. */
+  NDArray batch(HostTensor batch, int featureAxis, NDManager manager) {
+    Geometry geometry = Geometry.of(batch.shape(), featureAxis);
+    long rows = geometry.batch() * geometry.before();
+    return copyOf(batch, manager, rows, geometry.features(), geometry.after());
   }
 
   private final class OnArrays implements Prepared {
@@ -111,10 +118,11 @@ abstract class LibtorchContender implements Contender {
 
     OnArrays(Workload workload, Pass pass) {
       this.pass = pass;
-      x = copyOf(workload.x(), manager);
+      int axis = workload.config().featureAxis();
+      x = batch(workload.x(), axis, manager);
       gamma = copyOf(workload.gamma(), manager, workload.gamma().size());
       beta = copyOf(workload.beta(), manager, workload.beta().size());
-      upstream = pass == Pass.FORWARD ? x : copyOf(workload.upstream(), manager);
+      upstream = pass == Pass.FORWARD ? x : batch(workload.upstream(), axis, manager);
       form = form(workload, manager);
     }
 

@@ -22,7 +22,7 @@ final class LibtorchOpByOp extends LibtorchContender {
     return new Formula(workload, manager);
   }
 
-  private static final class Formula implements Form {
+  private final class Formula implements Form {
     private static final int[] POSITIONS = {2};
     private static final int[] EXAMPLES = {0};
 
@@ -33,7 +33,7 @@ final class LibtorchOpByOp extends LibtorchContender {
     private final NDArray epsilon;
 
     Formula(Workload workload, NDManager manager) {
-      NDArray reference = copyOf(workload.reference(), manager);
+      NDArray reference = batch(workload.reference(), workload.config().featureAxis(), manager);
       referenceMean = mean(reference);
       referenceMeanSquare = meanSquare(reference);
       reference.close();

@@ -12,6 +12,10 @@ final class Machine {
   private static final Path PROCESSORS = Path.of("/proc/cpuinfo");
   private static final Path MEMORY = Path.of("/proc/meminfo");
 
+  private static final Path SCHEDULE = Path.of("/proc/thread-self/schedstat");
+
+  private static final int TRIES = 100;
+
   private Machine() {}
 
   /** Name of the processor. */
@@ -25,6 +29,31 @@ final class Machine {
     return line(MEMORY, "MemAvailable")
         .map(text -> OptionalLong.of(1024 * Long.parseLong(text.replaceAll("\\D", ""))))
         .orElse(OptionalLong.empty());
+  }
+
+  /**
+   * A clock that stands while the calling thread is ready to run and has no processor, where the system
+   * tells.
+   */
+  static long nanosecondsOfThread() {
+    long waited = nanosecondsWaited();
+    for (int i = 0; i < TRIES; i++) {
+      long now = System.nanoTime();
+      long since = nanosecondsWaited();
+      if (since == waited) { // or the two would not be of one moment
+        return now - waited;
+      }
+      waited = since;
+    }
+    return System.nanoTime() - waited;
+  }
+
+  private static long nanosecondsWaited() {
+    try {
+      return Long.parseLong(Files.readString(SCHEDULE).strip().split(" ", -1)[1]);
+    } catch (IOException | RuntimeException e) { // another system
+      return 0;
+    }
   }
 
   private static Optional<String> line(Path file, String key) {

@@ -26,6 +26,7 @@ final class MarkdownReport {
     report
         .notMeasured()
         .forEach(what -> out.append("- Not measured: ").append(what).append("\n"));
+    out.append("\n").append(ResultTable.LEGEND).append("\n");
     for (ResultTable table : ResultTable.of(report)) {
       out.append("\n**").append(table.title()).append("**\n\n");
       line(out, table.headings());

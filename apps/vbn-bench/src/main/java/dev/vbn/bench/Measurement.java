@@ -8,9 +8,15 @@ import java.util.Arrays;
  * @param threads that it could use
  * @param nanoseconds of a call, one a round
  * @param copy the same of the copy
+ * @param steady whether it was warm: nothing was being compiled, and its times agreed
  */
 record Measurement(
-    int threads, Comparison comparison, String contender, double[] nanoseconds, double[] copy) {
+    int threads,
+    Comparison comparison,
+    String contender,
+    double[] nanoseconds,
+    double[] copy,
+    boolean steady) {
 
   /**
    * Checks that there are times, and that they are times.

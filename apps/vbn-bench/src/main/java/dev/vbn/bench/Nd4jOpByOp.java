@@ -3,6 +3,7 @@ package dev.vbn.bench;
 import dev.vbn.Variant;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.Geometry;
+import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
 import java.util.List;
@@ -45,13 +46,17 @@ final class Nd4jOpByOp implements Contender {
   @Override
   public Optional<Prepared> prepare(Workload workload, Pass pass) {
     return workload.config().variant() == Variant.LIVE_BATCH
+            && workload.mask() == null
+            && workload.x().dtype() == DType.FLOAT32
         ? Optional.of(new Formula(workload, pass))
         : Optional.empty();
   }
 
-  private static INDArray copyOf(HostTensor batch) {
-    Geometry geometry = Geometry.of(batch.shape(), 1);
-    return Nd4j.create(batch.floats(), geometry.batch(), geometry.features(), geometry.after());
+  /** A batch as {@code [rows, features, after]}. */
+  private static INDArray copyOf(HostTensor batch, int featureAxis) {
+    Geometry geometry = Geometry.of(batch.shape(), featureAxis);
+    long rows = geometry.batch() * geometry.before();
+    return Nd4j.create(batch.floats(), rows, geometry.features(), geometry.after());
   }
 
   private static INDArray perFeature(HostTensor parameter) {
@@ -71,15 +76,16 @@ final class Nd4jOpByOp implements Contender {
 
     Formula(Workload workload, Pass pass) {
       this.pass = pass;
-      x = copyOf(workload.x());
-      upstream = pass == Pass.FORWARD ? x : copyOf(workload.upstream());
+      int axis = workload.config().featureAxis();
+      x = copyOf(workload.x(), axis);
+      upstream = pass == Pass.FORWARD ? x : copyOf(workload.upstream(), axis);
       gamma = perFeature(workload.gamma());
       beta = perFeature(workload.beta());
-      try (INDArray reference = copyOf(workload.reference())) {
+      try (INDArray reference = copyOf(workload.reference(), axis)) {
         referenceMean = mean(reference);
         referenceMeanSquare = meanSquare(reference);
       }
-      weight = 1.0 / (x.size(EXAMPLES) + 1.0);
+      weight = 1.0 / (workload.x().shape()[0] + 1.0);
       epsilon = workload.config().epsilon();
     }
 

@@ -2,6 +2,7 @@ package dev.vbn.bench;
 
 import dev.vbn.tensor.HostTensor;
 import java.util.List;
+import org.openjdk.jmh.runner.RunnerException;
 
 /** A contender with its tensors in memory, at the start line. */
 interface Prepared extends AutoCloseable {
@@ -12,6 +13,11 @@ interface Prepared extends AutoCloseable {
    * @return anything that depends on the results, so that no compiler leaves them out
    */
   Object run();
+
+  /** Nanoseconds a call takes, over {@code milliseconds} or one call if that takes longer. */
+  default double nanoseconds(long milliseconds) throws RunnerException {
+    return CallBenchmark.nanoseconds(this, milliseconds);
+  }
 
   /** Computes once and gives the results, as {@link Pass#results} names them. */
   List<HostTensor> results();

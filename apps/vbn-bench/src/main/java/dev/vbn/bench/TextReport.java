@@ -21,7 +21,8 @@ final class TextReport {
     }
     out.println(
         "Measured on " + report.processor() + ", " + report.environment().processors()
-            + " processors, Java " + report.environment().java() + ", in 32 bits.");
+            + " processors, Java " + report.environment().java() + ".");
+    out.println(ResultTable.LEGEND);
     Table table = new Table("contender", "kind", "what");
     for (BenchReport.Entry entry : report.contenders()) {
       table.row(

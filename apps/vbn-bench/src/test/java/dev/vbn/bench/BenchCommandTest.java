@@ -29,6 +29,9 @@ class BenchCommandTest {
         arguments("--shape 8,-1", "shape '8,-1' has an axis without a length; expected"),
         arguments("--shape 8,many", "shape '8,many' is no list of numbers; expected"),
         arguments("--shape 8,64,", "shape '8,64,' is no list of numbers; expected"),
+        arguments("--shape 8,64@2", "shape '8,64@2' has no axis 2; expected"),
+        arguments("--shape 8,64@0", "shape '8,64@0' is not written so; expected"),
+        arguments("--shape 8,64:float16", "shape '8,64:float16' is not written so; expected"),
         arguments("--shape 2,134217729", "has more than 268435456 elements, which are 1 GB"),
         arguments("--shape 99999,99999,99999,99999,99999", "has more than 268435456 elements"),
         arguments("--backend abacus", "backend 'abacus' was not found; expected one"),
@@ -42,18 +45,29 @@ class BenchCommandTest {
     Path file = Files.writeString(directory.resolve("file"), "there before");
     StringWriter out = new StringWriter();
     StringWriter err = new StringWriter();
-    String[] words = ("bench " + options.replace("@", directory + "/")).split(" ", -1);
+    String[] words = ("bench " + options.replace("@file", directory + "/file")).split(" ", -1);
     int exitCode = dev.vbn.cli.Main.run(
         new PrintWriter(out), new PrintWriter(err), List.of(new BenchCommand()), words);
     String line = err.toString();
     assertEquals(2, exitCode, line);
-    assertTrue(line.contains(expected.replace("@", directory + "/")), line);
+    assertTrue(line.contains(expected.replace("@file", directory + "/file")), line);
     assertEquals(1, line.lines().count(), line);
     assertEquals("", out.toString());
     assertEquals("there before", Files.readString(file));
     try (Stream<Path> files = Files.list(directory)) {
       assertEquals(1, files.count());
     }
+  }
+
+  @Test
+  void aShapeIsReadAsItIsWritten() {
+    for (String text : List.of("8,64", "64,128,128,16@3", "2,3,4@2:float64", "8,64:float64")) {
+      assertEquals(text, Shape.parse(text).toString());
+    }
+    Shape last = Shape.parse("64,128,128,16@3:float64");
+    assertEquals(16, last.features());
+    assertEquals(64, last.examples());
+    assertEquals(8L * 64 * 128 * 128 * 16, last.bytes());
   }
 
   @Test

@@ -31,13 +31,16 @@ class BenchReportTest {
   private static BenchReport report(List<BenchReport.Entry> more) {
     List<Measurement> measurements = new ArrayList<>();
     for (Comparison comparison : List.of(
-        new Comparison(Series.SHAPES, SHAPE, Variant.LIVE_BATCH, Pass.FORWARD),
-        new Comparison(Series.SIZES, SHAPE, Variant.LIVE_BATCH, Pass.FORWARD),
-        new Comparison(Series.VARIANTS, SHAPE, Variant.POOLED, Pass.FORWARD))) {
+        Comparison.of(Series.SHAPES, SHAPE, Pass.FORWARD),
+        Comparison.of(Series.SIZES, SHAPE, Pass.FORWARD),
+        new Comparison(Series.VARIANTS, SHAPE, Variant.POOLED, Masking.NONE, Pass.FORWARD),
+        new Comparison(Series.MASKS, SHAPE, Variant.LIVE_BATCH, Masking.POSITIONS, Pass.FORWARD),
+        Comparison.of(Series.AGAIN, SHAPE, Pass.FORWARD))) {
       for (int threads : List.of(1, 2)) {
-        measurements.add(new Measurement(threads, comparison, "copy", COPY, COPY));
-        measurements.add(new Measurement(threads, comparison, "ours", OURS, COPY));
-        measurements.add(new Measurement(threads, comparison, "theirs", PEERS, COPY));
+        measurements.add(new Measurement(threads, comparison, "copy", COPY, COPY, true));
+        measurements.add(new Measurement(
+            threads, comparison, "ours", OURS, COPY, comparison.series() != Series.SIZES));
+        measurements.add(new Measurement(threads, comparison, "theirs", PEERS, COPY, threads == 2));
       }
     }
     List<BenchReport.Entry> entries = new ArrayList<>(List.of(
@@ -62,10 +65,14 @@ class BenchReportTest {
   void jsonHoldsEveryRoundAndWhatFollowsFromThem() throws IOException {
     Map<String, Object> json = JSON.std.mapFrom(JsonBenchReport.of(report(List.of())));
     List<Map<String, Object>> measurements = (List<Map<String, Object>>) json.get("measurements");
-    assertEquals(18, measurements.size());
+    assertEquals(30, measurements.size());
     Map<String, Object> ours = measurements.get(1);
     assertEquals("ours", ours.get("contender"));
     assertEquals(List.of(2, 5), ours.get("shape"));
+    assertEquals(1, ours.get("featureAxis"));
+    assertEquals("float32", ours.get("dtype"));
+    assertEquals("none", ours.get("mask"));
+    assertEquals(true, ours.get("steady"));
     assertEquals(40, ours.get("bytes"));
     assertEquals(40.0, ours.get("nanoseconds"));
     assertEquals(4.0, ours.get("nanosecondsPerElement"));
@@ -81,14 +88,31 @@ class BenchReportTest {
     ResultTable first = tables.get(0);
     assertEquals("Forward, 1 thread: times what a copy of the same bytes takes", first.title());
     assertEquals(
-        List.of(List.of("ours", "3.0"), List.of("theirs", "6.0"), List.of("copy", "20 ns")),
+        List.of(List.of("ours", "3.0"), List.of("theirs", "6.0 ?"), List.of("copy", "20 ns")),
         first.rows());
-    ResultTable faster = tables.stream()
-        .filter(table -> table.title().equals("Forward, 1 thread: times as fast as 'theirs'"))
-        .findFirst()
-        .orElseThrow();
-    assertEquals(List.of(List.of("ours", "2.0")), faster.rows());
+    Comparison masked =
+        new Comparison(Series.MASKS, SHAPE, Variant.LIVE_BATCH, Masking.POSITIONS, Pass.FORWARD);
+    assertEquals(
+        List.of(
+            List.of("ours", Units.ratio(1 / Workload.share(masked))),
+            List.of("theirs", Units.ratio(1 / Workload.share(masked)))),
+        rows(
+            tables,
+            "Forward, 1 thread: times the call without a mask, for each element that counts"));
+    assertEquals(
+        List.of(List.of("ours", "1.0"), List.of("theirs", "1.0")),
+        rows(
+            tables,
+            "Forward, 2 threads: measured last, times what it took when it was measured first"));
     assertTrue(MarkdownReport.of(report(List.of())).contains("| ours | 3.0 |"));
+  }
+
+  private static List<List<String>> rows(List<ResultTable> tables, String title) {
+    return tables.stream()
+        .filter(table -> table.title().equals(title))
+        .findFirst()
+        .orElseThrow()
+        .rows();
   }
 
   /** The page is well-formed XML as well, and needs nothing but itself. */
@@ -131,15 +155,16 @@ class BenchReportTest {
 
   @Test
   void noNumberIsNoMeasurement() {
-    Comparison comparison = new Comparison(Series.SHAPES, SHAPE, Variant.LIVE_BATCH, Pass.FORWARD);
+    Comparison comparison = Comparison.of(Series.SHAPES, SHAPE, Pass.FORWARD);
     for (double wrong : new double[] {0, -1, Double.NaN, Double.POSITIVE_INFINITY}) {
       double[] times = {1, wrong, 1};
       assertThrows(
           IllegalArgumentException.class,
-          () -> new Measurement(1, comparison, "ours", times, COPY));
+          () -> new Measurement(1, comparison, "ours", times, COPY, true));
     }
     double[] none = {};
     assertThrows(
-        IllegalArgumentException.class, () -> new Measurement(1, comparison, "ours", none, none));
+        IllegalArgumentException.class,
+        () -> new Measurement(1, comparison, "ours", none, none, true));
   }
 }
