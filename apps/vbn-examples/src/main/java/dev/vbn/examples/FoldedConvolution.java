@@ -28,8 +28,7 @@ public final class FoldedConvolution {
   private final Conv1d convolution = convolution();
   private final VirtualBatchNormBlock norm =
       VirtualBatchNormBlock.builder().optServingVariant(Variant.REFERENCE_ONLY).build();
-  private final SequentialBlock network =
-      new SequentialBlock().add(convolution).add(norm);
+  private final SequentialBlock network = new SequentialBlock().add(convolution).add(norm);
   private final Conv1d folded = convolution();
   private final NDArray x;
 
@@ -99,7 +98,9 @@ public final class FoldedConvolution {
   }
 
   private NDArray foldedOutput() {
-    return folded.forward(new ParameterStore(manager, false), new NDList(x), false).head();
+    return folded
+        .forward(new ParameterStore(manager, false), new NDList(x), false)
+        .head();
   }
 
   private static double microseconds(Runnable work) {

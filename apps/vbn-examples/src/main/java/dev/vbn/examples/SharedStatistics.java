@@ -52,8 +52,8 @@ public final class SharedStatistics {
       T x,
       T upstream) {
     ReferenceMoments live = workers.allReduce(layer.liveMoments(x), ReferenceMoments::merge);
-    GradientSums sums = workers.allReduce(
-        layer.gradientSums(x, statistics, live, upstream), GradientSums::merge);
+    GradientSums sums =
+        workers.allReduce(layer.gradientSums(x, statistics, live, upstream), GradientSums::merge);
     return layer.backward(x, statistics, live, upstream, sums);
   }
 }

@@ -194,8 +194,7 @@ public final class CountingProvider implements VbnProvider<CountingProvider.Tens
     }
 
     @Override
-    public GroupSums sums(
-        Tensor x, Tensor upstream, Normalization how, Moments<Tensor> reference) {
+    public GroupSums sums(Tensor x, Tensor upstream, Normalization how, Moments<Tensor> reference) {
       return kernels.sums(x.elements(), upstream.elements(), how, elements(reference));
     }
 
