@@ -201,7 +201,47 @@ public final class VbnGraph {
    */
   public static SDVariable normalize(SDVariable x, String prefix) {
     VbnConfig config = state(x.getSameDiff(), prefix).config();
-    return normalize(x, rank(x, config), prefix, config);
+    return normalize(x, rank(x, config), null, prefix, config);
+  }
+
+  /**
+   * The same for a batch that is padded. What does not count has no effect, whatever it holds; the
+   * output and all gradients are 0 there.
+   *
+   * @param x as above
+   * @param counts how many positions of each example count along the first axis of positions, of
+   *     type INT32 or INT64 and shape {@code [examples]}; or which positions do, BOOL or UINT8, of the
+   *     batch's shape without the feature axis. Placeholders may have open lengths.
+   * @param prefix as above
+   * @return as above
+   * @throws IllegalArgumentException also if the counts are of another type, or lengths of another
+   *     rank or of a batch without positions. Lengths beyond the axis count all of it.
+   */
+  public static SDVariable normalize(SDVariable x, SDVariable counts, String prefix) {
+    VbnConfig config = state(x.getSameDiff(), prefix).config();
+    return normalize(x, rank(x, config), counts, prefix, config);
+  }
+
+  private static @Nullable GraphCounts counts(
+      SDVariable x, @Nullable SDVariable counts, int rank, int axis, VbnConfig config) {
+    if (counts == null) {
+      return null;
+    }
+    DataType type = counts.dataType();
+    boolean lengths = type == DataType.INT32 || type == DataType.INT64;
+    if (!lengths && type != DataType.BOOL && type != DataType.UINT8) {
+      throw new IllegalArgumentException("'" + counts.name() + "' is " + type
+          + "; expected lengths of INT32 or INT64, or a mask of BOOL or UINT8");
+    }
+    long[] shape = counts.getShape();
+    int expected = lengths ? 1 : rank - 1;
+    if ((shape != null && shape.length != expected) || (lengths && rank == 2)) {
+      throw new IllegalArgumentException(
+          "'" + counts.name() + "' has shape " + Arrays.toString(shape) + " beside a batch of rank "
+              + rank + "; expected lengths of rank 1 for a batch with positions, or a mask of the"
+              + " batch's shape without the feature axis");
+    }
+    return new GraphCounts(x, counts, rank, axis, config.features());
   }
 
   /**
@@ -216,14 +256,25 @@ public final class VbnGraph {
    *     no floating-point type
    */
   public static SDVariable normalize(SDVariable x, int rank, String prefix) {
-    return normalize(x, rank, prefix, state(x.getSameDiff(), prefix).config());
+    return normalize(x, rank, null, prefix, state(x.getSameDiff(), prefix).config());
   }
 
-  private static SDVariable normalize(SDVariable x, int rank, String prefix, VbnConfig config) {
+  /**
+   * The same for a batch that is padded.
+   *
+   * @param counts as in {@link #normalize(SDVariable, SDVariable, String)}
+   */
+  public static SDVariable normalize(SDVariable x, int rank, SDVariable counts, String prefix) {
+    return normalize(x, rank, counts, prefix, state(x.getSameDiff(), prefix).config());
+  }
+
+  private static SDVariable normalize(
+      SDVariable x, int rank, @Nullable SDVariable counts, String prefix, VbnConfig config) {
     SameDiff graph = x.getSameDiff();
     return normalize(
         x,
         rank,
+        counts,
         new Moments<>(variable(graph, prefix, MEAN), variable(graph, prefix, VARIANCE)),
         variable(graph, prefix, EXAMPLES),
         variable(graph, prefix, ELEMENTS),
@@ -303,6 +354,7 @@ public final class VbnGraph {
     return normalize(
         x,
         rank,
+        null,
         reference,
         graph.constant(Nd4j.scalar(examples)),
         graph.constant(Nd4j.scalar(elements)),
@@ -314,6 +366,7 @@ public final class VbnGraph {
   private static SDVariable normalize(
       SDVariable x,
       int rank,
+      @Nullable SDVariable counts,
       Moments<SDVariable> reference,
       SDVariable examples,
       SDVariable elements,
@@ -325,7 +378,8 @@ public final class VbnGraph {
           "'" + x.name() + "' is " + x.dataType() + "; expected a floating-point type");
     }
     int axis = axis(rank, config);
-    SDVariable wide = x.castTo(DataType.DOUBLE);
+    GraphCounts counted = counts(x, counts, rank, axis, config);
+    SDVariable wide = (counted == null ? x : counted.blanked(x)).castTo(DataType.DOUBLE);
     SDVariable mean = perFeature(reference.mean(), rank, axis, config.features());
     SDVariable variance = perFeature(reference.variance(), rank, axis, config.features());
     Scope scope = config.variant().scope();
@@ -333,13 +387,13 @@ public final class VbnGraph {
       int[] axes = IntStream.range(scope == Scope.BATCH ? 0 : 1, rank)
           .filter(i -> i != axis)
           .toArray();
-      SDVariable live = mean(wide, axes);
+      SDVariable live = mean(wide, axes, counted);
       // What rounding leaves of the mean, which in constants would pass for their deviation.
-      SDVariable rest = mean(wide.sub(live), axes);
+      SDVariable rest = mean(wide.sub(live), axes, counted);
       live = live.add(rest);
       SDVariable around = wide.sub(live);
-      SDVariable liveVariance = mean(around.mul(around), axes);
-      SDVariable w = weight(x, examples, elements, config);
+      SDVariable liveVariance = mean(around.mul(around), axes, counted);
+      SDVariable w = weight(x, counted, examples, elements, config);
       SDVariable other = w.rsub(1);
       SDVariable d = live.sub(mean);
       mean = mean.add(d.mul(w));
@@ -353,7 +407,8 @@ public final class VbnGraph {
     if (beta != null) {
       y = y.add(perFeature(beta, rank, axis, config.features()));
     }
-    return y.castTo(x.dataType());
+    SDVariable output = y.castTo(x.dataType());
+    return counted == null ? output : counted.blanked(output);
   }
 
   private static int axis(int rank, VbnConfig config) {
@@ -371,18 +426,30 @@ public final class VbnGraph {
     return axis;
   }
 
-  private static SDVariable mean(SDVariable values, int[] axes) {
+  private static SDVariable mean(SDVariable values, int[] axes, @Nullable GraphCounts counted) {
+    if (counted != null) {
+      return counted.mean(counted.only(values), axes);
+    }
     return axes.length == 0 ? values : values.mean(true, axes);
   }
 
   /** {@link Variant#weight}, of the batch that the graph is given. */
   private static SDVariable weight(
-      SDVariable x, SDVariable examples, SDVariable elements, VbnConfig config) {
+      SDVariable x,
+      @Nullable GraphCounts counted,
+      SDVariable examples,
+      SDVariable elements,
+      VbnConfig config) {
     SameDiff graph = x.getSameDiff();
     return switch (config.variant()) {
-      case LIVE_BATCH -> graph.sizeAt(x, 0).castTo(DataType.DOUBLE).add(1).rdiv(1);
+      case LIVE_BATCH ->
+        (counted == null ? graph.sizeAt(x, 0).castTo(DataType.DOUBLE) : counted.examples())
+            .add(1)
+            .rdiv(1);
       case POOLED -> {
-        SDVariable live = graph.size(x).castTo(DataType.DOUBLE).div(config.features());
+        SDVariable live = counted == null
+            ? graph.size(x).castTo(DataType.DOUBLE).div(config.features())
+            : counted.elements();
         yield live.div(live.add(elements.castTo(DataType.DOUBLE)));
       }
       case BATCH, PER_EXAMPLE -> examples.castTo(DataType.DOUBLE).add(1).rdiv(1);
