@@ -34,7 +34,7 @@ final class ConditionalFaultsTest {
 
     @Override
     protected Set<Capability> capabilities() {
-      return ConditionalBackend.ALL;
+      return ConditionalBackend.NARROW;
     }
   }
 

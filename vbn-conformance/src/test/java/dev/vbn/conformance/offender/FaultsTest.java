@@ -33,7 +33,7 @@ import org.junit.jupiter.api.TestReporter;
  * to bear, as gamma squared where there is none, is no offender.
  */
 class FaultsTest {
-  private static final String SAMPLE = System.getProperty("vbn.offenders", "24");
+  private static final String SAMPLE = System.getProperty("vbn.offenders", "12");
   private static final long SEED = Long.getLong("vbn.offenders.seed", 1);
 
   /** Pairs that the kit does not see. */

@@ -234,7 +234,7 @@ class UnusualBackendsTest {
 
     @Override
     Kernels<Strided> kernels() {
-      return new PlainBackend(capabilities()) {
+      return new ConditionalBackend(capabilities(), null) {
         @Override
         Strided made(Strided tensor) {
           Strided counted = super.made(tensor);
