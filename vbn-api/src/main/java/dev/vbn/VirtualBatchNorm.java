@@ -255,6 +255,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   private ReferenceOutput<T> groupedReference(T x, BatchView view) {
+    requireFits("reference batch", x);
     ReferenceStatistics<T> statistics =
         statisticsOf(view, backend.statistics(x, view.geometry(), Scope.BATCH));
     try {
@@ -351,6 +352,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
       T x, BatchView view, ReferenceStatistics<T> reference, @Nullable T output) {
     Normalization how = live(view, reference);
     if (!isPlain(view, how)) {
+      requireFits("x", x);
       return grouped(view, how, reference, null).forward(x, output);
     }
     return backend.forward(
@@ -391,7 +393,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    */
   public Output<T> forward(T x, ReferenceStatistics<T> reference, ReferenceMoments live) {
     BatchView view = requireBatch("x", x);
-    T output = shared(view, reference, live).forward(x, null);
+    T output = shared(x, view, reference, live).forward(x, null);
     return new Output<>(Part.made(backend, "output", output));
   }
 
@@ -408,7 +410,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
       T x, ReferenceStatistics<T> reference, ReferenceMoments live, T upstream) {
     BatchView view = requireBatch("x", x);
     requireLike("upstream", upstream, x);
-    return shared(view, reference, live).sums(x, upstream);
+    return shared(x, view, reference, live).sums(x, upstream);
   }
 
   /**
@@ -431,12 +433,13 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
       throw new IllegalArgumentException(
           "sums are of " + sums.features() + " features; expected " + config.features());
     }
-    return shared(view, reference, live).backward(x, upstream, sums, null);
+    return shared(x, view, reference, live).backward(x, upstream, sums, null);
   }
 
   private GroupedPass<T> shared(
-      BatchView view, ReferenceStatistics<T> reference, ReferenceMoments live) {
+      T x, BatchView view, ReferenceStatistics<T> reference, ReferenceMoments live) {
     requireStatistics(reference);
+    requireFits("x", x);
     requireNonNull(live, "live is null; expected the moments of all parts of the live batch");
     Variant variant = config.variant();
     if (variant.scope() != Scope.BATCH) {
@@ -542,6 +545,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
       T upstream,
       @Nullable T dx) {
     if (!isPlain(view, how) || how.referenceGradient() == ReferenceGradient.ALL_DETACHED) {
+      requireFits("batch", x);
       return grouped(view, how, reference, null).backward(x, upstream, null, dx);
     }
     Differentiated<T> result =
@@ -795,11 +799,16 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     }
     requireParameterType(name, dtype, "gamma", parameters.gamma());
     requireParameterType(name, dtype, "beta", parameters.beta());
-    if (!parameters.arePlain()) {
-      requireFits("gamma", parameters.gammaForm(), shape);
-      requireFits("beta", parameters.betaForm(), shape);
-    }
     return view;
+  }
+
+  /** Refuses a batch that the parameters are not for; statistics alone take any. */
+  private void requireFits(String name, T x) {
+    if (!parameters.arePlain()) {
+      long[] shape = backend.shape(x);
+      requireFits(name + ": gamma", parameters.gammaForm(), shape);
+      requireFits(name + ": beta", parameters.betaForm(), shape);
+    }
   }
 
   private void requireFits(String name, @Nullable ParameterForm form, long[] batch) {

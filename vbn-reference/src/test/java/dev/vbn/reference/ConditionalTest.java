@@ -180,6 +180,11 @@ final class ConditionalTest {
     IllegalArgumentException refusal =
         assertThrows(IllegalArgumentException.class, () -> ofFive.reference(x));
     assertTrue(refusal.getMessage().contains("4 examples"), refusal.getMessage());
+    try (ReferenceStatistics<HostTensor> statistics = ofFive.referenceStatistics(x)) {
+      assertEquals(4, statistics.examples()); // which no parameter has a part in
+      assertThrows(IllegalArgumentException.class, () -> ofFive.forward(x, statistics));
+      assertThrows(IllegalArgumentException.class, () -> ofFive.backward(x, statistics, x));
+    }
     VirtualBatchNorm<HostTensor> ofFour = layer.withGamma(HostTensor.of(new double[12], 4, 3));
     try (ReferenceStatistics<HostTensor> statistics = layer.referenceStatistics(x)) {
       assertThrows(

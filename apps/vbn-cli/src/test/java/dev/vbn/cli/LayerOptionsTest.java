@@ -151,7 +151,7 @@ class LayerOptionsTest {
     CommandLine refused = run("normalize", "--reference", r, "--input", r, "--gamma", gamma);
     assertEquals(2, refused.exitCode());
     assertEquals(
-        "vbn: --input: gamma has shape [3, 1]; expected parameters of 2 examples, as the batch of"
+        "vbn: --input: x: gamma has shape [3, 1]; expected parameters of 2 examples, as the batch of"
             + " shape [2, 1] has" + System.lineSeparator(),
         refused.err());
   }
