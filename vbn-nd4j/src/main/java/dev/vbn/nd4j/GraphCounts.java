@@ -88,11 +88,10 @@ final class GraphCounts {
   /** The batch with zeros where nothing counts. */
   SDVariable blanked(SDVariable batch) {
     SDVariable lines = batch.permute(featuresLast).reshape(-1, features);
-    SDVariable zeros =
-        graph.concat(0, graph.zerosLike(lines), line(0).castTo(batch.dataType()));
+    SDVariable zeros = graph.concat(0, graph.zerosLike(lines), line(0).castTo(batch.dataType()));
     SDVariable added = graph.scatterAdd(zeros, rows, lines);
-    return unrolled(graph.stridedSlice(
-        added, new long[] {0, 0}, new long[] {-1, features}, new long[] {1, 1}));
+    return unrolled(
+        graph.stridedSlice(added, new long[] {0, 0}, new long[] {-1, features}, new long[] {1, 1}));
   }
 
   /** The sum over some axes of what counts, whose values are 0 elsewhere, by their number. */
