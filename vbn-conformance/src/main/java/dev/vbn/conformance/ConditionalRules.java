@@ -1,5 +1,7 @@
 package dev.vbn.conformance;
 
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
 import dev.vbn.GradientSums;
 import dev.vbn.Gradients;
 import dev.vbn.Output;
@@ -303,10 +305,35 @@ abstract class ConditionalRules extends Rules {
         checkParts(subject, c, dtype, 2);
       });
     } else {
-      holds(() -> {
-        requireConditional();
-        Check.current().compared(); // nothing is shared in these, which the layer refuses
-      });
+      eachCase(variant, (subject, c, dtype) -> checkUnshared(subject, c, dtype));
+    }
+  }
+
+  /** Statistics of each example, and none, are no matter of others: parts give the whole as they are. */
+  private static <T> void checkUnshared(Subject<T> subject, Case c, DType dtype) {
+    Expected expected = subject.expect(c, dtype);
+    try (Tensors<T> made = subject.tensors()) {
+      VirtualBatchNorm<T> whole = made.layer(c, dtype);
+      VirtualBatchNorm<T> ofReference = whole.withMask(c.referenceMask());
+      try (ReferenceStatistics<T> statistics =
+          ofReference.referenceStatistics(made.of(c.reference(), dtype))) {
+        for (Part part : parts(c, 1)) {
+          T x = made.of(part.c().x(), dtype);
+          VirtualBatchNorm<T> layer = whole.withMask(part.c().mask());
+          ReferenceMoments live = layer.liveMoments(x);
+          assertThrows(
+              IllegalStateException.class,
+              () -> layer.forward(x, statistics, live),
+              "shared statistics of a variant that has none");
+          agree(
+              subject,
+              "output",
+              part(expected.of(Quantity.OUTPUT), c, part),
+              subject.output(layer, x, statistics),
+              dtype,
+              c.describe() + ", in two parts, in " + dtype);
+        }
+      }
     }
   }
 

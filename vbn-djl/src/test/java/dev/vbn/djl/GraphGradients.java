@@ -159,6 +159,12 @@ abstract class GraphGradients {
     checkShapes(variant, ReferenceGradient.DETACHED);
   }
 
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  void allDetached(Variant variant) {
+    checkShapes(variant, ReferenceGradient.ALL_DETACHED);
+  }
+
   private void checkShapes(Variant variant, ReferenceGradient mode) {
     for (int i = 0; i < SHAPES.length; i++) {
       for (DataType type : types()) {
