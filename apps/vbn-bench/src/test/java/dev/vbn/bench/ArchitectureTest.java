@@ -15,6 +15,7 @@ import com.tngtech.archunit.core.domain.JavaClasses;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -26,6 +27,8 @@ import java.util.stream.IntStream;
 import javax.xml.parsers.DocumentBuilderFactory;
 import javax.xml.parsers.ParserConfigurationException;
 import org.junit.jupiter.api.Test;
+import org.w3c.dom.Element;
+import org.w3c.dom.Node;
 import org.w3c.dom.NodeList;
 import org.xml.sax.SAXException;
 
@@ -52,7 +55,7 @@ class ArchitectureTest {
       Map.entry("apps/vbn-examples", Set.of("vbn-api", "vbn-djl", "vbn-cuda")),
       Map.entry("apps/vbn-bench", Set.of("vbn-api", "vbn-state", "apps/vbn-cli")));
 
-  private static final List<String> MODULES = modules();
+  private static final List<String> MODULES = modules(false);
 
   private static final JavaClasses CLASSES = new ClassFileImporter()
       .importPaths(MODULES.stream().map(ArchitectureTest::compiled).toList());
@@ -61,14 +64,18 @@ class ArchitectureTest {
   private static final String SIMD = "dev\\.vbn\\.kernels\\.Simd.*";
   private static final String[] PLATFORM = {"java..", "org.jspecify.annotations"};
 
-  private static List<String> modules() {
+  /** Of the build as it is, and those that a profile adds. */
+  private static List<String> modules(boolean ofProfiles) {
     try {
-      NodeList names = DocumentBuilderFactory.newInstance()
+      Element project = DocumentBuilderFactory.newInstance()
           .newDocumentBuilder()
           .parse(ROOT.resolve("pom.xml").toFile())
-          .getElementsByTagName("module");
+          .getDocumentElement();
+      NodeList names = project.getElementsByTagName("module");
       return IntStream.range(0, names.getLength())
-          .mapToObj(i -> names.item(i).getTextContent())
+          .mapToObj(names::item)
+          .filter(name -> ofProfiles != name.getParentNode().getParentNode().isSameNode(project))
+          .map(Node::getTextContent)
           .toList();
     } catch (ParserConfigurationException | SAXException e) {
       throw new IllegalStateException(e);
@@ -101,6 +108,16 @@ class ArchitectureTest {
     System.arraycopy(PLATFORM, 0, all, API.length, PLATFORM.length);
     System.arraycopy(more, 0, all, API.length + PLATFORM.length, more.length);
     return all;
+  }
+
+  /** So that no arrow goes by unseen there. */
+  @Test
+  void aModuleOfAProfileHasNothingButTests() {
+    List<String> modules = modules(true);
+    assertEquals(List.of("vbn-conformance/mutation"), modules);
+    modules.forEach(module -> assertTrue(
+        Files.notExists(ROOT.resolve(module).resolve("src").resolve("main")),
+        () -> module + " has main code"));
   }
 
   @Test

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import ai.djl.ndarray.types.Shape;
 import com.google.inject.Guice;
 import dev.vbn.ReferenceMoments;
 import dev.vbn.VbnBackend;
@@ -67,13 +66,6 @@ class ExamplesTest {
     assertEquals(2 * y[0], y[2], 1e-6f);
     assertEquals(4 * y[1], y[3], 1e-6f);
     assertTrue(y[0] > 0 && y[4] < 0);
-  }
-
-  @Test
-  void aFoldedConvolutionGivesWhatTheTwoLayersGive() {
-    FoldedConvolution.Result result = FoldedConvolution.compare(new Shape(2, 3, 32));
-    assertTrue(result.difference() < 1e-5 * result.largest(), result::toString);
-    assertTrue(result.largest() > 1, result::toString);
   }
 
   /** The outputs wanted are a straight line over the inputs, which gamma and beta can express. */
@@ -163,7 +155,6 @@ class ExamplesTest {
   void everyProgramIsCounted() throws IOException {
     Set<String> counted = PROGRAMS.stream().map(Class::getSimpleName).collect(Collectors.toSet());
     counted.add(DevicePointers.class.getSimpleName()); // wraps memory of a GPU
-    counted.add(FoldedConvolution.class.getSimpleName()); // computes on DJL's memory
     counted.remove(WganExample.class.getSimpleName()); // has a folder of its own
     try (Stream<Path> sources = Files.list(Path.of("src/main/java/dev/vbn/examples"))) {
       assertEquals(
