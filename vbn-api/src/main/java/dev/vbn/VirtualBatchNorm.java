@@ -52,6 +52,11 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   /** Which elements of its batches count; null where all do. */
   private final @Nullable Mask mask;
 
+  /** The last batch with a mask: its next pass need not look at each of the mask's values again. */
+  private volatile @Nullable MaskedView last;
+
+  private record MaskedView(long[] shape, BatchView ofBatch) {}
+
   private VirtualBatchNorm(
       VbnBackend<T> backend, VbnConfig config, Parameters<T> parameters, @Nullable Mask mask) {
     this.backend = backend;
@@ -779,6 +784,18 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     }
   }
 
+  private BatchView view(long[] shape) {
+    if (mask == null) {
+      return BatchView.of(config, shape, null);
+    }
+    MaskedView view = last;
+    if (view == null || !Arrays.equals(view.shape, shape)) {
+      view = new MaskedView(shape.clone(), BatchView.of(config, shape, mask));
+      last = view;
+    }
+    return view.ofBatch;
+  }
+
   private BatchView requireBatch(String name, T x) {
     parameters.requireOpen();
     requireNonNull(x, name + " is null; expected a batch of rank 2 to 5");
@@ -787,7 +804,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     long[] shape = backend.shape(x);
     BatchView view;
     try {
-      view = BatchView.of(config, shape, mask);
+      view = view(shape);
     } catch (IllegalArgumentException e) {
       throw new IllegalArgumentException(name + ": " + e.getMessage(), e);
     }

@@ -1,5 +1,7 @@
 package dev.vbn.spi;
 
+import static java.util.Objects.requireNonNull;
+
 import dev.vbn.tensor.Mask;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
@@ -211,6 +213,59 @@ public final class Counted {
     return length == 0
         ? 0
         : length == lengths.along ? 1 : (int) (after / (lengths.along * lengths.inner));
+  }
+
+  /**
+   * Neighbouring rows that have the same spans: this one and as many behind it as there are. As many
+   * for lengths as for the mask that says the same.
+   *
+   * @param row {@code example * before + b}
+   */
+  public long alike(long row) {
+    long end = row + 1;
+    long rows = batch * before;
+    if (lengths == null) {
+      while (end < rows && haveSameSpans((int) row, (int) end)) {
+        end++;
+      }
+    } else if (inRows) {
+      int example = (int) (row / before);
+      int next = example + 1;
+      while (next < batch && lengths.ofExample[next] == lengths.ofExample[example]) {
+        next++;
+      }
+      end = next * before;
+    } else {
+      int spans = spans(row);
+      for (end = endOfPlace(row); end < rows && spans(end) == spans; ) {
+        end = endOfPlace(end);
+      }
+    }
+    return end - row;
+  }
+
+  private boolean haveSameSpans(int row, int other) {
+    int length = firstSpans[row + 1] - firstSpans[row];
+    if (after == 1 || length != firstSpans[other + 1] - firstSpans[other]) {
+      return length == firstSpans[other + 1] - firstSpans[other];
+    }
+    return Arrays.equals(
+        bounds,
+        firstSpans[row],
+        firstSpans[row + 1],
+        bounds,
+        firstSpans[other],
+        firstSpans[other + 1]);
+  }
+
+  /** The row behind those that count, or do not, for the same reason as this one. */
+  private long endOfPlace(long row) {
+    Lengths given = requireNonNull(lengths);
+    long rowsOfPlace = given.inner / after;
+    long whole = given.along * rowsOfPlace;
+    long counting = given.ofExample[(int) (row / before)] * rowsOfPlace;
+    long within = row % before % whole;
+    return row - within + (within < counting ? counting : whole);
   }
 
   /** First element of a span of a row. */

@@ -130,16 +130,13 @@ public final class CountedPart {
   private void forEachRunOfRows(long begin, long end, int longest, Run run) {
     long features = whole.features();
     long at = 0;
-    for (long row = begin; row < end; row++) {
-      long from = row;
-      while (row < end && counted.spans(row) == 1) {
-        row++;
+    long alike;
+    for (long row = begin; row < end; row += alike) {
+      alike = Math.min(counted.alike(row), end - row);
+      if (counted.spans(row) == 1) {
+        visit(row * features, at, alike * features, longest, run);
+        at += alike * features;
       }
-      long length = (row - from) * features;
-      if (length > 0) {
-        visit(from * features, at, length, longest, run);
-      }
-      at += length;
     }
   }
 

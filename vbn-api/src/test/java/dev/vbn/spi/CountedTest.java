@@ -141,6 +141,35 @@ final class CountedTest {
     assertEquals(ofCounts.hashCode(), ofLengths.hashCode());
     assertEquals(ofCounts.countedExamples(), ofLengths.countedExamples());
     assertEquals(ofCounts.countedElements(), ofLengths.countedElements());
+    assertRowsAlikeAreThoseOfTheSameSpans(ofLengths);
+    assertRowsAlikeAreThoseOfTheSameSpans(ofCounts);
+  }
+
+  private static void assertRowsAlikeAreThoseOfTheSameSpans(Geometry geometry) {
+    List<String> rows = spans(geometry);
+    for (int row = 0; row < rows.size(); row++) {
+      int end = row;
+      while (end < rows.size() && rows.get(end).equals(rows.get(row))) {
+        end++;
+      }
+      assertEquals(end - row, assertNotNullCounted(geometry).alike(row), "of row " + row);
+    }
+  }
+
+  @Test
+  void rowsOfAMaskAreAlikeWhereTheirSpansAre() {
+    boolean[] counts = new boolean[4 * 2 * 3];
+    for (int at : new int[] {3, 6, 9, 10, 12, 13, 15, 18, 19, 20, 21, 22, 23}) {
+      counts[at] = true;
+    }
+    assertRowsAlikeAreThoseOfTheSameSpans(
+        Geometry.of(new long[] {4, 2, 5, 3}, 2, Mask.of(counts, 4, 2, 3)));
+    assertRowsAlikeAreThoseOfTheSameSpans(
+        Geometry.of(new long[] {4, 2, 3, 5}, 3, Mask.of(counts, 4, 2, 3)));
+    assertRowsAlikeAreThoseOfTheSameSpans(
+        Geometry.of(new long[] {4, 2, 3, 5}, 3, Mask.lengths(2, 2, 0, 2)));
+    assertRowsAlikeAreThoseOfTheSameSpans(
+        Geometry.of(new long[] {4, 2, 3, 5}, 2, Mask.lengths(2, 2, 0, 0).along(3)));
   }
 
   @Test

@@ -85,23 +85,18 @@ final class DjlKernels implements Kernels<NDArray> {
     }
   }
 
-  /** Whether {@link #statistics}, {@link #reference} and {@link #forward} read the batch's memory. */
-  boolean readsUnrecorded(NDArray x) {
-    return unrecorded(x) != null;
-  }
-
-  /** Whether {@link #backward} and {@link #referenceGradient} read the batch's memory. */
-  boolean reads(NDArray x) {
-    return memory(x) != null;
-  }
-
-  /** Where a batch can be computed with on its memory; null if that is not so. */
-  private @Nullable EngineMemory memory(NDArray x) {
+  /**
+   * Where a batch can be computed with on its memory; null if that is not so. Of {@link #backward},
+   * {@link #sums}, {@link #write} and {@link #referenceGradient}.
+   */
+  @Nullable
+  EngineMemory memory(NDArray x) {
     return memory != null && EngineMemory.holds(x) ? memory : null;
   }
 
-  /** The same for what may be part of a graph. */
-  private @Nullable EngineMemory unrecorded(NDArray x) {
+  /** The same for what may be part of a graph: the other passes. */
+  @Nullable
+  EngineMemory unrecorded(NDArray x) {
     EngineMemory direct = memory(x);
     return direct == null || EngineMemory.mayRecord(x) ? null : direct;
   }

@@ -14,7 +14,6 @@ import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.GroupLines;
 import dev.vbn.spi.GroupSums;
 import dev.vbn.spi.Kernels;
-import dev.vbn.spi.MaskedKernels;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Normalized;
@@ -30,21 +29,19 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Masks: what counts is taken together, computed as a batch of its own, and taken back to its places,
- * where what does not count takes a 0. On an engine's memory that is copied; as operations, which the
- * engine records, it is {@code take}, the one such operation that both engines have. NaN in what does
- * not count is never an operand, in the graph's gradient neither.
+ * Masks. The kernels on an engine's memory know them; for operations, what counts is taken together,
+ * computed as a batch of its own, and taken back to its places, where what does not count takes a 0:
+ * by {@code take}, the one such operation that both engines have and record. NaN in what does not count
+ * is never an operand, in the graph's gradient neither.
  */
 final class MaskedDjlKernels implements Kernels<NDArray> {
   static final Set<Capability> CAPABILITIES = withMask();
 
   private final DjlKernels kernels;
-  private final Kernels<NDArray> onMemory;
   private final TensorAccess<NDArray> tensors;
 
   MaskedDjlKernels(DjlKernels kernels) {
     this.kernels = kernels;
-    onMemory = new MaskedKernels<>(kernels, new EngineCopies());
     tensors = kernels.tensors();
   }
 
@@ -74,8 +71,9 @@ final class MaskedDjlKernels implements Kernels<NDArray> {
     if (geometry.counted() == null) {
       return kernels.statistics(x, geometry, scope);
     }
-    if (kernels.readsUnrecorded(x)) {
-      return attach(onMemory.statistics(x, geometry, scope), x);
+    EngineMemory direct = kernels.unrecorded(x);
+    if (direct != null) {
+      return direct.statistics(x, geometry, scope);
     }
     try (Parts parts = new Parts(x, geometry, scope)) {
       if (scope != Scope.EXAMPLE) {
@@ -103,8 +101,9 @@ final class MaskedDjlKernels implements Kernels<NDArray> {
     if (how.geometry().counted() == null) {
       return kernels.reference(x, how, gamma, beta);
     }
-    if (kernels.readsUnrecorded(x)) {
-      return onMemory.reference(x, how, gamma, beta);
+    EngineMemory direct = kernels.unrecorded(x);
+    if (direct != null) {
+      return direct.reference(x, how, gamma, beta);
     }
     try (Parts parts = new Parts(x, how.geometry(), how.scope())) {
       Normalized<NDArray> dense =
@@ -125,8 +124,9 @@ final class MaskedDjlKernels implements Kernels<NDArray> {
     if (how.geometry().counted() == null) {
       return kernels.forward(x, how, reference, gamma, beta, output);
     }
-    if (kernels.readsUnrecorded(x)) {
-      return onMemory.forward(x, how, reference, gamma, beta, output);
+    EngineMemory direct = kernels.unrecorded(x);
+    if (direct != null) {
+      return direct.forward(x, how, reference, gamma, beta);
     }
     try (Parts parts = new Parts(x, how.geometry(), how.scope())) {
       NDList outputs = new NDList();
@@ -151,8 +151,9 @@ final class MaskedDjlKernels implements Kernels<NDArray> {
     if (how.geometry().counted() == null) {
       return kernels.backward(x, upstream, how, reference, gamma, dx);
     }
-    if (kernels.reads(x)) {
-      return attach(onMemory.backward(x, upstream, how, reference, gamma, dx), x);
+    EngineMemory direct = kernels.memory(x);
+    if (direct != null) {
+      return direct.backward(x, upstream, how, reference, gamma);
     }
     try (Parts parts = new Parts(x, how.geometry(), how.scope())) {
       NDList gradients = new NDList();
@@ -216,8 +217,9 @@ final class MaskedDjlKernels implements Kernels<NDArray> {
     if (how.geometry().counted() == null) {
       return kernels.sums(x, upstream, how, reference);
     }
-    if (kernels.reads(x)) {
-      return onMemory.sums(x, upstream, how, reference);
+    EngineMemory direct = kernels.memory(x);
+    if (direct != null) {
+      return direct.sums(x, upstream, how, reference);
     }
     int features = (int) how.geometry().features();
     try (Parts parts = new Parts(x, how.geometry(), how.scope())) {
@@ -248,8 +250,9 @@ final class MaskedDjlKernels implements Kernels<NDArray> {
     if (geometry.counted() == null) {
       return kernels.write(x, upstream, geometry, scope, lines, output);
     }
-    if (kernels.reads(x)) {
-      return onMemory.write(x, upstream, geometry, scope, lines, output);
+    EngineMemory direct = kernels.memory(x);
+    if (direct != null) {
+      return direct.write(x, upstream, geometry, scope, lines);
     }
     try (Parts parts = new Parts(x, geometry, scope)) {
       NDList outputs = new NDList();
@@ -282,23 +285,6 @@ final class MaskedDjlKernels implements Kernels<NDArray> {
     NDArray result = tensors.fromHost(HostTensor.of(values, values.length), type);
     result.attach(x.getManager());
     return result;
-  }
-
-  /** Leaves to the caller what was made for the backend. */
-  private static Moments<NDArray> attach(Moments<NDArray> moments, NDArray x) {
-    moments.mean().attach(x.getManager());
-    moments.variance().attach(x.getManager());
-    return moments;
-  }
-
-  private static Differentiated<NDArray> attach(Differentiated<NDArray> gradients, NDArray x) {
-    gradients.dgamma().attach(x.getManager());
-    gradients.dbeta().attach(x.getManager());
-    Moments<NDArray> dreference = gradients.dreference();
-    if (dreference != null) {
-      attach(dreference, x);
-    }
-    return gradients;
   }
 
   /** What the parts of a batch add up to, in 64 bits. */
@@ -349,8 +335,9 @@ final class MaskedDjlKernels implements Kernels<NDArray> {
     if (geometry.counted() == null) {
       return kernels.referenceGradient(r, geometry, statistics, gradient, elements);
     }
-    if (kernels.reads(r)) {
-      return onMemory.referenceGradient(r, geometry, statistics, gradient, elements);
+    EngineMemory direct = kernels.memory(r);
+    if (direct != null) {
+      return direct.referenceGradient(r, geometry, statistics, gradient, elements);
     }
     try (Parts parts = new Parts(r, geometry, Scope.BATCH)) {
       NDArray dense = kernels.referenceGradient(

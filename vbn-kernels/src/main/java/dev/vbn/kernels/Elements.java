@@ -3,6 +3,7 @@ package dev.vbn.kernels;
 import dev.vbn.tensor.DType;
 import java.nio.DoubleBuffer;
 import java.nio.FloatBuffer;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -15,6 +16,9 @@ import org.jspecify.annotations.Nullable;
 public abstract class Elements<A> {
   /** Elements that are copied at a time, at most. */
   public static final int LONGEST_COPY = 4096;
+
+  private static final double[] ZEROS = new double[LONGEST_COPY];
+  private static final float[] ZEROS_32 = new float[LONGEST_COPY];
 
   /** Null where the numbers are no array's. */
   final @Nullable A array;
@@ -36,6 +40,22 @@ public abstract class Elements<A> {
   /** The elements of an array of 64 bits. */
   public static Elements<double[]> of(double[] array) {
     return new DoubleArray(array);
+  }
+
+  /** The elements of a new array, all 0, each to be written once or left so. */
+  public static Elements<float[]> zeros(float[] array) {
+    return new FloatArray(array) {
+      @Override
+      void clear(long at, long count) {}
+    };
+  }
+
+  /** The elements of a new array, all 0, each to be written once or left so. */
+  public static Elements<double[]> zeros(double[] array) {
+    return new DoubleArray(array) {
+      @Override
+      void clear(long at, long count) {}
+    };
   }
 
   /** The elements of a buffer from index 0 on, whatever its position. */
@@ -63,7 +83,14 @@ public abstract class Elements<A> {
   /** Copies numbers of 64 bits in, rounded to the type of the elements. */
   public abstract void write(long at, int count, double[] from);
 
-  private static final class FloatArray extends Elements<float[]> {
+  /** Sets any number of elements to 0. */
+  void clear(long at, long count) {
+    for (long done = 0; done < count; done += LONGEST_COPY) {
+      write(at + done, (int) Math.min(LONGEST_COPY, count - done), ZEROS);
+    }
+  }
+
+  private static class FloatArray extends Elements<float[]> {
     private final float[] floats;
 
     FloatArray(float[] floats) {
@@ -87,6 +114,11 @@ public abstract class Elements<A> {
     }
 
     @Override
+    void clear(long at, long count) {
+      Arrays.fill(floats, (int) at, (int) (at + count), 0);
+    }
+
+    @Override
     public void read(long at, int count, double[] into) {
       for (int i = 0, from = (int) at; i < count; i++) {
         into[i] = floats[from + i];
@@ -101,7 +133,7 @@ public abstract class Elements<A> {
     }
   }
 
-  private static final class DoubleArray extends Elements<double[]> {
+  private static class DoubleArray extends Elements<double[]> {
     private final double[] doubles;
 
     DoubleArray(double[] doubles) {
@@ -122,6 +154,11 @@ public abstract class Elements<A> {
     @Override
     public void store(long at, int count, double[] from, int first) {
       System.arraycopy(from, first, doubles, (int) at, count);
+    }
+
+    @Override
+    void clear(long at, long count) {
+      Arrays.fill(doubles, (int) at, (int) (at + count), 0);
     }
 
     @Override
@@ -155,6 +192,13 @@ public abstract class Elements<A> {
     @Override
     public void store(long at, int count, float[] from, int first) {
       buffer.put((int) at, from, first, count);
+    }
+
+    @Override
+    void clear(long at, long count) {
+      for (long done = 0; done < count; done += LONGEST_COPY) {
+        buffer.put((int) (at + done), ZEROS_32, 0, (int) Math.min(LONGEST_COPY, count - done));
+      }
     }
 
     @Override

@@ -14,7 +14,7 @@ class FloatLoops extends PlainFloats {
 
   @Override
   boolean isFew(Layout layout) {
-    return layout.size() <= FEW && layout.tiles() == 1;
+    return layout.counts() == null && layout.size() <= FEW && layout.tiles() == 1;
   }
 
   @Override

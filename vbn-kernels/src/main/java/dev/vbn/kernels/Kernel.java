@@ -54,6 +54,21 @@ final class Kernel<A> {
         && (output == null || output.array != null);
   }
 
+  /** The same over what counts of a group, copied together; it writes over a copy. */
+  Kernel<A> of(Packed<A> packed) {
+    Elements<A> packedX = packed.copyOf(x);
+    Elements<A> packedUpstream = upstream == null ? null : packed.copyOf(upstream);
+    return new Kernel<>(
+        loops,
+        packedX,
+        packedUpstream,
+        output == null ? null : packedUpstream != null ? packedUpstream : packedX);
+  }
+
+  Elements<A> output() {
+    return requireNonNull(output);
+  }
+
   /** Whether the sums of a group are those of few elements, in 64 bits. */
   boolean sumsFew(Layout layout) {
     return loops.isFew(layout);
@@ -83,13 +98,21 @@ final class Kernel<A> {
     }
     int run = (int) layout.run();
     int rows = (int) Math.min(layout.rows(), Math.max(4, ESTIMATE / run));
-    long stride = layout.rows() / rows * layout.rowLength();
     Strip strip = new Strip(0, features, run, 1);
     Sums few = scratch.sums;
     few.clear(features, (double) rows * run, false);
     Arrays.fill(few.shift, 0, features, 0);
     loops.beginStrips(strip, few, false, scratch);
-    addStrips(null, at + first * layout.run(), rows, stride, strip.lanes(), scratch);
+    long from = at + first * layout.run();
+    if (layout.counts() == null) {
+      long stride = layout.rows() / rows * layout.rowLength();
+      addStrips(null, from, rows, stride, strip.lanes(), scratch);
+    } else {
+      for (int i = 0; i < rows; i++) {
+        long row = layout.countingRow(layout.rows() / rows * i);
+        addStrips(null, from + row * layout.rowLength(), 1, 0, strip.lanes(), scratch);
+      }
+    }
     loops.foldStrips(strip, strip.lanes(), false, scratch, few);
     loops.endStrips(strip, false, scratch, few);
     few.finish(features);
@@ -100,17 +123,21 @@ final class Kernel<A> {
 
   private double estimate(Layout layout, long at, Scratch<A> scratch) {
     int rows = (int) Math.min(layout.rows(), ESTIMATE);
-    int positions = (int) Math.min(layout.run(), ESTIMATE / rows);
-    long stride = layout.rows() / rows * layout.rowLength();
-    long step = layout.run() / positions;
+    int count = 0;
     double sum = 0;
-    for (int row = 0; row < rows; row++) {
-      for (int i = 0; i < positions; i++) {
-        x.read(at + row * stride + i * step, 1, scratch.wideX);
+    for (int i = 0; i < rows; i++) {
+      long row = layout.countingRow(layout.rows() / rows * i);
+      long begin = layout.counts() == null ? 0 : layout.counts().from(row);
+      long length = layout.counts() == null ? layout.run() : layout.counts().to(row) - begin;
+      int positions = (int) Math.min(length, ESTIMATE / rows);
+      for (int k = 0; k < positions; k++) {
+        long from = at + row * layout.rowLength() + begin + length / positions * k;
+        x.read(from, 1, scratch.wideX);
         sum += scratch.wideX[0];
       }
+      count += positions;
     }
-    return (float) (sum / (rows * positions));
+    return (float) (sum / count);
   }
 
   private static double finite(double shift) {
@@ -145,23 +172,39 @@ final class Kernel<A> {
 
   private void sumStrips(Layout layout, Part part, long at, Scratch<A> scratch, Sums into) {
     Strip strip = strip(layout, part);
-    int lanes = strip.lanes();
+    loops.beginStrips(strip, into, withUpstream(), scratch);
+    scratch.pending = 0;
+    layout.forEachCounting(part, piece -> addStrips(layout, strip, piece, at, scratch, into), null);
+    if (scratch.pending > 0) {
+      loops.foldStrips(strip, strip.lanes(), withUpstream(), scratch, into);
+    }
+    loops.endStrips(strip, withUpstream(), scratch, into);
+  }
+
+  private void addStrips(
+      Layout layout, Strip strip, Part part, long at, Scratch<A> scratch, Sums into) {
     long stride = strip.rows() * layout.rowLength();
     int strips = part.rows() / strip.rows();
     int rest = (int) (part.rows() % strip.rows() * layout.rowLength());
     long from = at + part.at();
-    loops.beginStrips(strip, into, withUpstream(), scratch);
-    int fold = loops.stripsOfFold();
-    for (int i = 0; i < strips; i += fold) {
-      int few = Math.min(fold, strips - i);
-      addStrips(upstream, from + i * stride, few, stride, lanes, scratch);
-      loops.foldStrips(strip, lanes, withUpstream(), scratch, into);
+    int few;
+    for (int i = 0; i < strips; i += few) {
+      few = Math.min(loops.stripsOfFold() - scratch.pending, strips - i);
+      addStrips(upstream, from + i * stride, few, stride, strip.lanes(), scratch);
+      foldWhenDue(few, strip, scratch, into);
     }
     if (rest > 0) {
       addStrips(upstream, from + strips * stride, 1, 0, rest, scratch);
-      loops.foldStrips(strip, rest, withUpstream(), scratch, into);
+      foldWhenDue(1, strip, scratch, into);
     }
-    loops.endStrips(strip, withUpstream(), scratch, into);
+  }
+
+  private void foldWhenDue(int added, Strip strip, Scratch<A> scratch, Sums into) {
+    scratch.pending += loops.additions(added);
+    if (scratch.pending >= loops.stripsOfFold()) {
+      loops.foldStrips(strip, strip.lanes(), withUpstream(), scratch, into);
+      scratch.pending = 0;
+    }
   }
 
   /** Where the features are whole rows, a strip may be several of them. */
@@ -203,11 +246,17 @@ final class Kernel<A> {
   }
 
   private void sumRuns(Layout layout, Part part, long at, Scratch<A> scratch, Sums into) {
+    loops.beginRuns(part.feature(), part.features(), withUpstream(), scratch);
+    layout.forEachCounting(part, piece -> addRows(layout, piece, at, scratch, into), null);
+    loops.endRuns(part.feature(), part.features(), withUpstream(), scratch, into);
+  }
+
+  private void addRows(Layout layout, Part part, long at, Scratch<A> scratch, Sums into) {
     int feature = part.feature();
     int features = part.features();
-    loops.beginRuns(feature, features, withUpstream(), scratch);
     for (int row = 0; row < part.rows(); row++) {
       long from = at + part.at() + row * layout.rowLength();
+      loops.beginRow(feature, features, part.length(), withUpstream(), scratch);
       if (arrays) {
         loops.addRow(
             requireNonNull(x.array),
@@ -221,7 +270,7 @@ final class Kernel<A> {
             into);
       } else {
         forWindows(layout, part, from, (start, first, count, length) -> {
-          load(upstream, start, count * length, 0, scratch);
+          loadRuns(layout, start, count, length, scratch);
           loops.addRow(
               scratch.xWindow,
               upstream == null ? null : scratch.dyWindow,
@@ -237,20 +286,18 @@ final class Kernel<A> {
           }
         });
       }
-      loops.endRow(feature, features, part.length(), withUpstream(), scratch);
     }
-    loops.endRuns(feature, features, withUpstream(), scratch, into);
   }
 
   private interface WindowAction {
-    /** With {@code length} elements of each of {@code features} features, all in a row. */
+    /** With {@code length} neighbours of each of {@code features} features. */
     void accept(long at, int feature, int features, int length);
   }
 
   /** A row of a part in windows: some whole runs, or pieces of one. */
   private static void forWindows(Layout layout, Part part, long at, WindowAction action) {
     int length = Math.min(part.length(), Scratch.WINDOW);
-    int width = part.length() == layout.run() ? Scratch.WINDOW / length : 1;
+    int width = length == part.length() ? Scratch.WINDOW / length : 1;
     for (int f = 0; f < part.features(); f += width) {
       int features = Math.min(width, part.features() - f);
       for (int i = 0; i < part.length(); i += length) {
@@ -260,6 +307,17 @@ final class Kernel<A> {
             features,
             Math.min(length, part.length() - i));
       }
+    }
+  }
+
+  /** Loads runs of features, which lie one after the other in the window. */
+  private void loadRuns(Layout layout, long at, int features, int length, Scratch<A> scratch) {
+    if (length == layout.run()) {
+      load(upstream, at, features * length, 0, scratch);
+      return;
+    }
+    for (int f = 0; f < features; f++) {
+      load(upstream, at + f * layout.run(), length, f * length, scratch);
     }
   }
 
@@ -321,44 +379,43 @@ final class Kernel<A> {
 
   private Wide sumWide(Layout layout, long at, double shift, double scale, Scratch<A> scratch) {
     double[] values = scratch.wideX;
-    double sum = 0;
-    double squares = 0;
-    for (long row = 0; row < layout.rows(); row++) {
-      for (long done = 0; done < layout.run(); done += values.length) {
-        int count = (int) Math.min(values.length, layout.run() - done);
-        x.read(at + row * layout.rowLength() + done, count, values);
-        for (int i = 0; i < count; i++) {
-          double d = values[i] * scale - shift;
-          sum += d;
-          squares += d * d;
-        }
+    double[] sums = new double[2];
+    layout.forEachRun(at, values.length, (from, count) -> {
+      x.read(from, count, values);
+      double sum = 0;
+      double squares = 0;
+      for (int i = 0; i < count; i++) {
+        double d = values[i] * scale - shift;
+        sum += d;
+        squares += d * d;
       }
-    }
-    return new Wide(shift, sum, squares, (double) layout.rows() * layout.run());
+      sums[0] += sum;
+      sums[1] += squares;
+    });
+    return new Wide(shift, sums[0], sums[1], (double) layout.elements());
   }
 
   private void sumUpstream(Layout layout, long at, int feature, Sums sums, Scratch<A> scratch) {
     double center = sums.center[feature];
     double[] values = scratch.wideX;
     double[] gradients = scratch.wideDy;
-    double sum = 0;
-    double deviation = 0;
-    for (long row = 0; row < layout.rows(); row++) {
-      for (long done = 0; done < layout.run(); done += values.length) {
-        int count = (int) Math.min(values.length, layout.run() - done);
-        long from = at + row * layout.rowLength() + done;
-        x.read(from, count, values);
-        requireNonNull(upstream).read(from, count, gradients);
-        for (int i = 0; i < count; i++) {
-          sum += gradients[i];
-          deviation += gradients[i] * (values[i] - center);
-        }
+    double[] wide = new double[2];
+    layout.forEachRun(at, values.length, (from, count) -> {
+      x.read(from, count, values);
+      requireNonNull(upstream).read(from, count, gradients);
+      double sum = 0;
+      double deviation = 0;
+      for (int i = 0; i < count; i++) {
+        sum += gradients[i];
+        deviation += gradients[i] * (values[i] - center);
       }
-    }
-    sums.deviation[feature] = deviation;
+      wide[0] += sum;
+      wide[1] += deviation;
+    });
+    sums.deviation[feature] = wide[1];
     // Whatever x holds, the sum of dy has the same bits.
     if (!(Math.abs(sums.upstream[feature]) <= Double.MAX_VALUE)) {
-      sums.upstream[feature] = sum;
+      sums.upstream[feature] = wide[0];
     }
   }
 
@@ -367,27 +424,53 @@ final class Kernel<A> {
     return loops.prepare(lines, features, withUpstream());
   }
 
-  /** Writes the output of a part. */
+  /** Writes the output of a part: 0 where nothing counts. */
   void write(Layout layout, Part part, long at, Lines lines, boolean fit, Scratch<A> scratch) {
     if (!fit) {
-      writeWide(layout, part, at, lines, scratch);
-    } else if (layout.run() < WRITTEN_RUN) {
-      writeStrips(layout, part, at, lines, scratch);
+      layout.forEachCounting(
+          part,
+          piece -> writeWide(layout, piece, at, lines, scratch),
+          gap -> clear(layout, gap, at));
+    } else if (layout.run() < WRITTEN_RUN && layout.hasWholeRows()) {
+      Strip strip = strip(layout, part);
+      loops.spread(strip, lines, withUpstream(), scratch);
+      layout.forEachCounting(
+          part,
+          piece -> writeStrips(layout, strip, piece, at, scratch),
+          gap -> clear(layout, gap, at));
     } else {
-      for (int row = part.rows() - 1; row >= 0; row--) {
-        writeRow(layout, part, at + part.at() + row * layout.rowLength(), lines, scratch);
-      }
+      layout.forEachCounting(
+          part,
+          piece -> writeRows(layout, piece, at, lines, scratch),
+          gap -> clear(layout, gap, at));
     }
   }
 
-  private void writeStrips(Layout layout, Part part, long at, Lines lines, Scratch<A> scratch) {
-    Strip strip = strip(layout, part);
+  private void clear(Layout layout, Part part, long at) {
+    Elements<A> out = requireNonNull(output);
+    long from = at + part.at();
+    long row = layout.rowLength();
+    if (part.length() < layout.run()) {
+      for (int i = 0; i < part.rows(); i++) {
+        for (int f = 0; f < part.features(); f++) {
+          out.clear(from + i * row + f * layout.run(), part.length());
+        }
+      }
+    } else if (part.features() < layout.features()) {
+      for (int i = 0; i < part.rows(); i++) {
+        out.clear(from + i * row, part.features() * layout.run());
+      }
+    } else {
+      out.clear(from, part.rows() * row);
+    }
+  }
+
+  private void writeStrips(Layout layout, Strip strip, Part part, long at, Scratch<A> scratch) {
     int lanes = strip.lanes();
     long stride = strip.rows() * layout.rowLength();
     int strips = part.rows() / strip.rows();
     int rest = (int) (part.rows() % strip.rows() * layout.rowLength());
     long from = at + part.at();
-    loops.spread(strip, lines, withUpstream(), scratch);
     if (rest > 0) {
       writeStrips(from + strips * stride, 1, 0, rest, scratch);
     }
@@ -416,6 +499,12 @@ final class Kernel<A> {
     }
   }
 
+  private void writeRows(Layout layout, Part part, long at, Lines lines, Scratch<A> scratch) {
+    for (int row = part.rows() - 1; row >= 0; row--) {
+      writeRow(layout, part, at + part.at() + row * layout.rowLength(), lines, scratch);
+    }
+  }
+
   private void writeRow(Layout layout, Part part, long at, Lines lines, Scratch<A> scratch) {
     Elements<A> out = requireNonNull(output);
     if (arrays) {
@@ -432,11 +521,17 @@ final class Kernel<A> {
       return;
     }
     forWindows(layout, part, at, (start, feature, features, length) -> {
-      load(upstream, start, features * length, 0, scratch);
+      loadRuns(layout, start, features, length, scratch);
       A dy = upstream == null ? null : scratch.dyWindow;
       A window = scratch.xWindow;
       loops.writeRow(window, dy, window, 0, feature, features, length, length, lines);
-      out.store(start, features * length, window, 0);
+      if (length == layout.run()) {
+        out.store(start, features * length, window, 0);
+        return;
+      }
+      for (int f = 0; f < features; f++) {
+        out.store(start + f * layout.run(), length, window, f * length);
+      }
     });
   }
 
@@ -447,7 +542,7 @@ final class Kernel<A> {
         int feature = part.feature() + f;
         long from = at + part.at() + row * layout.rowLength() + f * layout.run();
         if (loops.fits(lines, feature, withUpstream())) {
-          writeRow(layout, new Part(0, 1, feature, 1, part.length()), from, lines, scratch);
+          writeRow(layout, part.of(feature), from, lines, scratch);
         } else {
           writeWide(from, part.length(), feature, lines, scratch);
         }

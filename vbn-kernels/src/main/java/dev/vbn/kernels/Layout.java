@@ -1,5 +1,7 @@
 package dev.vbn.kernels;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * How the elements of one group lie: {@code rows} rows of {@code features} runs of {@code run}
  * neighbours each.
@@ -12,8 +14,14 @@ package dev.vbn.kernels;
  * threads.
  *
  * @param order how elements are gone through
+ * @param counts what counts; null where everything does
  */
-record Layout(long rows, long features, long run, Order order) {
+record Layout(
+    long rows,
+    long features,
+    long run,
+    Order order,
+    @Nullable Counts counts) {
   /** How elements are gone through. */
   enum Order {
     /** Strip by strip. */
@@ -33,12 +41,32 @@ record Layout(long rows, long features, long run, Order order) {
   /** Elements of a part: enough for a hand-over, and 1 MiB of 32 bits. */
   private static final int PART = 1 << 18;
 
+  /** Of which everything counts. */
+  Layout(long rows, long features, long run, Order order) {
+    this(rows, features, run, order, null);
+  }
+
   long rowLength() {
     return features * run;
   }
 
   long size() {
     return rows * features * run;
+  }
+
+  /** Elements of each feature that count. */
+  long elements() {
+    return counts == null ? rows * run : counts.elements();
+  }
+
+  /** Whether of each row everything counts, or nothing. */
+  boolean hasWholeRows() {
+    return counts == null || counts.wholeRows();
+  }
+
+  /** The row itself, or the next one of which something counts. */
+  long countingRow(long row) {
+    return counts == null ? row : counts.countingFrom(row, rows);
   }
 
   int tiles() {
@@ -92,7 +120,7 @@ record Layout(long rows, long features, long run, Order order) {
 
   Part part(int tile, int index) {
     if (size() <= PART) {
-      return new Part(firstFeature(tile) * run, (int) rows, 0, features(tile), (int) run);
+      return new Part(firstFeature(tile) * run, 0, (int) rows, 0, features(tile), 0, (int) run);
     }
     long width = featuresOfPart(tile);
     long cuts = cuts();
@@ -102,9 +130,11 @@ record Layout(long rows, long features, long run, Order order) {
     long from = index % cuts * PART;
     return new Part(
         (firstFeature(tile) + feature) * run + row * rowLength() + from,
+        row,
         (int) Math.min(rowsOfPart(tile), rows - row),
         (int) feature,
         (int) Math.min(width, features(tile) - feature),
+        from,
         (int) Math.min(PART, run - from));
   }
 
@@ -112,10 +142,89 @@ record Layout(long rows, long features, long run, Order order) {
    * A part of a group.
    *
    * @param at of its first element, counted from the group's
+   * @param row its first, counted from the group's
    * @param feature its first, counted from the tile's
+   * @param from its first position of each run
    * @param length of each run of it
    */
-  record Part(long at, int rows, int feature, int features, int length) {}
+  record Part(long at, long row, int rows, int feature, int features, long from, int length) {
+    /** One feature of it. */
+    Part of(int feature) {
+      return new Part(at, row, rows, feature, 1, from, length);
+    }
+  }
+
+  /** What is done with a part. */
+  interface PartAction {
+    void accept(Part part);
+  }
+
+  /**
+   * Goes through a part in the order of its rows: what counts of it, in parts, and what does not.
+   *
+   * @param gaps what is done with what does not count; null for nothing
+   */
+  void forEachCounting(Part part, PartAction counting, @Nullable PartAction gaps) {
+    if (counts == null) {
+      counting.accept(part);
+      return;
+    }
+    counts.forEach(
+        part.row(),
+        part.rows(),
+        part.from(),
+        part.length(),
+        (row, rows, from, length) -> counting.accept(within(part, row, rows, from, length)),
+        gaps == null
+            ? null
+            : (row, rows, from, length) -> gaps.accept(within(part, row, rows, from, length)));
+  }
+
+  /** What is done with neighbours of one feature. */
+  interface RunAction {
+    void accept(long at, int count);
+  }
+
+  /**
+   * Goes through all that counts of a feature.
+   *
+   * @param at of the feature's first element
+   * @param longest neighbours that are visited together at most
+   */
+  void forEachRun(long at, int longest, RunAction action) {
+    if (counts == null) {
+      forEachRun(at, 0, rows, 0, run, longest, action);
+    } else {
+      counts.forEach(
+          0,
+          rows,
+          0,
+          run,
+          (row, few, from, length) -> forEachRun(at, row, few, from, length, longest, action),
+          null);
+    }
+  }
+
+  private void forEachRun(
+      long at, long row, long few, long from, long length, int longest, RunAction action) {
+    for (long i = 0; i < few; i++) {
+      for (long done = 0; done < length; done += longest) {
+        action.accept(
+            at + (row + i) * rowLength() + from + done, (int) Math.min(longest, length - done));
+      }
+    }
+  }
+
+  private Part within(Part part, long row, int rows, long from, long length) {
+    return new Part(
+        part.at() + (row - part.row()) * rowLength() + (from - part.from()),
+        row,
+        rows,
+        part.feature(),
+        part.features(),
+        from,
+        (int) length);
+  }
 
   private static long ceil(long a, long b) {
     // Without a division where there is one of them: ten took a tenth of the time of (8, 64).

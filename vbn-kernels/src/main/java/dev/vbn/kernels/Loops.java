@@ -16,10 +16,12 @@ import org.jspecify.annotations.Nullable;
 abstract class Loops<A> {
   static final int FOLD = 8;
 
-  /** The order in which runs of so many neighbours are gone through. */
+  /** The order in which runs of so many neighbours are gone through, if all of them count. */
   abstract Order order(long run);
 
   abstract A array(int length);
+
+  abstract Elements<A> elements(A array);
 
   /** Copies the shifts of features to the lanes of a strip. */
   abstract void beginStrips(Strip strip, Sums sums, boolean withUpstream, Scratch<A> scratch);
@@ -28,8 +30,13 @@ abstract class Loops<A> {
   abstract void addStrips(
       A x, @Nullable A dy, int at, int strips, int stride, int count, Scratch<A> scratch);
 
-  /** Strips after which {@link #foldStrips} is due. */
+  /** Strips, all in one call, after which {@link #foldStrips} is due. */
   abstract int stripsOfFold();
+
+  /** Of {@link #stripsOfFold}, how many these strips of one call take. */
+  int additions(int strips) {
+    return strips;
+  }
 
   /** Carries the sums of lanes over into 64 bits. */
   abstract void foldStrips(
@@ -125,8 +132,8 @@ abstract class Loops<A> {
       Scratch<A> scratch,
       Sums into);
 
-  /** Ends a row, each of whose runs had {@code length} elements; folds when that is due. */
-  void endRow(int feature, int features, int length, boolean withUpstream, Scratch<A> scratch) {}
+  /** Begins a row of runs of {@code length} elements; folds those before when that is due. */
+  void beginRow(int feature, int features, int length, boolean withUpstream, Scratch<A> scratch) {}
 
   /** Ends a piece of a run that is added in several. */
   void foldRuns(int feature, int features, boolean withUpstream, Scratch<A> scratch) {}
@@ -156,6 +163,18 @@ abstract class Loops<A> {
       int stride,
       int length,
       Lines lines);
+
+  /**
+   * Copies what counts of some runs, which lie one after the other.
+   *
+   * @param stride from what counts of one run to what counts of the next
+   */
+  abstract void gather(
+      A batch, int at, int runs, int run, Packed.Spans spans, A packed, int first, int stride);
+
+  /** Copies it back. */
+  abstract void scatter(
+      A packed, int first, int stride, Packed.Spans spans, A batch, int at, int runs, int run);
 
   /** Whether the sums of a feature have lost nothing to overflow or underflow. */
   abstract boolean isTrusted(Sums sums, int feature, boolean withUpstream);

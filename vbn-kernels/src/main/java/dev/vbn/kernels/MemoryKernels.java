@@ -3,6 +3,7 @@ package dev.vbn.kernels;
 import static java.util.Objects.requireNonNull;
 
 import dev.vbn.spi.Availability;
+import dev.vbn.spi.Counted;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.GroupLines;
 import dev.vbn.spi.GroupSums;
@@ -91,6 +92,9 @@ public final class MemoryKernels implements AutoCloseable {
     Keeper(int groups, int features) {
       statistics = new Statistics(new double[groups * features], new double[groups * features]);
       this.features = features;
+      // What stays so is an example of which nothing counts.
+      Arrays.fill(statistics.mean, Double.NaN);
+      Arrays.fill(statistics.variance, Double.NaN);
     }
 
     void keep(int group, int first, int count, Sums sums, Lines lines) {
@@ -455,7 +459,35 @@ public final class MemoryKernels implements AutoCloseable {
     Kernel<A> sums = summed == null ? null : summed.kernel(loops);
     Kernel<A> writes =
         written == null ? null : written.equals(summed) ? sums : written.kernel(loops);
-    passes.run(geometry, groups, centers, sums, writes, linesOfGroup);
+    Counted counted = geometry.counted();
+    if (counted == null || !Packed.pays(geometry, counted)) {
+      passes.run(geometry, groups, centers, sums, writes, linesOfGroup);
+      return;
+    }
+    for (int i = 0; i < groups; i++) {
+      int group = i;
+      Packed<A> packed = new Packed<>(loops, geometry, counted, i, groups);
+      if (packed.isEmpty()) {
+        if (writes != null) {
+          packed.clear(writes.output());
+        }
+        continue;
+      }
+      Kernel<A> packedSums = sums == null ? null : sums.of(packed);
+      Kernel<A> packedWrites =
+          writes == null ? null : writes.equals(sums) ? packedSums : writes.of(packed);
+      passes.run(
+          packed.geometry(),
+          1,
+          centers,
+          packedSums,
+          packedWrites,
+          (only, first, count, ofFeatures, lines) ->
+              linesOfGroup.set(group, first, count, ofFeatures, lines));
+      if (writes != null && packedWrites != null) {
+        packed.copyTo(packedWrites.output(), writes.output());
+      }
+    }
   }
 
   /** Frees what calls have left for the next one. */

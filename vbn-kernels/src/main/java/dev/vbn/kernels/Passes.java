@@ -2,7 +2,10 @@ package dev.vbn.kernels;
 
 import static java.util.Objects.requireNonNull;
 
+import dev.vbn.kernels.Layout.Order;
+import dev.vbn.spi.Counted;
 import dev.vbn.spi.Geometry;
+import java.util.Arrays;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -44,7 +47,8 @@ final class Passes<A> {
   }
 
   /**
-   * Sums each group, and writes its output.
+   * Sums each group, and writes its output. Of a group of which nothing counts there are no lines:
+   * its output is 0.
    *
    * @param centers what {@link Sums#deviation} is taken from, finite; null without upstream gradient
    * @param summed null where nothing is to be summed
@@ -57,13 +61,9 @@ final class Passes<A> {
       @Nullable Kernel<A> summed,
       @Nullable Kernel<A> written,
       LinesOfGroup linesOfGroup) {
-    Layout layout = new Layout(
-        geometry.batch() * geometry.before() / groups,
-        geometry.features(),
-        geometry.after(),
-        loops.order(geometry.after()));
-    Call<A> call = new Call<>(layout, centers, summed, written, linesOfGroup);
-    int units = Math.multiplyExact(groups, layout.tiles());
+    Layout[] layouts = layouts(geometry, groups);
+    Call<A> call = new Call<>(layouts, layouts[0].tiles(), centers, summed, written, linesOfGroup);
+    int units = Math.multiplyExact(groups, layouts[0].tiles());
     if (geometry.size() < PARALLEL_SIZE || workers.parallelism == 1) {
       with(workspace -> call.run(0, units, workspace));
     } else if (units >= workers.parallelism) {
@@ -83,6 +83,22 @@ final class Passes<A> {
     }
   }
 
+  /** One for each group, or for all where everything counts. */
+  private Layout[] layouts(Geometry geometry, int groups) {
+    long rows = geometry.batch() * geometry.before() / groups;
+    long run = geometry.after();
+    Counted counted = geometry.counted();
+    if (counted == null) {
+      return new Layout[] {new Layout(rows, geometry.features(), run, loops.order(run))};
+    }
+    Counts[] counts = Counts.of(geometry, counted, groups);
+    // Strips are whole rows.
+    Order order = loops.order(counts[0].wholeRows() ? run : Long.MAX_VALUE);
+    return Arrays.stream(counts)
+        .map(group -> new Layout(rows, geometry.features(), run, order, group))
+        .toArray(Layout[]::new);
+  }
+
   private void with(Consumer<Workspace<A>> work) {
     Workspace<A> workspace = workspaces.take();
     work.accept(workspace);
@@ -92,21 +108,22 @@ final class Passes<A> {
 
   private void runByParts(Call<A> call, int unit, Workspace<A> workspace) {
     int tile = call.tile(unit);
-    int parts = call.layout.parts(tile);
+    Layout layout = call.layout(unit);
+    int parts = layout.parts(tile);
     int ranges = Math.min(workers.parallelism, parts);
-    if (call.summed != null) {
+    if (call.summed != null && layout.elements() > 0) {
       call.beginSums(unit, workspace);
       Sums[] sums = new Sums[parts];
       workers.forEach(
           ranges,
           range -> with(own -> {
             for (int i = start(parts, range, ranges); i < start(parts, range + 1, ranges); i++) {
-              sums[i] = workspace.sums.ofPart(call.layout.features(tile));
+              sums[i] = workspace.sums.ofPart(layout.features(tile));
               call.sum(unit, i, own.scratch, sums[i]);
             }
           }));
       for (Sums part : sums) {
-        workspace.sums.add(part, call.layout.features(tile));
+        workspace.sums.add(part, layout.features(tile));
       }
       call.endSums(unit, workspace);
     }
@@ -135,25 +152,31 @@ final class Passes<A> {
 
   /** One call; a unit of it is a tile of a group. */
   private record Call<A>(
-      Layout layout,
+      Layout[] layouts,
+      int tiles,
       double @Nullable [] centers,
       @Nullable Kernel<A> summed,
       @Nullable Kernel<A> written,
       LinesOfGroup linesOfGroup) {
 
     int tile(int unit) {
-      return unit % layout.tiles();
+      return unit % tiles;
+    }
+
+    Layout layout(int unit) {
+      return layouts[layouts.length == 1 ? 0 : unit / tiles];
     }
 
     private long at(int unit) {
-      return unit / layout.tiles() * layout.size();
+      return unit / tiles * layouts[0].size();
     }
 
     void run(int from, int to, Workspace<A> workspace) {
       for (int unit = from; unit < to; unit++) {
         int tile = tile(unit);
+        Layout layout = layout(unit);
         int parts = layout.parts(tile);
-        if (summed != null) {
+        if (summed != null && layout.elements() > 0) {
           beginSums(unit, workspace);
           if (parts == 1) {
             sum(unit, 0, workspace.scratch, workspace.sums);
@@ -179,10 +202,10 @@ final class Passes<A> {
 
     void beginSums(int unit, Workspace<A> workspace) {
       int tile = tile(unit);
+      Layout layout = layout(unit);
       int features = layout.features(tile);
       Sums sums = workspace.sums;
-      double count = (double) layout.rows() * layout.run();
-      sums.clear(features, count, requireNonNull(summed).sumsFew(layout));
+      sums.clear(features, (double) layout.elements(), requireNonNull(summed).sumsFew(layout));
       if (centers != null) {
         System.arraycopy(centers, (int) layout.firstFeature(tile), sums.center, 0, features);
       }
@@ -190,31 +213,33 @@ final class Passes<A> {
     }
 
     void sum(int unit, int part, Scratch<A> scratch, Sums into) {
+      Layout layout = layout(unit);
       requireNonNull(summed).sum(layout, layout.part(tile(unit), part), at(unit), scratch, into);
     }
 
     void endSums(int unit, Workspace<A> workspace) {
       requireNonNull(summed)
-          .finish(layout, tile(unit), at(unit), workspace.sums, workspace.scratch);
+          .finish(layout(unit), tile(unit), at(unit), workspace.sums, workspace.scratch);
     }
 
     boolean lines(int unit, Workspace<A> workspace) {
       int tile = tile(unit);
+      Layout layout = layout(unit);
       int features = layout.features(tile);
       workspace.lines.clear(features);
+      if (layout.elements() == 0) {
+        return true;
+      }
       if (summed == null) {
         workspace.sums.clear(features, 1, false);
       }
       linesOfGroup.set(
-          unit / layout.tiles(),
-          (int) layout.firstFeature(tile),
-          features,
-          workspace.sums,
-          workspace.lines);
+          unit / tiles, (int) layout.firstFeature(tile), features, workspace.sums, workspace.lines);
       return written == null || written.prepare(workspace.lines, features);
     }
 
     void write(int unit, int part, Lines lines, boolean fit, Scratch<A> scratch) {
+      Layout layout = layout(unit);
       requireNonNull(written)
           .write(layout, layout.part(tile(unit), part), at(unit), lines, fit, scratch);
     }

@@ -16,6 +16,9 @@ import org.jspecify.annotations.Nullable;
 abstract class PlainFloats extends Loops<float[]> {
   private static final int CUT = 256;
 
+  /** Elements from which on {@code arraycopy} is faster than a loop. */
+  private static final int ARRAYCOPY = 16;
+
   @Override
   Order order(long run) {
     return run < 2 * CUT ? Order.STRIPS : Order.FEATURES;
@@ -24,6 +27,11 @@ abstract class PlainFloats extends Loops<float[]> {
   @Override
   final float[] array(int length) {
     return new float[length];
+  }
+
+  @Override
+  final Elements<float[]> elements(float[] array) {
+    return Elements.of(array);
   }
 
   @Override
@@ -305,6 +313,84 @@ abstract class PlainFloats extends Loops<float[]> {
       float offset) {
     for (int i = from; i < to; i++) {
       out[i] = factor * dy[i] + (slope * (x[i] - center) + offset);
+    }
+  }
+
+  @Override
+  final void gather(
+      float[] batch,
+      int at,
+      int runs,
+      int run,
+      Packed.Spans spans,
+      float[] packed,
+      int first,
+      int stride) {
+    int[] places = spans.places;
+    for (int n = 0; n < runs; n++) {
+      int from = at + n * run;
+      int to = first + n * stride;
+      if (places != null) {
+        gather(batch, from, places, spans.total, packed, to);
+        continue;
+      }
+      for (int i = 0; i < spans.count; i++) {
+        int begin = spans.bounds[2 * i];
+        int length = spans.bounds[2 * i + 1] - begin;
+        copy(batch, from + begin, packed, to, length);
+        to += length;
+      }
+    }
+  }
+
+  private static void gather(
+      float[] batch, int at, int[] places, int count, float[] packed, int first) {
+    for (int i = 0; i < count; i++) {
+      packed[first + i] = batch[at + places[i]];
+    }
+  }
+
+  private static void copy(float[] from, int first, float[] to, int at, int count) {
+    if (count > ARRAYCOPY) {
+      System.arraycopy(from, first, to, at, count);
+      return;
+    }
+    for (int i = 0; i < count; i++) {
+      to[at + i] = from[first + i];
+    }
+  }
+
+  @Override
+  final void scatter(
+      float[] packed,
+      int first,
+      int stride,
+      Packed.Spans spans,
+      float[] batch,
+      int at,
+      int runs,
+      int run) {
+    int[] places = spans.places;
+    for (int n = 0; n < runs; n++) {
+      int to = at + n * run;
+      int from = first + n * stride;
+      if (places != null) {
+        scatter(packed, from, places, spans.total, batch, to);
+        continue;
+      }
+      for (int i = 0; i < spans.count; i++) {
+        int begin = spans.bounds[2 * i];
+        int length = spans.bounds[2 * i + 1] - begin;
+        copy(packed, from, batch, to + begin, length);
+        from += length;
+      }
+    }
+  }
+
+  private static void scatter(
+      float[] packed, int first, int[] places, int count, float[] batch, int at) {
+    for (int i = 0; i < count; i++) {
+      batch[at + places[i]] = packed[first + i];
     }
   }
 }

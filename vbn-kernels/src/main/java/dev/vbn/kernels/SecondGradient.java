@@ -1,11 +1,13 @@
 package dev.vbn.kernels;
 
+import dev.vbn.spi.Counted;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Mixture;
 import dev.vbn.spi.Normalization;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.SecondSlopes;
 import dev.vbn.spi.SecondSums;
+import java.util.Arrays;
 
 /**
  * The gradients of a backward pass, by plain loops of 64 bits in the order of the memory on the
@@ -74,11 +76,41 @@ final class SecondGradient {
         long run = (at + from) / after;
         int to = (int) Math.min(count, (run + 1) * after - at);
         int first = how.scope() == Scope.EXAMPLE ? (int) ((at + from) / example) * features : 0;
-        ofRun.accept(first + (int) (run % features), from, to);
+        int group = first + (int) (run % features);
+        if (geometry.counted() == null) {
+          ofRun.accept(group, from, to);
+        } else {
+          forEachSpan(geometry.counted(), run / features, at - run * after, group, from, to, ofRun);
+        }
         from = to;
       }
       ofPiece.accept(at, count);
     }
+  }
+
+  /**
+   * Goes through what counts of a run of a row. What does not is 0 afterwards.
+   *
+   * @param offset from an index of the arrays to a position of the run
+   */
+  private void forEachSpan(
+      Counted counted, long row, long offset, int group, int from, int to, RunAction ofRun) {
+    int next = from;
+    for (int span = 0; span < counted.spans(row); span++) {
+      int begin = (int) Math.max(next, counted.from(row, span) - offset);
+      int end = (int) Math.min(to, counted.to(row, span) - offset);
+      if (begin < end) {
+        clear(next, begin);
+        ofRun.accept(group, begin, end);
+        next = end;
+      }
+    }
+    clear(next, to);
+  }
+
+  private void clear(int from, int to) {
+    Arrays.fill(x, from, to, 0);
+    Arrays.fill(dy, from, to, 0);
   }
 
   /**
@@ -100,6 +132,9 @@ final class SecondGradient {
     for (int i = 0; i < slopes.length; i++) {
       int feature = i % features;
       int at = i * SUMS;
+      if (how.elementsPerGroup(i / features) == 0) {
+        continue;
+      }
       slopes[i] = how.secondSlopes(
           mixtures[i],
           gamma[feature],

@@ -42,6 +42,11 @@ final class SimdLoops extends FloatLoops {
   }
 
   @Override
+  int additions(int strips) {
+    return strips + strips % TOGETHER * (TOGETHER - 1);
+  }
+
+  @Override
   void addStrips(
       float[] x,
       float @Nullable [] dy,
@@ -252,14 +257,14 @@ final class SimdLoops extends FloatLoops {
   }
 
   @Override
-  void endRow(
+  void beginRow(
       int feature, int features, int length, boolean withUpstream, Scratch<float[]> scratch) {
-    scratch.pending += length;
-    // Longer runs have been folded piece by piece.
-    if (length <= PIECE && scratch.pending + length > PIECE) {
+    if (scratch.pending > 0 && scratch.pending + length > PIECE) {
       foldRuns(feature, features, withUpstream, scratch);
       scratch.pending = 0;
     }
+    // Longer runs are folded piece by piece.
+    scratch.pending += length > PIECE ? 0 : length;
   }
 
   @Override

@@ -67,13 +67,6 @@ final class Dense implements AutoCloseable {
     return temporary ? destination.assign(array) : destination;
   }
 
-  /** Writes a copy back to what it was made of. */
-  void copyTo(INDArray original) {
-    if (temporary) {
-      original.assign(array);
-    }
-  }
-
   @Override
   public void close() {
     Reference.reachabilityFence(array);

@@ -52,6 +52,7 @@ final class Nd4jKernels implements Kernels<INDArray> {
         Capability.CALLER_SUPPLIED_OUTPUT,
         Capability.SUBNORMALS,
         Capability.TENSORS_OUTLIVE_BACKEND,
+        Capability.MASK,
         Capability.DOUBLE_BACKWARD,
         Capability.CONDITIONAL);
   }

@@ -4,7 +4,6 @@ import dev.vbn.kernels.MemoryKernels;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.Kernels;
-import dev.vbn.spi.MaskedKernels;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.TensorType;
 import java.util.ServiceConfigurationError;
@@ -99,6 +98,6 @@ public final class Nd4jProvider implements VbnProvider<INDArray> {
     if (!here.available()) {
       throw new IllegalStateException(here.description(), here.cause());
     }
-    return new MaskedKernels<>(new Nd4jKernels(options.parallelism()), new Nd4jCopies());
+    return new Nd4jKernels(options.parallelism());
   }
 }

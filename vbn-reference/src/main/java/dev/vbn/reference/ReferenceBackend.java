@@ -31,6 +31,7 @@ final class ReferenceBackend implements Kernels<HostTensor> {
       Capability.CALLER_SUPPLIED_OUTPUT,
       Capability.SUBNORMALS,
       Capability.TENSORS_OUTLIVE_BACKEND,
+      Capability.MASK,
       Capability.DOUBLE_BACKWARD,
       Capability.CONDITIONAL);
 
@@ -70,6 +71,13 @@ final class ReferenceBackend implements Kernels<HostTensor> {
         : Elements.of(tensor.doubles());
   }
 
+  /** Of a tensor that has just been made. */
+  private static Elements<?> zeros(HostTensor tensor) {
+    return tensor.dtype() == DType.FLOAT32
+        ? Elements.zeros(tensor.floats())
+        : Elements.zeros(tensor.doubles());
+  }
+
   private static @Nullable Elements<?> orNull(@Nullable HostTensor tensor) {
     return tensor == null ? null : elements(tensor);
   }
@@ -79,7 +87,7 @@ final class ReferenceBackend implements Kernels<HostTensor> {
       HostTensor x, Normalization how, @Nullable HostTensor gamma, @Nullable HostTensor beta) {
     HostTensor output = HostTensor.zeros(x.dtype(), x.shape());
     Statistics statistics =
-        kernels.reference(elements(x), how, orNull(gamma), orNull(beta), elements(output));
+        kernels.reference(elements(x), how, orNull(gamma), orNull(beta), zeros(output));
     return new Normalized<>(output, moments(statistics, how.geometry().features()));
   }
 
@@ -99,7 +107,7 @@ final class ReferenceBackend implements Kernels<HostTensor> {
         elements(reference.variance()),
         orNull(gamma),
         orNull(beta),
-        elements(result));
+        output == null ? zeros(result) : elements(result));
     return result;
   }
 
@@ -119,7 +127,7 @@ final class ReferenceBackend implements Kernels<HostTensor> {
         elements(reference.mean()),
         elements(reference.variance()),
         orNull(gamma),
-        elements(result));
+        dx == null ? zeros(result) : elements(result));
     DType parameterType = x.dtype().parameterType();
     double[] dmean = gradients.referenceMean();
     double[] dvariance = gradients.referenceVariance();
@@ -163,8 +171,8 @@ final class ReferenceBackend implements Kernels<HostTensor> {
         orNull(gamma),
         orNull(second.dgamma()),
         orNull(second.dbeta()),
-        elements(ofX),
-        elements(ofUpstream));
+        zeros(ofX),
+        zeros(ofUpstream));
     return new TwiceDifferentiated<>(ofX, ofUpstream, rounded(ofGamma, x.dtype().parameterType()));
   }
 
@@ -183,7 +191,7 @@ final class ReferenceBackend implements Kernels<HostTensor> {
         elements(gradient.mean()),
         elements(gradient.variance()),
         elements,
-        elements(dr));
+        zeros(dr));
     return dr;
   }
 
@@ -207,7 +215,13 @@ final class ReferenceBackend implements Kernels<HostTensor> {
       GroupLines lines,
       @Nullable HostTensor output) {
     HostTensor result = output != null ? output : HostTensor.zeros(x.dtype(), x.shape());
-    kernels.write(elements(x), orNull(upstream), geometry, scope, lines, elements(result));
+    kernels.write(
+        elements(x),
+        orNull(upstream),
+        geometry,
+        scope,
+        lines,
+        output == null ? zeros(result) : elements(result));
     return result;
   }
 

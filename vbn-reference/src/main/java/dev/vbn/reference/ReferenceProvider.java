@@ -6,7 +6,6 @@ import dev.vbn.kernels.MemoryKernels;
 import dev.vbn.spi.Availability;
 import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.Kernels;
-import dev.vbn.spi.MaskedKernels;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.HostTensor;
 import dev.vbn.tensor.TensorType;
@@ -67,7 +66,6 @@ public final class ReferenceProvider implements VbnProvider<HostTensor> {
 
   @Override
   public Kernels<HostTensor> open(BackendOptions options) {
-    return MaskedKernels.ofArrays(
-        new ReferenceBackend(new MemoryKernels(executor, options.parallelism())));
+    return new ReferenceBackend(new MemoryKernels(executor, options.parallelism()));
   }
 }

@@ -1,0 +1,274 @@
+package dev.vbn.kernels;
+
+import static java.util.Objects.requireNonNull;
+
+import dev.vbn.spi.Counted;
+import dev.vbn.spi.Geometry;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What counts of a group of a masked batch, copied together: computed with as a batch of its own, one
+ * row or one of each position, and copied back. Short spans are faster so than by themselves.
+ *
+ * @param <A> {@code float[]} or {@code double[]}
+ */
+final class Packed<A> {
+  /** Neighbours that count, in the mean, from which on they are computed with where they lie. */
+  private static final int LONG_SPAN = 64;
+
+  /** Neighbours that count, in the mean, from which on they are copied span by span. */
+  private static final int COPIED_SPAN = 8;
+
+  private final Loops<A> loops;
+  private final Counted counted;
+  private final long firstRow;
+  private final long rows;
+  private final int features;
+  private final long run;
+  private final long elements;
+
+  /** One of so many groups. */
+  Packed(Loops<A> loops, Geometry geometry, Counted counted, int group, int groups) {
+    this.loops = loops;
+    this.counted = counted;
+    rows = geometry.batch() * geometry.before() / groups;
+    firstRow = group * rows;
+    features = (int) geometry.features();
+    run = geometry.after();
+    elements = groups == 1 ? counted.elements() : counted.elements(group);
+  }
+
+  /** Whether so little counts at a time that copies cost less than many short loops. */
+  static boolean pays(Geometry geometry, Counted counted) {
+    long all = counted.elements() * geometry.features();
+    if (all > Integer.MAX_VALUE - 8 || geometry.after() > Integer.MAX_VALUE) {
+      return false; // more than an array holds
+    }
+    boolean channelsLast = geometry.after() == 1;
+    long runs = channelsLast ? 1 : geometry.features();
+    long spans = 0;
+    long rows = geometry.batch() * geometry.before();
+    long alike;
+    for (long row = 0; row < rows; row += alike) {
+      alike = counted.alike(row);
+      spans += counted.spans(row) * (channelsLast ? 1 : alike);
+    }
+    return all < spans * runs * LONG_SPAN;
+  }
+
+  /** Whether nothing of the group counts. */
+  boolean isEmpty() {
+    return elements == 0;
+  }
+
+  /** The batch that it is: channels-last where the whole is, and else features first. */
+  Geometry geometry() {
+    return run == 1
+        ? new Geometry(1, elements, features, 1)
+        : new Geometry(1, 1, features, elements);
+  }
+
+  Elements<A> copyOf(Elements<A> batch) {
+    A packed = loops.array((int) (elements * features));
+    Window<A> window = new Window<>(loops, batch, true);
+    forEachBlock((at, count, runs, spans, first) -> {
+      window.move(at, count);
+      loops.gather(
+          window.array, window.at, runs, count / runs, spans, packed, first, (int) elements);
+    });
+    return loops.elements(packed);
+  }
+
+  /** Copies back what counts, and sets all else of the group to 0. */
+  void copyTo(Elements<A> packed, Elements<A> batch) {
+    A array = requireNonNull(packed.array);
+    Window<A> window = new Window<>(loops, batch, false);
+    forEachBlock((at, count, runs, spans, first) -> {
+      window.move(at, count);
+      loops.scatter(
+          array, first, (int) elements, spans, window.array, window.at, runs, count / runs);
+    });
+    window.close();
+  }
+
+  /** Sets the whole group to 0. */
+  void clear(Elements<A> batch) {
+    batch.clear(firstRow * features * run, rows * features * run);
+  }
+
+  private interface BlockAction {
+    /**
+     * With elements of the batch that lie together.
+     *
+     * @param at of the first in the batch
+     * @param count elements
+     * @param runs of which they are, all with the same spans
+     * @param first of those of the first run that count among what has been packed
+     */
+    void accept(long at, int count, int runs, Spans spans, int first);
+  }
+
+  /** In the order of the memory. */
+  private void forEachBlock(BlockAction action) {
+    Spans spans = new Spans();
+    if (run == 1) {
+      forEachBlockOfRows(spans, action);
+      return;
+    }
+    int width = (int) Math.max(1, Scratch.WINDOW / run);
+    int next = 0;
+    long known = 0; // rows whose spans are the ones at hand
+    for (long row = 0; row < rows; row++) {
+      if (row == known) {
+        spans.ofRow(counted, firstRow + row);
+        known = row + counted.alike(firstRow + row);
+      }
+      for (int f = 0; f < features; f += width) {
+        int few = Math.min(width, features - f);
+        long at = ((firstRow + row) * features + f) * run;
+        action.accept(at, (int) (few * run), few, spans, (int) (f * elements + next));
+      }
+      next += spans.total;
+    }
+  }
+
+  private void forEachBlockOfRows(Spans spans, BlockAction action) {
+    int height = Math.max(1, Scratch.WINDOW / features);
+    int next = 0;
+    for (long row = 0; row < rows; row += height) {
+      int few = (int) Math.min(height, rows - row);
+      spans.ofRows(counted, firstRow + row, few, features);
+      action.accept((firstRow + row) * features, few * features, 1, spans, next);
+      next += spans.total;
+    }
+  }
+
+  /** What counts of each run of a block. */
+  static final class Spans {
+    /** First element of each span and the one behind its last, in turn. */
+    int[] bounds = new int[16];
+
+    int count;
+
+    /** Elements of all of them. */
+    int total;
+
+    /** Each of these elements, where spans are short; else null. */
+    int @Nullable [] places;
+
+    private int[] room = {};
+
+    private void add(long from, long to) {
+      if (2 * count == bounds.length) {
+        bounds = Arrays.copyOf(bounds, 4 * count);
+      }
+      bounds[2 * count] = (int) from;
+      bounds[2 * count + 1] = (int) to;
+      count++;
+      total += (int) (to - from);
+    }
+
+    void ofRow(Counted counted, long row) {
+      count = 0;
+      total = 0;
+      int spans = counted.spans(row);
+      for (int i = 0; i < spans; i++) {
+        add(counted.from(row, i), counted.to(row, i));
+      }
+      spread();
+    }
+
+    /** Of rows of one position each, which lie one after the other. */
+    void ofRows(Counted counted, long row, int rows, int features) {
+      count = 0;
+      total = 0;
+      int alike;
+      for (int done = 0; done < rows; done += alike) {
+        alike = (int) Math.min(counted.alike(row + done), rows - done);
+        if (counted.spans(row + done) > 0) {
+          add((long) done * features, (long) (done + alike) * features);
+        }
+      }
+      spread();
+    }
+
+    private void spread() {
+      places = null;
+      if (total >= count * COPIED_SPAN) {
+        return;
+      }
+      if (room.length < total) {
+        room = new int[total];
+      }
+      places = room;
+      int next = 0;
+      for (int i = 0; i < count; i++) {
+        for (int at = bounds[2 * i]; at < bounds[2 * i + 1]; at++) {
+          places[next++] = at;
+        }
+      }
+    }
+  }
+
+  /** A block as an array: the batch's own, or a copy of what lies in other memory. */
+  private static final class Window<A> {
+    private final Elements<A> memory;
+    private final Loops<A> loops;
+    private final boolean read;
+    private @Nullable Elements<A> copy;
+
+    /** What the window has; where it lies in {@link #array}. */
+    A array;
+
+    int at;
+
+    private int room = Scratch.WINDOW;
+    private long begin;
+    private int count;
+
+    /** A window that is read, or one that begins with zeros and is written. */
+    Window(Loops<A> loops, Elements<A> memory, boolean read) {
+      this.loops = loops;
+      this.memory = memory;
+      this.read = read;
+      array = memory.array != null ? memory.array : loops.array(Scratch.WINDOW);
+      copy = memory.array != null ? null : loops.elements(array);
+    }
+
+    void move(long to, int length) {
+      if (copy == null) {
+        at = (int) to;
+        if (!read) {
+          memory.clear(to, length);
+        }
+        return;
+      }
+      close();
+      begin = to;
+      count = length;
+      if (room < length) {
+        room = length;
+        array = loops.array(length);
+        copy = loops.elements(array);
+      }
+      if (!read) {
+        copy.clear(0, length);
+        return;
+      }
+      for (int done = 0; done < length; done += Elements.LONGEST_COPY) {
+        int few = Math.min(Elements.LONGEST_COPY, length - done);
+        memory.load(begin + done, few, array, done);
+      }
+    }
+
+    /** Writes back what has been written. */
+    void close() {
+      for (int done = 0; !read && copy != null && done < count; done += Elements.LONGEST_COPY) {
+        int few = Math.min(Elements.LONGEST_COPY, count - done);
+        memory.store(begin + done, few, array, done);
+      }
+      count = 0;
+    }
+  }
+}
