@@ -26,6 +26,9 @@ public final class Counted {
   /** First element of each span and the one behind its last, in turn; or none. */
   private final int[] bounds;
 
+  /** Of each row, the one behind those that are {@link #alike}; or none. */
+  private final int[] endsOfAlike;
+
   private final long[] ofExample;
   private final long examples;
   private final long elements;
@@ -55,6 +58,11 @@ public final class Counted {
     this.firstSpans = firstSpans;
     this.bounds = bounds;
     this.ofExample = ofExample;
+    endsOfAlike = new int[Math.max(0, firstSpans.length - 1)];
+    for (int row = endsOfAlike.length - 1; row >= 0; row--) {
+      boolean more = row + 1 < endsOfAlike.length && haveSameSpans(row, row + 1);
+      endsOfAlike[row] = more ? endsOfAlike[row + 1] : row + 1;
+    }
     examples = Arrays.stream(ofExample).filter(count -> count > 0).count();
     elements = Arrays.stream(ofExample).sum();
   }
@@ -222,13 +230,12 @@ public final class Counted {
    * @param row {@code example * before + b}
    */
   public long alike(long row) {
-    long end = row + 1;
-    long rows = batch * before;
     if (lengths == null) {
-      while (end < rows && haveSameSpans((int) row, (int) end)) {
-        end++;
-      }
-    } else if (inRows) {
+      return endsOfAlike[(int) row] - row;
+    }
+    long end;
+    long rows = batch * before;
+    if (inRows) {
       int example = (int) (row / before);
       int next = example + 1;
       while (next < batch && lengths.ofExample[next] == lengths.ofExample[example]) {
@@ -237,7 +244,8 @@ public final class Counted {
       end = next * before;
     } else {
       int spans = spans(row);
-      for (end = endOfPlace(row); end < rows && spans(end) == spans; ) {
+      end = endOfPlace(row);
+      while (end < rows && spans(end) == spans) {
         end = endOfPlace(end);
       }
     }

@@ -19,6 +19,9 @@ abstract class Loops<A> {
   /** The order in which runs of so many neighbours are gone through, if all of them count. */
   abstract Order order(long run);
 
+  /** Neighbours that count, in the mean, from which on they are computed with where they lie. */
+  abstract int longSpan();
+
   abstract A array(int length);
 
   abstract Elements<A> elements(A array);
@@ -168,13 +171,30 @@ abstract class Loops<A> {
    * Copies what counts of some runs, which lie one after the other.
    *
    * @param stride from what counts of one run to what counts of the next
+   * @param step from one element of a run that counts to the next; 1 with spans
    */
   abstract void gather(
-      A batch, int at, int runs, int run, Packed.Spans spans, A packed, int first, int stride);
+      A batch,
+      int at,
+      int runs,
+      int run,
+      Packed.Spans spans,
+      A packed,
+      int first,
+      int stride,
+      int step);
 
   /** Copies it back. */
   abstract void scatter(
-      A packed, int first, int stride, Packed.Spans spans, A batch, int at, int runs, int run);
+      A packed,
+      int first,
+      int stride,
+      int step,
+      Packed.Spans spans,
+      A batch,
+      int at,
+      int runs,
+      int run);
 
   /** Whether the sums of a feature have lost nothing to overflow or underflow. */
   abstract boolean isTrusted(Sums sums, int feature, boolean withUpstream);

@@ -3,7 +3,6 @@ package dev.vbn.kernels;
 import static java.util.Objects.requireNonNull;
 
 import dev.vbn.spi.Availability;
-import dev.vbn.spi.Counted;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.GroupLines;
 import dev.vbn.spi.GroupSums;
@@ -459,35 +458,7 @@ public final class MemoryKernels implements AutoCloseable {
     Kernel<A> sums = summed == null ? null : summed.kernel(loops);
     Kernel<A> writes =
         written == null ? null : written.equals(summed) ? sums : written.kernel(loops);
-    Counted counted = geometry.counted();
-    if (counted == null || !Packed.pays(geometry, counted)) {
-      passes.run(geometry, groups, centers, sums, writes, linesOfGroup);
-      return;
-    }
-    for (int i = 0; i < groups; i++) {
-      int group = i;
-      Packed<A> packed = new Packed<>(loops, geometry, counted, i, groups);
-      if (packed.isEmpty()) {
-        if (writes != null) {
-          packed.clear(writes.output());
-        }
-        continue;
-      }
-      Kernel<A> packedSums = sums == null ? null : sums.of(packed);
-      Kernel<A> packedWrites =
-          writes == null ? null : writes.equals(sums) ? packedSums : writes.of(packed);
-      passes.run(
-          packed.geometry(),
-          1,
-          centers,
-          packedSums,
-          packedWrites,
-          (only, first, count, ofFeatures, lines) ->
-              linesOfGroup.set(group, first, count, ofFeatures, lines));
-      if (writes != null && packedWrites != null) {
-        packed.copyTo(packedWrites.output(), writes.output());
-      }
-    }
+    passes.run(geometry, groups, centers, sums, writes, linesOfGroup);
   }
 
   /** Frees what calls have left for the next one. */

@@ -4,33 +4,52 @@ import static java.util.Objects.requireNonNull;
 
 import dev.vbn.spi.Counted;
 import dev.vbn.spi.Geometry;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What counts of a group of a masked batch, copied together: computed with as a batch of its own, one
- * row or one of each position, and copied back. Short spans are faster so than by themselves.
+ * What counts of a group of a masked batch, copied together: computed with as a batch of its own, of
+ * one example, and copied back. Short spans are faster so than by themselves.
  *
  * @param <A> {@code float[]} or {@code double[]}
  */
 final class Packed<A> {
-  /** Neighbours that count, in the mean, from which on they are computed with where they lie. */
-  private static final int LONG_SPAN = 64;
+  /** Runs shorter than this are packed position by position: all features of one, then of the next. */
+  private static final int LONG_RUN = 64;
+
+  /** Elements whose array is kept for the next call. */
+  private static final int KEPT = 1 << 20;
 
   /** Neighbours that count, in the mean, from which on they are copied span by span. */
   private static final int COPIED_SPAN = 8;
 
   private final Loops<A> loops;
+  private final Scratch<A> scratch;
   private final Counted counted;
   private final long firstRow;
   private final long rows;
   private final int features;
   private final long run;
   private final long elements;
+  private final List<Elements<A>> batches = new ArrayList<>(2);
+  private final List<Elements<A>> copies = new ArrayList<>(2);
 
-  /** One of so many groups. */
-  Packed(Loops<A> loops, Geometry geometry, Counted counted, int group, int groups) {
+  /**
+   * One of so many groups.
+   *
+   * @param scratch whose arrays are this one's until another is made with it
+   */
+  Packed(
+      Loops<A> loops,
+      Scratch<A> scratch,
+      Geometry geometry,
+      Counted counted,
+      int group,
+      int groups) {
     this.loops = loops;
+    this.scratch = scratch;
     this.counted = counted;
     rows = geometry.batch() * geometry.before() / groups;
     firstRow = group * rows;
@@ -40,7 +59,7 @@ final class Packed<A> {
   }
 
   /** Whether so little counts at a time that copies cost less than many short loops. */
-  static boolean pays(Geometry geometry, Counted counted) {
+  static boolean pays(Geometry geometry, Counted counted, int longSpan) {
     long all = counted.elements() * geometry.features();
     if (all > Integer.MAX_VALUE - 8 || geometry.after() > Integer.MAX_VALUE) {
       return false; // more than an array holds
@@ -54,7 +73,7 @@ final class Packed<A> {
       alike = counted.alike(row);
       spans += counted.spans(row) * (channelsLast ? 1 : alike);
     }
-    return all < spans * runs * LONG_SPAN;
+    return all < spans * runs * longSpan;
   }
 
   /** Whether nothing of the group counts. */
@@ -62,20 +81,51 @@ final class Packed<A> {
     return elements == 0;
   }
 
-  /** The batch that it is: channels-last where the whole is, and else features first. */
+  /** The batch that it is: channels-last, or features first. */
   Geometry geometry() {
-    return run == 1
+    return byPosition()
         ? new Geometry(1, elements, features, 1)
         : new Geometry(1, 1, features, elements);
   }
 
+  private boolean byPosition() {
+    return run < LONG_RUN;
+  }
+
+  private int size() {
+    return (int) (elements * features);
+  }
+
+  /** A copy of what counts, one for each batch. */
   Elements<A> copyOf(Elements<A> batch) {
-    A packed = loops.array((int) (elements * features));
+    int known = batches.indexOf(batch);
+    if (known < 0) {
+      known = batches.size();
+      batches.add(batch);
+      copies.add(copy(batch, room(known)));
+    }
+    return copies.get(known);
+  }
+
+  private A room(int index) {
+    if (size() > KEPT) {
+      return loops.array(size());
+    }
+    if (scratch.packedSize < size()) {
+      scratch.packed.clear();
+      scratch.packedSize = size();
+    }
+    if (scratch.packed.size() == index) {
+      scratch.packed.add(loops.array(scratch.packedSize));
+    }
+    return scratch.packed.get(index);
+  }
+
+  private Elements<A> copy(Elements<A> batch, A packed) {
     Window<A> window = new Window<>(loops, batch, true);
-    forEachBlock((at, count, runs, spans, first) -> {
+    forEachBlock((at, count, runs, spans, first, stride, step) -> {
       window.move(at, count);
-      loops.gather(
-          window.array, window.at, runs, count / runs, spans, packed, first, (int) elements);
+      loops.gather(window.array, window.at, runs, count / runs, spans, packed, first, stride, step);
     });
     return loops.elements(packed);
   }
@@ -84,10 +134,9 @@ final class Packed<A> {
   void copyTo(Elements<A> packed, Elements<A> batch) {
     A array = requireNonNull(packed.array);
     Window<A> window = new Window<>(loops, batch, false);
-    forEachBlock((at, count, runs, spans, first) -> {
+    forEachBlock((at, count, runs, spans, first, stride, step) -> {
       window.move(at, count);
-      loops.scatter(
-          array, first, (int) elements, spans, window.array, window.at, runs, count / runs);
+      loops.scatter(array, first, stride, step, spans, window.array, window.at, runs, count / runs);
     });
     window.close();
   }
@@ -104,14 +153,16 @@ final class Packed<A> {
      * @param at of the first in the batch
      * @param count elements
      * @param runs of which they are, all with the same spans
-     * @param first of those of the first run that count among what has been packed
+     * @param first of those of the first run that count among what is packed
+     * @param stride from there to those of the next run
+     * @param step from one of them to the next
      */
-    void accept(long at, int count, int runs, Spans spans, int first);
+    void accept(long at, int count, int runs, Spans spans, int first, int stride, int step);
   }
 
   /** In the order of the memory. */
   private void forEachBlock(BlockAction action) {
-    Spans spans = new Spans();
+    Spans spans = new Spans(byPosition() && run > 1);
     if (run == 1) {
       forEachBlockOfRows(spans, action);
       return;
@@ -127,7 +178,12 @@ final class Packed<A> {
       for (int f = 0; f < features; f += width) {
         int few = Math.min(width, features - f);
         long at = ((firstRow + row) * features + f) * run;
-        action.accept(at, (int) (few * run), few, spans, (int) (f * elements + next));
+        int count = (int) (few * run);
+        if (byPosition()) {
+          action.accept(at, count, few, spans, next * features + f, 1, features);
+        } else {
+          action.accept(at, count, few, spans, (int) (f * elements + next), (int) elements, 1);
+        }
       }
       next += spans.total;
     }
@@ -139,7 +195,7 @@ final class Packed<A> {
     for (long row = 0; row < rows; row += height) {
       int few = (int) Math.min(height, rows - row);
       spans.ofRows(counted, firstRow + row, few, features);
-      action.accept((firstRow + row) * features, few * features, 1, spans, next);
+      action.accept((firstRow + row) * features, few * features, 1, spans, next, 0, 1);
       next += spans.total;
     }
   }
@@ -157,7 +213,12 @@ final class Packed<A> {
     /** Each of these elements, where spans are short; else null. */
     int @Nullable [] places;
 
+    private final boolean alwaysPlaces;
     private int[] room = {};
+
+    Spans(boolean alwaysPlaces) {
+      this.alwaysPlaces = alwaysPlaces;
+    }
 
     private void add(long from, long to) {
       if (2 * count == bounds.length) {
@@ -195,7 +256,7 @@ final class Packed<A> {
 
     private void spread() {
       places = null;
-      if (total >= count * COPIED_SPAN) {
+      if (!alwaysPlaces && total >= count * COPIED_SPAN) {
         return;
       }
       if (room.length < total) {

@@ -61,6 +61,12 @@ final class Passes<A> {
       @Nullable Kernel<A> summed,
       @Nullable Kernel<A> written,
       LinesOfGroup linesOfGroup) {
+    Counted counted = geometry.counted();
+    if (counted != null && Packed.pays(geometry, counted, loops.longSpan())) {
+      with(workspace -> runPacked(
+          workspace.scratch, geometry, counted, groups, centers, summed, written, linesOfGroup));
+      return;
+    }
     Layout[] layouts = layouts(geometry, groups);
     Call<A> call = new Call<>(layouts, layouts[0].tiles(), centers, summed, written, linesOfGroup);
     int units = Math.multiplyExact(groups, layouts[0].tiles());
@@ -80,6 +86,41 @@ final class Passes<A> {
           runByParts(call, unit, workspace);
         }
       });
+    }
+  }
+
+  private void runPacked(
+      Scratch<A> scratch,
+      Geometry geometry,
+      Counted counted,
+      int groups,
+      double @Nullable [] centers,
+      @Nullable Kernel<A> summed,
+      @Nullable Kernel<A> written,
+      LinesOfGroup linesOfGroup) {
+    for (int i = 0; i < groups; i++) {
+      int group = i;
+      Packed<A> packed = new Packed<>(loops, scratch, geometry, counted, i, groups);
+      if (packed.isEmpty()) {
+        if (written != null) {
+          packed.clear(written.output());
+        }
+        continue;
+      }
+      Kernel<A> sums = summed == null ? null : summed.of(packed);
+      Kernel<A> writes =
+          written == null ? null : written.equals(summed) ? sums : written.of(packed);
+      run(
+          packed.geometry(),
+          1,
+          centers,
+          sums,
+          writes,
+          (only, first, features, ofFeatures, lines) ->
+              linesOfGroup.set(group, first, features, ofFeatures, lines));
+      if (written != null && writes != null) {
+        packed.copyTo(writes.output(), written.output());
+      }
     }
   }
 

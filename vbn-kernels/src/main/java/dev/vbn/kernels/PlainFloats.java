@@ -1,5 +1,7 @@
 package dev.vbn.kernels;
 
+import static java.util.Objects.requireNonNull;
+
 import dev.vbn.kernels.Layout.Order;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
@@ -17,11 +19,16 @@ abstract class PlainFloats extends Loops<float[]> {
   private static final int CUT = 256;
 
   /** Elements from which on {@code arraycopy} is faster than a loop. */
-  private static final int ARRAYCOPY = 16;
+  private static final int ARRAYCOPY = 8;
 
   @Override
   Order order(long run) {
     return run < 2 * CUT ? Order.STRIPS : Order.FEATURES;
+  }
+
+  @Override
+  int longSpan() {
+    return CUT;
   }
 
   @Override
@@ -325,8 +332,15 @@ abstract class PlainFloats extends Loops<float[]> {
       Packed.Spans spans,
       float[] packed,
       int first,
-      int stride) {
+      int stride,
+      int step) {
     int[] places = spans.places;
+    if (step > 1) {
+      for (int i = 0; i < spans.total; i++) {
+        gather(batch, at + requireNonNull(places)[i], run, runs, packed, first + i * step);
+      }
+      return;
+    }
     for (int n = 0; n < runs; n++) {
       int from = at + n * run;
       int to = first + n * stride;
@@ -350,8 +364,14 @@ abstract class PlainFloats extends Loops<float[]> {
     }
   }
 
+  private static void gather(float[] batch, int at, int run, int runs, float[] packed, int first) {
+    for (int n = 0, from = at; n < runs; n++, from += run) {
+      packed[first + n] = batch[from];
+    }
+  }
+
   private static void copy(float[] from, int first, float[] to, int at, int count) {
-    if (count > ARRAYCOPY) {
+    if (count >= ARRAYCOPY) {
       System.arraycopy(from, first, to, at, count);
       return;
     }
@@ -365,12 +385,19 @@ abstract class PlainFloats extends Loops<float[]> {
       float[] packed,
       int first,
       int stride,
+      int step,
       Packed.Spans spans,
       float[] batch,
       int at,
       int runs,
       int run) {
     int[] places = spans.places;
+    if (step > 1) {
+      for (int i = 0; i < spans.total; i++) {
+        scatter(packed, first + i * step, batch, at + requireNonNull(places)[i], run, runs);
+      }
+      return;
+    }
     for (int n = 0; n < runs; n++) {
       int to = at + n * run;
       int from = first + n * stride;
@@ -391,6 +418,12 @@ abstract class PlainFloats extends Loops<float[]> {
       float[] packed, int first, int[] places, int count, float[] batch, int at) {
     for (int i = 0; i < count; i++) {
       batch[at + places[i]] = packed[first + i];
+    }
+  }
+
+  private static void scatter(float[] packed, int first, float[] batch, int at, int run, int runs) {
+    for (int n = 0, to = at; n < runs; n++, to += run) {
+      batch[to] = packed[first + n];
     }
   }
 }

@@ -1,5 +1,8 @@
 package dev.vbn.kernels;
 
+import java.util.ArrayList;
+import java.util.List;
+
 /**
  * What one thread computes with. Sums of lanes are 0 between parts: whoever adds them to those of
  * features clears them.
@@ -67,6 +70,12 @@ final class Scratch<A> {
 
   /** Elements of each feature that {@link #runs} are the sums of. */
   int pending;
+
+  /** Room for what counts of a group, {@link Packed}. */
+  final List<A> packed = new ArrayList<>(2);
+
+  /** Elements of each. */
+  int packedSize;
 
   /** Of a part of a group. */
   final Sums sums = new Sums();

@@ -37,6 +37,11 @@ final class SimdLoops extends FloatLoops {
   }
 
   @Override
+  int longSpan() {
+    return LONG_RUN;
+  }
+
+  @Override
   int stripsOfFold() {
     return TOGETHER * FOLD;
   }

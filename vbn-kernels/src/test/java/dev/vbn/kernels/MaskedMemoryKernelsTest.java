@@ -361,7 +361,8 @@ class MaskedMemoryKernelsTest {
     assertEquals(
         2,
         batches()
-            .map(masked -> Packed.pays(masked.geometry, masked.geometry.counted()))
+            .map(masked -> Packed.pays(
+                masked.geometry, masked.geometry.counted(), new FloatLoops().longSpan()))
             .distinct()
             .count());
   }
