@@ -173,10 +173,9 @@ final class Kernel<A> {
   private void sumStrips(Layout layout, Part part, long at, Scratch<A> scratch, Sums into) {
     Strip strip = strip(layout, part);
     loops.beginStrips(strip, into, withUpstream(), scratch);
-    scratch.pending = 0;
     layout.forEachCounting(part, piece -> addStrips(layout, strip, piece, at, scratch, into), null);
     if (scratch.pending > 0) {
-      loops.foldStrips(strip, strip.lanes(), withUpstream(), scratch, into);
+      fold(strip, scratch, into);
     }
     loops.endStrips(strip, withUpstream(), scratch, into);
   }
@@ -202,9 +201,13 @@ final class Kernel<A> {
   private void foldWhenDue(int added, Strip strip, Scratch<A> scratch, Sums into) {
     scratch.pending += loops.additions(added);
     if (scratch.pending >= loops.stripsOfFold()) {
-      loops.foldStrips(strip, strip.lanes(), withUpstream(), scratch, into);
-      scratch.pending = 0;
+      fold(strip, scratch, into);
     }
+  }
+
+  private void fold(Strip strip, Scratch<A> scratch, Sums into) {
+    loops.foldStrips(strip, strip.lanes(), withUpstream(), scratch, into);
+    scratch.pending = 0;
   }
 
   /** Where the features are whole rows, a strip may be several of them. */

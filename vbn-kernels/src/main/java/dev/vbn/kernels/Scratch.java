@@ -68,7 +68,7 @@ final class Scratch<A> {
 
   double[] wideRuns = {};
 
-  /** Elements of each feature that {@link #runs} are the sums of. */
+  /** Additions, or elements of each feature, that are not folded yet; 0 between parts. */
   int pending;
 
   /** Room for what counts of a group, {@link Packed}. */

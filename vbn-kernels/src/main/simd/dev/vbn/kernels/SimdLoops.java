@@ -216,7 +216,6 @@ final class SimdLoops extends FloatLoops {
       Arrays.fill(scratch.runs, kinds * feature * V, end * V, 0);
       Arrays.fill(scratch.wideRuns, kinds * feature * W, end * W, 0);
     }
-    scratch.pending = 0;
   }
 
   @Override
@@ -410,6 +409,7 @@ final class SimdLoops extends FloatLoops {
       int feature, int features, boolean withUpstream, Scratch<float[]> scratch, Sums into) {
     int kinds = withUpstream ? 4 : 2;
     foldRuns(feature, features, withUpstream, scratch);
+    scratch.pending = 0;
     for (int f = feature; f < feature + features; f++) {
       int from = kinds * f * W;
       into.sum[f] += total(scratch.wideRuns, from);
