@@ -20,6 +20,9 @@
  * summed again in 64 bits; groups of few elements are so from the first. Between the sweeps each
  * feature's sums become a line that its output lies on.
  *
+ * <p>Of a masked batch, long spans of what counts are gone through where they lie, {@code Counts};
+ * short ones are copied together first, {@code Packed}.
+ *
  * <p>The scalar loops are written once, over 32 bits; the build writes those over 64 bits from them.
  */
 @NullMarked
