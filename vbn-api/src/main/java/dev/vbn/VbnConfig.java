@@ -105,6 +105,18 @@ public record VbnConfig(
     return Math.toIntExact(BatchView.of(this, shape, mask).geometry().features());
   }
 
+  /**
+   * Checks that a layer of this configuration takes a gamma or beta of that shape: one number for each
+   * feature, for each of an example, or as the feature axes have them.
+   *
+   * @param name of the parameter, for the message
+   * @throws IllegalArgumentException if it does not
+   */
+  public void requireParameterShape(String name, long[] shape) {
+    requireNonNull(shape, name + "'s shape is null; expected that of a parameter");
+    ParameterForm.of(name, shape, this);
+  }
+
   /** This with another {@link #epsilon()}. */
   public VbnConfig withEpsilon(double epsilon) {
     return new VbnConfig(

@@ -32,7 +32,8 @@ import org.jspecify.annotations.Nullable;
  * beta and statistics may have axes of length 1 around that of the features.
  *
  * @param config configuration of the layer
- * @param gamma scale, shape {@code [features]}; null of a layer without
+ * @param gamma scale, shape {@code [features]} or another that the configuration allows; null of a
+ *     layer without
  * @param beta offset, likewise
  * @param reference statistics of the reference batch; null where there are none yet. Files of others
  *     may lack its counts: then they are not known, are not saved, and a variant whose weight goes by
@@ -56,8 +57,12 @@ public record LayerState(
    */
   public LayerState {
     requireNonNull(config, "config is null; expected a VbnConfig");
-    requireFeatures("gamma", gamma, config.features());
-    requireFeatures("beta", beta, config.features());
+    if (gamma != null) {
+      config.requireParameterShape("gamma", gamma.shape());
+    }
+    if (beta != null) {
+      config.requireParameterShape("beta", beta.shape());
+    }
     if (reference != null && reference.features() != config.features()) {
       throw new IllegalArgumentException(
           "reference is of " + reference.features() + " features; expected " + config.features());
@@ -72,13 +77,6 @@ public record LayerState(
             + (reference.knowsExamples() ? "reference_elements" : "reference_examples")
             + "; expected it for variant " + variant.label());
       }
-    }
-  }
-
-  private static void requireFeatures(String name, @Nullable HostTensor tensor, int features) {
-    if (tensor != null && !Arrays.equals(tensor.shape(), new long[] {features})) {
-      throw new IllegalArgumentException(
-          name + " has shape " + Arrays.toString(tensor.shape()) + "; expected [" + features + "]");
     }
   }
 
@@ -251,14 +249,16 @@ public record LayerState(
     }
 
     LayerState layer() throws StateException {
-      HostTensor gamma = perFeature("gamma");
-      HostTensor beta = perFeature("beta");
+      HostTensor gamma = parameter("gamma");
+      HostTensor beta = parameter("beta");
       HostTensor mean = perFeature("reference_mean");
       boolean square =
           names.isGiven("reference_mean_square") && !names.isGiven("reference_variance");
       HostTensor variance = square ? null : perFeature("reference_variance");
       HostTensor meanSquare = variance == null ? perFeature("reference_mean_square") : null;
-      int features = features(gamma, beta, mean);
+      int features = text("last_feature_axis") == null && isPlain(gamma) && isPlain(beta)
+          ? features(gamma, beta, mean)
+          : featuresApart(isPlain(gamma) ? "beta" : "gamma", mean);
       VbnConfig config = config(features);
       HostTensor second = variance == null ? meanSquare : variance;
       if ((mean == null) != (second == null)) {
@@ -292,6 +292,25 @@ public record LayerState(
 
     private long counted(String part, @Nullable String text, long otherwise) throws StateException {
       return text == null ? otherwise : number(part, text, 1, Long.MAX_VALUE);
+    }
+
+    private static boolean isPlain(@Nullable HostTensor parameter) {
+      return parameter == null || parameter.shape().length == 1;
+    }
+
+    /** Of a layer whose parameters do not say how many there are. */
+    private int featuresApart(String part, @Nullable HostTensor mean) throws StateException {
+      if (mean == null && text("features") == null && tensor(part) != null) {
+        throw refusal(part);
+      }
+      return features(mean);
+    }
+
+    private StateException refusal(String part) {
+      String name = requireNonNull(nameOf(part));
+      HostTensor tensor = requireNonNull(content.tensors().get(name));
+      return new StateException(source + ": '" + NpyHeader.printable(name) + "' has shape "
+          + Arrays.toString(tensor.shape()) + "; expected one value per feature");
     }
 
     private int features(@Nullable HostTensor... parts) throws StateException {
@@ -348,12 +367,42 @@ public record LayerState(
       return text == null ? absent : (int) number(part, text, -5, 4);
     }
 
+    /** One number for each feature, or as many axes as are not of length 1 alone. */
+    private @Nullable HostTensor parameter(String part) throws StateException {
+      HostTensor tensor = tensor(part);
+      return tensor == null || axes(tensor) > 1 ? tensor : flat(tensor);
+    }
+
     private @Nullable HostTensor perFeature(String part) throws StateException {
-      for (String name : names.of(part)) {
-        HostTensor tensor = content.tensors().get(name);
-        if (tensor != null) {
-          return flat(name, tensor);
+      HostTensor tensor = tensor(part);
+      if (tensor == null) {
+        return null;
+      }
+      if (axes(tensor) > 1) {
+        throw refusal(part);
+      }
+      return flat(tensor);
+    }
+
+    private static long axes(HostTensor tensor) {
+      return Arrays.stream(tensor.shape()).filter(length -> length != 1).count();
+    }
+
+    private @Nullable String nameOf(String part) {
+      return names.of(part).stream()
+          .filter(content.tensors()::containsKey)
+          .findFirst()
+          .orElse(null);
+    }
+
+    private @Nullable HostTensor tensor(String part) throws StateException {
+      String name = nameOf(part);
+      if (name != null) {
+        HostTensor tensor = requireNonNull(content.tensors().get(name));
+        if (tensor.size() == 0) {
+          throw refusal(part);
         }
+        return tensor;
       }
       if (names.isGiven(part)) {
         throw new StateException(source + ": no tensor '"
@@ -362,13 +411,7 @@ public record LayerState(
       return null;
     }
 
-    private HostTensor flat(String name, HostTensor tensor) throws StateException {
-      long[] shape = tensor.shape();
-      if (tensor.size() == 0
-          || Arrays.stream(shape).filter(length -> length != 1).count() > 1) {
-        throw new StateException(source + ": '" + NpyHeader.printable(name) + "' has shape "
-            + Arrays.toString(shape) + "; expected one value per feature");
-      }
+    private static HostTensor flat(HostTensor tensor) {
       return tensor.dtype() == DType.FLOAT64
           ? HostTensor.of(tensor.doubles(), tensor.size())
           : HostTensor.of(tensor.floats(), tensor.size());

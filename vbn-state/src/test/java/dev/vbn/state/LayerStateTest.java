@@ -18,7 +18,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -76,6 +78,48 @@ final class LayerStateTest {
       new LayerState(config, null, null, null).save(file);
       assertEquals(config, LayerState.load(file).config());
     }
+  }
+
+  /** Of each channel, of each feature as the axes have them, and of each example. */
+  @ParameterizedTest
+  @ValueSource(strings = {"layer.safetensors", "layer.npz"})
+  void parametersOfEveryFormComeBack(String name) throws IOException {
+    Path file = folder.resolve(name);
+    VbnConfig images = VbnConfig.of(12).withFeatureAxes(1, 3);
+    HostTensor ofChannels = HostTensor.of(new float[] {1, 2, 3}, 3);
+    HostTensor ofFeatures = counting(3, 2, 2);
+    HostTensor ofExamples = counting(4, 12);
+    ReferenceMoments reference = ReferenceMoments.of(new double[12], new double[12], 5, 5);
+    for (ReferenceMoments each : new ReferenceMoments[] {null, reference}) {
+      for (LayerState state : List.of(
+          new LayerState(images, ofChannels, ofFeatures, each),
+          new LayerState(images, ofFeatures, ofChannels, each),
+          new LayerState(images, null, ofChannels, each),
+          new LayerState(images, ofExamples, null, each),
+          new LayerState(VbnConfig.of(12), ofExamples, ofExamples, each))) {
+        state.save(file);
+        assertEquals(state.config(), LayerState.load(file).config());
+        assertSame(state.gamma(), LayerState.load(file).gamma());
+        assertSame(state.beta(), LayerState.load(file).beta());
+      }
+    }
+  }
+
+  private static HostTensor counting(long... shape) {
+    float[] values = new float[(int) Arrays.stream(shape).reduce(1, Math::multiplyExact)];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = i;
+    }
+    return HostTensor.of(values, shape);
+  }
+
+  private static void assertSame(@Nullable HostTensor expected, @Nullable HostTensor actual) {
+    if (expected == null || actual == null) {
+      assertEquals(expected, actual);
+      return;
+    }
+    assertArrayEquals(expected.shape(), actual.shape());
+    assertArrayEquals(expected.floats(), actual.floats());
   }
 
   @ParameterizedTest
@@ -209,6 +253,10 @@ final class LayerStateTest {
 
     tensors.put("ref_mean_sq", HostTensor.of(new float[] {1, 4, 9}, 3));
     assertNpzRefused(tensors, "mean has 2 values", "3");
+
+    tensors.put("ref_mean_sq", HostTensor.of(new float[] {1, 4}, 2));
+    tensors.put("gamma", HostTensor.of(new float[6], 2, 3));
+    assertNpzRefused(tensors, "gamma has shape [2, 3]", "expected [2], or [examples, 2]");
     assertNpzRefused(Map.of(), "no layer");
   }
 
