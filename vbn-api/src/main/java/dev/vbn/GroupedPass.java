@@ -159,6 +159,19 @@ final class GroupedPass<T> {
     return backend.write(x, null, geometry, groupScope, lines, output);
   }
 
+  /** Of each example. */
+  MixedStatistics mixedStatistics(T x) {
+    Mixture[] mixtures = mixtures(x);
+    double[] mean = new double[groups];
+    double[] variance = new double[groups];
+    for (int i = 0; i < groups; i++) {
+      int at = example(i) * features + feature(i);
+      mean[at] = mixtures[i].mean();
+      variance[at] = mixtures[i].variance();
+    }
+    return new MixedStatistics(mean, variance, new long[] {view.batch(), features});
+  }
+
   /** What normalises each set. */
   private Mixture[] mixtures(T x) {
     double[] mr = reference.mean();

@@ -480,8 +480,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
           moments.mean(), moments.variance(), new long[] {config.features()});
     }
     if (how.scope() == Scope.EXAMPLE && !view.isBatchFirst()) {
-      throw new IllegalArgumentException("mixed statistics of each example were asked for, batch"
-          + " axis " + config.batchAxis() + "; expected the batch axis in front");
+      return grouped(view, how, reference, null).mixedStatistics(x);
     }
     Moments<T> live = backend.statistics(x, view.geometry(), how.scope());
     try {
@@ -571,8 +570,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    * @param second upstream gradients of what {@link #backward} gave: v of the shape and type of {@code
    *     x}; vgamma and vbeta, where given, of shape {@code [features]} and type {@link
    *     DType#parameterType()}
-   * @throws IllegalStateException also if this layer is {@link ReferenceGradient#ATTACHED}: {@link
-   *     #withReferenceGradient} gives one that is not
+   * @throws IllegalStateException also if this layer is not {@link ReferenceGradient#DETACHED}: {@link
+   *     #withReferenceGradient} gives one that is
    * @throws UnsupportedCapabilityException also if the backend lacks {@link
    *     Capability#DOUBLE_BACKWARD}
    */
@@ -590,7 +589,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
           + " another shape than [" + config.features() + "], or per example with batch axis "
           + config.batchAxis() + "; expected one number for each feature and the batch in front");
     }
-    if (config.referenceGradient() != ReferenceGradient.DETACHED) {
+    if (how.referenceGradient() != ReferenceGradient.DETACHED) {
       throw new IllegalStateException("second gradients were asked of a layer of "
           + config.referenceGradient() + " statistics; expected DETACHED");
     }

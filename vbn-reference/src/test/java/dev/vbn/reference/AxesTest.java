@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.Gradients;
+import dev.vbn.MixedStatistics;
 import dev.vbn.Output;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
@@ -153,8 +154,14 @@ final class AxesTest {
       assertEquals(expected.statistics().elements(), statistics.elements());
       if (apart) {
         assertThrows(IllegalArgumentException.class, () -> layer.forward(x, statistics));
+        assertThrows(IllegalArgumentException.class, () -> layer.mixedStatistics(x, statistics));
         return;
       }
+      MixedStatistics mixed = layer.mixedStatistics(x, statistics);
+      MixedStatistics ofPlain = plain.mixedStatistics(axes.plain(x), expected.statistics());
+      assertArrayEquals(ofPlain.mean().shape(), mixed.mean().shape());
+      assertClose(ofPlain.mean(), mixed.mean());
+      assertClose(ofPlain.variance(), mixed.variance());
       try (Output<HostTensor> y = layer.forward(x, statistics);
           Output<HostTensor> of = plain.forward(axes.plain(x), expected.statistics());
           Gradients<HostTensor> gradients = layer.backward(x, statistics, dy);

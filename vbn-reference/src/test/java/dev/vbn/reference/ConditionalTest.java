@@ -9,6 +9,7 @@ import dev.vbn.Gradients;
 import dev.vbn.Output;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
+import dev.vbn.SecondGradients;
 import dev.vbn.Variant;
 import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
@@ -163,6 +164,28 @@ final class ConditionalTest {
         assertEquals(of.dgamma().get(i), gradients.dgamma().get(i), 1e-12);
         assertEquals(of.dbeta().get(i), gradients.dbeta().get(i), 1e-12);
       }
+    }
+  }
+
+  /** Without live statistics there are none to be constant. */
+  @Test
+  void ofTheReferenceAloneSecondGradientsAreTheSame() {
+    Random random = new Random(15);
+    HostTensor x = drawn(random, EXAMPLES, FEATURES, 5);
+    HostTensor dy = drawn(random, EXAMPLES, FEATURES, 5);
+    HostTensor v = drawn(random, EXAMPLES, FEATURES, 5);
+    VirtualBatchNorm<HostTensor> layer = VirtualBatchNorm.of(
+            BACKEND, VbnConfig.of(FEATURES).withVariant(Variant.REFERENCE_ONLY))
+        .withGamma(drawn(random, FEATURES));
+    try (ReferenceStatistics<HostTensor> statistics = layer.referenceStatistics(x);
+        SecondGradients<HostTensor> of =
+            layer.doubleBackward(x, statistics, dy, GradientUpstream.ofDx(v));
+        SecondGradients<HostTensor> same = layer
+            .withReferenceGradient(ReferenceGradient.ALL_DETACHED)
+            .doubleBackward(x, statistics, dy, GradientUpstream.ofDx(v))) {
+      assertArrayEquals(of.x().doubles(), same.x().doubles());
+      assertArrayEquals(of.upstream().doubles(), same.upstream().doubles());
+      assertArrayEquals(of.gamma().doubles(), same.gamma().doubles());
     }
   }
 
