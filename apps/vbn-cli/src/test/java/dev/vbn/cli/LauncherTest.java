@@ -16,8 +16,8 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** The launcher {@code ./vbn}, in a checkout whose jars are empty and with a Java that only prints. */
 class LauncherTest {
-  private static final List<String> MODULES =
-      List.of("vbn-api", "vbn-state", "vbn-conformance", "vbn-reference", "apps/vbn-cli");
+  private static final List<String> MODULES = List.of(
+      "vbn-api", "vbn-state", "vbn-kernels", "vbn-conformance", "vbn-reference", "apps/vbn-cli");
 
   @TempDir
   Path directory;
