@@ -1,5 +1,6 @@
 package dev.vbn.kernels;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.fail;
 
@@ -353,6 +354,32 @@ class MaskedMemoryKernelsTest {
         assertClose(expected.variance, actual.variance(), 1e-5);
       });
     }
+  }
+
+  /** With one set of kernels for all batches, masked and not. */
+  @Test
+  void whatCameBeforeChangesNoBit() {
+    withKernels(kernels -> {
+      for (Masked masked : batches().toList()) {
+        float[] x = batch(masked, 1);
+        float[] whole = new float[x.length];
+        for (int i = 0; i < x.length; i++) {
+          whole[i] = masked.counts[i] ? x[i] : 51;
+        }
+        Geometry geometry = masked.geometry;
+        Geometry all = new Geometry(
+            geometry.batch(), geometry.before(), geometry.features(), geometry.after());
+        Statistics first = kernels.statistics(Elements.of(x), geometry, Scope.BATCH);
+        Statistics unmasked = kernels.statistics(Elements.of(whole), all, Scope.BATCH);
+        Statistics again = kernels.statistics(Elements.of(x), geometry, Scope.BATCH);
+        assertArrayEquals(first.mean(), again.mean());
+        assertArrayEquals(first.variance(), again.variance());
+        kernels.statistics(Elements.of(x), geometry, Scope.EXAMPLE);
+        assertArrayEquals(
+            unmasked.mean(),
+            kernels.statistics(Elements.of(whole), all, Scope.BATCH).mean());
+      }
+    });
   }
 
   /** Both ways of going through a masked batch are among those tried. */

@@ -249,16 +249,19 @@ public record LayerState(
     }
 
     LayerState layer() throws StateException {
-      HostTensor gamma = parameter("gamma");
-      HostTensor beta = parameter("beta");
       HostTensor mean = perFeature("reference_mean");
+      int known = mean != null ? mean.size() : numberOfFeatures();
+      HostTensor gamma = parameter("gamma", known);
+      HostTensor beta = parameter("beta", known);
       boolean square =
           names.isGiven("reference_mean_square") && !names.isGiven("reference_variance");
       HostTensor variance = square ? null : perFeature("reference_variance");
       HostTensor meanSquare = variance == null ? perFeature("reference_mean_square") : null;
-      int features = text("last_feature_axis") == null && isPlain(gamma) && isPlain(beta)
-          ? features(gamma, beta, mean)
-          : featuresApart(isPlain(gamma) ? "beta" : "gamma", mean);
+      boolean plain = text("last_feature_axis") == null && isPlain(gamma) && isPlain(beta);
+      if (!plain && known == 0 && tensor(isPlain(gamma) ? "beta" : "gamma") != null) {
+        throw refusal(isPlain(gamma) ? "beta" : "gamma");
+      }
+      int features = plain || known == 0 ? features(gamma, beta, mean) : known;
       VbnConfig config = config(features);
       HostTensor second = variance == null ? meanSquare : variance;
       if ((mean == null) != (second == null)) {
@@ -298,14 +301,6 @@ public record LayerState(
       return parameter == null || parameter.shape().length == 1;
     }
 
-    /** Of a layer whose parameters do not say how many there are. */
-    private int featuresApart(String part, @Nullable HostTensor mean) throws StateException {
-      if (mean == null && text("features") == null && tensor(part) != null) {
-        throw refusal(part);
-      }
-      return features(mean);
-    }
-
     private StateException refusal(String part) {
       String name = requireNonNull(nameOf(part));
       HostTensor tensor = requireNonNull(content.tensors().get(name));
@@ -319,8 +314,8 @@ public record LayerState(
           return part.size();
         }
       }
-      String text = text("features");
-      if (text == null) {
+      int known = numberOfFeatures();
+      if (known == 0) {
         throw new StateException(source + ": no layer"
             + (names.prefix().isEmpty()
                 ? ""
@@ -328,7 +323,13 @@ public record LayerState(
             + "; expected gamma, beta or reference_mean among "
             + NpyHeader.printable(all.toString()));
       }
-      return (int) number("features", text, 1, Integer.MAX_VALUE);
+      return known;
+    }
+
+    /** That a text says; 0 where there is none. */
+    private int numberOfFeatures() throws StateException {
+      String text = text("features");
+      return text == null ? 0 : (int) number("features", text, 1, Integer.MAX_VALUE);
     }
 
     private VbnConfig config(int features) throws StateException {
@@ -367,10 +368,15 @@ public record LayerState(
       return text == null ? absent : (int) number(part, text, -5, 4);
     }
 
-    /** One number for each feature, or as many axes as are not of length 1 alone. */
-    private @Nullable HostTensor parameter(String part) throws StateException {
+    /**
+     * One number for each feature, or as many axes as it has if that cannot be.
+     *
+     * @param known features; 0 where nothing says how many they are
+     */
+    private @Nullable HostTensor parameter(String part, int known) throws StateException {
       HostTensor tensor = tensor(part);
-      return tensor == null || axes(tensor) > 1 ? tensor : flat(tensor);
+      boolean other = tensor != null && known > 0 && tensor.size() != known;
+      return tensor == null || other || axes(tensor) > 1 ? tensor : flat(tensor);
     }
 
     private @Nullable HostTensor perFeature(String part) throws StateException {

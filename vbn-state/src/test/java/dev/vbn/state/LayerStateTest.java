@@ -90,6 +90,9 @@ final class LayerStateTest {
     HostTensor ofFeatures = counting(3, 2, 2);
     HostTensor ofExamples = counting(4, 12);
     ReferenceMoments reference = ReferenceMoments.of(new double[12], new double[12], 5, 5);
+    LayerState ofOneFeature = new LayerState(VbnConfig.of(1), counting(4, 1), null, null);
+    ofOneFeature.save(file);
+    assertSame(ofOneFeature.gamma(), LayerState.load(file).gamma());
     for (ReferenceMoments each : new ReferenceMoments[] {null, reference}) {
       for (LayerState state : List.of(
           new LayerState(images, ofChannels, ofFeatures, each),
