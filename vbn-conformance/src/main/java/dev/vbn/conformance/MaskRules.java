@@ -75,7 +75,10 @@ abstract class MaskRules extends Rules {
         Quantity.DREFERENCE,
         Quantity.REFERENCE_DX,
         Quantity.REFERENCE_DGAMMA,
-        Quantity.REFERENCE_DBETA);
+        Quantity.REFERENCE_DBETA,
+        Quantity.SECOND_X,
+        Quantity.SECOND_UPSTREAM,
+        Quantity.SECOND_GAMMA);
   }
 
   @ParameterizedTest

@@ -30,6 +30,11 @@ record CommandLine(int exitCode, String out, String err) {
     return this;
   }
 
+  /** What it printed as one line: where a table breaks one depends on how long a path in it is. */
+  String outInOneLine() {
+    return out.replaceAll("\\s+", " ");
+  }
+
   /** Every file below a directory with its contents: equal before and after if nothing changed. */
   static Map<String, String> contents(Path directory) throws IOException {
     Map<String, String> contents = new TreeMap<>();

@@ -61,8 +61,8 @@ class SuiteFilesTest {
   void theExpectedValuesAreRightAndAllTheRestIsNot() throws IOException {
     export();
     CommandLine run = check();
-    assertTrue(run.out().contains("0 of 14 rules failed."), run.out());
-    assertTrue(run.out().contains("Not judged, for they need a"), run.out());
+    assertTrue(run.outInOneLine().contains("0 of 14 rules failed."), run.out());
+    assertTrue(run.outInOneLine().contains("Not judged, for they need a"), run.out());
 
     String name = "table-005-64.safetensors";
     Map<String, HostTensor> answers = new LinkedHashMap<>(
@@ -74,7 +74,7 @@ class SuiteFilesTest {
     answers.put("dgamma", HostTensor.of(dgamma, dgamma.length));
     answer(name, answers);
     run = check("VBN-402");
-    assertTrue(run.out().contains("table-005-64: dgamma[0] is"), run.out());
+    assertTrue(run.outInOneLine().contains("table-005-64: dgamma[0] is"), run.out());
 
     dgamma[0] = Double.NaN;
     answer(name, answers);
@@ -82,13 +82,13 @@ class SuiteFilesTest {
 
     answers.put("dgamma", HostTensor.of(new double[0], 0));
     answer(name, answers);
-    assertTrue(check("VBN-402").out().contains("dgamma has shape [0]; expected ["));
+    assertTrue(check("VBN-402").outInOneLine().contains("dgamma has shape [0]; expected ["));
 
     Files.delete(suite.resolve("answers").resolve("pair-32.safetensors"));
-    assertTrue(check("VBN-201", "VBN-402").out().contains("pair-32.safetensors is missing"));
+    assertTrue(check("VBN-201", "VBN-402").outInOneLine().contains("pair-32.safetensors is missing"));
 
     Files.write(suite.resolve("answers").resolve("pair-32.safetensors"), new byte[3]);
-    assertTrue(check("VBN-201", "VBN-402").out().contains("3 bytes; expected 8"));
+    assertTrue(check("VBN-201", "VBN-402").outInOneLine().contains("3 bytes; expected 8"));
   }
 
   @Test
