@@ -1,23 +1,14 @@
 package dev.vbn.conformance;
 
-import static org.junit.jupiter.api.Assertions.assertThrows;
-
-import dev.vbn.GradientSums;
 import dev.vbn.Gradients;
 import dev.vbn.Output;
-import dev.vbn.ReferenceMoments;
 import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
-import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.conformance.Manner.Into;
-import dev.vbn.conformance.Padding.Junk;
-import dev.vbn.conformance.Padding.Kind;
-import dev.vbn.conformance.Samples.Spread;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.ReferenceGradient;
-import dev.vbn.spi.Scope;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
@@ -26,94 +17,13 @@ import java.util.List;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
-/**
- * Passes of which the sums and the lines are asked for one at a time: parameters of each example, live
- * statistics that several workers share, live statistics as constants.
- */
-abstract class ConditionalRules extends Rules {
+/** Parameters of each example, and live statistics as constants. */
+abstract class ConditionalRules extends ConditionalCases {
   /** Powers of two, which change no digit of an upstream gradient that they multiply. */
   private static final double[] GAMMAS = {1, 2, -0.5, 4, -1, 0, -2};
 
-  private static final String HINT = "See Kernels.sums and Kernels.write.";
-
   ConditionalRules(VbnConformance kit) {
     super(kit);
-  }
-
-  private void requireConditional() {
-    if (!subject().has(Capability.CONDITIONAL)) {
-      throw new DeclaredAbsent("CONDITIONAL is declared absent; its refusal is checked apart");
-    }
-  }
-
-  /** Each way of an optimised kernel; reference and live batch have as many examples. */
-  private List<Case> cases(Variant variant, DType dtype) {
-    boolean narrow = dtype.precision() < 24;
-    VbnConfig config =
-        VbnConfig.of(3).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED);
-    VbnConfig last = config.withFeatureAxis(-1);
-    Samples samples = new Samples(94);
-    List<Case> cases = new ArrayList<>(List.of(
-        samples.of(config, new long[] {7, 3}, new long[] {7, 3}),
-        samples.of(
-            config,
-            new long[] {5, 3, 5},
-            new long[] {5, 3, 9},
-            narrow ? Spread.NEAR : Spread.APART),
-        samples.of(config, new long[] {4, 3, 16}, new long[] {4, 3, 1}),
-        samples.of(config.withEpsilon(0.5), new long[] {3, 3, 1031}, new long[] {3, 3, 64}),
-        samples.of(
-            last,
-            new long[] {4, 131, 3},
-            new long[] {4, 7, 3},
-            narrow ? Spread.NEAR : Spread.SCALED),
-        samples.of(config.withFeatureAxis(2), new long[] {3, 2, 3, 67}, new long[] {3, 2, 3, 5}),
-        samples.of(of(config, 100), new long[] {3, 100, 2}, new long[] {3, 100, 2}),
-        samples.of(of(last, 20), new long[] {5, 3, 20}, new long[] {5, 9, 20})));
-    if (dtype == DType.FLOAT32) { // whatever the type, a long row is walked alike
-      cases.add(samples.of(of(config, 1), new long[] {2, 1, 66_001}, new long[] {2, 1, 70}));
-    }
-    if (subject().has(Capability.MASK)) {
-      for (Case each : List.of(cases.get(0), cases.get(1), cases.get(4), cases.get(5))) {
-        int axis = each.config().featureAxis();
-        cases.add(each.padded(
-            samples.padding(Kind.SCATTERED, each.x().shape(), axis),
-            samples.padding(Kind.SCATTERED, each.reference().shape(), axis),
-            Junk.NAN.value));
-      }
-    }
-    return cases;
-  }
-
-  private static VbnConfig of(VbnConfig config, int features) {
-    return new VbnConfig(
-        features,
-        config.epsilon(),
-        config.batchAxis(),
-        config.featureAxis(),
-        config.lastFeatureAxis(),
-        config.variant(),
-        config.referenceGradient());
-  }
-
-  private interface CaseCheck {
-    void check(Subject<?> subject, Case c, DType dtype);
-  }
-
-  private void eachCase(Variant variant, CaseCheck check) {
-    holds(() -> {
-      requireConditional();
-      for (DType dtype : subject().dtypes()) {
-        for (Case c : cases(variant, dtype)) {
-          check.check(subject(), c.roundedTo(dtype), dtype);
-        }
-      }
-    });
-  }
-
-  private static void agree(
-      Subject<?> subject, String what, Values expected, HostTensor actual, DType type, String of) {
-    subject.tolerance.assertClose(what + ", for " + of, expected, actual, type, HINT);
   }
 
   @ParameterizedTest
@@ -293,155 +203,6 @@ abstract class ConditionalRules extends Rules {
     int features = c.config().features();
     int example = (int) (index / (tensor.size() / shape[0]));
     return example * features + (int) (index / after % features);
-  }
-
-  @ParameterizedTest
-  @EnumSource(Variant.class)
-  @Checks(Rule.SHARED_STATISTICS)
-  final void partsOfABatchGetTogetherWhatTheWholeGets(Variant variant) {
-    if (variant.scope() == Scope.BATCH) {
-      eachCase(variant, (subject, c, dtype) -> {
-        checkParts(subject, c, dtype, 1);
-        checkParts(subject, c, dtype, 2);
-      });
-    } else {
-      eachCase(variant, (subject, c, dtype) -> checkUnshared(subject, c, dtype));
-    }
-  }
-
-  /** Statistics of each example, and none, are no matter of others: parts give the whole as they are. */
-  private static <T> void checkUnshared(Subject<T> subject, Case c, DType dtype) {
-    Expected expected = subject.expect(c, dtype);
-    try (Tensors<T> made = subject.tensors()) {
-      VirtualBatchNorm<T> whole = made.layer(c, dtype);
-      VirtualBatchNorm<T> ofReference = whole.withMask(c.referenceMask());
-      try (ReferenceStatistics<T> statistics =
-          ofReference.referenceStatistics(made.of(c.reference(), dtype))) {
-        for (Part part : parts(c, 1)) {
-          T x = made.of(part.c().x(), dtype);
-          VirtualBatchNorm<T> layer = whole.withMask(part.c().mask());
-          ReferenceMoments live = layer.liveMoments(x);
-          assertThrows(
-              IllegalStateException.class,
-              () -> layer.forward(x, statistics, live),
-              "shared statistics of a variant that has none");
-          agree(
-              subject,
-              "output",
-              part(expected.of(Quantity.OUTPUT), c, part),
-              subject.output(layer, x, statistics),
-              dtype,
-              c.describe() + ", in two parts, in " + dtype);
-        }
-      }
-    }
-  }
-
-  private record Part(Case c, int from, int to) {}
-
-  /** The first examples and the rest, each with its part of the mask. */
-  private static List<Part> parts(Case c, int first) {
-    int examples = (int) c.x().shape()[0];
-    List<Part> parts = new ArrayList<>();
-    for (int[] bounds : new int[][] {{0, first}, {first, examples}}) {
-      int[] own = new int[bounds[1] - bounds[0]];
-      Arrays.setAll(own, i -> bounds[0] + i);
-      Padding padding = c.padding();
-      if (own.length == 0 || (padding != null && padding.ofExamples(own).countedElements() == 0)) {
-        continue;
-      }
-      HostTensor x = Layouts.examples(c.x(), own);
-      Case part = c.withLive(x, Layouts.examples(c.upstream(), own));
-      parts.add(new Part(
-          padding == null
-              ? part
-              : part.padded(
-                  padding.ofExamples(own).asPositions(x.shape(), c.config().featureAxis()),
-                  c.referencePadding(),
-                  Junk.NAN.value),
-          bounds[0],
-          bounds[1]));
-    }
-    return parts;
-  }
-
-  private static <T> void checkParts(Subject<T> subject, Case c, DType dtype, int first) {
-    Expected expected = subject.expect(c, dtype);
-    int features = c.config().features();
-    double[] dgamma = new double[features];
-    double[] dbeta = new double[features];
-    double[] dr = new double[c.reference().size()];
-    String of = c.describe() + ", in two parts, " + first + " examples first, in " + dtype;
-    try (Tensors<T> made = subject.tensors()) {
-      VirtualBatchNorm<T> whole = made.layer(c, dtype);
-      T r = made.of(c.reference(), dtype);
-      VirtualBatchNorm<T> ofReference = whole.withMask(c.referenceMask());
-      try (ReferenceStatistics<T> statistics = ofReference.referenceStatistics(r)) {
-        List<Part> parts = parts(c, first);
-        ReferenceMoments live = ReferenceMoments.empty(features);
-        for (Part part : parts) {
-          T x = made.of(part.c().x(), dtype);
-          live = live.merge(whole.withMask(part.c().mask()).liveMoments(x));
-        }
-        List<GradientSums> ofParts = new ArrayList<>();
-        for (Part part : parts) {
-          ofParts.add(whole
-              .withMask(part.c().mask())
-              .gradientSums(
-                  made.of(part.c().x(), dtype),
-                  statistics,
-                  live,
-                  made.of(part.c().upstream(), dtype)));
-        }
-        GradientSums sums = ofParts.stream().reduce(GradientSums::merge).orElseThrow();
-        for (Part part : parts) {
-          VirtualBatchNorm<T> layer = whole.withMask(part.c().mask());
-          T x = made.of(part.c().x(), dtype);
-          T dy = made.of(part.c().upstream(), dtype);
-          try (Output<T> y = layer.forward(x, statistics, live);
-              Gradients<T> gradients = layer.backward(x, statistics, live, dy, sums);
-              Output<T> reached = ofReference.referenceGradient(r, statistics, gradients)) {
-            agree(
-                subject,
-                "output",
-                part(expected.of(Quantity.OUTPUT), c, part),
-                subject.host(y.output()),
-                dtype,
-                of);
-            agree(
-                subject,
-                "dx",
-                part(expected.of(Quantity.DX), c, part),
-                subject.host(gradients.dx()),
-                dtype,
-                of);
-            add(subject.host(gradients.dgamma()), dgamma);
-            add(subject.host(gradients.dbeta()), dbeta);
-            add(subject.host(reached.output()), dr);
-          }
-        }
-      }
-    }
-    DType type = dtype.parameterType();
-    agree(
-        subject, "dgamma", expected.of(Quantity.DGAMMA), HostTensor.of(dgamma, features), type, of);
-    agree(subject, "dbeta", expected.of(Quantity.DBETA), HostTensor.of(dbeta, features), type, of);
-    // Each part's was rounded to the batch's type.
-    Values twice = expected.of(Quantity.DREFERENCE).scaled(2);
-    agree(subject, "dreference", twice, HostTensor.of(dr, c.reference().shape()), dtype, of);
-  }
-
-  private static Values part(Values whole, Case c, Part part) {
-    int size = whole.expected().length / (int) c.x().shape()[0];
-    return new Values(
-        Arrays.copyOfRange(whole.expected(), part.from() * size, part.to() * size),
-        Arrays.copyOfRange(whole.scale(), part.from() * size, part.to() * size));
-  }
-
-  private static void add(HostTensor of, double[] to) {
-    for (int i = 0; i < to.length; i++) {
-      to[i] += of.get(i);
-    }
   }
 
   @ParameterizedTest

@@ -196,6 +196,15 @@ public abstract class VbnConformance {
 
   @Nested
   @Order(5)
+  @DisplayName("relations")
+  final class Relation extends RelationRules {
+    Relation() {
+      super(VbnConformance.this);
+    }
+  }
+
+  @Nested
+  @Order(6)
   @DisplayName("gradients")
   final class Gradient extends GradientRules {
     Gradient() {
@@ -204,7 +213,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(6)
+  @Order(7)
   @DisplayName("conditional")
   final class Conditional extends ConditionalRules {
     Conditional() {
@@ -213,7 +222,16 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(7)
+  @Order(8)
+  @DisplayName("shared statistics")
+  final class SharedStatistics extends SharedStatisticsRules {
+    SharedStatistics() {
+      super(VbnConformance.this);
+    }
+  }
+
+  @Nested
+  @Order(9)
   @DisplayName("capabilities")
   final class Capabilities extends CapabilityRules {
     Capabilities() {
@@ -222,7 +240,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(8)
+  @Order(10)
   @DisplayName("supplied tensors")
   final class Supplied extends SuppliedRules {
     Supplied() {
@@ -231,7 +249,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(9)
+  @Order(11)
   @DisplayName("views")
   final class Strides extends ViewRules {
     Strides() {
@@ -240,7 +258,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(10)
+  @Order(12)
   @DisplayName("ownership")
   final class Ownership extends OwnershipRules {
     Ownership() {
@@ -249,7 +267,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(11)
+  @Order(13)
   @DisplayName("extremes")
   final class Extremes extends ExtremeRules {
     Extremes() {
@@ -258,7 +276,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(12)
+  @Order(14)
   @DisplayName("contagion")
   final class Contagion extends ContagionRules {
     Contagion() {
@@ -267,7 +285,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(13)
+  @Order(15)
   @DisplayName("masks")
   final class Masks extends MaskRules {
     Masks() {
@@ -276,7 +294,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(14)
+  @Order(16)
   @DisplayName("closing")
   final class Closing extends ClosingRules {
     Closing() {
@@ -285,7 +303,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(15)
+  @Order(17)
   @DisplayName("repetition")
   final class Repetition extends RepetitionRules {
     Repetition() {
@@ -294,7 +312,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(16)
+  @Order(18)
   @DisplayName("sizes")
   final class Sizes extends SizeRules {
     Sizes() {

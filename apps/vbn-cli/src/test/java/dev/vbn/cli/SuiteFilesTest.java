@@ -85,7 +85,8 @@ class SuiteFilesTest {
     assertTrue(check("VBN-402").outInOneLine().contains("dgamma has shape [0]; expected ["));
 
     Files.delete(suite.resolve("answers").resolve("pair-32.safetensors"));
-    assertTrue(check("VBN-201", "VBN-402").outInOneLine().contains("pair-32.safetensors is missing"));
+    assertTrue(
+        check("VBN-201", "VBN-402").outInOneLine().contains("pair-32.safetensors is missing"));
 
     Files.write(suite.resolve("answers").resolve("pair-32.safetensors"), new byte[3]);
     assertTrue(check("VBN-201", "VBN-402").outInOneLine().contains("3 bytes; expected 8"));

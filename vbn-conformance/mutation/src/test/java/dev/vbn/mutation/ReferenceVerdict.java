@@ -32,7 +32,8 @@ class ReferenceVerdict {
           Capability.SUBNORMALS,
           Capability.MASK,
           Capability.TENSORS_OUTLIVE_BACKEND,
-          Capability.DOUBLE_BACKWARD);
+          Capability.DOUBLE_BACKWARD,
+          Capability.CONDITIONAL);
     }
   }
 }

@@ -19,9 +19,12 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.platform.engine.discovery.NestedClassSelector;
 
 /** Sums and lines of groups that are wrong in one way each; the kit finds all of them. */
 final class ConditionalFaultsTest {
+  private static final Set<String> FAMILIES = Set.of("Conditional", "SharedStatistics");
+
   private static volatile @Nullable Flaw flaw;
 
   /** The kit on it. */
@@ -41,11 +44,11 @@ final class ConditionalFaultsTest {
   private static Map<Rule, List<String>> failures(@Nullable Flaw own) {
     flaw = own;
     try {
-      Class<?> family = Arrays.stream(VbnConformance.class.getDeclaredClasses())
-          .filter(each -> each.getSimpleName().equals("Conditional"))
-          .findFirst()
-          .orElseThrow();
-      KitRun run = KitRun.of(selectNestedClass(List.of(Kit.class), family), Map.of());
+      List<NestedClassSelector> families = Arrays.stream(VbnConformance.class.getDeclaredClasses())
+          .filter(each -> FAMILIES.contains(each.getSimpleName()))
+          .map(each -> selectNestedClass(List.of(Kit.class), each))
+          .toList();
+      KitRun run = KitRun.of(families, () -> {});
       assertTrue(run.tests >= 15, () -> run.tests + " tests ran; expected those of three rules");
       return run.failures;
     } finally {

@@ -431,6 +431,11 @@ class PlainBackend implements Kernels<Strided> {
     double[] ofGamma = new double[(int) how.geometry().features()];
     for (Group group : groups(how.geometry(), how.scope())) {
       int feature = group.feature();
+      blank(group, ofX);
+      blank(group, ofUpstream);
+      if (group.size() == 0) {
+        continue;
+      }
       double[] xh = gather(group, x);
       double[] dy = gather(group, upstream);
       double[] v = gather(group, second.dx());
