@@ -19,8 +19,13 @@ abstract class EmulatedConformance extends VbnConformance {
   private final long seed;
   private final boolean pools;
 
+  /**
+   * On a device with or without pools.
+   *
+   * @param seed of the order, unless {@code vbn.test.emulator.seed} is another
+   */
   EmulatedConformance(long seed, boolean pools) {
-    this.seed = seed;
+    this.seed = Long.getLong("vbn.test.emulator.seed", seed);
     this.pools = pools;
     Emulator.install();
   }
