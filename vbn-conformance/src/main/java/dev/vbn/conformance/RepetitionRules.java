@@ -184,6 +184,23 @@ abstract class RepetitionRules extends Rules {
     }
   }
 
+  /** Calls at random, with results of former calls and with tensors that were written to since. */
+  @ParameterizedTest
+  @MethodSource("dtypes")
+  @Checks(Rule.WALK)
+  final void resultsAreThoseOfTheArgumentsWhateverCameBefore(DType dtype) {
+    holds(() -> {
+      walk(subject(), dtype, 3, dtype == DType.FLOAT32 ? 1200 : 400);
+      walk(subject(), dtype, 17, 200);
+    });
+  }
+
+  private static <T> void walk(Subject<T> subject, DType dtype, int features, int steps) {
+    try (Walk<T> walk = new Walk<>(subject, dtype, features, 84)) {
+      walk.run(steps);
+    }
+  }
+
   private static Case threaded(Variant variant, long stream, long... shape) {
     VbnConfig config = VbnConfig.of((int) shape[1])
         .withVariant(variant)

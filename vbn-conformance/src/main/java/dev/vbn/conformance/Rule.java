@@ -122,6 +122,8 @@ public enum Rule {
   APART(710, "Backends of one provider compute and close apart from each other."),
   /** Rule 711. */
   OVERLAP(711, "A supplied output that overlaps x is refused, or right."),
+  /** Rule 712. */
+  WALK(712, "Whatever was made, overwritten and freed before, results are those of the arguments."),
 
   /** Rule 801. */
   ROUND_TRIP(801, "Values are rounded to nearest even on the way in, and keep their order."),
