@@ -6,10 +6,12 @@ import static java.util.stream.Collectors.joining;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.conformance.Manner.Into;
+import dev.vbn.conformance.Manner.Passes;
 import dev.vbn.conformance.Manner.Source;
 import dev.vbn.conformance.Padding.Junk;
 import dev.vbn.conformance.Padding.Kind;
 import dev.vbn.conformance.Samples.Spread;
+import dev.vbn.spi.Geometry;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
@@ -28,6 +30,8 @@ import java.util.stream.Stream;
  */
 final class Conditions {
   private static final int LARGEST = 21_000; // elements of a batch
+  private static final int SMALL_EPSILON = 4;
+  private static final int SCALED = 2;
 
   // Places of the dimensions in a row.
   private static final int VARIANT = 0;
@@ -44,9 +48,12 @@ final class Conditions {
   private static final int DX = 11;
   private static final int SPREAD = 12;
   private static final int SOURCE = 13;
-  private static final int PADDING = 14;
-  private static final int REFERENCE_PADDING = 15;
-  private static final int JUNK = 16;
+  private static final int PASSES = 14;
+  private static final int UPSTREAM = 15;
+  private static final int LIVE = 16;
+  private static final int PADDING = 17;
+  private static final int REFERENCE_PADDING = 18;
+  private static final int JUNK = 19;
 
   private static final Variant[] VARIANTS = Variant.values();
   private static final Layout[] LAYOUTS = Layout.values();
@@ -54,9 +61,16 @@ final class Conditions {
   private static final long[] POSITIONS = {1, 5, 15, 16, 33, 64, 1025};
   private static final long[] EXAMPLES = {1, 2, 7, 33};
   private static final Reference[] REFERENCES = Reference.values();
-  private static final double[] EPSILONS = {1e-5, 1e-3, 0.5, 1e-10};
-  private static final String[] GAMMAS = {"drawn", "absent", "negative", "0 in part"};
-  private static final String[] BETAS = {"drawn", "absent"};
+  private static final double[] EPSILONS = {1e-5, 1e-3, 0.5, 20, 1e-10};
+  private static final String[] GAMMAS = {
+    "drawn", "absent", "negative", "0 in part", "of 1e10", "of 1e-10"
+  };
+  private static final String[] BETAS = {"drawn", "absent", "of 1e10", "of 1e-10"};
+  private static final String[] UPSTREAMS = {
+    "drawn", "0 in part", "0 but for one example", "0", "of 1e10", "of 1e-10"
+  };
+  private static final String[] LIVES = {"near the reference", "far from the reference", "constant"
+  };
   private static final ReferenceGradient[] GRADIENTS = {
     ReferenceGradient.DETACHED, ReferenceGradient.ATTACHED
   };
@@ -64,6 +78,7 @@ final class Conditions {
   private static final Into[] DXS = {Into.NEW, Into.SUPPLIED, Into.OVER_X, Into.OVER_UPSTREAM};
   private static final Spread[] SPREADS = {Spread.ORDINARY, Spread.APART, Spread.SCALED};
   private static final Source[] SOURCES = Source.values();
+  private static final Passes[] PASS_KINDS = Passes.values();
   private static final Kind[] PADDINGS = Kind.values();
   private static final Junk[] JUNKS = Junk.values();
 
@@ -165,7 +180,10 @@ final class Conditions {
       Dimension.of("output into", (Object[]) OUTPUTS),
       Dimension.of("dx into", (Object[]) DXS),
       Dimension.of("features spread", (Object[]) SPREADS),
-      Dimension.of("statistics from", (Object[]) SOURCES));
+      Dimension.of("statistics from", (Object[]) SOURCES),
+      Dimension.of("computed by", (Object[]) PASS_KINDS),
+      Dimension.of("upstream gradient", (Object[]) UPSTREAMS),
+      Dimension.of("live batch", (Object[]) LIVES));
 
   /** The last value stands for a batch of which everything counts. */
   private static final List<Dimension> MASKED_DIMENSIONS = Stream.concat(
@@ -222,6 +240,10 @@ final class Conditions {
     if (row[LAYOUT] == 0 && row[POSITION_COUNT] > 0) {
       return false; // without an axis for positions there is one
     }
+    boolean extreme = row[GAMMA] > 3 || row[BETA] > 1 || row[UPSTREAM] > 3;
+    if (extreme && (row[SPREAD] == SCALED || row[EPSILON] == SMALL_EPSILON)) {
+      return false; // gradients of the statistics leave 32 bits
+    }
     Layout layout = LAYOUTS[Math.max(row[LAYOUT], 0)];
     return layout.elements(
             EXAMPLES[Math.max(row[EXAMPLE_COUNT], 0)],
@@ -241,29 +263,73 @@ final class Conditions {
     long positions = POSITIONS[row[POSITION_COUNT]];
     long examples = EXAMPLES[row[EXAMPLE_COUNT]];
     double epsilon = EPSILONS[row[EPSILON]];
-    // The variance of one element that counts is 0: 16 bits do not bear its root of 1e-5.
+    long[] live = layout.shape(examples, features, positions);
+    long[] reference = REFERENCES[row[REFERENCE]].shape(layout, examples, features, positions);
+    boolean ofOne = product(reference) == features || row.length > DIMENSIONS.size();
+    // The variance of one element is 0, as is that of a constant: 16 bits do not bear its root of
+    // 1e-5.
     VbnConfig config = VbnConfig.of((int) features)
         .withVariant(VARIANTS[row[VARIANT]])
         .withFeatureAxis(layout.axis())
-        .withEpsilon(wide || row.length == DIMENSIONS.size() ? epsilon : Math.max(epsilon, 1e-3))
+        .withEpsilon(wide || !ofOne ? epsilon : Math.max(epsilon, 1e-3))
         .withReferenceGradient(GRADIENTS[row[ATTACHED]]);
     Spread spread = wide || row[SPREAD] == 0 ? SPREADS[row[SPREAD]] : Spread.NEAR;
-    Case drawn = new Samples(1000 + number)
-        .of(
-            config,
-            layout.shape(examples, features, positions),
-            REFERENCES[row[REFERENCE]].shape(layout, examples, features, positions),
-            spread);
+    Samples samples = new Samples(1000 + number);
+    Case drawn = samples.of(config, live, reference, spread);
     HostTensor gamma = requireNonNull(drawn.gamma());
+    HostTensor beta = requireNonNull(drawn.beta());
+    int ofGamma = row[GAMMA];
+    int ofBeta = row[BETA];
     Case c = drawn.withParameters(
-        switch (row[GAMMA]) {
+        switch (ofGamma) {
           case 1 -> null;
-          case 2 -> negated(gamma);
+          case 2 -> times(gamma, -1);
           case 3 -> zeroedInPart(gamma);
+          case 4, 5 -> wide ? times(gamma, ofGamma == 4 ? 1e10 : 1e-10) : gamma;
           default -> gamma;
         },
-        row[BETA] == 1 ? null : drawn.beta());
+        switch (ofBeta) {
+          case 1 -> null;
+          case 2, 3 -> wide ? times(beta, ofBeta == 2 ? 1e10 : 1e-10) : beta;
+          default -> beta;
+        });
+    c = c.withLive(live(c, wide), upstream(c.upstream(), wide));
     return row.length == DIMENSIONS.size() ? c : padded(c);
+  }
+
+  private HostTensor live(Case c, boolean wide) {
+    HostTensor x = c.x();
+    if (row[LIVE] == 0 || (row[LIVE] == 1 && !wide)) {
+      return x;
+    }
+    double[] values = x.toDoubles();
+    Geometry geometry = c.liveGeometry();
+    for (int i = 0; i < values.length; i++) {
+      int feature = (int) (i / geometry.after() % geometry.features());
+      // The first element of a feature stands for all where they are constant.
+      values[i] = row[LIVE] == 1 ? values[i] + 1000 : values[(int) (feature * geometry.after())];
+    }
+    return HostTensor.of(values, x.shape());
+  }
+
+  private HostTensor upstream(HostTensor drawn, boolean wide) {
+    double[] values = drawn.toDoubles();
+    int ofExample = values.length / (int) drawn.shape()[0];
+    int kind = row[UPSTREAM];
+    for (int i = 0; i < values.length; i++) {
+      values[i] *= switch (kind) {
+        case 1 -> values[i] > 0 ? 1 : 0; // as a rectifier leaves it
+        case 2 -> i < ofExample ? 1 : 0;
+        case 3 -> 0;
+        case 4, 5 -> wide ? (kind == 4 ? 1e10 : 1e-10) : 1;
+        default -> 1;
+      };
+    }
+    return HostTensor.of(values, drawn.shape());
+  }
+
+  private static long product(long[] shape) {
+    return Arrays.stream(shape).reduce(1, Math::multiplyExact);
   }
 
   private Case padded(Case c) {
@@ -279,10 +345,10 @@ final class Conditions {
         JUNKS[row[JUNK]].value);
   }
 
-  private static HostTensor negated(HostTensor gamma) {
-    double[] values = gamma.toDoubles();
-    Arrays.setAll(values, i -> -values[i]);
-    return HostTensor.of(values, gamma.shape());
+  private static HostTensor times(HostTensor tensor, double factor) {
+    double[] values = tensor.toDoubles();
+    Arrays.setAll(values, i -> factor * values[i]);
+    return HostTensor.of(values, tensor.shape());
   }
 
   private static HostTensor zeroedInPart(HostTensor gamma) {
@@ -293,14 +359,17 @@ final class Conditions {
 
   /** How the layer is called in this row. */
   Manner manner() {
-    return new Manner(OUTPUTS[row[OUTPUT]], DXS[row[DX]], SOURCES[row[SOURCE]]);
+    return new Manner(
+        OUTPUTS[row[OUTPUT]], DXS[row[DX]], SOURCES[row[SOURCE]], PASS_KINDS[row[PASSES]]);
   }
 
   /** This row in words. */
   String describe(DType dtype) {
     return of(dtype).describe() + ", in " + dtype + ", output into " + OUTPUTS[row[OUTPUT]]
         + ", dx into " + DXS[row[DX]] + ", statistics from " + SOURCES[row[SOURCE]]
-        + ", features spread " + SPREADS[row[SPREAD]]
+        + ", by " + PASS_KINDS[row[PASSES]] + ", features spread " + SPREADS[row[SPREAD]]
+        + ", gamma " + GAMMAS[row[GAMMA]] + ", beta " + BETAS[row[BETA]] + ", upstream gradient "
+        + UPSTREAMS[row[UPSTREAM]] + ", live batch " + LIVES[row[LIVE]]
         + (row.length == DIMENSIONS.size() ? "" : ", masked elements " + JUNKS[row[JUNK]]);
   }
 

@@ -90,4 +90,24 @@ final class Layouts {
     values[index] = value;
     return HostTensor.of(values, tensor.shape()).to(tensor.dtype());
   }
+
+  /** The parameters of features once for every example. */
+  static HostTensor repeated(HostTensor parameters, int examples) {
+    double[] once = parameters.toDoubles();
+    double[] all = new double[examples * once.length];
+    Arrays.setAll(all, i -> once[i % once.length]);
+    return HostTensor.of(all, examples, once.length).to(parameters.dtype());
+  }
+
+  /** The sum over examples of what each has for every feature. */
+  static HostTensor total(HostTensor ofExamples, int features) {
+    if (ofExamples.size() == features) {
+      return ofExamples;
+    }
+    double[] total = new double[features];
+    for (int i = 0; i < ofExamples.size(); i++) {
+      total[i % features] += ofExamples.get(i);
+    }
+    return HostTensor.of(total, features);
+  }
 }

@@ -1,5 +1,6 @@
 package dev.vbn.conformance;
 
+import dev.vbn.GradientSums;
 import dev.vbn.Gradients;
 import dev.vbn.MixedStatistics;
 import dev.vbn.Output;
@@ -10,10 +11,12 @@ import dev.vbn.SecondGradients;
 import dev.vbn.VbnBackend;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.conformance.Manner.Into;
+import dev.vbn.conformance.Manner.Passes;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Kernels;
 import dev.vbn.spi.ReferenceGradient;
+import dev.vbn.spi.Scope;
 import dev.vbn.spi.TensorAccess;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
@@ -227,16 +230,37 @@ final class Subject<T> implements AutoCloseable {
       Computed computed,
       Arguments arguments) {
     VirtualBatchNorm<T> layer = masked(whole, c.mask());
-    boolean supplies = has(Capability.CALLER_SUPPLIED_OUTPUT);
-    Into outputInto = supplies ? manner.output() : Into.NEW;
-    Into dxInto = supplies ? manner.dx() : Into.NEW;
     T x = made.as(Argument.X, c.x(), dtype);
-    if (dxInto != Into.OVER_X) {
-      arguments.watch("x", x);
-    }
     MixedStatistics mixed = layer.mixedStatistics(x, statistics);
     computed.put(Quantity.LIVE_MEAN, mixed.mean());
     computed.put(Quantity.LIVE_VARIANCE, mixed.variance());
+    T upstream = made.as(Argument.UPSTREAM, c.upstream(), dtype);
+    if (has(Capability.DOUBLE_BACKWARD)) {
+      twice(c, dtype, made, layer, x, statistics, upstream, computed, arguments);
+    }
+    Passes passes = passes(c, manner);
+    if (passes == Passes.SHARED_STATISTICS) {
+      arguments.watch("x", x);
+      arguments.watch("the upstream gradient", upstream);
+      ReferenceMoments live = layer.liveMoments(x);
+      try (Output<T> output = layer.forward(x, statistics, live)) {
+        computed.put(Quantity.OUTPUT, host(output.output()));
+      }
+      GradientSums sums = layer.gradientSums(x, statistics, live, upstream);
+      try (Gradients<T> gradients = layer.backward(x, statistics, live, upstream, sums)) {
+        put(c, dtype, made, whole, statistics, gradients, computed);
+      }
+      return;
+    }
+    if (passes == Passes.PARAMETERS_OF_EXAMPLES) {
+      layer = repeated(c, dtype, made, layer);
+    }
+    boolean supplies = has(Capability.CALLER_SUPPLIED_OUTPUT);
+    Into outputInto = supplies ? manner.output() : Into.NEW;
+    Into dxInto = supplies ? manner.dx() : Into.NEW;
+    if (dxInto != Into.OVER_X) {
+      arguments.watch("x", x);
+    }
     T own = outputInto == Into.OVER_X ? made.as(Argument.X, c.x(), dtype) : x;
     try (Output<T> live = switch (outputInto) {
       case SUPPLIED ->
@@ -246,22 +270,8 @@ final class Subject<T> implements AutoCloseable {
     }) {
       computed.put(Quantity.OUTPUT, host(live.output()));
     }
-    T upstream = made.as(Argument.UPSTREAM, c.upstream(), dtype);
     if (dxInto != Into.OVER_UPSTREAM) {
       arguments.watch("the upstream gradient", upstream);
-    }
-    if (has(Capability.DOUBLE_BACKWARD)) {
-      VirtualBatchNorm<T> detached = layer.withReferenceGradient(ReferenceGradient.DETACHED);
-      GradientUpstream<T> second = second(c, dtype, made);
-      arguments.watch("v", second.dx());
-      arguments.watch("vgamma", second.dgamma());
-      arguments.watch("vbeta", second.dbeta());
-      try (SecondGradients<T> gradients =
-          detached.doubleBackward(x, statistics, upstream, second)) {
-        computed.put(Quantity.SECOND_X, host(gradients.x()));
-        computed.put(Quantity.SECOND_UPSTREAM, host(gradients.upstream()));
-        computed.put(Quantity.SECOND_GAMMA, host(gradients.gamma()));
-      }
     }
     try (Gradients<T> gradients = switch (dxInto) {
       case SUPPLIED ->
@@ -271,15 +281,73 @@ final class Subject<T> implements AutoCloseable {
       case OVER_UPSTREAM -> layer.backwardInto(upstream, x, statistics, upstream);
       case NEW -> layer.backward(x, statistics, upstream);
     }) {
-      computed.put(Quantity.DX, host(gradients.dx()));
-      computed.put(Quantity.DGAMMA, host(gradients.dgamma()));
-      computed.put(Quantity.DBETA, host(gradients.dbeta()));
-      if (c.attached()) {
-        try (Output<T> reached = masked(whole, c.referenceMask())
-            .referenceGradient(
-                made.as(Argument.REFERENCE, c.reference(), dtype), statistics, gradients)) {
-          computed.put(Quantity.DREFERENCE, host(reached.output()));
-        }
+      put(c, dtype, made, whole, statistics, gradients, computed);
+    }
+  }
+
+  private Passes passes(Case c, Manner manner) {
+    boolean possible = has(Capability.CONDITIONAL)
+        && (manner.passes() != Passes.SHARED_STATISTICS
+            || c.config().variant().scope() == Scope.BATCH);
+    return possible ? manner.passes() : Passes.WHOLE;
+  }
+
+  private void twice(
+      Case c,
+      DType dtype,
+      Tensors<T> made,
+      VirtualBatchNorm<T> layer,
+      T x,
+      ReferenceStatistics<T> statistics,
+      T upstream,
+      Computed computed,
+      Arguments arguments) {
+    VirtualBatchNorm<T> detached = layer.withReferenceGradient(ReferenceGradient.DETACHED);
+    GradientUpstream<T> second = second(c, dtype, made);
+    arguments.watch("v", second.dx());
+    arguments.watch("vgamma", second.dgamma());
+    arguments.watch("vbeta", second.dbeta());
+    try (SecondGradients<T> gradients = detached.doubleBackward(x, statistics, upstream, second)) {
+      computed.put(Quantity.SECOND_X, host(gradients.x()));
+      computed.put(Quantity.SECOND_UPSTREAM, host(gradients.upstream()));
+      computed.put(Quantity.SECOND_GAMMA, host(gradients.gamma()));
+    }
+  }
+
+  /** The layer with each parameter once for every example. */
+  private static <T> VirtualBatchNorm<T> repeated(
+      Case c, DType dtype, Tensors<T> made, VirtualBatchNorm<T> layer) {
+    int examples = (int) c.x().shape()[0];
+    DType type = dtype.parameterType();
+    VirtualBatchNorm<T> repeated = layer;
+    if (c.gamma() != null) {
+      repeated =
+          repeated.withGamma(made.as(Argument.GAMMA, Layouts.repeated(c.gamma(), examples), type));
+    }
+    if (c.beta() != null) {
+      repeated =
+          repeated.withBeta(made.as(Argument.BETA, Layouts.repeated(c.beta(), examples), type));
+    }
+    return repeated;
+  }
+
+  private void put(
+      Case c,
+      DType dtype,
+      Tensors<T> made,
+      VirtualBatchNorm<T> whole,
+      ReferenceStatistics<T> statistics,
+      Gradients<T> gradients,
+      Computed computed) {
+    int features = c.config().features();
+    computed.put(Quantity.DX, host(gradients.dx()));
+    computed.put(Quantity.DGAMMA, Layouts.total(host(gradients.dgamma()), features));
+    computed.put(Quantity.DBETA, Layouts.total(host(gradients.dbeta()), features));
+    if (c.attached()) {
+      try (Output<T> reached = masked(whole, c.referenceMask())
+          .referenceGradient(
+              made.as(Argument.REFERENCE, c.reference(), dtype), statistics, gradients)) {
+        computed.put(Quantity.DREFERENCE, host(reached.output()));
       }
     }
   }
