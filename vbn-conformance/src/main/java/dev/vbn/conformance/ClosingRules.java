@@ -9,8 +9,10 @@ import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -104,6 +106,63 @@ abstract class ClosingRules extends Rules {
             "Closing one backend leaves the others as they are.");
       }
     });
+  }
+
+  /** More than a pool of two or eight has room for, and again and again. */
+  @Test
+  @Checks(Rule.APART)
+  final void manyBackendsOfOneProviderAreApart() {
+    holds(() -> {
+      Case c = sample(Variant.BATCH);
+      Computed expected = right(subject(), c, DType.FLOAT32);
+      List<Subject<?>> open = new ArrayList<>();
+      try {
+        for (int i = 0; i < 10; i++) {
+          open.add(kit.openSubject());
+        }
+        for (Subject<?> each : open) {
+          assertEqualBits(
+              ", on one of 10 backends that are open",
+              expected,
+              each.run(c, DType.FLOAT32),
+              "Backends share nothing that a call writes.");
+        }
+      } finally {
+        open.forEach(Subject::close);
+      }
+    });
+  }
+
+  /** By any number of threads, and on any device that the provider names. */
+  @Test
+  @Checks(Rule.APART)
+  final void backendsGiveTheSameHoweverTheyAreOpened() {
+    holds(() -> {
+      Case c = sample(Variant.BATCH);
+      Case large = new Samples(73).of(c.config(), new long[] {8, 3, 4099}, new long[] {2, 3, 4099});
+      for (int parallelism : new int[] {1, 2, 3, 7, 64}) {
+        checkOpened(BackendOptions.defaults().withParallelism(parallelism), true, c, large);
+      }
+      for (String device : kit.provider().probe().devices()) {
+        checkOpened(BackendOptions.defaults().withDevice(device), false, c, large);
+      }
+    });
+  }
+
+  /** In the same bits, or on another device within the tolerances. */
+  private void checkOpened(BackendOptions options, boolean bits, Case... cases) {
+    try (Subject<?> opened = kit.openSubject(options)) {
+      for (Case c : cases) {
+        Computed computed = right(opened, c, DType.FLOAT32);
+        if (bits) {
+          assertEqualBits(
+              ", opened with " + options,
+              right(subject(), c, DType.FLOAT32),
+              computed,
+              "The number of threads changes no bit.");
+        }
+      }
+    }
   }
 
   /** Statistics of one backend stay while another computes. */

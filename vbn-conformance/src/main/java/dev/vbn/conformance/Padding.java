@@ -43,8 +43,8 @@ record Padding(boolean[] counts, int examples, Mask mask) {
   }
 
   /**
-   * A padding of a batch. The first example has something that counts; of several examples one has
-   * nothing. Where there is no axis of positions, whole examples are left out.
+   * A padding of a batch. Some example has something that counts; of several examples one, which may
+   * be the first, has nothing. Where there is no axis of positions, whole examples are left out.
    */
   static Padding draw(Kind kind, long[] shape, int featureAxis, Random random) {
     int axis = featureAxis < 0 ? featureAxis + shape.length : featureAxis;
@@ -63,9 +63,10 @@ record Padding(boolean[] counts, int examples, Mask mask) {
     int most = (int) without[along];
     long[] lengths = new long[(int) without[0]];
     Arrays.setAll(lengths, i -> random.nextInt(most + 1));
-    lengths[0] = 1L + random.nextInt(most);
+    int some = random.nextInt(lengths.length);
+    lengths[some] = 1L + random.nextInt(most);
     if (lengths.length > 1) {
-      lengths[1 + random.nextInt(lengths.length - 1)] = 0;
+      lengths[another(some, lengths.length, random)] = 0;
     }
     Mask mask = Mask.lengths(lengths);
     return of(
@@ -102,12 +103,17 @@ record Padding(boolean[] counts, int examples, Mask mask) {
     }
     int examples = (int) without[0];
     int positions = counts.length / examples;
-    counts[random.nextInt(positions)] = true;
+    int some = random.nextInt(examples);
+    counts[some * positions + random.nextInt(positions)] = true;
     if (examples > 1) {
-      int left = 1 + random.nextInt(examples - 1);
+      int left = another(some, examples, random);
       Arrays.fill(counts, left * positions, (left + 1) * positions, false);
     }
     return of(counts, without);
+  }
+
+  private static int another(int one, int count, Random random) {
+    return (one + 1 + random.nextInt(count - 1)) % count;
   }
 
   private static int size(long[] shape) {

@@ -10,6 +10,11 @@ import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.conformance.Manner.Into;
+import dev.vbn.conformance.Manner.Passes;
+import dev.vbn.conformance.Manner.Source;
+import dev.vbn.conformance.Padding.Junk;
+import dev.vbn.conformance.Padding.Kind;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
@@ -233,6 +238,44 @@ abstract class RepetitionRules extends Rules {
             ", from one of 8 threads", expected.get(i % cases.size()), results.get(i), ONE_ORDER);
       }
     });
+  }
+
+  /** Of one shape and with other numbers each, so that a buffer that calls share shows. */
+  @ParameterizedTest
+  @EnumSource(Passes.class)
+  @Checks(Rule.THREADS)
+  final void threadsWithOtherNumbersOfOneShapeGetTheirOwn(Passes passes) {
+    holds(() -> {
+      Manner manner = new Manner(Into.NEW, Into.NEW, Source.PASS, passes);
+      List<Case> cases = new ArrayList<>();
+      List<Computed> expected = new ArrayList<>();
+      List<Callable<Computed>> calls = new ArrayList<>();
+      for (int i = 0; i < 8; i++) {
+        Case c = threaded(i < 4 ? Variant.POOLED : Variant.BATCH, 180 + i, 6, 5, 67);
+        cases.add(i % 2 == 0 || !subject().has(Capability.MASK) ? c : padded(c, 190 + i));
+        expected.add(right(subject(), cases.get(i), DType.FLOAT32, manner));
+      }
+      for (int i = 0; i < 160; i++) {
+        Case c = cases.get(i % cases.size());
+        calls.add(() -> subject().run(c, DType.FLOAT32, manner));
+      }
+      List<Computed> results = atOnce(calls);
+      for (int i = 0; i < results.size(); i++) {
+        assertEqualBits(
+            ", from one of 8 threads with batches of one shape, by " + passes,
+            expected.get(i % cases.size()),
+            results.get(i),
+            ONE_ORDER);
+      }
+    });
+  }
+
+  private static Case padded(Case c, long stream) {
+    Samples samples = new Samples(stream);
+    return c.padded(
+        samples.padding(Kind.SCATTERED, c.x().shape(), c.config().featureAxis()),
+        samples.padding(Kind.SCATTERED, c.reference().shape(), c.config().featureAxis()),
+        Junk.ORDINARY.value);
   }
 
   /** One layer, its tensors and its statistics, whichever thread made them. */

@@ -3,6 +3,7 @@ package dev.vbn.conformance;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.conformance.Manner.Into;
+import dev.vbn.conformance.Manner.Passes;
 import dev.vbn.conformance.Manner.Source;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
@@ -12,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
@@ -182,21 +184,101 @@ abstract class SizeRules extends Rules {
     });
   }
 
+  /** Elements of a batch of a size between. */
+  private static final int MOST = 80_000;
+
+  private static final long[] EXAMPLES = {2, 16, 100, 256, 300};
+  private static final long[] FEATURES = {13, 16, 31, 64, 256, 300, 2048};
+  private static final long[] POSITIONS = {1, 31, 64, 256, 1000, 1024};
+  private static final int LAYOUTS = 3;
+  private static final Passes[] PASSES = Passes.values();
+  private static final Variant[] VARIANTS = Variant.values();
+
+  /** Lengths between those of the table and those beyond 16 bits, any two of which meet. */
+  private static final List<int[]> BETWEEN = CoveringArray.of(
+      new int[] {
+        EXAMPLES.length,
+        FEATURES.length,
+        POSITIONS.length,
+        LAYOUTS,
+        PASSES.length,
+        VARIANTS.length,
+        2
+      },
+      SizeRules::allowed,
+      1);
+
+  private static boolean allowed(int[] row) {
+    long least = length(EXAMPLES, row[0]) * length(FEATURES, row[1]) * length(POSITIONS, row[2]);
+    boolean known = row[0] >= 0 && row[1] >= 0 && row[2] >= 0;
+    long examples = row[6] == 1 ? 2000 : 3;
+    return least <= MOST
+        && (!known || least >= 8000)
+        && examples * length(FEATURES, row[1]) <= MOST;
+  }
+
+  private static long length(long[] lengths, int choice) {
+    return choice < 0 ? lengths[0] : lengths[choice];
+  }
+
+  /** As real layers have them: powers of two, primes, and products beyond 16 bits of small lengths. */
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.SIZE)
+  final void resultsDoNotDependOnSizesBetween(Variant variant) {
+    holds(() -> {
+      for (int i = 0; i < BETWEEN.size(); i++) {
+        int[] row = BETWEEN.get(i);
+        if (VARIANTS[row[5]] == variant) {
+          Manner turn = MANNERS.get(i % MANNERS.size());
+          Manner manner = new Manner(turn.output(), turn.dx(), turn.statistics(), PASSES[row[4]]);
+          Case c = CASES.computeIfAbsent("between " + i, first -> make(row, variant));
+          assertAgrees(
+              subject(),
+              c.describe() + ", by " + manner.passes() + ", output into " + manner.output()
+                  + ", dx into " + manner.dx() + ": look at blocks, tails and limits of a grid",
+              subject().expect(c, DType.FLOAT32),
+              subject().run(c, DType.FLOAT32, manner),
+              DType.FLOAT32);
+        }
+      }
+    });
+  }
+
+  private static Case make(int[] row, Variant variant) {
+    long n = EXAMPLES[row[0]];
+    long f = FEATURES[row[1]];
+    long p = POSITIONS[row[2]];
+    long[] reference = {row[6] == 1 ? 2000 : 3, f};
+    return switch (row[3]) {
+      case 0 -> make(1, new long[] {n, f, p}, new long[] {reference[0], f, 1}, variant);
+      case 1 -> make(-1, new long[] {n, p, f}, new long[] {reference[0], 1, f}, variant);
+      default -> {
+        long before = p % 2 == 0 ? 2 : 1;
+        yield make(
+            2, new long[] {n, before, f, p / before}, new long[] {reference[0], 1, f, 1}, variant);
+      }
+    };
+  }
+
   private static Case make(LongBatch size, Variant variant) {
-    int axis = size.featureAxis == 1 ? 1 : size.live.length - 1;
-    int features = (int) size.live[axis];
+    return make(size.featureAxis, size.live, size.reference, variant);
+  }
+
+  private static Case make(int featureAxis, long[] live, long[] reference, Variant variant) {
+    int features = (int) live[featureAxis < 0 ? live.length - 1 : featureAxis];
     VbnConfig config = VbnConfig.of(features)
         .withVariant(variant)
-        .withFeatureAxis(size.featureAxis)
+        .withFeatureAxis(featureAxis)
         .withReferenceGradient(ReferenceGradient.ATTACHED);
     return new Case(
         config,
-        offCenter(1, size.live),
-        offCenter(2, size.reference),
+        offCenter(1, live),
+        offCenter(2, reference),
         Case.noise(3, features),
         Case.noise(4, features),
-        Case.noise(5, size.live),
-        Case.noise(6, size.reference));
+        Case.noise(5, live),
+        Case.noise(6, reference));
   }
 
   /**

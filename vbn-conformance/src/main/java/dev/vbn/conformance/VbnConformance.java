@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.fail;
 
 import dev.vbn.VbnBackend;
 import dev.vbn.spi.Availability;
+import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.VbnProvider;
 import dev.vbn.tensor.HostTensor;
@@ -106,10 +107,14 @@ public abstract class VbnConformance {
     return !opened.isEmpty();
   }
 
-  final synchronized Subject<?> openSubject() {
+  final Subject<?> openSubject() {
+    return openSubject(BackendOptions.defaults());
+  }
+
+  final synchronized Subject<?> openSubject(BackendOptions options) {
     VbnProvider<?> provider = provider();
     assumeDevice(provider, isOpen() || requireDevice());
-    Subject<?> open = new Subject<>(VbnBackend.open(provider));
+    Subject<?> open = new Subject<>(VbnBackend.open(provider, options));
     opened.add(open);
     return open;
   }
