@@ -191,10 +191,14 @@ final class Walk<T> implements AutoCloseable {
     return list.get(samples.below(list.size()));
   }
 
-  /** So many steps, after which all that is held is as it was. */
+  /** So many steps, by other threads at times; after them all that is held is as it was. */
   void run(int count) {
     for (int i = 0; i < count; i++) {
-      step();
+      switch (samples.below(16)) {
+        case 0 -> CallingThread.withoutClassLoader(this::step);
+        case 1 -> CallingThread.virtual(this::step);
+        default -> step();
+      }
     }
     families.forEach(
         family -> family.batches.forEach(batches -> batches.forEach(Held::assertStays)));
@@ -241,7 +245,7 @@ final class Walk<T> implements AutoCloseable {
         check(c, Quantity.LIVE_MEAN, mixed.mean());
         check(c, Quantity.LIVE_VARIANCE, mixed.variance());
       }
-      case 6, 7, 8 -> forward(c, layer, batches, x, known);
+      case 6, 7, 8 -> forward(c, family, layer, batches, x, known);
       case 9, 10, 11 -> backward(c, family, layer, batches, x, dy, known);
       case 12 -> second(c, layer, batches, x, dy, known);
       default -> shared(c, layer, x, dy, known);
@@ -277,6 +281,27 @@ final class Walk<T> implements AutoCloseable {
 
   private HostTensor check(Case c, Quantity quantity, T tensor) {
     return check(c, quantity, subject.host(tensor));
+  }
+
+  /** Frees arguments before the results are read, at times: results are tensors of their own. */
+  @SafeVarargs
+  private void freeAtTimes(List<Held> batches, Held... arguments) {
+    for (Held each : arguments) {
+      int place = batches.indexOf(each);
+      if (place >= 0 && samples.below(4) == 0) {
+        each.assertStays();
+        batches.set(place, made(drawn(each.content.shape())));
+        subject.backend.release(each.tensor);
+      }
+    }
+  }
+
+  /** As above, of statistics that more are left of. */
+  private void freeAtTimes(Family family, Known known) {
+    if (family.statistics.size() > 1 && samples.below(8) == 0) {
+      family.statistics.remove(known);
+      known.statistics.close();
+    }
   }
 
   /** Keeps a tensor in the place of another, which is freed. */
@@ -359,21 +384,22 @@ final class Walk<T> implements AutoCloseable {
         padding,
         padding,
         1);
+    List<Held> batches = batchesOf(family, x);
     try (ReferenceOutput<T> pass = layer.reference(x.tensor)) {
       HostTensor output = check(c, Quantity.REFERENCE_OUTPUT, pass.output());
       check(c, Quantity.MEAN, pass.statistics().mean());
       check(c, Quantity.VARIANCE, pass.statistics().variance());
       try (Gradients<T> gradients =
           layer.referenceBackward(x.tensor, pass.statistics(), dy.tensor)) {
+        freeAtTimes(batches, x, dy);
         check(c, Quantity.REFERENCE_DX, gradients.dx());
         check(c, Quantity.REFERENCE_DGAMMA, gradients.dgamma());
         check(c, Quantity.REFERENCE_DBETA, gradients.dbeta());
       }
-      HostTensor batch = copy(x.content);
       if (!isConstant(c)) {
-        keep(family, new Known(pass.takeStatistics(), batch, padding));
+        keep(family, new Known(pass.takeStatistics(), copy(c.reference()), padding));
       }
-      keepResult(batchesOf(family, x), pass.takeOutput(), output, c.config().featureAxis());
+      keepResult(batches, pass.takeOutput(), output, c.config().featureAxis());
     }
   }
 
@@ -382,12 +408,13 @@ final class Walk<T> implements AutoCloseable {
     Case c = new Case(
         family.config, x.content, x.content, null, null, x.content, x.content, padding, padding, 1);
     ReferenceStatistics<T> statistics = layer.referenceStatistics(x.tensor);
+    freeAtTimes(batchesOf(family, x), x);
     check(c, Quantity.LONE_MEAN, statistics.mean());
     check(c, Quantity.LONE_VARIANCE, statistics.variance());
     if (isConstant(c)) {
       statistics.close();
     } else {
-      keep(family, new Known(statistics, copy(x.content), padding));
+      keep(family, new Known(statistics, copy(c.reference()), padding));
     }
   }
 
@@ -408,9 +435,12 @@ final class Walk<T> implements AutoCloseable {
     return subject.has(Capability.CALLER_SUPPLIED_OUTPUT) && samples.below(2) == 0;
   }
 
-  private void forward(Case c, VirtualBatchNorm<T> layer, List<Held> batches, Held x, Known known) {
+  private void forward(
+      Case c, Family family, VirtualBatchNorm<T> layer, List<Held> batches, Held x, Known known) {
     if (!supplies()) {
       try (Output<T> live = layer.forward(x.tensor, known.statistics)) {
+        freeAtTimes(batches, x);
+        freeAtTimes(family, known);
         HostTensor output = check(c, Quantity.OUTPUT, live.output());
         keepResult(batches, live.takeOutput(), output, c.config().featureAxis());
       }
@@ -435,6 +465,9 @@ final class Walk<T> implements AutoCloseable {
     try (Gradients<T> gradients = into == null
         ? layer.backward(x.tensor, known.statistics, dy.tensor)
         : layer.backwardInto(into.tensor, x.tensor, known.statistics, dy.tensor)) {
+      if (into == null) {
+        freeAtTimes(batches, x, dy);
+      }
       HostTensor dx = check(c, Quantity.DX, gradients.dx());
       HostTensor dgamma = check(c, Quantity.DGAMMA, gradients.dgamma());
       HostTensor dbeta = check(c, Quantity.DBETA, gradients.dbeta());
@@ -446,9 +479,8 @@ final class Walk<T> implements AutoCloseable {
         T r = subject.backend.fromHost(copy(known.batch), dtype);
         VirtualBatchNorm<T> ofReference = family.layer.withMask(c.referenceMask());
         try (Output<T> reached = ofReference.referenceGradient(r, known.statistics, gradients)) {
-          check(c, Quantity.DREFERENCE, reached.output());
-        } finally {
           subject.backend.release(r);
+          check(c, Quantity.DREFERENCE, reached.output());
         }
       }
       keepResult(parameters, gradients.takeDgamma(), dgamma, 0);
@@ -469,6 +501,7 @@ final class Walk<T> implements AutoCloseable {
       GradientUpstream<T> v = Subject.second(c, dtype, made);
       try (SecondGradients<T> gradients =
           detached.doubleBackward(x.tensor, known.statistics, dy.tensor, v)) {
+        freeAtTimes(batches, x, dy);
         check(c, Quantity.SECOND_X, gradients.x());
         HostTensor ofUpstream = check(c, Quantity.SECOND_UPSTREAM, gradients.upstream());
         check(c, Quantity.SECOND_GAMMA, gradients.gamma());
