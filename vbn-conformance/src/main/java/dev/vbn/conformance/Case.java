@@ -20,7 +20,7 @@ import org.jspecify.annotations.Nullable;
  * @param referenceUpstream gradient with respect to the reference output
  * @param padding what counts of the live batch; null where all does
  * @param referencePadding what counts of the reference batch; null where all does
- * @param second magnitude of the upstream gradient of dx
+ * @param v upstream gradient of dx; null for numbers between -1 and 1
  */
 record Case(
     VbnConfig config,
@@ -32,7 +32,7 @@ record Case(
     HostTensor referenceUpstream,
     @Nullable Padding padding,
     @Nullable Padding referencePadding,
-    double second) {
+    @Nullable HostTensor v) {
 
   Case(
       VbnConfig config,
@@ -42,7 +42,7 @@ record Case(
       @Nullable HostTensor beta,
       HostTensor upstream,
       HostTensor referenceUpstream) {
-    this(config, x, reference, gamma, beta, upstream, referenceUpstream, null, null, 1);
+    this(config, x, reference, gamma, beta, upstream, referenceUpstream, null, null, null);
   }
 
   Geometry liveGeometry() {
@@ -68,7 +68,7 @@ record Case(
         referenceUpstream,
         padding,
         referencePadding,
-        second);
+        v);
   }
 
   Case withParameters(@Nullable HostTensor otherGamma, @Nullable HostTensor otherBeta) {
@@ -82,7 +82,7 @@ record Case(
         referenceUpstream,
         padding,
         referencePadding,
-        second);
+        v);
   }
 
   /** Without gamma and beta. */
@@ -101,7 +101,7 @@ record Case(
         referenceUpstream,
         padding,
         referencePadding,
-        second);
+        null);
   }
 
   Case withReference(HostTensor otherReference, HostTensor otherUpstream) {
@@ -115,7 +115,7 @@ record Case(
         otherUpstream,
         padding,
         referencePadding,
-        second);
+        v);
   }
 
   /** With some elements left out, of either batch or both, and junk in all four tensors there. */
@@ -131,11 +131,11 @@ record Case(
         ofReference == null ? referenceUpstream : ofReference.over(referenceUpstream, axis, junk),
         live,
         ofReference,
-        second);
+        live == null ? v : live.over(v == null ? noise(7, x.shape()) : v, axis, junk));
   }
 
-  /** With an upstream gradient of dx of that magnitude. */
-  Case withSecond(double magnitude) {
+  /** With another upstream gradient of dx. */
+  Case withSecond(HostTensor other) {
     return new Case(
         config,
         x,
@@ -146,7 +146,14 @@ record Case(
         referenceUpstream,
         padding,
         referencePadding,
-        magnitude);
+        other);
+  }
+
+  /** With an upstream gradient of dx of that magnitude. */
+  Case withSecond(double magnitude) {
+    double[] values = noise(7, x.shape()).doubles();
+    Arrays.setAll(values, i -> magnitude * values[i]);
+    return withSecond(HostTensor.of(values, x.shape()));
   }
 
   @Nullable
@@ -175,16 +182,15 @@ record Case(
   }
 
   /**
-   * Upstream gradients of the gradients, rounded to what {@code dtype} holds: they follow from the
-   * shapes. That of dgamma is absent together with beta, and that of dbeta with gamma.
+   * Upstream gradients of the gradients, rounded to what {@code dtype} holds: those of dgamma and
+   * dbeta follow from the shapes. That of dgamma is absent together with beta, and that of dbeta
+   * with gamma.
    */
   GradientUpstream<HostTensor> second(DType dtype) {
     DType type = dtype.parameterType();
     int features = config.features();
-    double[] v = noise(7, x.shape()).doubles();
-    Arrays.setAll(v, i -> second * v[i]);
     return new GradientUpstream<>(
-        HostTensor.of(v, x.shape()).to(dtype),
+        (v == null ? noise(7, x.shape()) : v).to(dtype),
         beta == null ? null : noise(8, features).to(type),
         gamma == null ? null : noise(9, features).to(type));
   }
@@ -219,6 +225,6 @@ record Case(
         referenceUpstream.to(dtype),
         padding,
         referencePadding,
-        second);
+        v == null ? null : v.to(dtype));
   }
 }

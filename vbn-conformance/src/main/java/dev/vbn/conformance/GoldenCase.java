@@ -119,7 +119,7 @@ final class GoldenCase {
         c.referenceUpstream(),
         readResource(resource, file -> padding(file, "")),
         readResource(resource, file -> padding(file, "reference_")),
-        1);
+        null);
   }
 
   private static Padding padding(Path file, String prefix) throws IOException {

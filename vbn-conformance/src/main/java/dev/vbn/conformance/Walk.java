@@ -229,7 +229,7 @@ final class Walk<T> implements AutoCloseable {
         known.batch,
         padding,
         known.padding,
-        1);
+        null);
     VirtualBatchNorm<T> layer =
         padding == null ? family.layer : family.layer.withMask(padding.mask());
     int choice = samples.below(14);
@@ -383,7 +383,7 @@ final class Walk<T> implements AutoCloseable {
         dy.content,
         padding,
         padding,
-        1);
+        null);
     List<Held> batches = batchesOf(family, x);
     try (ReferenceOutput<T> pass = layer.reference(x.tensor)) {
       HostTensor output = check(c, Quantity.REFERENCE_OUTPUT, pass.output());
@@ -406,7 +406,16 @@ final class Walk<T> implements AutoCloseable {
   private void statisticsAlone(
       Family family, Held x, @Nullable Padding padding, VirtualBatchNorm<T> layer) {
     Case c = new Case(
-        family.config, x.content, x.content, null, null, x.content, x.content, padding, padding, 1);
+        family.config,
+        x.content,
+        x.content,
+        null,
+        null,
+        x.content,
+        x.content,
+        padding,
+        padding,
+        null);
     ReferenceStatistics<T> statistics = layer.referenceStatistics(x.tensor);
     freeAtTimes(batchesOf(family, x), x);
     check(c, Quantity.LONE_MEAN, statistics.mean());
@@ -492,16 +501,20 @@ final class Walk<T> implements AutoCloseable {
   }
 
   private void second(
-      Case c, VirtualBatchNorm<T> layer, List<Held> batches, Held x, Held dy, Known known) {
+      Case plain, VirtualBatchNorm<T> layer, List<Held> batches, Held x, Held dy, Known known) {
     if (!subject.has(Capability.DOUBLE_BACKWARD)) {
       return;
     }
     VirtualBatchNorm<T> detached = layer.withReferenceGradient(ReferenceGradient.DETACHED);
     try (Tensors<T> made = subject.tensors()) {
-      GradientUpstream<T> v = Subject.second(c, dtype, made);
+      Held v = any(batches); // x or dy itself, at times
+      Case c = plain.withSecond(v.content);
+      GradientUpstream<T> parameters = Subject.second(c, dtype, made);
+      GradientUpstream<T> upstream =
+          new GradientUpstream<>(v.tensor, parameters.dgamma(), parameters.dbeta());
       try (SecondGradients<T> gradients =
-          detached.doubleBackward(x.tensor, known.statistics, dy.tensor, v)) {
-        freeAtTimes(batches, x, dy);
+          detached.doubleBackward(x.tensor, known.statistics, dy.tensor, upstream)) {
+        freeAtTimes(batches, x, dy, v);
         check(c, Quantity.SECOND_X, gradients.x());
         HostTensor ofUpstream = check(c, Quantity.SECOND_UPSTREAM, gradients.upstream());
         check(c, Quantity.SECOND_GAMMA, gradients.gamma());
