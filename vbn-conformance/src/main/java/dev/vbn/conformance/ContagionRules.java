@@ -7,7 +7,11 @@ import static org.junit.jupiter.api.Assertions.fail;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.conformance.Manner.Into;
+import dev.vbn.conformance.Manner.Passes;
 import dev.vbn.conformance.Manner.Source;
+import dev.vbn.conformance.Padding.Junk;
+import dev.vbn.conformance.Padding.Kind;
+import dev.vbn.spi.Capability;
 import dev.vbn.spi.Geometry;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
@@ -15,6 +19,7 @@ import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.List;
 import java.util.function.IntPredicate;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -92,12 +97,47 @@ abstract class ContagionRules extends Rules {
         case 2 -> drawn.withParameters(Layouts.with(gamma, 0, -1), drawn.beta());
         default -> drawn.withParameters(gamma, null);
       };
-      checkBatches(clean, shapes.manner, value);
+      checkBatches(clean, shapes.manner.by(any(Passes.values(), i + i / variants.size())), value);
     }
   }
 
+  private static <V> V any(V[] values, int turn) {
+    return values[turn % values.length];
+  }
+
   private void checkBatches(Variant variant, Shapes shapes, double value) {
-    checkBatches(drawn(shapes.config(variant), shapes), shapes.manner, value);
+    Case clean = drawn(shapes.config(variant), shapes);
+    checkBatches(clean, shapes.manner, value);
+    if (subject().has(Capability.MASK)) {
+      checkBatches(padded(clean, shapes), shapes.manner, value);
+    }
+  }
+
+  /** With some elements left out, but not the one that is marked. */
+  private static Case padded(Case clean, Shapes shapes) {
+    Samples samples = new Samples(54);
+    return clean.padded(
+        padding(samples, shapes, shapes.live, clean.liveGeometry()),
+        padding(samples, shapes, shapes.reference, clean.referenceGeometry()),
+        Junk.ORDINARY.value);
+  }
+
+  private static Padding padding(Samples samples, Shapes shapes, long[] shape, Geometry geometry) {
+    Padding drawn = samples.padding(Kind.SCATTERED, shape, shapes.featureAxis);
+    drawn.counts()[position(geometry, marked(geometry))] = true;
+    return drawn.asPositions(shape, shapes.featureAxis);
+  }
+
+  /** The last element of the marked feature in the marked example: a rest is not forgotten. */
+  private static int marked(Geometry geometry) {
+    long row = (MARKED_EXAMPLE + 1) * geometry.before() - 1;
+    return (int) ((row * geometry.features() + MARKED_FEATURE + 1) * geometry.after() - 1);
+  }
+
+  /** The place of an element among those of its feature. */
+  private static int position(Geometry geometry, int index) {
+    long row = index / geometry.after() / geometry.features();
+    return (int) (row * geometry.after() + index % geometry.after());
   }
 
   private static Case drawn(VbnConfig config, Shapes shapes) {
@@ -118,7 +158,9 @@ abstract class ContagionRules extends Rules {
       VbnConfig config = VbnConfig.of(3).withVariant(variant);
       Case clean = new Samples(55).of(config, new long[] {4, 3, 6}, new long[] {5, 3, 6});
       for (DType dtype : subject().dtypes()) {
-        new Contagion(clean, dtype, Manner.PLAIN, "NaN in " + dtype).checkParameters();
+        for (double mark : new double[] {Double.NaN, Double.NEGATIVE_INFINITY}) {
+          new Contagion(clean, dtype, Manner.PLAIN, mark + " in " + dtype).checkParameters(mark);
+        }
       }
     });
   }
@@ -153,14 +195,13 @@ abstract class ContagionRules extends Rules {
       return (int) (index / geometry.after() / features / geometry.before());
     }
 
-    /** The last element of the marked feature in the marked example: a rest is not forgotten. */
-    private int marked(Geometry geometry) {
-      long row = (MARKED_EXAMPLE + 1) * geometry.before() - 1;
-      return (int) ((row * features + MARKED_FEATURE + 1) * geometry.after() - 1);
+    private boolean counts(Geometry geometry, @Nullable Padding padding, int index) {
+      return padding == null || padding.counts()[position(geometry, index)];
     }
 
     private boolean inGroup(int index) {
-      boolean sameFeature = feature(live, index) == MARKED_FEATURE;
+      boolean sameFeature =
+          feature(live, index) == MARKED_FEATURE && counts(live, clean.padding(), index);
       return switch (clean.config().variant().scope()) {
         case BATCH -> sameFeature;
         case EXAMPLE -> sameFeature && example(live, index) == MARKED_EXAMPLE;
@@ -172,8 +213,10 @@ abstract class ContagionRules extends Rules {
       boolean alone = clean.config().variant().scope() == Scope.NONE;
       IntPredicate none = i -> false;
       IntPredicate feature = i -> i % features == MARKED_FEATURE;
-      IntPredicate inReference = i -> feature(reference, i) == MARKED_FEATURE;
-      IntPredicate inLive = i -> feature(live, i) == MARKED_FEATURE;
+      IntPredicate inReference = i ->
+          feature(reference, i) == MARKED_FEATURE && counts(reference, clean.referencePadding(), i);
+      IntPredicate inLive =
+          i -> feature(live, i) == MARKED_FEATURE && counts(live, clean.padding(), i);
       IntPredicate statistic = switch (clean.config().variant().scope()) {
         case BATCH -> feature;
         case EXAMPLE -> i -> i == features * MARKED_EXAMPLE + MARKED_FEATURE;
@@ -204,6 +247,13 @@ abstract class ContagionRules extends Rules {
       marked.check(Quantity.SECOND_UPSTREAM, none);
       marked.check(Quantity.SECOND_GAMMA, feature);
 
+      HostTensor v = Layouts.with(clean.second(dtype).dx(), marked(live), mark);
+      marked = new Marked("v", clean.withSecond(v));
+      marked.check(Quantity.OUTPUT, none);
+      marked.check(Quantity.SECOND_X, alone ? none : this::inGroup);
+      marked.check(Quantity.SECOND_UPSTREAM, this::inGroup);
+      marked.check(Quantity.SECOND_GAMMA, feature);
+
       HostTensor r = Layouts.with(clean.reference(), marked(reference), mark);
       marked = new Marked("the reference", clean.withReference(r, clean.referenceUpstream()));
       marked.check(Quantity.OUTPUT, inLive);
@@ -232,12 +282,12 @@ abstract class ContagionRules extends Rules {
       marked.check(Quantity.REFERENCE_DBETA, feature);
     }
 
-    void checkParameters() {
+    void checkParameters(double mark) {
       IntPredicate none = i -> false;
       IntPredicate inReference = i -> feature(reference, i) == MARKED_FEATURE;
       IntPredicate inLive = i -> feature(live, i) == MARKED_FEATURE;
-      HostTensor gamma = Layouts.with(requireNonNull(clean.gamma()), MARKED_FEATURE, Double.NaN);
-      HostTensor beta = Layouts.with(requireNonNull(clean.beta()), MARKED_FEATURE, Double.NaN);
+      HostTensor gamma = Layouts.with(requireNonNull(clean.gamma()), MARKED_FEATURE, mark);
+      HostTensor beta = Layouts.with(requireNonNull(clean.beta()), MARKED_FEATURE, mark);
       Marked marked = new Marked("gamma", clean.withParameters(gamma, clean.beta()));
       marked.check(Quantity.OUTPUT, inLive);
       marked.check(Quantity.REFERENCE_OUTPUT, inReference);

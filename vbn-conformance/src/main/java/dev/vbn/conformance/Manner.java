@@ -16,6 +16,11 @@ record Manner(Into output, Into dx, Source statistics, Passes passes) {
     this(output, dx, statistics, Passes.WHOLE);
   }
 
+  /** This by other passes. */
+  Manner by(Passes other) {
+    return new Manner(output, dx, statistics, other);
+  }
+
   /** Ways to one result. */
   enum Passes {
     /** One for the output, one for the gradients. */

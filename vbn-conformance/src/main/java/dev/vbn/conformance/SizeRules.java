@@ -230,8 +230,7 @@ abstract class SizeRules extends Rules {
       for (int i = 0; i < BETWEEN.size(); i++) {
         int[] row = BETWEEN.get(i);
         if (VARIANTS[row[5]] == variant) {
-          Manner turn = MANNERS.get(i % MANNERS.size());
-          Manner manner = new Manner(turn.output(), turn.dx(), turn.statistics(), PASSES[row[4]]);
+          Manner manner = MANNERS.get(i % MANNERS.size()).by(PASSES[row[4]]);
           Case c = CASES.computeIfAbsent("between " + i, first -> make(row, variant));
           assertAgrees(
               subject(),
