@@ -200,8 +200,13 @@ abstract class RepetitionRules extends Rules {
     });
   }
 
-  private static <T> void walk(Subject<T> subject, DType dtype, int features, int steps) {
-    try (Walk<T> walk = new Walk<>(subject, dtype, features, 84)) {
+  private <T> void walk(Subject<T> subject, DType dtype, int features, int steps) {
+    try (Walk<T> walk = new Walk<>(
+        subject,
+        (tensor, host) -> kit.overwrite(subject.backend, tensor, host),
+        dtype,
+        features,
+        84)) {
       walk.run(steps);
     }
   }

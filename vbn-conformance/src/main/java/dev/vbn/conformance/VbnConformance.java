@@ -7,6 +7,7 @@ import dev.vbn.spi.Availability;
 import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
 import java.util.List;
@@ -90,6 +91,28 @@ public abstract class VbnConformance {
    */
   protected List<?> overlapping(VbnBackend<?> backend, HostTensor host) {
     return List.of();
+  }
+
+  /**
+   * Writes the elements of {@code host} into a tensor of its shape, as a program does that trains
+   * parameters in place. By default tensors that are a {@link HostTensor} are written to and no
+   * others.
+   *
+   * @param backend as in {@link #views}
+   * @param tensor made by that backend
+   * @param host of the tensor's shape, its elements rounded to the tensor's type
+   * @return whether it was written; false of tensors that cannot change
+   */
+  protected boolean overwrite(VbnBackend<?> backend, Object tensor, HostTensor host) {
+    if (!(tensor instanceof HostTensor known)) {
+      return false;
+    }
+    Object to = known.dtype() == DType.FLOAT64 ? known.doubles() : known.floats();
+    Object from = known.dtype() == DType.FLOAT64
+        ? host.to(DType.FLOAT64).doubles()
+        : host.to(DType.FLOAT32).floats();
+    System.arraycopy(from, 0, to, 0, known.size());
+    return true;
   }
 
   /** The opened backend, one for all tests but those that close it. */

@@ -39,7 +39,13 @@ final class Walk<T> implements AutoCloseable {
   private static final String HINT =
       "A result follows from what its arguments hold, whatever was made, overwritten and freed before.";
 
+  /** Writes to a tensor of the backend, where that can be done. */
+  interface Overwriting<T> {
+    boolean overwrite(T tensor, HostTensor host);
+  }
+
   private final Subject<T> subject;
+  private final Overwriting<T> overwriting;
   private final DType dtype;
   private final int features;
   private final Samples samples;
@@ -131,8 +137,9 @@ final class Walk<T> implements AutoCloseable {
   }
 
   /** A walk with batches of so many features. */
-  Walk(Subject<T> subject, DType dtype, int features, long stream) {
+  Walk(Subject<T> subject, Overwriting<T> overwriting, DType dtype, int features, long stream) {
     this.subject = subject;
+    this.overwriting = overwriting;
     this.dtype = dtype;
     this.features = features;
     samples = new Samples(stream);
@@ -232,7 +239,7 @@ final class Walk<T> implements AutoCloseable {
         null);
     VirtualBatchNorm<T> layer =
         padding == null ? family.layer : family.layer.withMask(padding.mask());
-    int choice = samples.below(14);
+    int choice = samples.below(16);
     step = " Step " + steps + " of a walk in " + dtype + ", " + c.describe();
     switch (choice) {
       case 0 -> keep(batches, made(drawn(x.content.shape())));
@@ -247,7 +254,10 @@ final class Walk<T> implements AutoCloseable {
       }
       case 6, 7, 8 -> forward(c, family, layer, batches, x, known);
       case 9, 10, 11 -> backward(c, family, layer, batches, x, dy, known);
-      case 12 -> second(c, layer, batches, x, dy, known);
+      case 12 -> overwrite(any(parameters), samples.normal(1, 1, features));
+      case 13 ->
+        overwrite(x, samples.below(2) == 0 ? drawn(x.content.shape()) : withOneOther(x.content));
+      case 14 -> second(c, layer, batches, x, dy, known);
       default -> shared(c, layer, x, dy, known);
     }
     any(batches).assertStays();
@@ -260,6 +270,15 @@ final class Walk<T> implements AutoCloseable {
     }
     Padding.Kind kind = any(List.of(Padding.Kind.values()));
     return samples.padding(kind, x.content.shape(), family.config.featureAxis());
+  }
+
+  /** As training in place does. */
+  private void overwrite(Held held, HostTensor host) {
+    HostTensor next = host.to(held.content.dtype());
+    if (overwriting.overwrite(held.tensor, next)) {
+      held.overwritten(copy(next));
+      held.read = null;
+    }
   }
 
   /** The same elements but one. */
@@ -389,6 +408,7 @@ final class Walk<T> implements AutoCloseable {
       HostTensor output = check(c, Quantity.REFERENCE_OUTPUT, pass.output());
       check(c, Quantity.MEAN, pass.statistics().mean());
       check(c, Quantity.VARIANCE, pass.statistics().variance());
+      another(layer, x, dy, pass.statistics());
       try (Gradients<T> gradients =
           layer.referenceBackward(x.tensor, pass.statistics(), dy.tensor)) {
         freeAtTimes(batches, x, dy);
@@ -487,6 +507,7 @@ final class Walk<T> implements AutoCloseable {
       if (c.attached()) {
         T r = subject.backend.fromHost(copy(known.batch), dtype);
         VirtualBatchNorm<T> ofReference = family.layer.withMask(c.referenceMask());
+        another(ofReference.withMask(null), any(batches), any(batches), known.statistics);
         try (Output<T> reached = ofReference.referenceGradient(r, known.statistics, gradients)) {
           subject.backend.release(r);
           check(c, Quantity.DREFERENCE, reached.output());
@@ -523,17 +544,47 @@ final class Walk<T> implements AutoCloseable {
     }
   }
 
+  /** Any call, in between: what it leaves behind may not reach the next one. */
+  private void another(
+      VirtualBatchNorm<T> layer, Held x, Held dy, ReferenceStatistics<T> statistics) {
+    switch (samples.below(6)) {
+      case 0 -> layer.forward(x.tensor, statistics).close();
+      case 1 -> layer.backward(x.tensor, statistics, dy.tensor).close();
+      case 2 -> layer.reference(x.tensor).close();
+      case 3 -> layer.referenceStatistics(x.tensor).close();
+      case 4 -> {
+        if (subject.has(Capability.DOUBLE_BACKWARD)) {
+          layer
+              .withReferenceGradient(ReferenceGradient.DETACHED)
+              .doubleBackward(x.tensor, statistics, dy.tensor, GradientUpstream.ofDx(dy.tensor))
+              .close();
+        }
+      }
+      default -> {
+        VirtualBatchNorm<T> attached = layer.withReferenceGradient(ReferenceGradient.ATTACHED);
+        try (ReferenceStatistics<T> own = attached.referenceStatistics(x.tensor);
+            Gradients<T> gradients = attached.backward(x.tensor, own, dy.tensor)) {
+          attached.referenceGradient(x.tensor, own, gradients).close();
+        }
+      }
+    }
+  }
+
   /** What a batch gives whose statistics are shared with no one. */
   private void shared(Case c, VirtualBatchNorm<T> layer, Held x, Held dy, Known known) {
     if (!subject.has(Capability.CONDITIONAL) || c.config().variant().scope() != Scope.BATCH) {
       return;
     }
     ReferenceMoments live = layer.liveMoments(x.tensor);
+    another(layer, x, dy, known.statistics);
     GradientSums sums = layer.gradientSums(x.tensor, known.statistics, live, dy.tensor);
-    try (Output<T> output = layer.forward(x.tensor, known.statistics, live);
-        Gradients<T> gradients =
-            layer.backward(x.tensor, known.statistics, live, dy.tensor, sums)) {
+    another(layer, x, dy, known.statistics);
+    try (Output<T> output = layer.forward(x.tensor, known.statistics, live)) {
       check(c, Quantity.OUTPUT, output.output());
+    }
+    another(layer, x, dy, known.statistics);
+    try (Gradients<T> gradients =
+        layer.backward(x.tensor, known.statistics, live, dy.tensor, sums)) {
       check(c, Quantity.DX, gradients.dx());
       check(c, Quantity.DGAMMA, gradients.dgamma());
       check(c, Quantity.DBETA, gradients.dbeta());

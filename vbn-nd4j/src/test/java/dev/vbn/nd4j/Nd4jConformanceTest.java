@@ -40,4 +40,15 @@ class Nd4jConformanceTest extends VbnConformance {
     own.release(plain);
     return views;
   }
+
+  @Override
+  protected boolean overwrite(VbnBackend<?> backend, Object tensor, HostTensor host) {
+    @SuppressWarnings("unchecked") // the provider's own
+    VbnBackend<INDArray> own = (VbnBackend<INDArray>) backend;
+    INDArray array = (INDArray) tensor;
+    INDArray next = own.fromHost(host, own.dtype(array));
+    array.assign(next);
+    own.release(next);
+    return true;
+  }
 }

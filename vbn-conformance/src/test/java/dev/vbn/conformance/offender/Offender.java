@@ -53,6 +53,11 @@ record Offender(Fault fault, Condition condition) {
     }
 
     @Override
+    protected boolean overwrite(VbnBackend<?> backend, Object tensor, HostTensor host) {
+      return Strided.overwrite(tensor, host);
+    }
+
+    @Override
     protected List<?> overlapping(VbnBackend<?> backend, HostTensor host) {
       return Strided.overlapping(host);
     }

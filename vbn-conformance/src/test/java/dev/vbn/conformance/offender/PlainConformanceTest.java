@@ -27,6 +27,11 @@ class PlainConformanceTest extends VbnConformance {
   }
 
   @Override
+  protected boolean overwrite(VbnBackend<?> backend, Object tensor, HostTensor host) {
+    return Strided.overwrite(tensor, host);
+  }
+
+  @Override
   protected List<?> overlapping(VbnBackend<?> backend, HostTensor host) {
     return Strided.overlapping(host);
   }

@@ -99,6 +99,14 @@ record Strided(
     return data[place(index)];
   }
 
+  /** Writes all elements. */
+  static boolean overwrite(Object tensor, HostTensor host) {
+    for (int i = 0; i < host.size(); i++) {
+      ((Strided) tensor).set(i, host.get(i));
+    }
+    return true;
+  }
+
   void set(int index, double value) {
     data[place(index)] = dtype == DType.FLOAT32 ? (float) value : dtype.round(value);
   }

@@ -64,6 +64,11 @@ class UnusualBackendsTest {
     }
 
     @Override
+    protected boolean overwrite(VbnBackend<?> backend, Object tensor, HostTensor host) {
+      return Strided.overwrite(tensor, host);
+    }
+
+    @Override
     protected List<?> overlapping(VbnBackend<?> backend, HostTensor host) {
       return Strided.overlapping(host);
     }
