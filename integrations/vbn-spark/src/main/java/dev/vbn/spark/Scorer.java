@@ -1,14 +1,20 @@
 package dev.vbn.spark;
 
+import static java.util.Objects.requireNonNull;
+
 import dev.vbn.Output;
 import dev.vbn.ReferenceMoments;
 import dev.vbn.ReferenceStatistics;
+import dev.vbn.Variant;
 import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Capability;
+import dev.vbn.spi.Geometry;
+import dev.vbn.spi.Normalization;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import java.util.Arrays;
 import org.apache.spark.TaskContext;
 import org.apache.spark.util.TaskCompletionListener;
 import org.apache.spark.sql.Row;
@@ -22,22 +28,31 @@ import org.jspecify.annotations.Nullable;
 final class Scorer implements UDF3<@Nullable Object, @Nullable Object, @Nullable Row, Object> {
   private static final long serialVersionUID = 1L;
 
+  /** The backend whose output needs no backend. */
+  private static final String REFERENCE = "reference";
+
   private final Examples examples;
   private final ReferenceMoments reference;
   private final VbnConfig config;
   private final String backend;
+  private final boolean direct;
   private transient volatile @Nullable Layer layer;
+  private transient volatile @Nullable Lines lines;
 
   private record Layer(
       VirtualBatchNorm<HostTensor> norm,
       ReferenceStatistics<HostTensor> statistics,
       boolean doubles) {}
 
+  /** Of each feature {@code factor*(x - mean)}. */
+  private record Lines(double[] mean, double[] factor) {}
+
   Scorer(Examples examples, ReferenceMoments reference, VbnConfig config, String backend) {
     this.examples = examples;
     this.reference = reference;
     this.config = config;
     this.backend = backend;
+    this.direct = config.variant() == Variant.REFERENCE_ONLY && backend.equals(REFERENCE);
   }
 
   /**
@@ -47,7 +62,7 @@ final class Scorer implements UDF3<@Nullable Object, @Nullable Object, @Nullable
   @Override
   public Object call(@Nullable Object example, @Nullable Object length, @Nullable Row live) {
     HostTensor x = examples.read(example, length);
-    Object like = java.util.Objects.requireNonNull(example); // read has refused null
+    Object like = requireNonNull(example); // read has refused null
     if (x == null) {
       return examples.write(like, null, config.features());
     }
@@ -57,6 +72,9 @@ final class Scorer implements UDF3<@Nullable Object, @Nullable Object, @Nullable
           "column '" + examples.column() + "' has an example of " + shape[shape.length - 1]
               + " features; expected " + config.features() + ", as the model was fitted to");
     }
+    if (direct && x.dtype() == DType.FLOAT64) {
+      return examples.write(like, normalized(x), config.features());
+    }
     Layer open = layer();
     HostTensor given = open.doubles() ? x : x.to(DType.FLOAT32);
     try (Output<HostTensor> output = live == null
@@ -65,6 +83,43 @@ final class Scorer implements UDF3<@Nullable Object, @Nullable Object, @Nullable
       HostTensor y = output.output();
       return examples.write(like, y.dtype() == x.dtype() ? y : y.to(x.dtype()), config.features());
     }
+  }
+
+  /**
+   * The reference backend's output, bit by bit, without it: a row at a time it would take the root of
+   * every variance again, and need 1.3 of StandardScaler's time at 1024 features.
+   */
+  private HostTensor normalized(HostTensor x) {
+    Lines open = lines;
+    if (open == null) {
+      open = newLines();
+      lines = open;
+    }
+    double[] mean = open.mean();
+    double[] factor = open.factor();
+    double[] from = x.doubles();
+    double[] to = new double[from.length];
+    for (int at = 0; at < to.length; at += mean.length) {
+      for (int i = 0; i < mean.length; i++) {
+        // The addition turns what underflows to -0 into 0, as adding beta does.
+        to[at + i] = factor[i] * (from[at + i] - mean[i]) + 0.0;
+      }
+    }
+    return HostTensor.of(to, x.shape());
+  }
+
+  private Lines newLines() {
+    Normalization how = new Normalization(
+        Geometry.of(new long[] {1, config.features()}, 1),
+        config.variant().scope(),
+        0,
+        config.epsilon(),
+        config.referenceGradient());
+    double[] mean = reference.mean();
+    double[] variance = reference.variance();
+    double[] factor = new double[mean.length];
+    Arrays.setAll(factor, i -> 1 / how.alone(mean[i], variance[i]).deviation());
+    return new Lines(mean, factor);
   }
 
   private Layer layer() {
