@@ -47,7 +47,7 @@ final class Examples implements Serializable {
     boolean vector = type.equals(SQLDataTypes.VectorType());
     if (!sequence && !isNumbers(type) && !vector) {
       throw new IllegalArgumentException("column '" + column + "' is of type "
-          + type.catalogString() + "; expected vector, array<float>, array<double>,"
+          + name(type) + "; expected vector, array<float>, array<double>,"
           + " or of sequences array<array<float>> or array<array<double>>");
     }
     if (lengths != null) {
@@ -61,14 +61,18 @@ final class Examples implements Serializable {
       StructField lengths, String column, DataType type, boolean sequence) {
     if (!sequence) {
       throw new IllegalArgumentException("lengths were given in column '" + lengths.name()
-          + "' for column '" + column + "' of type " + type.catalogString()
+          + "' for column '" + column + "' of type " + name(type)
           + "; expected lengths for sequences alone: array<array<float>> or array<array<double>>");
     }
     DataType lengthType = lengths.dataType();
     if (!lengthType.equals(DataTypes.IntegerType) && !lengthType.equals(DataTypes.LongType)) {
       throw new IllegalArgumentException("column '" + lengths.name() + "' of lengths is of type "
-          + lengthType.catalogString() + "; expected int or bigint");
+          + name(lengthType) + "; expected int or bigint");
     }
+  }
+
+  private static String name(DataType type) {
+    return type.equals(SQLDataTypes.VectorType()) ? "vector" : type.catalogString();
   }
 
   /** The field of a column that has to be there. */

@@ -87,10 +87,15 @@ public final class MomentsSum implements Serializable {
       throw noExample(source);
     }
     long[] counts = sum.nonFinite();
+    double[] variance = result.variance();
     for (int i = 0; i < counts.length; i++) {
       if (counts[i] > 0) {
         throw new IllegalArgumentException(source + " has NaN or infinity " + counts[i]
             + " times in feature " + i + "; expected finite numbers in a reference batch");
+      }
+      if (!Double.isFinite(variance[i])) {
+        throw new IllegalArgumentException(source + " has a variance beyond the largest double in"
+            + " feature " + i + "; expected a finite variance");
       }
     }
     return result;
