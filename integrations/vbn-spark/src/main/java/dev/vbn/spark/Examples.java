@@ -104,6 +104,11 @@ final class Examples implements Serializable {
     return sequence ? DataTypes.createArrayType(numbers, false) : numbers;
   }
 
+  /** Whether examples have positions. */
+  boolean areSequences() {
+    return sequence;
+  }
+
   /** Whether examples are vectors of MLlib, which have 64 bits. */
   boolean areVectors() {
     return vector;

@@ -90,8 +90,9 @@ public final class MomentsSum implements Serializable {
     double[] variance = result.variance();
     for (int i = 0; i < counts.length; i++) {
       if (counts[i] > 0) {
-        throw new IllegalArgumentException(source + " has NaN or infinity " + counts[i]
-            + " times in feature " + i + "; expected finite numbers in a reference batch");
+        throw new IllegalArgumentException(source + " has NaN or infinity in feature " + i + " ("
+            + counts[i] + " of " + result.elements()
+            + " elements); expected finite numbers in a reference batch");
       }
       if (!Double.isFinite(variance[i])) {
         throw new IllegalArgumentException(source + " has a variance beyond the largest double in"

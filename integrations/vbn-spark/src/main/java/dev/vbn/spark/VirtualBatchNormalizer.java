@@ -180,7 +180,8 @@ public final class VirtualBatchNormalizer extends Estimator<VirtualBatchNormaliz
     ReferenceMoments moments = getOrDefault(params.summation).equals(NormalizerParams.EXACT)
         ? SparkMoments.exact(data, examples, lengths)
         : SparkMoments.fast(data, examples, lengths, getOrDefault(params.backend));
-    VirtualBatchNormalizerModel model = new VirtualBatchNormalizerModel(uid, moments);
+    VirtualBatchNormalizerModel model = new VirtualBatchNormalizerModel(
+        uid, moments, examples.areSequences() ? -1 : VbnConfig.of(1).featureAxis());
     return copyValues(model, ParamMap.empty()).setParent(this);
   }
 

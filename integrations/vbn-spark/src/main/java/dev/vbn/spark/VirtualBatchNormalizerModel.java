@@ -50,11 +50,14 @@ public final class VirtualBatchNormalizerModel extends Model<VirtualBatchNormali
 
   private final String uid;
   private final ReferenceMoments moments;
+  private final int featureAxis;
   private final NormalizerParams params;
 
-  VirtualBatchNormalizerModel(String uid, ReferenceMoments moments) {
+  /** @param featureAxis where batches of such examples have their features, outside of Spark */
+  VirtualBatchNormalizerModel(String uid, ReferenceMoments moments, int featureAxis) {
     this.uid = uid;
     this.moments = moments;
+    this.featureAxis = featureAxis;
     params = new NormalizerParams(this);
   }
 
@@ -168,8 +171,8 @@ public final class VirtualBatchNormalizerModel extends Model<VirtualBatchNormali
   }
 
   /**
-   * The layer, for other backends: features are axis 1, as of vectors; sequences on Spark have them
-   * last, which {@code withConfig} says.
+   * The layer, for other backends: for batches of shape {@code [examples, features]}, or {@code
+   * [examples, positions, features]} if the model was fitted to sequences.
    */
   public LayerState state() {
     return new LayerState(config(), null, null, moments);
@@ -178,7 +181,8 @@ public final class VirtualBatchNormalizerModel extends Model<VirtualBatchNormali
   private VbnConfig config() {
     return VbnConfig.of(moments.features())
         .withVariant(Variant.of(getOrDefault(params.variant)))
-        .withEpsilon((Double) getOrDefault(params.epsilon));
+        .withEpsilon((Double) getOrDefault(params.epsilon))
+        .withFeatureAxis(featureAxis);
   }
 
   @Override
@@ -228,7 +232,8 @@ public final class VirtualBatchNormalizerModel extends Model<VirtualBatchNormali
 
   @Override
   public VirtualBatchNormalizerModel copy(ParamMap extra) {
-    return copyValues(new VirtualBatchNormalizerModel(uid, moments), extra).setParent(parent());
+    return copyValues(new VirtualBatchNormalizerModel(uid, moments, featureAxis), extra)
+        .setParent(parent());
   }
 
   @Override
@@ -267,23 +272,24 @@ public final class VirtualBatchNormalizerModel extends Model<VirtualBatchNormali
       DefaultParamsReader.Metadata metadata = DefaultParamsReader.loadMetadata(
           path, sparkSession(), VirtualBatchNormalizerModel.class.getName());
       Configuration hadoop = sparkSession().sparkContext().hadoopConfiguration();
-      ReferenceMoments moments = load(new Path(path, STATE_FILE), hadoop);
       VirtualBatchNormalizerModel model =
-          new VirtualBatchNormalizerModel(metadata.uid(), moments);
+          load(metadata.uid(), new Path(path, STATE_FILE), hadoop);
       metadata.getAndSetParams(model, metadata.getAndSetParams$default$2());
       return model;
     }
 
-    private static ReferenceMoments load(Path file, Configuration hadoop) {
+    private static VirtualBatchNormalizerModel load(
+        String uid, Path file, Configuration hadoop) {
       try {
         java.nio.file.Path copy = Files.createTempFile("vbn", ".safetensors");
         try {
           file.getFileSystem(hadoop).copyToLocalFile(false, file, new Path(copy.toUri()), true);
-          ReferenceMoments moments = LayerState.load(copy).reference();
-          if (moments == null) {
+          LayerState state = LayerState.load(copy);
+          if (state.reference() == null) {
             throw new IOException("no reference_mean; expected the statistics of a model");
           }
-          return moments;
+          return new VirtualBatchNormalizerModel(
+              uid, state.reference(), state.config().featureAxis());
         } finally {
           Files.delete(copy);
         }

@@ -159,8 +159,8 @@ class BadInputTest {
         Vectors.dense(2, Double.POSITIVE_INFINITY),
         Vectors.dense(1, 2));
     refused(
-        "column 'features' has NaN or infinity 2 times in feature 1; expected finite numbers in a"
-            + " reference batch",
+        "column 'features' has NaN or infinity in feature 1 (2 of 3 elements); expected finite"
+            + " numbers in a reference batch",
         () -> normalizer().fit(data));
     refused(
         "column 'features' has NaN or infinity in feature 1, or numbers whose squares overflow;"
