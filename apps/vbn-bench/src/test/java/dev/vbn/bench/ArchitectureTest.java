@@ -51,6 +51,7 @@ class ArchitectureTest {
       Map.entry("vbn-cuda", Set.of("vbn-api")),
       Map.entry("vbn-process", Set.of("vbn-api", "vbn-state")),
       Map.entry("vbn-conformance", Set.of("vbn-api", "vbn-state")),
+      Map.entry("integrations/vbn-spark", Set.of("vbn-api", "vbn-state")),
       Map.entry("apps/vbn-cli", Set.of("vbn-api", "vbn-state", "vbn-conformance")),
       Map.entry("apps/vbn-examples", Set.of("vbn-api", "vbn-djl", "vbn-cuda")),
       Map.entry("apps/vbn-bench", Set.of("vbn-api", "vbn-state", "apps/vbn-cli")));
@@ -286,6 +287,30 @@ class ArchitectureTest {
         .should()
         .dependOnClassesThat()
         .resideInAnyPackage("org.nd4j..", "org.bytedeco..")
+        .check(CLASSES);
+  }
+
+  @Test
+  void onlyTheIntegrationOfSparkUsesSpark() {
+    seen("dev.vbn.spark.VirtualBatchNormalizer", "dev.vbn.VirtualBatchNorm");
+    noClasses()
+        .that()
+        .resideOutsideOfPackage("dev.vbn.spark")
+        .should()
+        .dependOnClassesThat()
+        .resideInAnyPackage("org.apache.spark..", "org.apache.hadoop..", "scala..")
+        .check(CLASSES);
+    classes()
+        .that()
+        .resideInAPackage("dev.vbn.spark")
+        .should()
+        .onlyDependOnClassesThat()
+        .resideInAnyPackage(allowed(
+            "dev.vbn.spark",
+            "dev.vbn.state",
+            "org.apache.spark..",
+            "org.apache.hadoop..",
+            "scala.."))
         .check(CLASSES);
   }
 

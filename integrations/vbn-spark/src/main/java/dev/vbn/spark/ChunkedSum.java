@@ -42,8 +42,7 @@ final class ChunkedSum {
       throw new IllegalArgumentException(source + " has examples of " + features
           + " features and of " + given + "; expected the same number in all");
     }
-    double[] values =
-        example.dtype() == DType.FLOAT64 ? example.doubles() : example.toDoubles();
+    double[] values = example.dtype() == DType.FLOAT64 ? example.doubles() : example.toDoubles();
     int from = 0;
     while (from < values.length) {
       int length = Math.min(values.length - from, chunk.length - filled);
@@ -60,8 +59,7 @@ final class ChunkedSum {
   private void merge() {
     double[] values = filled == chunk.length ? chunk : Arrays.copyOf(chunk, filled);
     HostTensor x = HostTensor.of(values, filled / features, features);
-    try (VirtualBatchNorm<HostTensor> layer =
-            VirtualBatchNorm.of(backend, VbnConfig.of(features));
+    try (VirtualBatchNorm<HostTensor> layer = VirtualBatchNorm.of(backend, VbnConfig.of(features));
         ReferenceStatistics<HostTensor> statistics =
             layer.referenceStatistics(doubles ? x : x.to(DType.FLOAT32))) {
       ReferenceMoments moments = statistics.moments();
@@ -71,7 +69,8 @@ final class ChunkedSum {
   }
 
   /** The statistics; null of no example. */
-  @Nullable ReferenceMoments result() {
+  @Nullable
+  ReferenceMoments result() {
     if (filled > 0) {
       merge();
     }

@@ -121,7 +121,8 @@ final class Examples implements Serializable {
    * @return shape {@code [1, features]}, or {@code [1, length, features]} of a sequence; null if no
    *     position counts
    */
-  @Nullable HostTensor read(@Nullable Object example, @Nullable Object length) {
+  @Nullable
+  HostTensor read(@Nullable Object example, @Nullable Object length) {
     if (example == null) {
       throw new IllegalArgumentException(
           "column '" + column + "' has null in a row; expected an example in every row");

@@ -68,15 +68,13 @@ public final class Fit {
    * @throws IOException if the output cannot be written
    */
   public static void main(String[] arguments) throws IOException {
-    int code =
-        run(arguments, () -> SparkSession.builder().getOrCreate(), System.out, System.err);
+    int code = run(arguments, () -> SparkSession.builder().getOrCreate(), System.out, System.err);
     if (code != 0) {
       System.exit(code);
     }
   }
 
-  static int run(
-      String[] arguments, Supplier<SparkSession> spark, PrintStream out, PrintStream err)
+  static int run(String[] arguments, Supplier<SparkSession> spark, PrintStream out, PrintStream err)
       throws IOException {
     if (arguments.length == 1 && arguments[0].equals("--help")) {
       out.print(USAGE);
@@ -113,7 +111,8 @@ public final class Fit {
   }
 
   private static int refused(Throwable refusal, PrintStream err) {
-    err.println("Fit: " + String.valueOf(refusal.getMessage()).lines().findFirst().orElse(""));
+    err.println(
+        "Fit: " + String.valueOf(refusal.getMessage()).lines().findFirst().orElse(""));
     return BAD_INPUT;
   }
 
@@ -152,7 +151,8 @@ public final class Fit {
   private String required(String option) {
     String value = get(option);
     if (value == null) {
-      throw new IllegalArgumentException("no " + option + " was given; --help says what is expected");
+      throw new IllegalArgumentException(
+          "no " + option + " was given; --help says what is expected");
     }
     return value;
   }
@@ -198,8 +198,7 @@ public final class Fit {
         .load(requireNonNull(options.get("--input")).toArray(String[]::new));
   }
 
-  private static void write(LayerState state, Path file, Configuration hadoop)
-      throws IOException {
+  private static void write(LayerState state, Path file, Configuration hadoop) throws IOException {
     FileSystem files = file.getFileSystem(hadoop);
     if (files instanceof LocalFileSystem) { // without the sums that Hadoop would put next to it
       state.save(java.nio.file.Path.of(file.toUri().getPath()));

@@ -72,7 +72,8 @@ public final class MomentsSum implements Serializable {
   }
 
   /** The statistics, which may not be finite; null of no example. */
-  @Nullable ReferenceMoments result() {
+  @Nullable
+  ReferenceMoments result() {
     return sum == null || sum.examples() == 0 ? null : sum.result();
   }
 

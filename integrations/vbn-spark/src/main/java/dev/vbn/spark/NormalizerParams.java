@@ -37,12 +37,14 @@ final class NormalizerParams implements Serializable {
         "inputCol",
         "column of examples: vectors, arrays of float or double, or sequences (arrays of arrays)");
     outputCol = new Param<>(parent, "outputCol", "column of normalised examples");
-    maskCol = new Param<>(
-        parent, "maskCol", "column of lengths: how many positions of a sequence count");
+    maskCol =
+        new Param<>(parent, "maskCol", "column of lengths: how many positions of a sequence count");
     batchCol = new Param<>(
-        parent, "batchCol", "column whose equal values share a live batch, for variants that mix it");
-    variant = new Param<>(
-        parent, "variant", "which live statistics are mixed in", checked(Variant::of));
+        parent,
+        "batchCol",
+        "column whose equal values share a live batch, for variants that mix it");
+    variant =
+        new Param<>(parent, "variant", "which live statistics are mixed in", checked(Variant::of));
     epsilon = new DoubleParam(
         parent,
         "epsilon",
@@ -62,11 +64,10 @@ final class NormalizerParams implements Serializable {
 
   /** MLlib's own refusal does not say what was expected. */
   private static <T> Function1<T, Object> checked(Check<T> check) {
-    return (Function1<T, Object> & Serializable)
-        value -> {
-          check.accept(value);
-          return true;
-        };
+    return (Function1<T, Object> & Serializable) value -> {
+      check.accept(value);
+      return true;
+    };
   }
 
   private static void requireSummation(String summation) {
@@ -91,15 +92,15 @@ final class NormalizerParams implements Serializable {
    * @throws IllegalArgumentException if a column is not as expected
    */
   StructType transformSchema(Params parent, StructType schema) {
-    Examples examples =
-        Examples.of(schema, parent.getOrDefault(inputCol), orNull(parent, maskCol));
+    Examples examples = Examples.of(schema, parent.getOrDefault(inputCol), orNull(parent, maskCol));
     Variant named = Variant.of(parent.getOrDefault(variant));
     String batch = orNull(parent, batchCol);
     if (mixesLiveBatch(named)) {
       if (batch == null) {
-        throw new IllegalArgumentException("variant " + named.label() + " was given without batchCol;"
-            + " expected the column that says which rows share a live batch, for outputs would"
-            + " depend on how Spark partitions the rows");
+        throw new IllegalArgumentException(
+            "variant " + named.label() + " was given without batchCol;"
+                + " expected the column that says which rows share a live batch, for outputs would"
+                + " depend on how Spark partitions the rows");
       }
       Examples.field(schema, batch);
     }

@@ -16,9 +16,9 @@ import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 import org.apache.spark.TaskContext;
-import org.apache.spark.util.TaskCompletionListener;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.api.java.UDF3;
+import org.apache.spark.util.TaskCompletionListener;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -132,7 +132,8 @@ final class Scorer implements UDF3<@Nullable Object, @Nullable Object, @Nullable
       VbnBackend<HostTensor> executor = ExecutorBackend.open(backend);
       ReferenceStatistics<HostTensor> statistics = ReferenceStatistics.of(executor, reference);
       TaskContext task = TaskContext.get();
-      if (task != null) { // each task has a copy of this; the driver, which may call it too, keeps it
+      if (task
+          != null) { // each task has a copy of this; the driver, which may call it too, keeps it
         task.addTaskCompletionListener((TaskCompletionListener) done -> statistics.close());
       }
       layer = new Layer(

@@ -203,7 +203,8 @@ public final class VirtualBatchNormalizerModel extends Model<VirtualBatchNormali
     }
     String key = uid + "__batch";
     String live = uid + "__live";
-    Column batch = SparkMoments.column(requireNonNull(NormalizerParams.orNull(this, params.batchCol)));
+    Column batch =
+        SparkMoments.column(requireNonNull(NormalizerParams.orNull(this, params.batchCol)));
     Column moment = MomentsAggregator.create(schema, examples.column(), lengths)
         .function()
         .apply(lengths == null ? new Column[] {input} : new Column[] {input, length});
@@ -272,14 +273,12 @@ public final class VirtualBatchNormalizerModel extends Model<VirtualBatchNormali
       DefaultParamsReader.Metadata metadata = DefaultParamsReader.loadMetadata(
           path, sparkSession(), VirtualBatchNormalizerModel.class.getName());
       Configuration hadoop = sparkSession().sparkContext().hadoopConfiguration();
-      VirtualBatchNormalizerModel model =
-          load(metadata.uid(), new Path(path, STATE_FILE), hadoop);
+      VirtualBatchNormalizerModel model = load(metadata.uid(), new Path(path, STATE_FILE), hadoop);
       metadata.getAndSetParams(model, metadata.getAndSetParams$default$2());
       return model;
     }
 
-    private static VirtualBatchNormalizerModel load(
-        String uid, Path file, Configuration hadoop) {
+    private static VirtualBatchNormalizerModel load(String uid, Path file, Configuration hadoop) {
       try {
         java.nio.file.Path copy = Files.createTempFile("vbn", ".safetensors");
         try {

@@ -65,8 +65,7 @@ class BadInputTest {
     refused(
         "epsilon is NaN; expected a finite number above 0",
         () -> normalizer().setEpsilon(Double.NaN));
-    refused(
-        "summation is 'Fast'; expected exact or fast", () -> normalizer().setSummation("Fast"));
+    refused("summation is 'Fast'; expected exact or fast", () -> normalizer().setSummation("Fast"));
   }
 
   @ParameterizedTest
@@ -136,8 +135,8 @@ class BadInputTest {
         () -> normalizer.fit(column(SEQUENCES, (Object) new double[][] {null})));
     refusedByATask(
         "column 'features' has a sequence of 1 positions with length 2; expected a length of 0 to 1",
-        () -> normalizer.setMaskCol("length")
-            .fit(column(SEQUENCES, (Object) new double[][] {{1, 2}})));
+        () -> normalizer.setMaskCol("length").fit(column(SEQUENCES, (Object)
+            new double[][] {{1, 2}})));
   }
 
   /** Wherever they are, with a number of features in each partition. */
@@ -169,8 +168,8 @@ class BadInputTest {
     refused(
         "column 'features' has a variance beyond the largest double in feature 0; expected a finite"
             + " variance",
-        () -> normalizer().fit(column(
-            SQLDataTypes.VectorType(), Vectors.dense(-1e300), Vectors.dense(1e300))));
+        () -> normalizer()
+            .fit(column(SQLDataTypes.VectorType(), Vectors.dense(-1e300), Vectors.dense(1e300))));
   }
 
   @Test
@@ -178,7 +177,8 @@ class BadInputTest {
     VirtualBatchNormalizerModel model = normalizer().fit(GOOD);
     refusedByATask(
         "column 'features' has an example of 3 features; expected 2, as the model was fitted to",
-        () -> model.transform(column(SQLDataTypes.VectorType(), Vectors.zeros(3))).collect());
+        () ->
+            model.transform(column(SQLDataTypes.VectorType(), Vectors.zeros(3))).collect());
     refusedByATask(
         "column 'features' has null in a row; expected an example in every row",
         () -> model.transform(column(SQLDataTypes.VectorType(), (Object) null)).collect());

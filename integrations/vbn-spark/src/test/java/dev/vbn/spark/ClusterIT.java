@@ -79,8 +79,8 @@ class ClusterIT {
   @Test
   void executorsFitAndScore() {
     List<double[]> examples = examples(300);
-    ReferenceMoments expected = ReferenceMoments.of(
-        Formula.mean(examples), Formula.variance(examples), 300, 300);
+    ReferenceMoments expected =
+        ReferenceMoments.of(Formula.mean(examples), Formula.variance(examples), 300, 300);
     for (int partitions : new int[] {1, 4}) {
       assertEquals(expected, SparkMoments.of(data(300, partitions), "features"));
     }
@@ -96,12 +96,11 @@ class ClusterIT {
       List<double[]> live = variant.equals("per-example")
           ? examples.subList(7, 8)
           : examples.stream().filter(each -> examples.indexOf(each) % 3 == 1).toList();
-      double weight =
-          switch (variant) {
-            case "reference-only" -> 0;
-            case "per-example" -> 1 / 301.0;
-            default -> 0.25;
-          };
+      double weight = switch (variant) {
+        case "reference-only" -> 0;
+        case "per-example" -> 1 / 301.0;
+        default -> 0.25;
+      };
       assertEquals(300, rows.size());
       for (int i = 0; i < 5; i++) {
         assertEquals(
@@ -119,55 +118,55 @@ class ClusterIT {
     SparkListener listener = new SparkListener() {
       @Override
       public void onTaskEnd(SparkListenerTaskEnd end) {
-        ends.add("task " + end.taskInfo().index() + ", attempt " + end.taskInfo().attemptNumber()
-            + " on executor " + end.taskInfo().executorId() + ": " + end.reason());
+        ends.add(
+            "task " + end.taskInfo().index() + ", attempt " + end.taskInfo().attemptNumber()
+                + " on executor " + end.taskInfo().executorId() + ": " + end.reason());
       }
     };
     spark.sparkContext().addSparkListener(listener);
     Dataset<Row> deadly = data(2000, 4)
         .map(
-            (MapFunction<Row, Row>)
-                row -> {
-                  if (row.getLong(0) == 1250 && TaskContext.get().attemptNumber() == 0) {
-                    Runtime.getRuntime().halt(9);
-                  }
-                  return row;
-                },
+            (MapFunction<Row, Row>) row -> {
+              if (row.getLong(0) == 1250 && TaskContext.get().attemptNumber() == 0) {
+                Runtime.getRuntime().halt(9);
+              }
+              return row;
+            },
             Encoders.row(SCHEMA));
     List<double[]> examples = examples(2000);
-    ReferenceMoments expected = ReferenceMoments.of(
-        Formula.mean(examples), Formula.variance(examples), 2000, 2000);
+    ReferenceMoments expected =
+        ReferenceMoments.of(Formula.mean(examples), Formula.variance(examples), 2000, 2000);
     assertEquals(expected, SparkMoments.of(deadly, "features"));
     spark.sparkContext().listenerBus().waitUntilEmpty();
     spark.sparkContext().removeSparkListener(listener);
     ends.forEach(System.out::println);
     assertTrue(
-        ends.stream().anyMatch(end ->
-            end.startsWith("task 2, attempt 0") && end.contains("ExecutorLostFailure")),
+        ends.stream()
+            .anyMatch(
+                end -> end.startsWith("task 2, attempt 0") && end.contains("ExecutorLostFailure")),
         ends::toString);
     assertTrue(
-        ends.stream().anyMatch(end ->
-            end.startsWith("task 2, attempt 1") && end.contains("Success")),
+        ends.stream()
+            .anyMatch(end -> end.startsWith("task 2, attempt 1") && end.contains("Success")),
         ends::toString);
   }
 
-  /** 1.6 GB on executors of 0.5 GB. */
+  /** 5.4 GB, ten times an executor's heap. */
   @Test
   void dataMayBeLargerThanMemory() {
     int features = 1024;
-    int rows = 200_000;
+    int rows = 655_360;
     ReferenceMoments moments = SparkMoments.of(
         spark
-            .range(0, rows, 1, 8)
+            .range(0, rows, 1, 16)
             .map(
-                (MapFunction<Long, Row>)
-                    id -> {
-                      double[] values = new double[features];
-                      for (int i = 0; i < features; i++) {
-                        values[i] = (id * 31 + i) % 1009;
-                      }
-                      return RowFactory.create(id, Vectors.dense(values), 0L);
-                    },
+                (MapFunction<Long, Row>) id -> {
+                  double[] values = new double[features];
+                  for (int i = 0; i < features; i++) {
+                    values[i] = (id * 31 + i) % 1009;
+                  }
+                  return RowFactory.create(id, Vectors.dense(values), 0L);
+                },
                 Encoders.row(SCHEMA)),
         "features");
     assertEquals(rows, moments.examples());

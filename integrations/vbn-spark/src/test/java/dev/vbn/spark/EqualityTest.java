@@ -62,8 +62,8 @@ class EqualityTest {
   /** One partition has all rows, of the others 62 have none. */
   @Test
   void skewedAndEmptyPartitionsChangeNothing() {
-    Dataset<Row> skewed = LocalSpark.vectors(EXAMPLES)
-        .repartitionByRange(64, functions.col("id").$greater(900));
+    Dataset<Row> skewed =
+        LocalSpark.vectors(EXAMPLES).repartitionByRange(64, functions.col("id").$greater(900));
     assertEquals(EXPECTED, EqualityTable.fit(skewed, "exact"));
     assertClose(EXPECTED, EqualityTable.fit(skewed, "fast"));
     Dataset<Row> empty = LocalSpark.vectors(EXAMPLES).repartition(5).filter("id = 7");

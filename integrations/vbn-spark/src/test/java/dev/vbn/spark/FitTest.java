@@ -50,13 +50,23 @@ class FitTest {
     LocalSpark.vectors(EXAMPLES).filter("id < 25").write().parquet(at("a.parquet"));
     LocalSpark.vectors(EXAMPLES).filter("id >= 25").write().parquet(at("b.parquet"));
     Run run = run(
-        "--input", at("a.parquet"), "--input", at("b.parquet"), "--column", "features",
-        "--output", at("stats.safetensors"), "--variant", "live-batch", "--epsilon", "0.5");
+        "--input",
+        at("a.parquet"),
+        "--input",
+        at("b.parquet"),
+        "--column",
+        "features",
+        "--output",
+        at("stats.safetensors"),
+        "--variant",
+        "live-batch",
+        "--epsilon",
+        "0.5");
     assertEquals("", run.err());
     assertEquals(0, run.code());
     assertEquals(
-        at("stats.safetensors")
-            + ": 3 features, 40 examples, 40 elements of each feature" + System.lineSeparator(),
+        at("stats.safetensors") + ": 3 features, 40 examples, 40 elements of each feature"
+            + System.lineSeparator(),
         run.out());
     LayerState state = LayerState.load(directory.resolve("stats.safetensors"));
     assertArrayEquals(Formula.mean(List.of(EXAMPLES)), state.reference().mean());
@@ -72,12 +82,23 @@ class FitTest {
   @Test
   void sequencesHaveTheirFeaturesLast() throws IOException {
     SparkSession spark = LocalSpark.session();
-    spark.sql("SELECT array(array(1D, 10D), array(3D, 30D)) AS x, 1 AS n")
+    spark
+        .sql("SELECT array(array(1D, 10D), array(3D, 30D)) AS x, 1 AS n")
         .write()
         .json(at("x.json"));
     Run run = run(
-        "--input", at("*.json"), "--format", "json", "--column", "x", "--lengths", "n",
-        "--output", directory.resolve("s.safetensors").toUri().toString(), "--summation", "fast");
+        "--input",
+        at("*.json"),
+        "--format",
+        "json",
+        "--column",
+        "x",
+        "--lengths",
+        "n",
+        "--output",
+        directory.resolve("s.safetensors").toUri().toString(),
+        "--summation",
+        "fast");
     assertEquals("", run.err());
     LayerState state = LayerState.load(directory.resolve("s.safetensors"));
     assertEquals(-1, state.config().featureAxis());
@@ -108,22 +129,38 @@ class FitTest {
     refused("Fit: no --column was given; --help says what is expected");
     refused(
         "Fit: no --input was given; --help says what is expected",
-        "--column", "x", "--output", output);
-    refused(
-        "Fit: --column is the last argument; expected its value", "--input", "x", "--column");
-    refused(
-        "Fit: --column was given 2 times; expected once", "--column", "x", "--column", "y");
+        "--column",
+        "x",
+        "--output",
+        output);
+    refused("Fit: --column is the last argument; expected its value", "--input", "x", "--column");
+    refused("Fit: --column was given 2 times; expected once", "--column", "x", "--column", "y");
     refused(
         "Fit: option '--colum' is not known; expected one of --input, --format, --column,"
             + " --lengths, --output, --variant, --epsilon, --summation, --backend, or --help",
-        "--colum", "x");
+        "--colum",
+        "x");
     refused(
         "Fit: --epsilon is 'small'; expected a number",
-        "--input", "x", "--column", "x", "--output", output, "--epsilon", "small");
+        "--input",
+        "x",
+        "--column",
+        "x",
+        "--output",
+        output,
+        "--epsilon",
+        "small");
     refused(
         "Fit: variant is 'all'; expected one of live-batch, batch, per-example, pooled,"
             + " reference-only",
-        "--input", "x", "--column", "x", "--output", output, "--variant", "all");
+        "--input",
+        "x",
+        "--column",
+        "x",
+        "--output",
+        output,
+        "--variant",
+        "all");
     assertTrue(run("--help").out().startsWith("Usage: spark-submit"));
   }
 
@@ -140,13 +177,28 @@ class FitTest {
         .parquet(at("x.parquet"));
     refused(
         "Fit: there is no column 'z'; expected one of x, y",
-        "--input", at("x.parquet"), "--column", "z", "--output", output);
+        "--input",
+        at("x.parquet"),
+        "--column",
+        "z",
+        "--output",
+        output);
     refused(
         "Fit: column 'x' has NaN or infinity in feature 1 (1 of 1 elements); expected finite"
             + " numbers in a reference batch",
-        "--input", at("x.parquet"), "--column", "x", "--output", output);
+        "--input",
+        at("x.parquet"),
+        "--column",
+        "x",
+        "--output",
+        output);
     refused(
         "Fit: column 'y' has an example with null for feature 1; expected a number",
-        "--input", at("x.parquet"), "--column", "y", "--output", output);
+        "--input",
+        at("x.parquet"),
+        "--column",
+        "y",
+        "--output",
+        output);
   }
 }

@@ -52,7 +52,8 @@ class MomentsAggregatorTest {
   @Test
   void perKey() {
     Dataset<Row> data = LocalSpark.vectors(EXAMPLES);
-    UserDefinedFunction moments = MomentsAggregator.of(data.schema(), "features").function();
+    UserDefinedFunction moments =
+        MomentsAggregator.of(data.schema(), "features").function();
     for (int partitions : new int[] {1, 7}) {
       assertExpected(data.repartition(partitions)
           .groupBy("batch")
@@ -68,9 +69,9 @@ class MomentsAggregatorTest {
         .udf()
         .register("vbn_moments", MomentsAggregator.of(data.schema(), "features").function());
     data.createOrReplaceTempView("examples");
-    assertExpected(
-        SPARK.sql("SELECT batch, vbn_moments(features) FROM examples GROUP BY batch")
-            .collectAsList());
+    assertExpected(SPARK
+        .sql("SELECT batch, vbn_moments(features) FROM examples GROUP BY batch")
+        .collectAsList());
     Row mean = SPARK.sql("SELECT vbn_moments(features).examples FROM examples").head();
     assertEquals(100, mean.getLong(0));
   }
@@ -96,7 +97,8 @@ class MomentsAggregatorTest {
   @Test
   void ofNoExampleIsNull() {
     Dataset<Row> data = LocalSpark.vectors(EXAMPLES).filter("id > 1000");
-    UserDefinedFunction moments = MomentsAggregator.of(data.schema(), "features").function();
+    UserDefinedFunction moments =
+        MomentsAggregator.of(data.schema(), "features").function();
     Row row = data.agg(moments.apply(functions.col("features"))).head().getStruct(0);
     assertTrue(row.isNullAt(0) && row.isNullAt(1), row.toString());
     assertEquals(0, row.getLong(2));
@@ -105,14 +107,12 @@ class MomentsAggregatorTest {
 
   @Test
   void withLengths() {
-    Dataset<Row> data = SPARK
-        .sql("SELECT array(array(1D, 10D), array(3D, 30D)) AS x, 2 AS n"
-            + " UNION ALL SELECT array(array(5D, 50D), array(double('NaN'), 0D)), 1"
-            + " UNION ALL SELECT array(array(9D, 9D)), 0");
-    ReferenceMoments expected = ReferenceMoments.of(
-        new double[] {3, 30}, new double[] {8 / 3.0, 800 / 3.0}, 2, 3);
-    Row row = data
-        .agg(MomentsAggregator.of(data.schema(), "x", "n")
+    Dataset<Row> data = SPARK.sql("SELECT array(array(1D, 10D), array(3D, 30D)) AS x, 2 AS n"
+        + " UNION ALL SELECT array(array(5D, 50D), array(double('NaN'), 0D)), 1"
+        + " UNION ALL SELECT array(array(9D, 9D)), 0");
+    ReferenceMoments expected =
+        ReferenceMoments.of(new double[] {3, 30}, new double[] {8 / 3.0, 800 / 3.0}, 2, 3);
+    Row row = data.agg(MomentsAggregator.of(data.schema(), "x", "n")
             .function()
             .apply(functions.col("x"), functions.col("n")))
         .head();
@@ -126,12 +126,10 @@ class MomentsAggregatorTest {
     Dataset<Row> data = LocalSpark.vectors(EXAMPLES);
     String input = directory.resolve("input").toString();
     data.repartition(4).write().parquet(input);
-    Dataset<Row> stream = SPARK
-        .readStream()
-        .schema(data.schema())
-        .option("maxFilesPerTrigger", 1)
-        .parquet(input);
-    UserDefinedFunction moments = MomentsAggregator.of(data.schema(), "features").function();
+    Dataset<Row> stream =
+        SPARK.readStream().schema(data.schema()).option("maxFilesPerTrigger", 1).parquet(input);
+    UserDefinedFunction moments =
+        MomentsAggregator.of(data.schema(), "features").function();
     StreamingQuery query = stream
         .groupBy("batch")
         .agg(moments.apply(functions.col("features")).as("moments"))

@@ -90,10 +90,8 @@ class NormalizerTest {
     Dataset<Row> data = LocalSpark.vectors(examples);
     VirtualBatchNormalizerModel model = normalizer().fit(data.filter("id > 5"));
     Map<Integer, double[]> outputs = outputs(model.transform(data));
-    VbnConfig config =
-        VbnConfig.of(33).withEpsilon(EPSILON).withVariant(Variant.REFERENCE_ONLY);
-    try (VbnBackend<HostTensor> backend =
-            VbnBackends.find().open("reference", HostTensor.class);
+    VbnConfig config = VbnConfig.of(33).withEpsilon(EPSILON).withVariant(Variant.REFERENCE_ONLY);
+    try (VbnBackend<HostTensor> backend = VbnBackends.find().open("reference", HostTensor.class);
         VirtualBatchNorm<HostTensor> layer = VirtualBatchNorm.of(backend, config);
         ReferenceStatistics<HostTensor> reference =
             ReferenceStatistics.of(backend, model.moments())) {
@@ -101,8 +99,7 @@ class NormalizerTest {
       try (Output<HostTensor> output = layer.forward(HostTensor.of(all, 20, 33), reference)) {
         double[] expected = output.output().doubles();
         for (int id = 0; id < 20; id++) {
-          assertArrayEquals(
-              Arrays.copyOfRange(expected, id * 33, (id + 1) * 33), outputs.get(id));
+          assertArrayEquals(Arrays.copyOfRange(expected, id * 33, (id + 1) * 33), outputs.get(id));
         }
       }
     }
@@ -133,8 +130,7 @@ class NormalizerTest {
         case REFERENCE_ONLY -> 0;
       };
       for (int i = 0; i < 3; i++) {
-        double expected =
-            Formula.normalized(EXAMPLES[id][i], i, reference, live, weight, EPSILON);
+        double expected = Formula.normalized(EXAMPLES[id][i], i, reference, live, weight, EPSILON);
         assertEquals(expected, outputs.get(id)[i], 1e-11, variant + ", id " + id);
       }
     }
@@ -284,7 +280,8 @@ class NormalizerTest {
   @EnumSource(Variant.class)
   void sequencesOfEveryVariantAreTheFormula(Variant variant) {
     Dataset<Row> data = sequences();
-    List<double[]> counted = List.of(new double[] {1, 10}, new double[] {3, 30}, new double[] {5, 50});
+    List<double[]> counted =
+        List.of(new double[] {1, 10}, new double[] {3, 30}, new double[] {5, 50});
     Dataset<Row> output = normalizer()
         .setMaskCol("length")
         .setVariant(variant.label())
@@ -300,8 +297,7 @@ class NormalizerTest {
     double[][] expected = new double[3][2];
     for (int p = 0; p < 2; p++) {
       for (int i = 0; i < 2; i++) {
-        expected[p][i] =
-            Formula.normalized(counted.get(p)[i], i, counted, live, weight, EPSILON);
+        expected[p][i] = Formula.normalized(counted.get(p)[i], i, counted, live, weight, EPSILON);
       }
     }
     assertRows(expected, sequence(output, 0));
@@ -337,10 +333,8 @@ class NormalizerTest {
     VirtualBatchNormalizer normalizer = normalizer();
     VirtualBatchNormalizerModel model = normalizer.fit(data);
     StructType schema = model.transform(data).schema();
-    assertEquals(
-        model.transformSchema(data.schema()).catalogString(), schema.catalogString());
-    assertEquals(
-        normalizer.transformSchema(data.schema()).catalogString(), schema.catalogString());
+    assertEquals(model.transformSchema(data.schema()).catalogString(), schema.catalogString());
+    assertEquals(normalizer.transformSchema(data.schema()).catalogString(), schema.catalogString());
     assertEquals(3, AttributeGroup.fromStructField(schema.apply("normalized")).size());
     for (Variant variant : Variant.values()) {
       ParamMap extra = new ParamMap()

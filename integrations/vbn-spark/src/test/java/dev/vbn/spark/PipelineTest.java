@@ -116,8 +116,7 @@ class PipelineTest {
     try (VbnBackend<HostTensor> backend = VbnBackends.find().open(HostTensor.class);
         VirtualBatchNorm<HostTensor> layer = state.layer(backend);
         ReferenceStatistics<HostTensor> reference = state.statistics(backend);
-        Output<HostTensor> output =
-            layer.forward(HostTensor.of(EXAMPLES[7], 1, 3), reference)) {
+        Output<HostTensor> output = layer.forward(HostTensor.of(EXAMPLES[7], 1, 3), reference)) {
       assertArrayEquals(
           rows.get(7).<Vector>getAs("normalized").toArray(), output.output().doubles());
     }
@@ -138,13 +137,13 @@ class PipelineTest {
   @Test
   void crossValidatorChoosesParameters() {
     Dataset<Row> data = LocalSpark.vectors(EXAMPLES)
-        .withColumn("label", vector_to_array(functions.col("features"), "float64").getItem(0));
+        .withColumn(
+            "label", vector_to_array(functions.col("features"), "float64").getItem(0));
     VirtualBatchNormalizer normalizer = normalizer().setVariant("reference-only");
-    LinearRegression regression =
-        new LinearRegression()
-            .setFeaturesCol("normalized")
-            .setRegParam(0.1)
-            .setStandardization(false);
+    LinearRegression regression = new LinearRegression()
+        .setFeaturesCol("normalized")
+        .setRegParam(0.1)
+        .setStandardization(false);
     ParamMap[] grid = new ParamGridBuilder()
         .addGrid(normalizer.epsilon(), new double[] {1e6, 1e-5})
         .build();

@@ -38,8 +38,7 @@ class SerializationTest {
         sum = copy(serializer, sum, MomentsSum.class);
       }
       sum.merge(copy(serializer, other, MomentsSum.class));
-      assertEquals(
-          new MomentsSum("test").merge(sum).finiteResult(), sum.finiteResult(), "merged");
+      assertEquals(new MomentsSum("test").merge(sum).finiteResult(), sum.finiteResult(), "merged");
       assertEquals(
           Formula.mean(List.of(examples))[2], sum.finiteResult().mean()[2], serializer.toString());
       assertEquals(

@@ -52,10 +52,8 @@ final class SpeedTable {
     long rows = ELEMENTS / features;
     Dataset<Row> data = data(spark, rows, features).cache();
     data.count();
-    StandardScaler scaler = new StandardScaler()
-        .setInputCol("features")
-        .setOutputCol("scaled")
-        .setWithMean(true);
+    StandardScaler scaler =
+        new StandardScaler().setInputCol("features").setOutputCol("scaled").setWithMean(true);
     VirtualBatchNormalizer exact = new VirtualBatchNormalizer().setOutputCol("normalized");
     VirtualBatchNormalizer fast =
         new VirtualBatchNormalizer().setOutputCol("normalized").setSummation("fast");
