@@ -27,9 +27,16 @@ final class Examples implements Serializable {
   private final boolean vector;
   private final boolean sequence;
   private final boolean floats;
+  private final @Nullable String lengths;
 
-  private Examples(String column, boolean vector, boolean sequence, boolean floats) {
+  private Examples(
+      String column,
+      boolean vector,
+      boolean sequence,
+      boolean floats,
+      @Nullable String lengths) {
     this.column = column;
+    this.lengths = lengths;
     this.vector = vector;
     this.sequence = sequence;
     this.floats = floats;
@@ -54,7 +61,7 @@ final class Examples implements Serializable {
       requireLengths(field(schema, lengths), column, type, sequence);
     }
     boolean floats = type.catalogString().contains("float");
-    return new Examples(column, vector, sequence, floats);
+    return new Examples(column, vector, sequence, floats, lengths);
   }
 
   private static void requireLengths(
@@ -117,7 +124,7 @@ final class Examples implements Serializable {
   /**
    * The positions of an example that count, which are the first ones.
    *
-   * @param length number of them; null if all do
+   * @param length number of them, as the column of lengths has it; null where there is no such column
    * @return shape {@code [1, features]}, or {@code [1, length, features]} of a sequence; null if no
    *     position counts
    */
@@ -143,10 +150,13 @@ final class Examples implements Serializable {
     return read(values, count, features, 1, count, features);
   }
 
-  /** @param length as the row's column of lengths has it, or null */
   private int count(Seq<?> positions, @Nullable Object length) {
-    if (length == null) {
+    if (lengths == null) {
       return positions.length();
+    }
+    if (length == null) {
+      throw new IllegalArgumentException("column '" + lengths
+          + "' of lengths has null in a row; expected a length of 0 to " + positions.length());
     }
     long count = ((Number) length).longValue();
     if (count < 0 || count > positions.length()) {

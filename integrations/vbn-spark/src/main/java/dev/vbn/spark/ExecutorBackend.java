@@ -4,8 +4,11 @@ import dev.vbn.BackendUnavailableException;
 import dev.vbn.VbnBackend;
 import dev.vbn.VbnBackends;
 import dev.vbn.tensor.HostTensor;
+import java.net.URLClassLoader;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.stream.Collectors;
 import org.apache.spark.SparkEnv;
 import org.apache.spark.TaskContext;
 
@@ -43,7 +46,7 @@ final class ExecutorBackend {
       return VbnBackends.find(loader).withParallelism(cores).open(name, HostTensor.class);
     } catch (BackendUnavailableException e) {
       throw new IllegalStateException(
-          place() + ", class loader " + loader + ": " + e.getMessage()
+          place() + ", class loader " + describe(loader) + ": " + e.getMessage()
               + "\nOn Spark, give vbn-api and the backends' jars together: all by --jars (spark.jars),"
               + " or all in the jars folder of every node's Spark. With"
               + " spark.executor.userClassPathFirst=true they are to be in --jars alone.",
@@ -54,6 +57,14 @@ final class ExecutorBackend {
   private static String place() {
     SparkEnv environment = SparkEnv.get();
     return environment == null ? "outside of Spark" : "executor " + environment.executorId();
+  }
+
+  private static String describe(ClassLoader loader) {
+    return loader instanceof URLClassLoader urls
+        ? Arrays.stream(urls.getURLs())
+            .map(url -> url.getPath().substring(url.getPath().lastIndexOf('/') + 1))
+            .collect(Collectors.joining(", ", loader + " of [", "]"))
+        : String.valueOf(loader);
   }
 
   private static synchronized void closeAll() {

@@ -11,6 +11,7 @@ import org.apache.spark.ml.linalg.Vectors;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.RowFactory;
+import org.apache.spark.sql.functions;
 import org.apache.spark.sql.types.DataType;
 import org.apache.spark.sql.types.DataTypes;
 import org.apache.spark.sql.types.StructType;
@@ -137,6 +138,17 @@ class BadInputTest {
         "column 'features' has a sequence of 1 positions with length 2; expected a length of 0 to 1",
         () -> normalizer.setMaskCol("length").fit(column(SEQUENCES, (Object)
             new double[][] {{1, 2}})));
+  }
+
+  @Test
+  void lengthsOfNull() {
+    Dataset<Row> data = column(SEQUENCES, (Object) new double[][] {{1, 2}});
+    VirtualBatchNormalizerModel model = normalizer().setMaskCol("length").fit(
+        data.withColumn("length", functions.lit(1)));
+    Dataset<Row> withNull = data.withColumn("length", functions.expr("int(NULL)"));
+    String message = "column 'length' of lengths has null in a row; expected a length of 0 to 1";
+    refusedByATask(message, () -> normalizer().setMaskCol("length").fit(withNull));
+    refusedByATask(message, () -> model.transform(withNull).collect());
   }
 
   /** Wherever they are, with a number of features in each partition. */

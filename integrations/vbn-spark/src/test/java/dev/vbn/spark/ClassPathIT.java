@@ -51,6 +51,7 @@ class ClassPathIT {
       assertTrue(message.contains("IllegalStateException: executor "), message);
       assertTrue(
           message.contains(", class loader org.apache.spark.util.MutableURLClassLoader"), message);
+      assertTrue(message.contains("of [vbn-") || message.contains(", vbn-api-"), message);
       assertTrue(message.contains("no backend 'reference' was found; considered: none"), message);
       assertTrue(message.contains("all by --jars (spark.jars)"), message);
     }

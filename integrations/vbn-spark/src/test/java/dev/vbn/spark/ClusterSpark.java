@@ -25,13 +25,18 @@ final class ClusterSpark {
   static SparkSession start(Predicate<String> jars) throws IOException {
     Path home = Path.of(System.getenv("SPARK_HOME"));
     Path nodes = Files.createDirectories(home.resolve("jars"));
+    try (Stream<Path> before = Files.list(nodes)) {
+      for (Path jar : before.toList()) { // of another version of Spark, perhaps
+        Files.delete(jar);
+      }
+    }
     List<Path> ours = new ArrayList<>();
     for (String entry : System.getProperty("java.class.path").split(File.pathSeparator, 0)) {
       Path jar = Path.of(entry);
       String name = jar.getFileName().toString();
       if (name.startsWith("vbn-")) {
         ours.add(jar);
-      } else if (name.endsWith(".jar") && Files.notExists(nodes.resolve(name))) {
+      } else if (name.endsWith(".jar")) {
         Files.createSymbolicLink(nodes.resolve(name), jar);
       }
     }
