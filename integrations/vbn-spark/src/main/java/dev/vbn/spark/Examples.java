@@ -30,11 +30,7 @@ final class Examples implements Serializable {
   private final @Nullable String lengths;
 
   private Examples(
-      String column,
-      boolean vector,
-      boolean sequence,
-      boolean floats,
-      @Nullable String lengths) {
+      String column, boolean vector, boolean sequence, boolean floats, @Nullable String lengths) {
     this.column = column;
     this.lengths = lengths;
     this.vector = vector;
@@ -219,9 +215,10 @@ final class Examples implements Serializable {
   Object write(Object like, @Nullable HostTensor counted, int features) {
     if (!sequence) {
       HostTensor values = requireNonNull(counted); // it has its one position
-      return vector
-          ? Vectors.dense(values.toDoubles())
-          : floats ? values.floats() : values.doubles();
+      if (floats) {
+        return values.floats();
+      }
+      return vector ? Vectors.dense(values.doubles()) : values.doubles();
     }
     Object[] positions = new Object[((Seq<?>) like).length()];
     for (int p = 0; p < positions.length; p++) {

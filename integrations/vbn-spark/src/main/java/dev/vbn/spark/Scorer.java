@@ -132,8 +132,8 @@ final class Scorer implements UDF3<@Nullable Object, @Nullable Object, @Nullable
       VbnBackend<HostTensor> executor = ExecutorBackend.open(backend);
       ReferenceStatistics<HostTensor> statistics = ReferenceStatistics.of(executor, reference);
       TaskContext task = TaskContext.get();
-      if (task
-          != null) { // each task has a copy of this; the driver, which may call it too, keeps it
+      // Each task has a copy of this. The driver, which may call it too, keeps its own.
+      if (task != null) {
         task.addTaskCompletionListener((TaskCompletionListener) done -> statistics.close());
       }
       layer = new Layer(

@@ -143,8 +143,8 @@ class BadInputTest {
   @Test
   void lengthsOfNull() {
     Dataset<Row> data = column(SEQUENCES, (Object) new double[][] {{1, 2}});
-    VirtualBatchNormalizerModel model = normalizer().setMaskCol("length").fit(
-        data.withColumn("length", functions.lit(1)));
+    VirtualBatchNormalizerModel model =
+        normalizer().setMaskCol("length").fit(data.withColumn("length", functions.lit(1)));
     Dataset<Row> withNull = data.withColumn("length", functions.expr("int(NULL)"));
     String message = "column 'length' of lengths has null in a row; expected a length of 0 to 1";
     refusedByATask(message, () -> normalizer().setMaskCol("length").fit(withNull));

@@ -1,17 +1,18 @@
 package dev.vbn.spark;
 
 import dev.vbn.ReferenceMoments;
-import java.util.ArrayList;
+import java.io.IOException;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.ml.feature.StandardScaler;
 import org.apache.spark.ml.feature.StandardScalerModel;
 import org.apache.spark.ml.linalg.Vector;
+import org.apache.spark.sql.Column;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Row;
+import org.apache.spark.sql.SparkSession;
 import org.apache.spark.sql.functions;
 
 /**
@@ -23,31 +24,37 @@ final class EqualityTable {
 
   private EqualityTable() {}
 
-  public static void main(String[] arguments) {
-    Dataset<Row> data = LocalSpark.vectors(LocalSpark.examples(20_000, 16));
-    System.out.println("| Partitions | Order | exact | fast | StandardScaler |");
-    System.out.println("|---|---|---|---|---|");
-    arrangements(data)
-        .forEach((name, arranged) -> System.out.println("| " + name + " | `"
-            + bits(fit(arranged, "exact")) + "` | `" + bits(fit(arranged, "fast")) + "` | `"
-            + standardScaler(arranged) + "` |"));
-    LocalSpark.session().stop();
+  public static void main(String[] arguments) throws IOException {
+    // Which LocalSpark takes: its own has Kryo, which needs options of the JVM.
+    try (SparkSession spark = SparkSession.builder()
+        .master("local[2]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.shuffle.partitions", "3")
+        .getOrCreate()) {
+      System.out.println("Spark " + spark.version());
+      System.out.println("| Partitions | Order | exact | fast | StandardScaler |");
+      System.out.println("|---|---|---|---|---|");
+      arrangements(LocalSpark.vectors(LocalSpark.examples(20_000, 16)))
+          .forEach((name, arranged) -> System.out.println("| " + name + " | `"
+              + bits(fit(arranged, "exact")) + "` | `" + bits(fit(arranged, "fast")) + "` | `"
+              + standardScaler(arranged) + "` |"));
+    }
   }
 
-  /** The rows in four partitionings, each as they are, sorted and shuffled. */
+  /** The rows in four partitionings, each as they are, backwards and shuffled. */
   static Map<String, Dataset<Row>> arrangements(Dataset<Row> data) {
     Map<String, Dataset<Row>> arrangements = new LinkedHashMap<>();
+    Column id = functions.col("id");
     for (int partitions : PARTITIONS) {
       arrangements.put(partitions + " | as it is", data.repartition(partitions));
       arrangements.put(
-          partitions + " | by range, backwards",
-          data.repartitionByRange(partitions, functions.col("id").desc()));
+          partitions + " | backwards",
+          data.repartitionByRange(partitions, id.desc()).sortWithinPartitions(id.desc()));
       for (int seed = 1; seed <= 2; seed++) {
+        Column shuffled = functions.xxhash64(id, functions.lit(seed));
         arrangements.put(
             partitions + " | shuffle " + seed,
-            data.orderBy(functions.xxhash64(functions.col("id"), functions.lit(seed)))
-                .coalesce(1)
-                .repartition(partitions));
+            data.repartition(partitions, shuffled).sortWithinPartitions(shuffled));
       }
     }
     return arrangements;
@@ -73,11 +80,5 @@ final class EqualityTable {
   /** The examples of a data set as an RDD of arrays. */
   static JavaRDD<double[]> rdd(Dataset<Row> data) {
     return data.select("features").toJavaRDD().map(row -> row.<Vector>getAs(0).toArray());
-  }
-
-  static List<ReferenceMoments> each(Map<String, Dataset<Row>> arrangements, String summation) {
-    List<ReferenceMoments> all = new ArrayList<>();
-    arrangements.values().forEach(data -> all.add(fit(data, summation)));
-    return all;
   }
 }
