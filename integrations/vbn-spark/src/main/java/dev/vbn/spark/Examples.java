@@ -210,7 +210,7 @@ final class Examples implements Serializable {
    * An example as a row of the column, with zeros at the positions that do not count.
    *
    * @param like the row that it was read from
-   * @param counted what {@link #read} gives, or a tensor of its shape
+   * @param counted what {@link #read} gives, or a tensor of its shape and type
    */
   Object write(Object like, @Nullable HostTensor counted, int features) {
     if (!sequence) {
