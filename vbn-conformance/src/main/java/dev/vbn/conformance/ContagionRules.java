@@ -108,7 +108,7 @@ abstract class ContagionRules extends Rules {
   private void checkBatches(Variant variant, Shapes shapes, double value) {
     Case clean = drawn(shapes.config(variant), shapes);
     checkBatches(clean, shapes.manner, value);
-    if (subject().has(Capability.MASK)) {
+    if (Double.isNaN(value) && subject().has(Capability.MASK)) {
       checkBatches(padded(clean, shapes), shapes.manner, value);
     }
   }
