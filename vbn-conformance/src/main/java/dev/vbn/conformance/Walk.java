@@ -241,6 +241,9 @@ final class Walk<T> implements AutoCloseable {
         padding == null ? family.layer : family.layer.withMask(padding.mask());
     int choice = samples.below(16);
     step = " Step " + steps + " of a walk in " + dtype + ", " + c.describe();
+    if (samples.below(2) == 0) {
+      another(layer, x, dy, known.statistics);
+    }
     switch (choice) {
       case 0 -> keep(batches, made(drawn(x.content.shape())));
       case 1 -> keep(batches, made(withOneOther(x.content)));
@@ -255,8 +258,12 @@ final class Walk<T> implements AutoCloseable {
       case 6, 7, 8 -> forward(c, family, layer, batches, x, known);
       case 9, 10, 11 -> backward(c, family, layer, batches, x, dy, known);
       case 12 -> overwrite(any(parameters), samples.normal(1, 1, features));
-      case 13 ->
+      case 13 -> {
+        statisticsAlone(family, x, padding, layer);
         overwrite(x, samples.below(2) == 0 ? drawn(x.content.shape()) : withOneOther(x.content));
+        statisticsAlone(family, x, padding, layer);
+        freeAtTimes(batches, x);
+      }
       case 14 -> second(c, layer, batches, x, dy, known);
       default -> shared(c, layer, x, dy, known);
     }
@@ -437,7 +444,6 @@ final class Walk<T> implements AutoCloseable {
         padding,
         null);
     ReferenceStatistics<T> statistics = layer.referenceStatistics(x.tensor);
-    freeAtTimes(batchesOf(family, x), x);
     check(c, Quantity.LONE_MEAN, statistics.mean());
     check(c, Quantity.LONE_VARIANCE, statistics.variance());
     if (isConstant(c)) {

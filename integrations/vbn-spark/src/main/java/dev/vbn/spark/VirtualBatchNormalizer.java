@@ -113,8 +113,8 @@ public final class VirtualBatchNormalizer extends Estimator<VirtualBatchNormaliz
   }
 
   /**
-   * Which live statistics are mixed in, as the command line names it; default {@code reference-
-   * only}.
+   * Which live statistics are mixed in, as the command line names it. By default none are: {@code
+   * reference-only}.
    */
   public Param<String> variant() {
     return params.variant;
