@@ -297,7 +297,7 @@ final class Walk<T> implements AutoCloseable {
 
   private HostTensor check(Case c, Quantity quantity, HostTensor actual) {
     subject.tolerance.assertClose(
-        quantity.label() + ".",
+        quantity.label(),
         subject.expect(c, dtype).of(quantity),
         actual,
         quantity.roundedTo(dtype),
