@@ -15,8 +15,8 @@ import dev.vbn.spi.Geometry;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
-import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -373,28 +373,35 @@ final class Conditions {
         + (row.length == DIMENSIONS.size() ? "" : ", masked elements " + JUNKS[row[JUNK]]);
   }
 
-  /** What the rows that failed have in common, in words; empty where that says nothing. */
+  /**
+   * What the rows that failed have in common, in words, the narrowest first; empty where that says
+   * nothing.
+   */
   static String common(List<Conditions> failed) {
     if (failed.size() < 3) {
       return ""; // few rows agree in much by chance
     }
-    List<String> common = new ArrayList<>();
+    Map<String, Double> common = new LinkedHashMap<>(); // with the share of the choices that failed
     List<Dimension> dimensions =
         failed.get(0).row.length == DIMENSIONS.size() ? DIMENSIONS : MASKED_DIMENSIONS;
     for (int i = 0; i < dimensions.size(); i++) {
-      int dimension = i;
-      int[] values = failed.stream()
-          .mapToInt(each -> each.row[dimension])
-          .distinct()
-          .sorted()
-          .toArray();
-      if (2 * values.length <= dimensions.get(i).labels.size()) {
-        common.add(dimensions.get(i).name + " "
-            + Arrays.stream(values)
-                .mapToObj(dimensions.get(dimension).labels::get)
-                .collect(joining(" or ")));
+      int place = i;
+      Dimension dimension = dimensions.get(i);
+      int[] values =
+          failed.stream().mapToInt(each -> each.row[place]).distinct().sorted().toArray();
+      double share = (double) values.length / dimension.labels.size();
+      if (share <= 0.5) {
+        common.put(
+            dimension.name + " "
+                + Arrays.stream(values).mapToObj(dimension.labels::get).collect(joining(" or ")),
+            share);
       }
     }
-    return common.isEmpty() ? "" : " All of these have " + String.join("; ", common) + ".";
+    return common.isEmpty()
+        ? ""
+        : common.entrySet().stream()
+            .sorted(Map.Entry.comparingByValue())
+            .map(Map.Entry::getKey)
+            .collect(joining("; ", " All of these have ", "."));
   }
 }
