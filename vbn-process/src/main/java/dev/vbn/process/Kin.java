@@ -41,7 +41,9 @@ final class Kin {
     for (int round = 0; round < ROUNDS; round++) {
       List<ProcessHandle> found = new ArrayList<>(process.descendants().toList());
       found.addAll(marked());
-      process.destroyForcibly();
+      if (process.isAlive()) { // else that would but close its streams, with its last words in them
+        process.destroyForcibly();
+      }
       found.forEach(ProcessHandle::destroyForcibly);
       if (found.isEmpty()) {
         return;

@@ -112,6 +112,16 @@ class HostileProgramTest {
     assertContains(refused.getMessage(), "expected FLOAT64_STATISTICS with FLOAT64");
   }
 
+  /** Many, for whether its words are read before its streams are closed is a matter of moments. */
+  @Test
+  void theLastWordsOfWhoEndsAreNotLost() {
+    for (int i = 0; i < 100; i++) {
+      Availability availability =
+          new ProcessProvider("echo parting $((6 * 7)) >&2; exit 3", PLENTY).probe();
+      assertContains(availability.description(), "ended with exit code 3", "parting 42");
+    }
+  }
+
   @Test
   void aCommandThatIsNotThereIsUnavailable() {
     Availability availability = new ProcessProvider("no-such-program-at-all", PLENTY).probe();
