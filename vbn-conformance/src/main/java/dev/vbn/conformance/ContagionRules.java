@@ -153,7 +153,7 @@ abstract class ContagionRules extends Rules {
   @ParameterizedTest
   @EnumSource(Variant.class)
   @Checks(Rule.NOT_A_NUMBER)
-  final void notANumberInAParameterSpoilsItsFeatureOnly(Variant variant) {
+  final void whatIsNotFiniteInAParameterSpoilsItsFeatureOnly(Variant variant) {
     holds(() -> {
       VbnConfig config = VbnConfig.of(3).withVariant(variant);
       Case clean = new Samples(55).of(config, new long[] {4, 3, 6}, new long[] {5, 3, 6});
