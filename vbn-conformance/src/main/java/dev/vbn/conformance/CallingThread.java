@@ -1,45 +1,92 @@
 package dev.vbn.conformance;
 
+import java.util.Locale;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 
 /** Threads that a backend may be called from and that are not like the main thread. */
-final class CallingThread {
-  private CallingThread() {}
-
-  /** Runs on a new thread that has no context class loader. */
-  static void withoutClassLoader(Runnable body) {
-    CompletableFuture<Void> done = new CompletableFuture<>();
-    Thread thread = new Thread(() -> complete(done, body), "vbn-conformance");
-    thread.setContextClassLoader(null);
-    thread.start();
-    await(done);
-  }
-
-  /** Runs on a virtual thread; on this one where the JVM has none, as before Java 21. */
-  static void virtual(Runnable body) {
-    CompletableFuture<Void> done = new CompletableFuture<>();
-    Runnable completing = () -> complete(done, body);
-    try {
-      Thread.class.getMethod("startVirtualThread", Runnable.class).invoke(null, completing);
-    } catch (ReflectiveOperationException e) {
-      body.run();
-      return;
+enum CallingThread {
+  /** One that has no context class loader. */
+  WITHOUT_CLASS_LOADER {
+    @Override
+    void start(Runnable body) {
+      Thread thread = new Thread(body, NAME);
+      thread.setContextClassLoader(null);
+      thread.start();
     }
-    await(done);
-  }
+  },
 
-  private static void complete(CompletableFuture<Void> done, Runnable body) {
-    try {
-      body.run();
-      done.complete(null);
-    } catch (Throwable e) {
-      done.completeExceptionally(e);
+  /** A virtual one; an ordinary one where the JVM has none, as before Java 21. */
+  VIRTUAL {
+    @Override
+    void start(Runnable body) {
+      try {
+        Thread.class.getMethod("startVirtualThread", Runnable.class).invoke(null, body);
+      } catch (ReflectiveOperationException e) {
+        new Thread(body, NAME).start();
+      }
     }
+  },
+
+  /** One that was interrupted before: whoever interrupted it waits for it to notice. */
+  INTERRUPTED {
+    @Override
+    void start(Runnable body) {
+      new Thread(body, NAME).start();
+    }
+
+    @Override
+    void call(Runnable body) {
+      Thread.currentThread().interrupt();
+      body.run();
+      if (!Thread.interrupted()) {
+        throw new AssertionError(
+            "the calling thread was interrupted before the calls, and is not behind them; expected"
+                + " its interrupt status to be left alone");
+      }
+    }
+  },
+
+  /** Any, in a locale with a decimal comma, where the small letter of I is not i. */
+  OF_ANOTHER_LOCALE {
+    @Override
+    void start(Runnable body) {
+      new Thread(body, NAME).start();
+    }
+
+    @Override
+    void call(Runnable body) {
+      Locale before = Locale.getDefault();
+      Locale.setDefault(Locale.forLanguageTag("tr-TR"));
+      try {
+        body.run();
+      } finally {
+        Locale.setDefault(before);
+      }
+    }
+  };
+
+  private static final String NAME = "vbn-conformance";
+
+  /** Starts such a thread with the body. */
+  abstract void start(Runnable body);
+
+  /** Runs the body on the thread. */
+  void call(Runnable body) {
+    body.run();
   }
 
-  /** Waits, and throws what the body threw. */
-  private static void await(CompletableFuture<Void> done) {
+  /** Runs the body on such a thread, waits, and throws what it threw. */
+  void run(Runnable body) {
+    CompletableFuture<Void> done = new CompletableFuture<>();
+    start(() -> {
+      try {
+        call(body);
+        done.complete(null);
+      } catch (Throwable e) {
+        done.completeExceptionally(e);
+      }
+    });
     try {
       done.get();
     } catch (InterruptedException e) {

@@ -20,7 +20,8 @@ import org.jspecify.annotations.Nullable;
  * @param referenceUpstream gradient with respect to the reference output
  * @param padding what counts of the live batch; null where all does
  * @param referencePadding what counts of the reference batch; null where all does
- * @param v upstream gradient of dx; null for numbers between -1 and 1
+ * @param v upstream gradients of the gradients; null, or one of them, for numbers between -1 and 1
+ * @param counted what the reference statistics are said to be of; null for the reference batch
  */
 record Case(
     VbnConfig config,
@@ -32,7 +33,11 @@ record Case(
     HostTensor referenceUpstream,
     @Nullable Padding padding,
     @Nullable Padding referencePadding,
-    @Nullable HostTensor v) {
+    @Nullable GradientUpstream<HostTensor> v,
+    @Nullable Counted counted) {
+
+  /** Examples, and elements of one feature. */
+  record Counted(long examples, long elements) {}
 
   Case(
       VbnConfig config,
@@ -42,7 +47,7 @@ record Case(
       @Nullable HostTensor beta,
       HostTensor upstream,
       HostTensor referenceUpstream) {
-    this(config, x, reference, gamma, beta, upstream, referenceUpstream, null, null, null);
+    this(config, x, reference, gamma, beta, upstream, referenceUpstream, null, null, null, null);
   }
 
   Geometry liveGeometry() {
@@ -68,7 +73,8 @@ record Case(
         referenceUpstream,
         padding,
         referencePadding,
-        v);
+        v,
+        counted);
   }
 
   Case withParameters(@Nullable HostTensor otherGamma, @Nullable HostTensor otherBeta) {
@@ -82,7 +88,8 @@ record Case(
         referenceUpstream,
         padding,
         referencePadding,
-        v);
+        v,
+        counted);
   }
 
   /** Without gamma and beta. */
@@ -101,7 +108,8 @@ record Case(
         referenceUpstream,
         padding,
         referencePadding,
-        null);
+        null,
+        counted);
   }
 
   Case withReference(HostTensor otherReference, HostTensor otherUpstream) {
@@ -115,10 +123,27 @@ record Case(
         otherUpstream,
         padding,
         referencePadding,
-        v);
+        v,
+        counted);
   }
 
-  /** With some elements left out, of either batch or both, and junk in all four tensors there. */
+  /** With some elements left out, of either batch or both, whatever lies there. */
+  Case masked(@Nullable Padding live, @Nullable Padding ofReference) {
+    return new Case(
+        config,
+        x,
+        reference,
+        gamma,
+        beta,
+        upstream,
+        referenceUpstream,
+        live,
+        ofReference,
+        v,
+        counted);
+  }
+
+  /** As above, with junk there in all tensors. */
   Case padded(@Nullable Padding live, @Nullable Padding ofReference, double junk) {
     int axis = config.featureAxis();
     return new Case(
@@ -131,11 +156,12 @@ record Case(
         ofReference == null ? referenceUpstream : ofReference.over(referenceUpstream, axis, junk),
         live,
         ofReference,
-        live == null ? v : live.over(v == null ? noise(7, x.shape()) : v, axis, junk));
+        live == null ? v : withDx(live.over(dxUpstream(), axis, junk)),
+        counted);
   }
 
-  /** With another upstream gradient of dx. */
-  Case withSecond(HostTensor other) {
+  /** With other upstream gradients of the gradients. */
+  Case withSecond(GradientUpstream<HostTensor> other) {
     return new Case(
         config,
         x,
@@ -146,7 +172,23 @@ record Case(
         referenceUpstream,
         padding,
         referencePadding,
-        other);
+        other,
+        counted);
+  }
+
+  /** With another upstream gradient of dx. */
+  Case withSecond(HostTensor other) {
+    return withSecond(withDx(other));
+  }
+
+  private GradientUpstream<HostTensor> withDx(HostTensor other) {
+    return v == null
+        ? GradientUpstream.ofDx(other)
+        : new GradientUpstream<>(other, v.dgamma(), v.dbeta());
+  }
+
+  private HostTensor dxUpstream() {
+    return v == null ? noise(7, x.shape()) : v.dx();
   }
 
   /** With an upstream gradient of dx of that magnitude. */
@@ -154,6 +196,22 @@ record Case(
     double[] values = noise(7, x.shape()).doubles();
     Arrays.setAll(values, i -> magnitude * values[i]);
     return withSecond(HostTensor.of(values, x.shape()));
+  }
+
+  /** With statistics that are said to be of so many examples, and of so many elements a feature. */
+  Case countedAs(long examples, long elements) {
+    return new Case(
+        config,
+        x,
+        reference,
+        gamma,
+        beta,
+        upstream,
+        referenceUpstream,
+        padding,
+        referencePadding,
+        v,
+        new Counted(examples, elements));
   }
 
   @Nullable
@@ -169,16 +227,25 @@ record Case(
   /** Weight of the live statistics, by the kit's own count. */
   double weight() {
     Geometry live = liveGeometry();
-    Geometry of = referenceGeometry();
+    Counted of = ofReference();
     return config
         .variant()
         .weight(
             padding == null ? live.batch() : padding.countedExamples(),
             padding == null ? live.elementsPerFeature() : padding.countedElements(),
-            referencePadding == null ? of.batch() : referencePadding.countedExamples(),
-            referencePadding == null
-                ? of.elementsPerFeature()
-                : referencePadding.countedElements());
+            of.examples(),
+            of.elements());
+  }
+
+  /** What the reference statistics are of. */
+  Counted ofReference() {
+    if (counted != null) {
+      return counted;
+    }
+    Geometry of = referenceGeometry();
+    return referencePadding == null
+        ? new Counted(of.batch(), of.elementsPerFeature())
+        : new Counted(referencePadding.countedExamples(), referencePadding.countedElements());
   }
 
   /**
@@ -189,10 +256,12 @@ record Case(
   GradientUpstream<HostTensor> second(DType dtype) {
     DType type = dtype.parameterType();
     int features = config.features();
+    HostTensor ofGamma = v == null || v.dgamma() == null ? noise(8, features) : v.dgamma();
+    HostTensor ofBeta = v == null || v.dbeta() == null ? noise(9, features) : v.dbeta();
     return new GradientUpstream<>(
-        (v == null ? noise(7, x.shape()) : v).to(dtype),
-        beta == null ? null : noise(8, features).to(type),
-        gamma == null ? null : noise(9, features).to(type));
+        dxUpstream().to(dtype),
+        beta == null ? null : ofGamma.to(type),
+        gamma == null ? null : ofBeta.to(type));
   }
 
   /** Between -1 and 1, drawn by a generator that is the same in every JDK. */
@@ -210,7 +279,8 @@ record Case(
         + (gamma != null ? "" : ", no gamma") + (beta != null ? "" : ", no beta")
         + ", epsilon " + config.epsilon() + (attached() ? ", attached" : "")
         + (padding == null ? "" : ", " + padding.mask() + " of live")
-        + (referencePadding == null ? "" : ", " + referencePadding.mask() + " of reference");
+        + (referencePadding == null ? "" : ", " + referencePadding.mask() + " of reference")
+        + (counted == null ? "" : ", statistics of " + counted);
   }
 
   /** With every value rounded to what {@code dtype} holds, as the backend will see it. */
@@ -225,6 +295,15 @@ record Case(
         referenceUpstream.to(dtype),
         padding,
         referencePadding,
-        v == null ? null : v.to(dtype));
+        v == null ? null : rounded(v, dtype),
+        counted);
+  }
+
+  private static GradientUpstream<HostTensor> rounded(GradientUpstream<HostTensor> v, DType dtype) {
+    DType type = dtype.parameterType();
+    return new GradientUpstream<>(
+        v.dx().to(dtype),
+        v.dgamma() == null ? null : v.dgamma().to(type),
+        v.dbeta() == null ? null : v.dbeta().to(type));
   }
 }

@@ -1,5 +1,6 @@
 package dev.vbn.conformance;
 
+import static java.util.Objects.requireNonNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import dev.vbn.Gradients;
@@ -12,8 +13,10 @@ import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.BackendOptions;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Supplier;
 import org.junit.jupiter.api.Test;
 
 /** The end of a backend, and others next to it. */
@@ -131,6 +134,66 @@ abstract class ClosingRules extends Rules {
         open.forEach(Subject::close);
       }
     });
+  }
+
+  /** Tensors of the one as arguments of the other: refused, or right. */
+  @Test
+  @Checks(Rule.APART)
+  final void tensorsOfAnotherBackendAreRefusedOrRight() {
+    holds(() -> {
+      try (Subject<?> sibling = kit.openSubject()) {
+        checkForeign(subject(), sibling);
+      }
+    });
+  }
+
+  @SuppressWarnings("unchecked") // both are of one provider
+  private static <T> void checkForeign(Subject<T> subject, Subject<?> other) {
+    Subject<T> sibling = (Subject<T>) other;
+    Case c = sample(Variant.BATCH).roundedTo(DType.FLOAT32);
+    Computed expected = right(subject, c, DType.FLOAT32);
+    try (Tensors<T> made = subject.tensors();
+        Tensors<T> foreign = sibling.tensors()) {
+      VirtualBatchNorm<T> layer = made.layer(c, DType.FLOAT32);
+      T x = made.of(c.x(), DType.FLOAT32);
+      T foreignX = foreign.of(c.x(), DType.FLOAT32);
+      T foreignUpstream = foreign.of(c.upstream(), DType.FLOAT32);
+      try (ReferenceStatistics<T> statistics =
+          layer.referenceStatistics(made.of(c.reference(), DType.FLOAT32))) {
+        refusedOrRight(
+            expected, Quantity.OUTPUT, () -> subject.output(layer, foreignX, statistics));
+        refusedOrRight(expected, Quantity.DX, () -> {
+          try (Gradients<T> gradients = layer.backward(x, statistics, foreignUpstream)) {
+            return subject.host(gradients.dx());
+          }
+        });
+        refusedOrRight(expected, Quantity.OUTPUT, () -> {
+          T gamma = foreign.of(requireNonNull(c.gamma()), DType.FLOAT32);
+          return subject.output(layer.withGamma(gamma), x, statistics);
+        });
+      }
+    }
+    assertEqualBits(
+        ", after tensors of another backend",
+        expected,
+        subject.run(c, DType.FLOAT32),
+        "Tensors of another backend leave nothing behind.");
+  }
+
+  private static void refusedOrRight(
+      Computed expected, Quantity quantity, Supplier<HostTensor> call) {
+    Check.current().compared();
+    HostTensor computed;
+    try {
+      computed = call.get();
+    } catch (RuntimeException e) {
+      return;
+    }
+    Tolerance.assertSameBits(
+        quantity.label() + ", of a tensor of another backend",
+        expected.of(quantity),
+        computed,
+        "Refuse what is not yours, or compute with it.");
   }
 
   /** By any number of threads, and on any device that the provider names. */

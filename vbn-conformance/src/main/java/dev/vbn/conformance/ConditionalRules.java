@@ -134,8 +134,8 @@ abstract class ConditionalRules extends ConditionalCases {
     String where = of + ", into " + into;
     T x = made.of(c.x(), dtype);
     T dy = made.of(c.upstream(), dtype);
-    T over = made.of(into == Into.SUPPLIED ? Layouts.nan(c.x()) : c.x(), dtype);
-    T dx = made.of(Layouts.nan(c.x()), dtype);
+    T over = made.of(into == Into.SUPPLIED ? Layouts.filled(c.x(), Double.NaN) : c.x(), dtype);
+    T dx = made.of(Layouts.filled(c.x(), Double.NaN), dtype);
     try (Output<T> y = into == Into.NEW
             ? layer.forward(x, statistics)
             : layer.forwardInto(over, into == Into.OVER_X ? over : x, statistics);

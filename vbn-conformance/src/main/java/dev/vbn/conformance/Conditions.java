@@ -69,14 +69,21 @@ final class Conditions {
   private static final String[] UPSTREAMS = {
     "drawn", "0 in part", "0 but for one example", "0", "of 1e10", "of 1e-10"
   };
-  private static final String[] LIVES = {"near the reference", "far from the reference", "constant"
+  private static final String[] LIVES = {
+    "near the reference",
+    "far from the reference",
+    "constant in each feature",
+    "of one number",
+    "near 0 where the reference is not",
+    "its first example far from the others"
   };
   private static final ReferenceGradient[] GRADIENTS = {
     ReferenceGradient.DETACHED, ReferenceGradient.ATTACHED
   };
   private static final Into[] OUTPUTS = {Into.NEW, Into.SUPPLIED, Into.OVER_X};
   private static final Into[] DXS = {Into.NEW, Into.SUPPLIED, Into.OVER_X, Into.OVER_UPSTREAM};
-  private static final Spread[] SPREADS = {Spread.ORDINARY, Spread.APART, Spread.SCALED};
+  private static final Spread[] SPREADS = {Spread.ORDINARY, Spread.APART, Spread.SCALED, Spread.FAR
+  };
   private static final Source[] SOURCES = Source.values();
   private static final Passes[] PASS_KINDS = Passes.values();
   private static final Kind[] PADDINGS = Kind.values();
@@ -294,22 +301,41 @@ final class Conditions {
           default -> beta;
         });
     c = c.withLive(live(c, wide), upstream(c.upstream(), wide));
+    if (row[LIVE] == 4 && wide) {
+      c = c.withReference(plus(c.reference(), 1e5), c.referenceUpstream());
+    }
     return row.length == DIMENSIONS.size() ? c : padded(c);
   }
 
   private HostTensor live(Case c, boolean wide) {
     HostTensor x = c.x();
-    if (row[LIVE] == 0 || (row[LIVE] == 1 && !wide)) {
-      return x;
-    }
     double[] values = x.toDoubles();
     Geometry geometry = c.liveGeometry();
-    for (int i = 0; i < values.length; i++) {
-      int feature = (int) (i / geometry.after() % geometry.features());
-      // The first element of a feature stands for all where they are constant.
-      values[i] = row[LIVE] == 1 ? values[i] + 1000 : values[(int) (feature * geometry.after())];
-    }
-    return HostTensor.of(values, x.shape());
+    return switch (row[LIVE]) {
+      case 1 -> wide ? plus(x, 1000) : x;
+      case 2 -> {
+        for (int i = 0; i < values.length; i++) {
+          int feature = (int) (i / geometry.after() % geometry.features());
+          values[i] = values[(int) (feature * geometry.after())]; // the first of the feature
+        }
+        yield HostTensor.of(values, x.shape());
+      }
+      case 3 -> Layouts.filled(x, x.get(0));
+      case 5 -> {
+        int ofExample = values.length / (int) x.shape()[0];
+        for (int i = 0; i < ofExample; i++) {
+          values[i] += wide ? 1e4 : 8;
+        }
+        yield HostTensor.of(values, x.shape());
+      }
+      default -> x;
+    };
+  }
+
+  private static HostTensor plus(HostTensor tensor, double summand) {
+    double[] values = tensor.toDoubles();
+    Arrays.setAll(values, i -> values[i] + summand);
+    return HostTensor.of(values, tensor.shape());
   }
 
   private HostTensor upstream(HostTensor drawn, boolean wide) {

@@ -13,6 +13,7 @@ import dev.vbn.conformance.Padding.Junk;
 import dev.vbn.conformance.Padding.Kind;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.Geometry;
+import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.Scope;
 import dev.vbn.tensor.DType;
@@ -297,6 +298,19 @@ abstract class ContagionRules extends Rules {
       marked.check(Quantity.DBETA, none);
       boolean alone = clean.config().variant().scope() == Scope.NONE;
       marked.check(Quantity.SECOND_X, alone ? none : inLive);
+      marked.check(Quantity.SECOND_UPSTREAM, inLive);
+      marked.check(Quantity.SECOND_GAMMA, none);
+      GradientUpstream<HostTensor> v = clean.second(dtype);
+      HostTensor vgamma = Layouts.with(requireNonNull(v.dgamma()), MARKED_FEATURE, mark);
+      marked =
+          new Marked("vgamma", clean.withSecond(new GradientUpstream<>(v.dx(), vgamma, v.dbeta())));
+      marked.check(Quantity.SECOND_X, inLive);
+      marked.check(Quantity.SECOND_UPSTREAM, inLive);
+      marked.check(Quantity.SECOND_GAMMA, none);
+      HostTensor vbeta = Layouts.with(requireNonNull(v.dbeta()), MARKED_FEATURE, mark);
+      marked =
+          new Marked("vbeta", clean.withSecond(new GradientUpstream<>(v.dx(), v.dgamma(), vbeta)));
+      marked.check(Quantity.SECOND_X, none);
       marked.check(Quantity.SECOND_UPSTREAM, inLive);
       marked.check(Quantity.SECOND_GAMMA, none);
       marked = new Marked("beta", clean.withParameters(clean.gamma(), beta));

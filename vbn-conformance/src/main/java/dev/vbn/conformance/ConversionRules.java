@@ -75,6 +75,27 @@ abstract class ConversionRules extends Rules {
     }
   }
 
+  /** As many axes as a batch may have, and none: a scalar is refused, or has no axis. */
+  @ParameterizedTest
+  @MethodSource("dtypes")
+  @Checks(Rule.ROUND_TRIP)
+  final void shapesKeepTheirAxes(DType dtype) {
+    holds(() -> {
+      for (int rank = 1; rank <= 8; rank++) {
+        long[] shape = new long[rank];
+        Arrays.setAll(shape, axis -> 1 + axis % 3);
+        checkRoundTrip(subject(), new Samples(85).normal(0, 1, shape), dtype);
+      }
+      Check.current().compared();
+      HostTensor scalar = HostTensor.of(new double[] {1.5});
+      try {
+        checkRoundTrip(subject(), scalar, dtype);
+      } catch (IllegalArgumentException refused) {
+        // no part of a layer is a scalar
+      }
+    });
+  }
+
   @ParameterizedTest
   @MethodSource("dtypes")
   @Checks(Rule.COPIES)

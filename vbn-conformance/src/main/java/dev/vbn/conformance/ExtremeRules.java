@@ -234,6 +234,45 @@ abstract class ExtremeRules extends Rules {
     return new Extreme(unit, c.withParameters(gamma, beta));
   }
 
+  /**
+   * Gamma and beta have 32 bits next to batches of 16, and are used as wide: beyond what these hold,
+   * and below it next to slopes that bring dx back.
+   */
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.LARGEST)
+  final void parametersAreWiderThanTheElements(Variant variant) {
+    holds(() -> {
+      if (!subject().has(Capability.FLOAT16)) {
+        throw new DeclaredAbsent("FLOAT16 is declared absent; its refusal is checked apart");
+      }
+      VbnConfig config = config(variant);
+      Case drawn = new Samples(58).of(config, LIVE, REFERENCE);
+      HostTensor large = HostTensor.of(new double[] {1e5, -9e4, 7e4}, 3);
+      Case wide = moved(drawn, x -> x / 64)
+          .withConfig(config.withEpsilon(20))
+          .withParameters(large, HostTensor.of(new double[] {1e4, -1e4, 0}, 3));
+      HostTensor small = HostTensor.of(new double[] {1e-8, -3e-8, 2e-8}, 3);
+      Case steep = moved(drawn, x -> x / 1024)
+          .withConfig(config.withEpsilon(1e-7))
+          .withParameters(small, drawn.beta());
+      Case far = steep.withLive(steep.x(), moved(drawn.upstream(), dy -> 1000 * dy));
+      for (Case c : List.of(wide, far)) {
+        Computed computed = subject().run(c, DType.FLOAT16);
+        for (Quantity each : List.of(Quantity.OUTPUT, Quantity.REFERENCE_OUTPUT, Quantity.DX)) {
+          subject()
+              .tolerance
+              .assertClose(
+                  each.label() + ", gamma " + c.gamma() + ", " + c.describe(),
+                  subject().expect(c, DType.FLOAT16).of(each),
+                  computed.of(each),
+                  DType.FLOAT16,
+                  "Gamma and beta are of 32 bits: do not round them to the type of the batch.");
+        }
+      }
+    });
+  }
+
   static Extreme smallest(Variant variant, DType dtype, boolean wide, boolean subnormals) {
     double smallest = switch (dtype) {
       case FLOAT32, BFLOAT16 -> wide ? (subnormals ? 0x1p-130 : 0x1p-110) : 0x1p-50;

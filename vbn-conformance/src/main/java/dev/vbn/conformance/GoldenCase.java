@@ -109,17 +109,9 @@ final class GoldenCase {
 
   /** With the masks of the file, as lengths where it has those; it has the junk already. */
   private static Case masked(Case c, String resource) throws IOException {
-    return new Case(
-        c.config(),
-        c.x(),
-        c.reference(),
-        c.gamma(),
-        c.beta(),
-        c.upstream(),
-        c.referenceUpstream(),
+    return c.masked(
         readResource(resource, file -> padding(file, "")),
-        readResource(resource, file -> padding(file, "reference_")),
-        null);
+        readResource(resource, file -> padding(file, "reference_")));
   }
 
   private static Padding padding(Path file, String prefix) throws IOException {

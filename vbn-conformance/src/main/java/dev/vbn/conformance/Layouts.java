@@ -77,10 +77,10 @@ final class Layouts {
     return HostTensor.of(values, shape).to(first.dtype());
   }
 
-  /** A tensor of that shape and type, of NaN throughout. */
-  static HostTensor nan(HostTensor tensor) {
+  /** A tensor of that shape and type, of one number throughout. */
+  static HostTensor filled(HostTensor tensor, double value) {
     double[] values = new double[tensor.size()];
-    Arrays.fill(values, Double.NaN);
+    Arrays.fill(values, value);
     return HostTensor.of(values, tensor.shape()).to(tensor.dtype());
   }
 

@@ -434,7 +434,7 @@ final class Oracle {
   }
 
   private void reach(Group reference, Statistics own, Sums sums) {
-    double elements = reference.x.length;
+    double elements = c.ofReference().elements();
     DoubleDouble constant = sums.dmr.dividedBy(elements);
     DoubleDouble slope = sums.dvr.times(2).dividedBy(elements);
     Values dr = expected.of(Quantity.DREFERENCE);

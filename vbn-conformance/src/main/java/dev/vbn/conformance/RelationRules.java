@@ -2,12 +2,19 @@ package dev.vbn.conformance;
 
 import static dev.vbn.conformance.Tolerance.assertSameBits;
 
+import dev.vbn.Gradients;
+import dev.vbn.Output;
+import dev.vbn.ReferenceOutput;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.Capability;
+import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -137,6 +144,60 @@ abstract class RelationRules extends Rules {
         }
       }
     });
+  }
+
+  /** Where the examples are not in front, kernels get other calls, and each example may be one. */
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.LAYOUT)
+  final void theBatchMayBeOnAnotherAxis(Variant variant) {
+    holds(() -> {
+      if (variant == Variant.PER_EXAMPLE && !subject().has(Capability.CONDITIONAL)) {
+        throw new DeclaredAbsent("CONDITIONAL is declared absent; its refusal is checked apart");
+      }
+      VbnConfig config =
+          VbnConfig.of(3).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED);
+      Case c = new Samples(32).of(config, new long[] {4, 3, 6}, new long[] {7, 3, 5});
+      for (DType dtype : subject().dtypes()) {
+        checkAxes(subject(), c.roundedTo(dtype), dtype, 2, config.withAxes(1, 2));
+        checkAxes(subject(), c.roundedTo(dtype), dtype, 1, config.withAxes(1, 0));
+      }
+    });
+  }
+
+  /** With one axis moved to the front. */
+  private static <T> void checkAxes(
+      Subject<T> subject, Case c, DType dtype, int front, VbnConfig config) {
+    Computed computed = new Computed();
+    try (Tensors<T> made = subject.tensors()) {
+      VirtualBatchNorm<T> layer = made.layer(c.withConfig(config), dtype);
+      T reference = made.of(Layouts.moveAxis(c.reference(), front, 0), dtype);
+      T x = made.of(Layouts.moveAxis(c.x(), front, 0), dtype);
+      T upstream = made.of(Layouts.moveAxis(c.upstream(), front, 0), dtype);
+      try (ReferenceOutput<T> pass = layer.reference(reference);
+          Output<T> live = layer.forward(x, pass.statistics());
+          Gradients<T> gradients = layer.backward(x, pass.statistics(), upstream);
+          Output<T> reached = layer.referenceGradient(reference, pass.statistics(), gradients)) {
+        Map<Quantity, T> results = Map.of(
+            Quantity.REFERENCE_OUTPUT, pass.output(),
+            Quantity.OUTPUT, live.output(),
+            Quantity.DX, gradients.dx(),
+            Quantity.DREFERENCE, reached.output());
+        results.forEach((quantity, tensor) ->
+            computed.put(quantity, Layouts.moveAxis(subject.host(tensor), 0, front)));
+        computed.put(Quantity.DGAMMA, subject.host(gradients.dgamma()));
+        computed.put(Quantity.DBETA, subject.host(gradients.dbeta()));
+      }
+    }
+    computed
+        .all()
+        .forEach((quantity, result) -> subject.tolerance.assertClose(
+            quantity.label() + ", batch axis " + config.batchAxis() + " and feature axis "
+                + config.featureAxis() + ", else as " + c.describe() + ", in " + dtype,
+            subject.expect(c, dtype).of(quantity),
+            result,
+            quantity.roundedTo(dtype),
+            "Statistics, gamma and beta go along the feature axis, whatever its place."));
   }
 
   @ParameterizedTest

@@ -40,6 +40,9 @@ abstract class RepetitionRules extends Rules {
       "A result follows from its arguments: keep nothing of a call for the next.";
   private static final String ONE_ORDER = "Layers share no state, and sums have one order.";
 
+  /** Large enough that a backend which divides its work does so. */
+  private static final Case DIVIDED = threaded(Variant.LIVE_BATCH, 79, 8, 5, 4099);
+
   RepetitionRules(VbnConformance kit) {
     super(kit);
   }
@@ -189,6 +192,100 @@ abstract class RepetitionRules extends Rules {
     }
   }
 
+  /**
+   * Statistics in tensors of the caller's, who may pair them as he likes, and write to them when the
+   * statistics are no longer in use.
+   */
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.SAME_BITS)
+  final void wrappedStatisticsAreWhatTheirTensorsHold(Variant variant) {
+    holds(() -> checkWrapped(subject(), sample(variant).roundedTo(DType.FLOAT32)));
+  }
+
+  private <T> void checkWrapped(Subject<T> subject, Case c) {
+    DType type = subject.backend.statisticsType();
+    HostTensor[] means = {
+      HostTensor.of(new double[] {0.5, -1, 2}, 3).to(type),
+      HostTensor.of(new double[] {-3, 0.25, 1}, 3).to(type)
+    };
+    HostTensor[] variances = {
+      HostTensor.of(new double[] {1, 0.5, 4}, 3).to(type),
+      HostTensor.of(new double[] {0.25, 3, 1}, 3).to(type)
+    };
+    try (Tensors<T> made = subject.tensors()) {
+      Live<T> live = new Live<>(subject, c, made);
+      List<T> mean = new ArrayList<>();
+      List<T> variance = new ArrayList<>();
+      for (int i = 0; i < 2; i++) {
+        mean.add(made.of(means[i], type));
+        variance.add(made.of(variances[i], type));
+      }
+      String hint = "Statistics are what their tensors hold: keep nothing by the identity of one.";
+      for (int i = 0; i < 8; i++) {
+        int m = i % 2;
+        int v = i / 2 % 2;
+        assertEqualBits(
+            ", with a mean and a variance that were in use with others",
+            live.with(made.of(means[m], type), made.of(variances[v], type)),
+            live.with(mean.get(m), variance.get(v)),
+            hint);
+      }
+      if (kit.overwrite(subject.backend, mean.get(0), means[1])
+          && kit.overwrite(subject.backend, variance.get(1), variances[0])) {
+        assertEqualBits(
+            ", with a mean and a variance that were written to",
+            live.with(made.of(means[1], type), made.of(variances[0], type)),
+            live.with(mean.get(0), variance.get(1)),
+            hint);
+      }
+    }
+  }
+
+  /** A layer with the tensors of a case, which stay the same. */
+  private static final class Live<T> {
+    private final Subject<T> subject;
+    private final VirtualBatchNorm<T> layer;
+    private final T reference;
+    private final T x;
+    private final T upstream;
+
+    Live(Subject<T> subject, Case c, Tensors<T> made) {
+      this.subject = subject;
+      layer = made.layer(c, DType.FLOAT32);
+      reference = made.of(c.reference(), DType.FLOAT32);
+      x = made.of(c.x(), DType.FLOAT32);
+      upstream = made.of(c.upstream(), DType.FLOAT32);
+    }
+
+    ReferenceStatistics<T> statistics() {
+      return layer.referenceStatistics(reference);
+    }
+
+    Computed with(T mean, T variance) {
+      try (ReferenceStatistics<T> statistics =
+          ReferenceStatistics.wrap(subject.backend, mean, variance, 6, 30)) {
+        return with(statistics);
+      }
+    }
+
+    Computed with(ReferenceStatistics<T> statistics) {
+      Computed computed = new Computed();
+      try (ReferenceOutput<T> pass = layer.reference(reference);
+          Output<T> live = layer.forward(x, statistics);
+          Gradients<T> gradients = layer.backward(x, statistics, upstream);
+          Output<T> reached = layer.referenceGradient(reference, statistics, gradients)) {
+        computed.put(Quantity.REFERENCE_OUTPUT, subject.host(pass.output()));
+        computed.put(Quantity.OUTPUT, subject.host(live.output()));
+        computed.put(Quantity.DX, subject.host(gradients.dx()));
+        computed.put(Quantity.DGAMMA, subject.host(gradients.dgamma()));
+        computed.put(Quantity.DBETA, subject.host(gradients.dbeta()));
+        computed.put(Quantity.DREFERENCE, subject.host(reached.output()));
+      }
+      return computed;
+    }
+  }
+
   /** Calls at random, with results of former calls and with tensors that were written to since. */
   @ParameterizedTest
   @MethodSource("dtypes")
@@ -283,6 +380,38 @@ abstract class RepetitionRules extends Rules {
         Junk.ORDINARY.value);
   }
 
+  /** On an open backend, and on one that the thread itself opens. */
+  @ParameterizedTest
+  @EnumSource(CallingThread.class)
+  @Checks(Rule.THREADS)
+  final void anyThreadGetsTheSameBits(CallingThread thread) {
+    holds(() -> {
+      Case c = threaded(Variant.POOLED, 81, 8, 5, 67);
+      Case masked = subject().has(Capability.MASK) ? padded(c, 191) : c;
+      for (Passes passes : Passes.values()) {
+        Manner manner = new Manner(Into.NEW, Into.NEW, Source.CHUNKS, passes);
+        for (Case each : List.of(c, masked)) {
+          Computed expected = right(subject(), each, DType.FLOAT32, manner);
+          thread.run(() -> assertEqualBits(
+              ", from a thread " + thread,
+              expected,
+              subject().run(each, DType.FLOAT32, manner),
+              ONE_ORDER));
+        }
+      }
+      Computed expected = right(subject(), DIVIDED, DType.FLOAT32);
+      thread.run(() -> {
+        try (Subject<?> opened = kit.openSubject()) {
+          assertEqualBits(
+              ", on a backend opened by a thread " + thread,
+              expected,
+              opened.run(DIVIDED, DType.FLOAT32),
+              ONE_ORDER);
+        }
+      });
+    });
+  }
+
   /** One layer, its tensors and its statistics, whichever thread made them. */
   @ParameterizedTest
   @EnumSource(Variant.class)
@@ -297,32 +426,14 @@ abstract class RepetitionRules extends Rules {
   private static <T> void checkShared(Subject<T> subject, Case c) throws Exception {
     Computed expected = right(subject, c, DType.FLOAT32);
     try (Tensors<T> made = subject.tensors()) {
-      VirtualBatchNorm<T> layer = made.layer(c, DType.FLOAT32);
-      T x = made.of(c.x(), DType.FLOAT32);
-      T reference = made.of(c.reference(), DType.FLOAT32);
-      T upstream = made.of(c.upstream(), DType.FLOAT32);
-      Callable<ReferenceStatistics<T>> make = () -> layer.referenceStatistics(reference);
-      List<ReferenceStatistics<T>> statistics = atOnce(List.of(make, make));
+      Live<T> live = new Live<>(subject, c, made);
+      List<ReferenceStatistics<T>> statistics = atOnce(List.of(live::statistics, live::statistics));
       try (ReferenceStatistics<T> first = statistics.get(0);
           ReferenceStatistics<T> second = statistics.get(1)) {
         List<Callable<Computed>> calls = new ArrayList<>();
         for (int i = 0; i < 24; i++) {
           ReferenceStatistics<T> shared = i % 2 == 0 ? first : second;
-          calls.add(() -> {
-            Computed computed = new Computed();
-            try (ReferenceOutput<T> pass = layer.reference(reference);
-                Output<T> live = layer.forward(x, shared);
-                Gradients<T> gradients = layer.backward(x, shared, upstream);
-                Output<T> reached = layer.referenceGradient(reference, shared, gradients)) {
-              computed.put(Quantity.REFERENCE_OUTPUT, subject.host(pass.output()));
-              computed.put(Quantity.OUTPUT, subject.host(live.output()));
-              computed.put(Quantity.DX, subject.host(gradients.dx()));
-              computed.put(Quantity.DGAMMA, subject.host(gradients.dgamma()));
-              computed.put(Quantity.DBETA, subject.host(gradients.dbeta()));
-              computed.put(Quantity.DREFERENCE, subject.host(reached.output()));
-            }
-            return computed;
-          });
+          calls.add(() -> live.with(shared));
         }
         for (Computed computed : atOnce(calls)) {
           assertEqualBits(
@@ -358,23 +469,19 @@ abstract class RepetitionRules extends Rules {
     return results;
   }
 
-  /**
-   * Large enough that a backend which splits its work does so. Parallel streams and other tasks
-   * of the fork-join framework stay in the pool that they are started from.
-   */
+  /** Parallel streams and other tasks of the fork-join framework stay in the pool they start from. */
   @Test
   @Checks(Rule.THREADS)
   final void theNumberOfThreadsChangesNoBit() {
     holds(() -> {
-      Case c = threaded(Variant.LIVE_BATCH, 79, 8, 5, 4099);
-      Computed expected = right(subject(), c, DType.FLOAT32);
+      Computed expected = right(subject(), DIVIDED, DType.FLOAT32);
       for (int parallelism : new int[] {1, 2, 3, 7}) {
         ForkJoinPool pool = new ForkJoinPool(parallelism);
         try {
           assertEqualBits(
               ", with " + parallelism + " threads to work on it",
               expected,
-              get(pool.submit(() -> subject().run(c, DType.FLOAT32))),
+              get(pool.submit(() -> subject().run(DIVIDED, DType.FLOAT32))),
               ONE_ORDER);
         } finally {
           stop(pool);

@@ -43,12 +43,15 @@ final class Samples {
     APART,
     /** Deviations 19 decades from each other. */
     SCALED,
+    /** All means some 10,000 deviations from 0. */
+    FAR,
     /** Means and deviations a few powers of two from each other: as much as 16 bits bear. */
     NEAR;
 
     private double mean(int feature, double drawn) {
       return switch (this) {
         case ORDINARY, SCALED -> drawn;
+        case FAR -> 2e4 + 1e3 * drawn;
         case APART -> new double[] {drawn, 1e6, 3.5, -1e4}[feature % 4];
         case NEAR -> new double[] {drawn, 8, drawn, -4}[feature % 4];
       };
@@ -56,7 +59,7 @@ final class Samples {
 
     private double scale(int feature) {
       return switch (this) {
-        case ORDINARY, APART -> 1;
+        case ORDINARY, APART, FAR -> 1;
         case SCALED -> new double[] {1, 1e11, 1e-8}[feature % 3];
         case NEAR -> new double[] {1, 16, 0.125}[feature % 3];
       };

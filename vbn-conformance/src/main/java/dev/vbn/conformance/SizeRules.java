@@ -5,9 +5,12 @@ import dev.vbn.VbnConfig;
 import dev.vbn.conformance.Manner.Into;
 import dev.vbn.conformance.Manner.Passes;
 import dev.vbn.conformance.Manner.Source;
+import dev.vbn.conformance.Padding.Junk;
+import dev.vbn.spi.Capability;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import dev.vbn.tensor.Mask;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -103,6 +106,13 @@ abstract class SizeRules extends Rules {
           DType.FLOAT32,
           Variant.BATCH),
       new LongBatch(
+          "positions on both sides of the features",
+          2,
+          new long[] {2, 33_000, 1, 2},
+          new long[] {2, 19, 1, 2},
+          DType.FLOAT32,
+          SCOPES),
+      new LongBatch(
           "examples", 1, new long[] {BEYOND_16_BITS, 3}, new long[] {4, 3}, DType.FLOAT32, SCOPES),
       new LongBatch(
           "examples with positions",
@@ -188,7 +198,7 @@ abstract class SizeRules extends Rules {
   private static final int MOST = 80_000;
 
   private static final long[] EXAMPLES = {2, 16, 100, 256, 300};
-  private static final long[] FEATURES = {13, 16, 31, 64, 256, 300, 2048};
+  private static final long[] FEATURES = {1, 13, 16, 31, 64, 256, 300, 2048};
   private static final long[] POSITIONS = {1, 31, 64, 256, 1000, 1024};
   private static final int LAYOUTS = 3;
   private static final Passes[] PASSES = Passes.values();
@@ -240,6 +250,72 @@ abstract class SizeRules extends Rules {
               subject().run(c, DType.FLOAT32, manner),
               DType.FLOAT32);
         }
+      }
+    });
+  }
+
+  private static final long[] COUNTS = {3000, 1 << 20, (1 << 24) + 1, (1L << 31) + 11, 1L << 40};
+
+  /**
+   * Statistics that were gathered elsewhere, of more than a batch can hold. The live batch is as far
+   * from the reference as makes its small weight count.
+   */
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.SIZE)
+  final void resultsDoNotDependOnTheCountOfTheReference(Variant variant) {
+    holds(() -> {
+      for (DType dtype : subject().dtypes()) {
+        for (int i = 0; dtype.precision() >= 24 && i < COUNTS.length; i++) {
+          Manner manner = Manner.PLAIN.by(PASSES[i % PASSES.length]);
+          Case near = make(1, new long[] {4, 3, 5}, new long[] {6, 3, 5}, variant)
+              .countedAs(COUNTS[i], 5 * COUNTS[i]);
+          double distance = near.weight() > 0 ? Math.min(1e5, 1 / Math.sqrt(near.weight())) : 1;
+          Case c = near.withLive(moved(near.x(), distance), near.upstream());
+          assertAgrees(
+              subject(),
+              c.describe() + ", in " + dtype + ", by " + manner.passes()
+                  + ": look at weights and counts in the width of the elements",
+              subject().expect(c, dtype),
+              subject().run(c, dtype, manner),
+              dtype);
+        }
+      }
+    });
+  }
+
+  private static HostTensor moved(HostTensor tensor, double distance) {
+    double[] values = tensor.toDoubles();
+    Arrays.setAll(values, i -> values[i] + distance);
+    return HostTensor.of(values, tensor.shape());
+  }
+
+  /** Lengths beyond 15 and 16 bits, along the last axis and along the first. */
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.SIZE)
+  final void resultsDoNotDependOnTheLengthsOfAMask(Variant variant) {
+    holds(() -> {
+      if (!subject().has(Capability.MASK)) {
+        throw new DeclaredAbsent("MASK is declared absent; checked apart");
+      }
+      long[] lengths = {BEYOND_16_BITS, 40_000};
+      for (int axis : new int[] {1, -1}) {
+        long[] live = axis == 1
+            ? new long[] {2, 1, BEYOND_16_BITS + 30}
+            : new long[] {2, BEYOND_16_BITS + 30, 1};
+        Padding padding =
+            Padding.of(lengths, 1, new long[] {2, BEYOND_16_BITS + 30}, Mask.lengths(lengths));
+        Case c = CASES.computeIfAbsent(
+            "lengths " + axis + variant,
+            first -> make(axis, live, new long[] {2, 1, 1}, variant)
+                .padded(padding, null, Junk.ORDINARY.value));
+        assertAgrees(
+            subject(),
+            c.describe() + ": look at lengths of 16 bits",
+            subject().expect(c, DType.FLOAT32),
+            subject().run(c, DType.FLOAT32),
+            DType.FLOAT32);
       }
     });
   }

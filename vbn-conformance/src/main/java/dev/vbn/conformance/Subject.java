@@ -1,5 +1,7 @@
 package dev.vbn.conformance;
 
+import static java.util.Objects.requireNonNull;
+
 import dev.vbn.GradientSums;
 import dev.vbn.Gradients;
 import dev.vbn.MixedStatistics;
@@ -12,6 +14,7 @@ import dev.vbn.VbnBackend;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.conformance.Manner.Into;
 import dev.vbn.conformance.Manner.Passes;
+import dev.vbn.conformance.Manner.Source;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.Kernels;
@@ -123,7 +126,8 @@ final class Subject<T> implements AutoCloseable {
         live(c, dtype, manner, made, whole, statistics, computed, arguments);
         T upstream = made.as(Argument.REFERENCE_UPSTREAM, c.referenceUpstream(), dtype);
         arguments.watch("the upstream gradient of the reference pass", upstream);
-        try (Gradients<T> gradients = layer.referenceBackward(reference, statistics, upstream)) {
+        ReferenceStatistics<T> own = c.counted() == null ? statistics : pass.statistics();
+        try (Gradients<T> gradients = layer.referenceBackward(reference, own, upstream)) {
           computed.put(Quantity.REFERENCE_DX, host(gradients.dx()));
           computed.put(Quantity.REFERENCE_DGAMMA, host(gradients.dgamma()));
           computed.put(Quantity.REFERENCE_DBETA, host(gradients.dbeta()));
@@ -166,13 +170,15 @@ final class Subject<T> implements AutoCloseable {
   private ReferenceStatistics<T> statistics(
       Case c, DType dtype, Manner manner, Tensors<T> made, ReferenceOutput<T> pass) {
     VirtualBatchNorm<T> bare = VirtualBatchNorm.of(backend, c.config());
-    return switch (manner.statistics()) {
+    return switch (c.counted() != null ? Source.MOMENTS : manner.statistics()) {
       case PASS -> pass.takeStatistics();
       case ALONE ->
         masked(bare, c.referenceMask()).referenceStatistics(made.of(c.reference(), dtype));
       case CHUNKS ->
         c.referencePadding() == null
-            ? bare.referenceStatistics(chunks(c, dtype, made))
+            ? bare.referenceStatistics(chunks((int) c.reference().shape()[0]).stream()
+                .map(chunk -> made.of(Layouts.examples(c.reference(), chunk), dtype))
+                .toList())
             : ReferenceStatistics.of(backend, merged(c, c.referencePadding(), dtype, made, bare));
       case MOMENTS -> {
         DType type = backend.statisticsType();
@@ -181,38 +187,35 @@ final class Subject<T> implements AutoCloseable {
             backend,
             made.as(Argument.MEAN, host(own.mean()), type),
             made.as(Argument.VARIANCE, host(own.variance()), type),
-            own.examples(),
-            own.elements());
+            c.counted() == null ? own.examples() : c.counted().examples(),
+            c.counted() == null ? own.elements() : c.counted().elements());
       }
     };
   }
 
   /** The first example alone, and the others. */
-  private static <T> List<T> chunks(Case c, DType dtype, Tensors<T> made) {
-    int examples = (int) c.reference().shape()[0];
-    List<T> chunks = new ArrayList<>();
-    chunks.add(made.of(Layouts.examples(c.reference(), 0), dtype));
-    if (examples > 1) {
-      int[] rest = IntStream.range(1, examples).toArray();
-      chunks.add(made.of(Layouts.examples(c.reference(), rest), dtype));
-    }
-    return chunks;
+  private static List<int[]> chunks(int examples) {
+    return examples == 1
+        ? List.of(new int[] {0})
+        : List.of(new int[] {0}, IntStream.range(1, examples).toArray());
   }
 
-  /** As above, each chunk with its own mask; one of which nothing counts is left out. */
+  private static Mask maskOf(Case c, Padding padding, int[] chunk, HostTensor part) {
+    return padding
+        .ofExamples(chunk)
+        .asPositions(part.shape(), c.config().featureAxis())
+        .mask();
+  }
+
+  /** Chunk by chunk, each with its own mask; one of which nothing counts is left out. */
   private ReferenceMoments merged(
       Case c, Padding padding, DType dtype, Tensors<T> made, VirtualBatchNorm<T> bare) {
-    int examples = padding.examples();
     ReferenceMoments total = ReferenceMoments.empty(c.config().features());
-    for (int[] chunk : new int[][] {{0}, IntStream.range(1, examples).toArray()}) {
-      if (chunk.length > 0 && padding.ofExamples(chunk).countedElements() > 0) {
+    for (int[] chunk : chunks(padding.examples())) {
+      if (padding.ofExamples(chunk).countedElements() > 0) {
         HostTensor part = Layouts.examples(c.reference(), chunk);
-        Mask mask = padding
-            .ofExamples(chunk)
-            .asPositions(part.shape(), c.config().featureAxis())
-            .mask();
-        try (ReferenceStatistics<T> statistics =
-            bare.withMask(mask).referenceStatistics(made.of(part, dtype))) {
+        try (ReferenceStatistics<T> statistics = bare.withMask(maskOf(c, padding, chunk, part))
+            .referenceStatistics(made.of(part, dtype))) {
           total = total.merge(statistics.moments());
         }
       }
@@ -248,7 +251,7 @@ final class Subject<T> implements AutoCloseable {
       }
       GradientSums sums = layer.gradientSums(x, statistics, live, upstream);
       try (Gradients<T> gradients = layer.backward(x, statistics, live, upstream, sums)) {
-        put(c, dtype, made, whole, statistics, gradients, computed);
+        put(c, dtype, manner, made, whole, statistics, gradients, computed);
       }
       return;
     }
@@ -264,7 +267,8 @@ final class Subject<T> implements AutoCloseable {
     T own = outputInto == Into.OVER_X ? made.as(Argument.X, c.x(), dtype) : x;
     try (Output<T> live = switch (outputInto) {
       case SUPPLIED ->
-        layer.forwardInto(made.as(Argument.OUTPUT, Layouts.nan(c.x()), dtype), own, statistics);
+        layer.forwardInto(
+            made.as(Argument.OUTPUT, Layouts.filled(c.x(), Double.NaN), dtype), own, statistics);
       case OVER_X -> layer.forwardInto(own, own, statistics);
       default -> layer.forward(own, statistics);
     }) {
@@ -276,12 +280,15 @@ final class Subject<T> implements AutoCloseable {
     try (Gradients<T> gradients = switch (dxInto) {
       case SUPPLIED ->
         layer.backwardInto(
-            made.as(Argument.DX, Layouts.nan(c.x()), dtype), x, statistics, upstream);
+            made.as(Argument.DX, Layouts.filled(c.x(), Double.NaN), dtype),
+            x,
+            statistics,
+            upstream);
       case OVER_X -> layer.backwardInto(x, x, statistics, upstream);
       case OVER_UPSTREAM -> layer.backwardInto(upstream, x, statistics, upstream);
       case NEW -> layer.backward(x, statistics, upstream);
     }) {
-      put(c, dtype, made, whole, statistics, gradients, computed);
+      put(c, dtype, manner, made, whole, statistics, gradients, computed);
     }
   }
 
@@ -334,6 +341,7 @@ final class Subject<T> implements AutoCloseable {
   private void put(
       Case c,
       DType dtype,
+      Manner manner,
       Tensors<T> made,
       VirtualBatchNorm<T> whole,
       ReferenceStatistics<T> statistics,
@@ -343,13 +351,45 @@ final class Subject<T> implements AutoCloseable {
     computed.put(Quantity.DX, host(gradients.dx()));
     computed.put(Quantity.DGAMMA, Layouts.total(host(gradients.dgamma()), features));
     computed.put(Quantity.DBETA, Layouts.total(host(gradients.dbeta()), features));
-    if (c.attached()) {
-      try (Output<T> reached = masked(whole, c.referenceMask())
-          .referenceGradient(
-              made.as(Argument.REFERENCE, c.reference(), dtype), statistics, gradients)) {
-        computed.put(Quantity.DREFERENCE, host(reached.output()));
-      }
+    if (!c.attached()) {
+      return;
     }
+    if (manner.statistics() == Source.CHUNKS) {
+      computed.put(Quantity.DREFERENCE, ofChunks(c, dtype, made, whole, statistics, gradients));
+      return;
+    }
+    try (Output<T> reached = masked(whole, c.referenceMask())
+        .referenceGradient(
+            made.as(Argument.REFERENCE, c.reference(), dtype), statistics, gradients)) {
+      computed.put(Quantity.DREFERENCE, host(reached.output()));
+    }
+  }
+
+  /** The gradient of each chunk of the reference batch; 0 where nothing of a chunk counts. */
+  private HostTensor ofChunks(
+      Case c,
+      DType dtype,
+      Tensors<T> made,
+      VirtualBatchNorm<T> whole,
+      ReferenceStatistics<T> statistics,
+      Gradients<T> gradients) {
+    HostTensor all = null;
+    for (int[] chunk : chunks((int) c.reference().shape()[0])) {
+      HostTensor part = Layouts.examples(c.reference(), chunk);
+      Padding padding = c.referencePadding();
+      HostTensor gradient;
+      if (padding != null && padding.ofExamples(chunk).countedElements() == 0) {
+        gradient = Layouts.filled(part, 0);
+      } else {
+        Mask mask = padding == null ? null : maskOf(c, padding, chunk, part);
+        try (Output<T> reached =
+            masked(whole, mask).referenceGradient(made.of(part, dtype), statistics, gradients)) {
+          gradient = host(reached.output());
+        }
+      }
+      all = all == null ? gradient : Layouts.concatenate(all, gradient);
+    }
+    return requireNonNull(all);
   }
 
   /** Upstream gradients of a case's gradients. */

@@ -71,7 +71,7 @@ abstract class SuppliedRules extends Rules {
     try (Tensors<T> made = subject.tensors()) {
       VirtualBatchNorm<T> layer = made.layer(c, dtype);
       T x = made.of(c.x(), dtype);
-      T output = made.of(Layouts.nan(c.x()), dtype);
+      T output = made.of(Layouts.filled(c.x(), Double.NaN), dtype);
       try (ReferenceStatistics<T> statistics =
           layer.referenceStatistics(made.of(c.reference(), dtype))) {
         HostTensor expected;
@@ -134,7 +134,7 @@ abstract class SuppliedRules extends Rules {
           Gradients<T> again = layer.backward(fresh.dx(), statistics, upstream)) {
         String where = " of " + c.describe() + ", in " + dtype;
         Written<T> written = new Written<>(subject, layer, reference, statistics, fresh, where);
-        T dx = made.of(Layouts.nan(c.x()), dtype);
+        T dx = made.of(Layouts.filled(c.x(), Double.NaN), dtype);
         written.check(
             "supplied dx",
             dx,

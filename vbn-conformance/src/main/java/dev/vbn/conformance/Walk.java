@@ -202,8 +202,8 @@ final class Walk<T> implements AutoCloseable {
   void run(int count) {
     for (int i = 0; i < count; i++) {
       switch (samples.below(16)) {
-        case 0 -> CallingThread.withoutClassLoader(this::step);
-        case 1 -> CallingThread.virtual(this::step);
+        case 0 -> CallingThread.WITHOUT_CLASS_LOADER.run(this::step);
+        case 1 -> CallingThread.VIRTUAL.run(this::step);
         default -> step();
       }
     }
@@ -227,16 +227,14 @@ final class Walk<T> implements AutoCloseable {
     Known known = any(family.statistics);
     Padding padding = padding(family, x);
     Case c = new Case(
-        family.layer.config(),
-        x.content,
-        known.batch,
-        family.gamma == null ? null : family.gamma.content,
-        family.beta == null ? null : family.beta.content,
-        dy.content,
-        known.batch,
-        padding,
-        known.padding,
-        null);
+            family.layer.config(),
+            x.content,
+            known.batch,
+            family.gamma == null ? null : family.gamma.content,
+            family.beta == null ? null : family.beta.content,
+            dy.content,
+            known.batch)
+        .masked(padding, known.padding);
     VirtualBatchNorm<T> layer =
         padding == null ? family.layer : family.layer.withMask(padding.mask());
     int choice = samples.below(16);
@@ -400,16 +398,14 @@ final class Walk<T> implements AutoCloseable {
   private void reference(
       Family family, Held x, Held dy, @Nullable Padding padding, VirtualBatchNorm<T> layer) {
     Case c = new Case(
-        layer.config(),
-        x.content,
-        x.content,
-        family.gamma == null ? null : family.gamma.content,
-        family.beta == null ? null : family.beta.content,
-        dy.content,
-        dy.content,
-        padding,
-        padding,
-        null);
+            layer.config(),
+            x.content,
+            x.content,
+            family.gamma == null ? null : family.gamma.content,
+            family.beta == null ? null : family.beta.content,
+            dy.content,
+            dy.content)
+        .masked(padding, padding);
     List<Held> batches = batchesOf(family, x);
     try (ReferenceOutput<T> pass = layer.reference(x.tensor)) {
       HostTensor output = check(c, Quantity.REFERENCE_OUTPUT, pass.output());
@@ -432,17 +428,8 @@ final class Walk<T> implements AutoCloseable {
 
   private void statisticsAlone(
       Family family, Held x, @Nullable Padding padding, VirtualBatchNorm<T> layer) {
-    Case c = new Case(
-        family.config,
-        x.content,
-        x.content,
-        null,
-        null,
-        x.content,
-        x.content,
-        padding,
-        padding,
-        null);
+    Case c = new Case(family.config, x.content, x.content, null, null, x.content, x.content)
+        .masked(padding, padding);
     ReferenceStatistics<T> statistics = layer.referenceStatistics(x.tensor);
     check(c, Quantity.LONE_MEAN, statistics.mean());
     check(c, Quantity.LONE_VARIANCE, statistics.variance());
@@ -553,7 +540,7 @@ final class Walk<T> implements AutoCloseable {
   /** Any call, in between: what it leaves behind may not reach the next one. */
   private void another(
       VirtualBatchNorm<T> layer, Held x, Held dy, ReferenceStatistics<T> statistics) {
-    switch (samples.below(6)) {
+    switch (samples.below(8)) {
       case 0 -> layer.forward(x.tensor, statistics).close();
       case 1 -> layer.backward(x.tensor, statistics, dy.tensor).close();
       case 2 -> layer.reference(x.tensor).close();
@@ -566,6 +553,13 @@ final class Walk<T> implements AutoCloseable {
               .close();
         }
       }
+      case 5 -> sums(layer.withVariant(Variant.POOLED), x, dy, statistics);
+      case 6 -> {
+        VirtualBatchNorm<T> pooled = layer.withVariant(Variant.POOLED);
+        if (subject.has(Capability.CONDITIONAL)) {
+          pooled.forward(x.tensor, statistics, pooled.liveMoments(x.tensor)).close();
+        }
+      }
       default -> {
         VirtualBatchNorm<T> attached = layer.withReferenceGradient(ReferenceGradient.ATTACHED);
         try (ReferenceStatistics<T> own = attached.referenceStatistics(x.tensor);
@@ -573,6 +567,13 @@ final class Walk<T> implements AutoCloseable {
           attached.referenceGradient(x.tensor, own, gradients).close();
         }
       }
+    }
+  }
+
+  /** The sums of the gradients of a part of a batch, which is the last that a call leaves behind. */
+  private void sums(VirtualBatchNorm<T> layer, Held x, Held dy, ReferenceStatistics<T> statistics) {
+    if (subject.has(Capability.CONDITIONAL)) {
+      layer.gradientSums(x.tensor, statistics, layer.liveMoments(x.tensor), dy.tensor);
     }
   }
 
