@@ -1,7 +1,10 @@
 package dev.vbn.kernels;
 
+import static java.util.Objects.requireNonNull;
+
 import dev.vbn.spi.Counted;
 import dev.vbn.spi.Geometry;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -10,19 +13,72 @@ import org.jspecify.annotations.Nullable;
  * @param firstRow of the group, in the batch
  * @param elements of each feature that count
  * @param wholeRows whether each row of the batch counts as a whole, or not at all
+ * @param lanes for rows that are gone through as wholes although not all of them counts; else null
  */
-record Counts(Counted counted, long firstRow, long elements, boolean wholeRows) {
-  /** Of each group of a masked batch: one, or as many as there are examples. */
-  static Counts[] of(Geometry geometry, Counted counted, int groups) {
+record Counts(
+    Counted counted,
+    long firstRow,
+    long elements,
+    boolean wholeRows,
+    @Nullable Lanes lanes) {
+  /**
+   * Of each group of a masked batch: one, or as many as there are examples.
+   *
+   * @param lanes null where only what counts is gone through
+   */
+  static Counts[] of(Geometry geometry, Counted counted, int groups, @Nullable Lanes lanes) {
     boolean wholeRows = wholeRows(geometry, counted);
     if (groups == 1) {
-      return new Counts[] {new Counts(counted, 0, counted.elements(), wholeRows)};
+      return new Counts[] {new Counts(counted, 0, counted.elements(), wholeRows, lanes)};
     }
     Counts[] all = new Counts[groups];
     for (int i = 0; i < groups; i++) {
-      all[i] = new Counts(counted, i * geometry.before(), counted.elements(i), wholeRows);
+      all[i] = new Counts(counted, i * geometry.before(), counted.elements(i), wholeRows, lanes);
     }
     return all;
+  }
+
+  /**
+   * Whether each position of a run counts, row by row.
+   *
+   * @param counting of a row {@code run} of them and, behind these, the first ones again, so that a
+   *     vector may begin at any
+   * @param stride from one row to the next
+   */
+  record Lanes(boolean[] counting, int stride) {
+    /** Of all rows of a batch, with {@code behind} at the end of each, at most a run. */
+    static Lanes of(Geometry geometry, Counted counted, int behind) {
+      int run = (int) geometry.after();
+      int rows = (int) (geometry.batch() * geometry.before());
+      int stride = run + behind;
+      boolean[] counting = new boolean[Math.multiplyExact(rows, stride)];
+      int alike;
+      for (int row = 0; row < rows; row += alike) {
+        alike = (int) counted.alike(row);
+        int first = row * stride;
+        for (int span = 0; span < counted.spans(row); span++) {
+          int from = first + (int) counted.from(row, span);
+          Arrays.fill(counting, from, first + (int) counted.to(row, span), true);
+        }
+        for (int i = first + run; i < first + stride; i++) {
+          counting[i] = counting[i - run];
+        }
+        for (int i = 1; i < alike; i++) {
+          System.arraycopy(counting, first, counting, first + i * stride, stride);
+        }
+      }
+      return new Lanes(counting, stride);
+    }
+  }
+
+  /** Where the first position of a row is among {@link #lanes}. */
+  int place(long row) {
+    return (int) (firstRow + row) * requireNonNull(lanes).stride;
+  }
+
+  /** Whether nothing of a row counts. */
+  boolean isEmpty(long row) {
+    return counted.spans(firstRow + row) == 0;
   }
 
   private static boolean wholeRows(Geometry geometry, Counted counted) {
@@ -100,6 +156,15 @@ record Counts(Counted counted, long firstRow, long elements, boolean wholeRows) 
       }
     }
     return each;
+  }
+
+  /** Elements of a feature that count in a row. */
+  long elementsOf(long row) {
+    long elements = 0;
+    for (int span = 0; span < counted.spans(firstRow + row); span++) {
+      elements += counted.to(firstRow + row, span) - counted.from(firstRow + row, span);
+    }
+    return elements;
   }
 
   /** First position of a row that counts. */

@@ -64,6 +64,14 @@ record Layout(
     return counts == null || counts.wholeRows();
   }
 
+  /**
+   * Whether rows of which not all counts are gone through as wholes: of an element that does not
+   * count the shift is summed, which adds nothing, and 0 is written.
+   */
+  boolean blends() {
+    return counts != null && counts.lanes() != null;
+  }
+
   /** The row itself, or the next one of which something counts. */
   long countingRow(long row) {
     return counts == null ? row : counts.countingFrom(row, rows);
@@ -148,6 +156,11 @@ record Layout(
    * @param length of each run of it
    */
   record Part(long at, long row, int rows, int feature, int features, long from, int length) {
+    /** One row of it. */
+    Part ofRow(int index, long rowLength) {
+      return new Part(at + index * rowLength, row + index, 1, feature, features, from, length);
+    }
+
     /** One feature of it. */
     Part of(int feature) {
       return new Part(at, row, rows, feature, 1, from, length);

@@ -20,6 +20,7 @@ final class LoopCheck {
 
   /** Fails if loops compute something else than the scalar ones. */
   static void check(FloatLoops loops) {
+    checkSelection(loops);
     for (int[] shape : SHAPES) {
       float[] x = new float[shape[0] * shape[1] * shape[2]];
       float[] dy = new float[x.length];
@@ -37,20 +38,45 @@ final class LoopCheck {
     }
   }
 
+  private static void checkSelection(FloatLoops loops) {
+    for (int run : new int[] {3, 8, 20, 64}) {
+      int count = 2 * run + 1;
+      boolean[] counting = new boolean[run + loops.behind()];
+      float[] batch = new float[count];
+      float[] otherwise = new float[count];
+      float[] lanes = new float[count];
+      float[] row = new float[run];
+      for (int i = 0; i < counting.length; i++) {
+        counting[i] = i % run % 3 == 1;
+      }
+      for (int i = 0; i < count; i++) {
+        batch[i] = i;
+        otherwise[i] = -i;
+      }
+      loops.select(batch, 0, count, run, counting, 0, otherwise, lanes, 0);
+      loops.select(batch, 0, run, counting, 0, 0.5, row, 0);
+      for (int i = 0; i < count; i++) {
+        compare(counting[i % run] ? i : -i, lanes[i]);
+      }
+      for (int i = 0; i < run; i++) {
+        compare(counting[i] ? i : 0.5, row[i]);
+      }
+    }
+  }
+
   private static double[] sumAndWrite(
       FloatLoops loops, int[] shape, float[] x, float[] upstream, float[] output) {
     Layout layout = new Layout(shape[0], shape[1], shape[2], loops.order(shape[2]));
-    Kernel<float[]> kernel = new Kernel<>(
-        loops,
-        Elements.of(x),
-        upstream == null ? null : Elements.of(upstream),
-        Elements.of(output));
+    Elements<float[]> batch = Elements.of(x);
+    Elements<float[]> dy = upstream == null ? null : Elements.of(upstream);
+    Summing<float[]> summing = new Summing<>(loops, batch, dy);
+    Writing<float[]> writing = new Writing<>(loops, batch, dy, Elements.of(output));
     Scratch<float[]> scratch = new Scratch<>(loops);
     double[] results = {};
     for (int tile = 0; tile < layout.tiles(); tile++) {
       int features = layout.features(tile);
       Sums sums = new Sums();
-      sums.clear(features, (double) layout.rows() * layout.run(), kernel.sumsFew(layout));
+      sums.clear(features, (double) layout.rows() * layout.run(), summing.sumsFew(layout));
       Lines lines = new Lines();
       lines.clear(features);
       for (int i = 0; i < features; i++) {
@@ -61,12 +87,12 @@ final class LoopCheck {
         lines.slope[i] = 2 - feature / 11.0;
         lines.offset[i] = feature / 13.0;
       }
-      kernel.estimate(layout, tile, 0, sums, scratch);
-      kernel.prepare(lines, features);
+      summing.estimate(layout, tile, 0, sums, scratch);
+      writing.prepare(lines, features);
       for (int i = 0; i < layout.parts(tile); i++) {
         Part part = layout.part(tile, i);
-        kernel.sum(layout, part, 0, scratch, sums);
-        kernel.write(layout, part, 0, lines, true, scratch);
+        summing.sum(layout, part, 0, scratch, sums);
+        writing.write(layout, part, 0, lines, true, scratch);
       }
       sums.finish(features);
       int from = results.length;

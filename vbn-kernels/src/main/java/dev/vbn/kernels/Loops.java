@@ -22,6 +22,43 @@ abstract class Loops<A> {
   /** Neighbours that count, in the mean, from which on they are computed with where they lie. */
   abstract int longSpan();
 
+  /**
+   * Whether rows of a masked batch are better gone through as wholes.
+   *
+   * @param span neighbours that count, in the mean
+   * @param share of all elements, those that count
+   */
+  boolean blends(double span, double share) {
+    return false;
+  }
+
+  /** Positions behind a run that {@link #select} reads. */
+  int behind() {
+    return 0;
+  }
+
+  /**
+   * Copies a strip, with something else in the place of what does not count.
+   *
+   * @param run positions after which {@code counting} begins anew
+   * @param place of the first position in {@code counting}
+   * @param otherwise of each lane
+   */
+  abstract void select(
+      A from,
+      int at,
+      int count,
+      int run,
+      boolean[] counting,
+      int place,
+      A otherwise,
+      A to,
+      int first);
+
+  /** Copies a run, with one number in the place of what does not count. */
+  abstract void select(
+      A from, int at, int count, boolean[] counting, int place, double otherwise, A to, int first);
+
   abstract A array(int length);
 
   abstract Elements<A> elements(A array);

@@ -426,8 +426,14 @@ public final class MemoryKernels implements AutoCloseable {
       @Nullable Elements<?> output) {
 
     @SuppressWarnings("unchecked") // of one type, which the caller has looked at
-    <A> Kernel<A> kernel(Loops<A> loops) {
-      return new Kernel<>(loops, (Elements<A>) x, (Elements<A>) upstream, (Elements<A>) output);
+    <A> Summing<A> summing(Loops<A> loops) {
+      return new Summing<>(loops, (Elements<A>) x, (Elements<A>) upstream);
+    }
+
+    @SuppressWarnings("unchecked")
+    <A> Writing<A> writing(Loops<A> loops) {
+      return new Writing<>(
+          loops, (Elements<A>) x, (Elements<A>) upstream, (Elements<A>) requireNonNull(output));
     }
   }
 
@@ -455,10 +461,13 @@ public final class MemoryKernels implements AutoCloseable {
       @Nullable Call summed,
       @Nullable Call written,
       Passes.LinesOfGroup linesOfGroup) {
-    Kernel<A> sums = summed == null ? null : summed.kernel(loops);
-    Kernel<A> writes =
-        written == null ? null : written.equals(summed) ? sums : written.kernel(loops);
-    passes.run(geometry, groups, centers, sums, writes, linesOfGroup);
+    passes.run(
+        geometry,
+        groups,
+        centers,
+        summed == null ? null : summed.summing(loops),
+        written == null ? null : written.writing(loops),
+        linesOfGroup);
   }
 
   /** Frees what calls have left for the next one. */

@@ -58,14 +58,17 @@ final class Packed<A> {
     elements = groups == 1 ? counted.elements() : counted.elements(group);
   }
 
-  /** Whether so little counts at a time that copies cost less than many short loops. */
-  static boolean pays(Geometry geometry, Counted counted, int longSpan) {
+  /** Whether spans are so short that copies cost less than many loops over a few elements each. */
+  static boolean pays(Geometry geometry, Counted counted, double span, int longSpan) {
     long all = counted.elements() * geometry.features();
-    if (all > Integer.MAX_VALUE - 8 || geometry.after() > Integer.MAX_VALUE) {
-      return false; // more than an array holds
-    }
+    return span < longSpan
+        && all <= Integer.MAX_VALUE - 8 // an array's
+        && geometry.after() <= Integer.MAX_VALUE;
+  }
+
+  /** Elements that count next to each other, in the mean. */
+  static double span(Geometry geometry, Counted counted) {
     boolean channelsLast = geometry.after() == 1;
-    long runs = channelsLast ? 1 : geometry.features();
     long spans = 0;
     long rows = geometry.batch() * geometry.before();
     long alike;
@@ -73,7 +76,8 @@ final class Packed<A> {
       alike = counted.alike(row);
       spans += counted.spans(row) * (channelsLast ? 1 : alike);
     }
-    return all < spans * runs * longSpan;
+    long elements = counted.elements() * (channelsLast ? geometry.features() : 1);
+    return (double) elements / spans;
   }
 
   /** Whether nothing of the group counts. */

@@ -2,6 +2,7 @@ package dev.vbn.kernels;
 
 import static java.util.Objects.requireNonNull;
 
+import dev.vbn.kernels.Counts.Lanes;
 import dev.vbn.kernels.Layout.Order;
 import dev.vbn.spi.Counted;
 import dev.vbn.spi.Geometry;
@@ -58,16 +59,18 @@ final class Passes<A> {
       Geometry geometry,
       int groups,
       double @Nullable [] centers,
-      @Nullable Kernel<A> summed,
-      @Nullable Kernel<A> written,
+      @Nullable Summing<A> summed,
+      @Nullable Writing<A> written,
       LinesOfGroup linesOfGroup) {
     Counted counted = geometry.counted();
-    if (counted != null && Packed.pays(geometry, counted, loops.longSpan())) {
+    double span = counted == null ? 0 : Packed.span(geometry, counted);
+    boolean blends = counted != null && blends(geometry, counted, span);
+    if (counted != null && !blends && Packed.pays(geometry, counted, span, loops.longSpan())) {
       with(workspace -> runPacked(
           workspace.scratch, geometry, counted, groups, centers, summed, written, linesOfGroup));
       return;
     }
-    Layout[] layouts = layouts(geometry, groups);
+    Layout[] layouts = layouts(geometry, groups, blends);
     Call<A> call = new Call<>(layouts, layouts[0].tiles(), centers, summed, written, linesOfGroup);
     int units = Math.multiplyExact(groups, layouts[0].tiles());
     if (geometry.size() < PARALLEL_SIZE || workers.parallelism == 1) {
@@ -89,14 +92,22 @@ final class Passes<A> {
     }
   }
 
+  private boolean blends(Geometry geometry, Counted counted, double span) {
+    double share = (double) counted.elements() / geometry.elementsPerFeature();
+    long rows = geometry.batch() * geometry.before();
+    return geometry.after() > 1
+        && rows * (geometry.after() + loops.behind()) < Integer.MAX_VALUE - 8
+        && loops.blends(span, share);
+  }
+
   private void runPacked(
       Scratch<A> scratch,
       Geometry geometry,
       Counted counted,
       int groups,
       double @Nullable [] centers,
-      @Nullable Kernel<A> summed,
-      @Nullable Kernel<A> written,
+      @Nullable Summing<A> summed,
+      @Nullable Writing<A> written,
       LinesOfGroup linesOfGroup) {
     for (int i = 0; i < groups; i++) {
       int group = i;
@@ -107,9 +118,8 @@ final class Passes<A> {
         }
         continue;
       }
-      Kernel<A> sums = summed == null ? null : summed.of(packed);
-      Kernel<A> writes =
-          written == null ? null : written.equals(summed) ? sums : written.of(packed);
+      Summing<A> sums = summed == null ? null : summed.of(packed);
+      Writing<A> writes = written == null ? null : written.of(packed);
       run(
           packed.geometry(),
           1,
@@ -125,16 +135,17 @@ final class Passes<A> {
   }
 
   /** One for each group, or for all where everything counts. */
-  private Layout[] layouts(Geometry geometry, int groups) {
+  private Layout[] layouts(Geometry geometry, int groups, boolean blends) {
     long rows = geometry.batch() * geometry.before() / groups;
     long run = geometry.after();
     Counted counted = geometry.counted();
     if (counted == null) {
       return new Layout[] {new Layout(rows, geometry.features(), run, loops.order(run))};
     }
-    Counts[] counts = Counts.of(geometry, counted, groups);
+    Lanes lanes = blends ? Lanes.of(geometry, counted, loops.behind()) : null;
+    Counts[] counts = Counts.of(geometry, counted, groups, lanes);
     // Strips are whole rows.
-    Order order = loops.order(counts[0].wholeRows() ? run : Long.MAX_VALUE);
+    Order order = loops.order(blends || counts[0].wholeRows() ? run : Long.MAX_VALUE);
     return Arrays.stream(counts)
         .map(group -> new Layout(rows, geometry.features(), run, order, group))
         .toArray(Layout[]::new);
@@ -196,8 +207,8 @@ final class Passes<A> {
       Layout[] layouts,
       int tiles,
       double @Nullable [] centers,
-      @Nullable Kernel<A> summed,
-      @Nullable Kernel<A> written,
+      @Nullable Summing<A> summed,
+      @Nullable Writing<A> written,
       LinesOfGroup linesOfGroup) {
 
     int tile(int unit) {

@@ -32,6 +32,40 @@ abstract class PlainFloats extends Loops<float[]> {
   }
 
   @Override
+  void select(
+      float[] from,
+      int at,
+      int count,
+      int run,
+      boolean[] counting,
+      int place,
+      float[] otherwise,
+      float[] to,
+      int first) {
+    for (int i = 0, position = 0;
+        i < count;
+        i++, position = position + 1 == run ? 0 : position + 1) {
+      to[first + i] = counting[place + position] ? from[at + i] : otherwise[i];
+    }
+  }
+
+  @Override
+  void select(
+      float[] from,
+      int at,
+      int count,
+      boolean[] counting,
+      int place,
+      double otherwise,
+      float[] to,
+      int first) {
+    float other = (float) otherwise;
+    for (int i = 0; i < count; i++) {
+      to[first + i] = counting[place + i] ? from[at + i] : other;
+    }
+  }
+
+  @Override
   final float[] array(int length) {
     return new float[length];
   }

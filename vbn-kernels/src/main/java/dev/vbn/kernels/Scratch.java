@@ -47,6 +47,9 @@ final class Scratch<A> {
   final A slope;
   final A offset;
 
+  /** Of each lane 0. */
+  final A zero;
+
   /** A strip by itself. */
   final A x;
 
@@ -91,6 +94,7 @@ final class Scratch<A> {
     factor = loops.array(LENGTH);
     slope = loops.array(LENGTH);
     offset = loops.array(LENGTH);
+    zero = loops.array(LENGTH);
     x = loops.array(LENGTH);
     dy = loops.array(LENGTH);
     xWindow = loops.array(WINDOW);

@@ -28,6 +28,12 @@ final class SimdLoops extends FloatLoops {
   /** Elements of a run that make {@value #FOLD} additions to each of four vectors. */
   private static final int PIECE = 4 * FOLD * V;
 
+  /** Neighbours that count, in the mean, up to which rows are better gone through as wholes. */
+  private static final double BLENDED_SPAN = 48;
+
+  /** And of all elements the share that has to count. */
+  private static final double BLENDED_SHARE = 0.3;
+
   /** Strips that are one addition. */
   private static final int TOGETHER = 4;
 
@@ -39,6 +45,64 @@ final class SimdLoops extends FloatLoops {
   @Override
   int longSpan() {
     return LONG_RUN;
+  }
+
+  @Override
+  boolean blends(double span, double share) {
+    return span < BLENDED_SPAN && share > BLENDED_SHARE;
+  }
+
+  @Override
+  int behind() {
+    return V;
+  }
+
+  @Override
+  void select(
+      float[] from,
+      int at,
+      int count,
+      int run,
+      boolean[] counting,
+      int place,
+      float[] otherwise,
+      float[] to,
+      int first) {
+    int step = V % run;
+    int position = 0;
+    int i = 0;
+    for (; i <= count - V; i += V) {
+      VectorMask<Float> counts = VectorMask.fromArray(F, counting, place + position);
+      FloatVector.fromArray(F, otherwise, i)
+          .blend(FloatVector.fromArray(F, from, at + i), counts)
+          .intoArray(to, first + i);
+      position += step;
+      position = position < run ? position : position - run;
+    }
+    for (; i < count; i++) {
+      to[first + i] = counting[place + i % run] ? from[at + i] : otherwise[i];
+    }
+  }
+
+  @Override
+  void select(
+      float[] from,
+      int at,
+      int count,
+      boolean[] counting,
+      int place,
+      double otherwise,
+      float[] to,
+      int first) {
+    FloatVector other = FloatVector.broadcast(F, (float) otherwise);
+    int i = 0;
+    for (; i <= count - V; i += V) {
+      VectorMask<Float> counts = VectorMask.fromArray(F, counting, place + i);
+      other.blend(FloatVector.fromArray(F, from, at + i), counts).intoArray(to, first + i);
+    }
+    for (; i < count; i++) {
+      to[first + i] = counting[place + i] ? from[at + i] : (float) otherwise;
+    }
   }
 
   @Override

@@ -92,6 +92,10 @@ class MaskedMemoryKernelsTest {
         Masked.of("single positions, channels-last", random(4, 1, 6, 50), -1, 6, 50, 9),
         Masked.of("spans, channels-last", random(5, 40, 6, 500), -1, 6, 500, 12),
         Masked.of("examples", random(6, 1, 300), -1, 300, 20),
+        Masked.of("single elements of short rows", random(9, 1, 40, 8), 1, 40, 130, 8),
+        Masked.of("spans of short odd rows", random(10, 3, 30, 5), 1, 30, 333, 5),
+        Masked.of("spans of rows of 20", random(11, 9, 17, 20), 1, 17, 60, 20),
+        Masked.of("spans, features between", random(12, 30, 3, 4, 50), 2, 3, 4, 9, 50),
         Masked.of("a part and more", random(7, 9000, 2, 300_000), 1, 2, 1, 300_000),
         Masked.of("parts of rows", random(8, 900, 20, 9000), -1, 20, 9000, 2));
   }
@@ -161,10 +165,20 @@ class MaskedMemoryKernelsTest {
       try (MemoryKernels kernels = new MemoryKernels(ForkJoinPool.commonPool(), parallelism)) {
         action.accept(kernels);
       }
-      try (MemoryKernels kernels =
-          new MemoryKernels(new FloatLoops(), ForkJoinPool.commonPool(), parallelism)) {
-        action.accept(kernels);
+      for (FloatLoops loops : new FloatLoops[] {new FloatLoops(), new Blending()}) {
+        try (MemoryKernels kernels =
+            new MemoryKernels(loops, ForkJoinPool.commonPool(), parallelism)) {
+          action.accept(kernels);
+        }
       }
+    }
+  }
+
+  /** Scalar loops that go through all rows as wholes. */
+  private static final class Blending extends FloatLoops {
+    @Override
+    boolean blends(double span, double share) {
+      return true;
     }
   }
 
@@ -382,14 +396,17 @@ class MaskedMemoryKernelsTest {
     });
   }
 
-  /** Both ways of going through a masked batch are among those tried. */
+  /** All ways of going through a masked batch are among those tried. */
   @Test
   void someArePackedAndSomeAreNot() {
     assertEquals(
         2,
         batches()
-            .map(masked -> Packed.pays(
-                masked.geometry, masked.geometry.counted(), new FloatLoops().longSpan()))
+            .map(masked -> {
+              Counted counted = masked.geometry.counted();
+              double span = Packed.span(masked.geometry, counted);
+              return Packed.pays(masked.geometry, counted, span, new FloatLoops().longSpan());
+            })
             .distinct()
             .count());
   }
