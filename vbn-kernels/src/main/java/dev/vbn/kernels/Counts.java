@@ -11,31 +11,45 @@ import org.jspecify.annotations.Nullable;
  * What counts of the rows of a masked group: of each row some spans of every run.
  *
  * @param firstRow of the group, in the batch
+ * @param rows of the group
  * @param elements of each feature that count
- * @param wholeRows whether each row of the batch counts as a whole, or not at all
+ * @param span elements that count next to each other, in the mean
+ * @param wholeRows whether each row counts as a whole, or not at all
  * @param lanes for rows that are gone through as wholes although not all of them counts; else null
  */
 record Counts(
     Counted counted,
     long firstRow,
+    long rows,
     long elements,
+    double span,
     boolean wholeRows,
     @Nullable Lanes lanes) {
-  /**
-   * Of each group of a masked batch: one, or as many as there are examples.
-   *
-   * @param lanes null where only what counts is gone through
-   */
-  static Counts[] of(Geometry geometry, Counted counted, int groups, @Nullable Lanes lanes) {
-    boolean wholeRows = wholeRows(geometry, counted);
-    if (groups == 1) {
-      return new Counts[] {new Counts(counted, 0, counted.elements(), wholeRows, lanes)};
+  /** Of one of so many groups of a masked batch. */
+  static Counts of(Geometry geometry, Counted counted, int group, int groups) {
+    long rows = geometry.batch() * geometry.before() / groups;
+    long first = group * rows;
+    long elements = groups == 1 ? counted.elements() : counted.elements(group);
+    boolean channelsLast = geometry.after() == 1;
+    boolean wholeRows = true;
+    long spans = 0;
+    long alike;
+    for (long row = first; row < first + rows; row += alike) {
+      alike = Math.min(counted.alike(row), first + rows - row);
+      int ofRow = counted.spans(row);
+      // Rows of one position are neighbours themselves.
+      spans += ofRow * (channelsLast ? 1 : alike);
+      wholeRows &= ofRow == 0
+          || (ofRow == 1 && counted.to(row, 0) - counted.from(row, 0) == geometry.after());
     }
-    Counts[] all = new Counts[groups];
-    for (int i = 0; i < groups; i++) {
-      all[i] = new Counts(counted, i * geometry.before(), counted.elements(i), wholeRows, lanes);
-    }
-    return all;
+    double span = (double) elements * (channelsLast ? geometry.features() : 1) / spans;
+    return new Counts(counted, first, rows, elements, span, wholeRows, null);
+  }
+
+  /** The same for rows that are gone through as wholes, with so many positions behind each. */
+  Counts inWholeRows(int run, int behind) {
+    Lanes each = Lanes.of(this, run, behind);
+    return new Counts(counted, firstRow, rows, elements, span, wholeRows, each);
   }
 
   /**
@@ -46,19 +60,19 @@ record Counts(
    * @param stride from one row to the next
    */
   record Lanes(boolean[] counting, int stride) {
-    /** Of all rows of a batch, with {@code behind} at the end of each, at most a run. */
-    static Lanes of(Geometry geometry, Counted counted, int behind) {
-      int run = (int) geometry.after();
-      int rows = (int) (geometry.batch() * geometry.before());
+    private static Lanes of(Counts counts, int run, int behind) {
+      Counted counted = counts.counted;
+      int rows = (int) counts.rows;
       int stride = run + behind;
       boolean[] counting = new boolean[Math.multiplyExact(rows, stride)];
       int alike;
       for (int row = 0; row < rows; row += alike) {
-        alike = (int) counted.alike(row);
+        long of = counts.firstRow + row;
+        alike = (int) Math.min(counted.alike(of), rows - row);
         int first = row * stride;
-        for (int span = 0; span < counted.spans(row); span++) {
-          int from = first + (int) counted.from(row, span);
-          Arrays.fill(counting, from, first + (int) counted.to(row, span), true);
+        for (int span = 0; span < counted.spans(of); span++) {
+          int from = first + (int) counted.from(of, span);
+          Arrays.fill(counting, from, first + (int) counted.to(of, span), true);
         }
         for (int i = first + run; i < first + stride; i++) {
           counting[i] = counting[i - run];
@@ -73,24 +87,12 @@ record Counts(
 
   /** Where the first position of a row is among {@link #lanes}. */
   int place(long row) {
-    return (int) (firstRow + row) * requireNonNull(lanes).stride;
+    return (int) row * requireNonNull(lanes).stride;
   }
 
   /** Whether nothing of a row counts. */
   boolean isEmpty(long row) {
     return counted.spans(firstRow + row) == 0;
-  }
-
-  private static boolean wholeRows(Geometry geometry, Counted counted) {
-    long rows = geometry.batch() * geometry.before();
-    for (long row = 0; geometry.after() > 1 && row < rows; row += counted.alike(row)) {
-      int spans = counted.spans(row);
-      if (spans > 1
-          || (spans == 1 && counted.to(row, 0) - counted.from(row, 0) < geometry.after())) {
-        return false;
-      }
-    }
-    return true;
   }
 
   /** What is done with neighbouring rows that are alike. */
@@ -145,9 +147,8 @@ record Counts(
    * The next row of the group of which something counts, from one on and around its end.
    *
    * @param row counted from the group's first, as is the result
-   * @param rows of the group
    */
-  long countingFrom(long row, long rows) {
+  long countingFrom(long row) {
     long each = row;
     while (counted.spans(firstRow + each) == 0) {
       each += counted.alike(firstRow + each);

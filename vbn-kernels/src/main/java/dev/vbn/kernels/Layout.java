@@ -74,7 +74,7 @@ record Layout(
 
   /** The row itself, or the next one of which something counts. */
   long countingRow(long row) {
-    return counts == null ? row : counts.countingFrom(row, rows);
+    return counts == null ? row : counts.countingFrom(row);
   }
 
   int tiles() {

@@ -27,69 +27,36 @@ final class Packed<A> {
 
   private final Loops<A> loops;
   private final Scratch<A> scratch;
-  private final Counted counted;
-  private final long firstRow;
-  private final long rows;
+  private final Counts counts;
   private final int features;
   private final long run;
-  private final long elements;
   private final List<Elements<A>> batches = new ArrayList<>(2);
   private final List<Elements<A>> copies = new ArrayList<>(2);
 
   /**
-   * One of so many groups.
+   * What counts of a group.
    *
    * @param scratch whose arrays are this one's until another is made with it
    */
-  Packed(
-      Loops<A> loops,
-      Scratch<A> scratch,
-      Geometry geometry,
-      Counted counted,
-      int group,
-      int groups) {
+  Packed(Loops<A> loops, Scratch<A> scratch, Geometry geometry, Counts counts) {
     this.loops = loops;
     this.scratch = scratch;
-    this.counted = counted;
-    rows = geometry.batch() * geometry.before() / groups;
-    firstRow = group * rows;
+    this.counts = counts;
     features = (int) geometry.features();
     run = geometry.after();
-    elements = groups == 1 ? counted.elements() : counted.elements(group);
   }
 
-  /** Whether spans are so short that copies cost less than many loops over a few elements each. */
-  static boolean pays(Geometry geometry, Counted counted, double span, int longSpan) {
-    long all = counted.elements() * geometry.features();
-    return span < longSpan
-        && all <= Integer.MAX_VALUE - 8 // an array's
+  /** Whether an array holds what counts of a group. */
+  static boolean fits(Geometry geometry, Counts counts) {
+    return counts.elements() * geometry.features() <= Integer.MAX_VALUE - 8
         && geometry.after() <= Integer.MAX_VALUE;
-  }
-
-  /** Elements that count next to each other, in the mean. */
-  static double span(Geometry geometry, Counted counted) {
-    boolean channelsLast = geometry.after() == 1;
-    long spans = 0;
-    long rows = geometry.batch() * geometry.before();
-    long alike;
-    for (long row = 0; row < rows; row += alike) {
-      alike = counted.alike(row);
-      spans += counted.spans(row) * (channelsLast ? 1 : alike);
-    }
-    long elements = counted.elements() * (channelsLast ? geometry.features() : 1);
-    return (double) elements / spans;
-  }
-
-  /** Whether nothing of the group counts. */
-  boolean isEmpty() {
-    return elements == 0;
   }
 
   /** The batch that it is: channels-last, or features first. */
   Geometry geometry() {
     return byPosition()
-        ? new Geometry(1, elements, features, 1)
-        : new Geometry(1, 1, features, elements);
+        ? new Geometry(1, counts.elements(), features, 1)
+        : new Geometry(1, 1, features, counts.elements());
   }
 
   private boolean byPosition() {
@@ -97,7 +64,7 @@ final class Packed<A> {
   }
 
   private int size() {
-    return (int) (elements * features);
+    return (int) (counts.elements() * features);
   }
 
   /** A copy of what counts, one for each batch. */
@@ -145,11 +112,6 @@ final class Packed<A> {
     window.close();
   }
 
-  /** Sets the whole group to 0. */
-  void clear(Elements<A> batch) {
-    batch.clear(firstRow * features * run, rows * features * run);
-  }
-
   private interface BlockAction {
     /**
      * With elements of the batch that lie together.
@@ -171,17 +133,19 @@ final class Packed<A> {
       forEachBlockOfRows(spans, action);
       return;
     }
+    Counted counted = counts.counted();
+    long elements = counts.elements();
     int width = (int) Math.max(1, Scratch.WINDOW / run);
     int next = 0;
     long known = 0; // rows whose spans are the ones at hand
-    for (long row = 0; row < rows; row++) {
-      if (row == known) {
-        spans.ofRow(counted, firstRow + row);
-        known = row + counted.alike(firstRow + row);
+    for (long row = counts.firstRow(); row < counts.firstRow() + counts.rows(); row++) {
+      if (row >= known) {
+        spans.ofRow(counted, row);
+        known = row + counted.alike(row);
       }
       for (int f = 0; f < features; f += width) {
         int few = Math.min(width, features - f);
-        long at = ((firstRow + row) * features + f) * run;
+        long at = (row * features + f) * run;
         int count = (int) (few * run);
         if (byPosition()) {
           action.accept(at, count, few, spans, next * features + f, 1, features);
@@ -196,10 +160,11 @@ final class Packed<A> {
   private void forEachBlockOfRows(Spans spans, BlockAction action) {
     int height = Math.max(1, Scratch.WINDOW / features);
     int next = 0;
-    for (long row = 0; row < rows; row += height) {
-      int few = (int) Math.min(height, rows - row);
-      spans.ofRows(counted, firstRow + row, few, features);
-      action.accept((firstRow + row) * features, few * features, 1, spans, next, 0, 1);
+    for (long done = 0; done < counts.rows(); done += height) {
+      long row = counts.firstRow() + done;
+      int few = (int) Math.min(height, counts.rows() - done);
+      spans.ofRows(counts.counted(), row, few, features);
+      action.accept(row * features, few * features, 1, spans, next, 0, 1);
       next += spans.total;
     }
   }

@@ -2,12 +2,12 @@ package dev.vbn.kernels;
 
 import static java.util.Objects.requireNonNull;
 
-import dev.vbn.kernels.Counts.Lanes;
 import dev.vbn.kernels.Layout.Order;
 import dev.vbn.spi.Counted;
 import dev.vbn.spi.Geometry;
-import java.util.Arrays;
 import java.util.function.Consumer;
+import java.util.function.IntConsumer;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -63,17 +63,29 @@ final class Passes<A> {
       @Nullable Writing<A> written,
       LinesOfGroup linesOfGroup) {
     Counted counted = geometry.counted();
-    double span = counted == null ? 0 : Packed.span(geometry, counted);
-    boolean blends = counted != null && blends(geometry, counted, span);
-    if (counted != null && !blends && Packed.pays(geometry, counted, span, loops.longSpan())) {
-      with(workspace -> runPacked(
-          workspace.scratch, geometry, counted, groups, centers, summed, written, linesOfGroup));
+    if (counted == null) {
+      Layout layout = layout(geometry, groups, loops.order(geometry.after()), null);
+      runUnits(new Call<>(layout, 0, groups, centers, summed, written, linesOfGroup));
       return;
     }
-    Layout[] layouts = layouts(geometry, groups, blends);
-    Call<A> call = new Call<>(layouts, layouts[0].tiles(), centers, summed, written, linesOfGroup);
-    int units = Math.multiplyExact(groups, layouts[0].tiles());
-    if (geometry.size() < PARALLEL_SIZE || workers.parallelism == 1) {
+    IntConsumer group =
+        i -> runMasked(geometry, counted, i, groups, centers, summed, written, linesOfGroup);
+    if (groups == 1 || geometry.size() < PARALLEL_SIZE || workers.parallelism == 1) {
+      IntStream.range(0, groups).forEach(group);
+    } else {
+      workers.forEach(groups, group);
+    }
+  }
+
+  private static Layout layout(
+      Geometry geometry, int groups, Order order, @Nullable Counts counts) {
+    long rows = geometry.batch() * geometry.before() / groups;
+    return new Layout(rows, geometry.features(), geometry.after(), order, counts);
+  }
+
+  private void runUnits(Call<A> call) {
+    int units = Math.multiplyExact(call.groups, call.tiles);
+    if (call.layout.size() * call.groups < PARALLEL_SIZE || workers.parallelism == 1) {
       with(workspace -> call.run(0, units, workspace));
     } else if (units >= workers.parallelism) {
       int ranges = workers.parallelism;
@@ -92,63 +104,72 @@ final class Passes<A> {
     }
   }
 
-  private boolean blends(Geometry geometry, Counted counted, double span) {
-    double share = (double) counted.elements() / geometry.elementsPerFeature();
-    long rows = geometry.batch() * geometry.before();
-    return geometry.after() > 1
-        && rows * (geometry.after() + loops.behind()) < Integer.MAX_VALUE - 8
-        && loops.blends(span, share);
-  }
-
-  private void runPacked(
-      Scratch<A> scratch,
+  /** One group, in a way that depends on its own counts alone, as then do the bits of an example. */
+  private void runMasked(
       Geometry geometry,
       Counted counted,
+      int group,
       int groups,
       double @Nullable [] centers,
       @Nullable Summing<A> summed,
       @Nullable Writing<A> written,
       LinesOfGroup linesOfGroup) {
-    for (int i = 0; i < groups; i++) {
-      int group = i;
-      Packed<A> packed = new Packed<>(loops, scratch, geometry, counted, i, groups);
-      if (packed.isEmpty()) {
-        if (written != null) {
-          packed.clear(written.output());
-        }
-        continue;
+    Counts counts = Counts.of(geometry, counted, group, groups);
+    long size = geometry.size() / groups;
+    if (counts.elements() == 0) {
+      if (written != null) {
+        written.output().clear(group * size, size);
       }
-      Summing<A> sums = summed == null ? null : summed.of(packed);
-      Writing<A> writes = written == null ? null : written.of(packed);
-      run(
-          packed.geometry(),
-          1,
-          centers,
-          sums,
-          writes,
-          (only, first, features, ofFeatures, lines) ->
-              linesOfGroup.set(group, first, features, ofFeatures, lines));
-      if (written != null && writes != null) {
-        packed.copyTo(writes.output(), written.output());
-      }
+      return;
     }
+    boolean all = counts.elements() * geometry.features() == size;
+    boolean blends = !all && blends(geometry, counts);
+    if (!all && !blends && counts.span() < loops.longSpan() && Packed.fits(geometry, counts)) {
+      with(workspace -> runPacked(
+          new Packed<>(loops, workspace.scratch, geometry, counts),
+          group,
+          centers,
+          summed,
+          written,
+          linesOfGroup));
+      return;
+    }
+    // Strips are whole rows.
+    boolean strips = all || blends || counts.wholeRows();
+    Order order = loops.order(strips ? geometry.after() : Long.MAX_VALUE);
+    Counts gone =
+        all ? null : blends ? counts.inWholeRows((int) geometry.after(), loops.behind()) : counts;
+    Layout layout = layout(geometry, groups, order, gone);
+    runUnits(new Call<>(layout, group, 1, centers, summed, written, linesOfGroup));
   }
 
-  /** One for each group, or for all where everything counts. */
-  private Layout[] layouts(Geometry geometry, int groups, boolean blends) {
-    long rows = geometry.batch() * geometry.before() / groups;
-    long run = geometry.after();
-    Counted counted = geometry.counted();
-    if (counted == null) {
-      return new Layout[] {new Layout(rows, geometry.features(), run, loops.order(run))};
+  private boolean blends(Geometry geometry, Counts counts) {
+    double share = (double) counts.elements() / (counts.rows() * geometry.after());
+    return geometry.after() > 1
+        && counts.rows() * (geometry.after() + loops.behind()) < Integer.MAX_VALUE - 8
+        && loops.blends(counts.span(), share);
+  }
+
+  private void runPacked(
+      Packed<A> packed,
+      int group,
+      double @Nullable [] centers,
+      @Nullable Summing<A> summed,
+      @Nullable Writing<A> written,
+      LinesOfGroup linesOfGroup) {
+    Summing<A> sums = summed == null ? null : summed.of(packed);
+    Writing<A> writes = written == null ? null : written.of(packed);
+    run(
+        packed.geometry(),
+        1,
+        centers,
+        sums,
+        writes,
+        (only, first, features, ofFeatures, lines) ->
+            linesOfGroup.set(group, first, features, ofFeatures, lines));
+    if (written != null && writes != null) {
+      packed.copyTo(writes.output(), written.output());
     }
-    Lanes lanes = blends ? Lanes.of(geometry, counted, loops.behind()) : null;
-    Counts[] counts = Counts.of(geometry, counted, groups, lanes);
-    // Strips are whole rows.
-    Order order = loops.order(blends || counts[0].wholeRows() ? run : Long.MAX_VALUE);
-    return Arrays.stream(counts)
-        .map(group -> new Layout(rows, geometry.features(), run, order, group))
-        .toArray(Layout[]::new);
   }
 
   private void with(Consumer<Workspace<A>> work) {
@@ -160,7 +181,7 @@ final class Passes<A> {
 
   private void runByParts(Call<A> call, int unit, Workspace<A> workspace) {
     int tile = call.tile(unit);
-    Layout layout = call.layout(unit);
+    Layout layout = call.layout;
     int parts = layout.parts(tile);
     int ranges = Math.min(workers.parallelism, parts);
     if (call.summed != null && layout.elements() > 0) {
@@ -202,31 +223,50 @@ final class Passes<A> {
     workspaces.clear();
   }
 
-  /** One call; a unit of it is a tile of a group. */
-  private record Call<A>(
-      Layout[] layouts,
-      int tiles,
-      double @Nullable [] centers,
-      @Nullable Summing<A> summed,
-      @Nullable Writing<A> written,
-      LinesOfGroup linesOfGroup) {
+  /** One call on some groups that lie alike, from the first; a unit of it is a tile of a group. */
+  private static final class Call<A> {
+    final Layout layout;
+    final int first;
+    final int groups;
+    final int tiles;
+    final double @Nullable [] centers;
+    final @Nullable Summing<A> summed;
+    final @Nullable Writing<A> written;
+    final LinesOfGroup linesOfGroup;
+
+    Call(
+        Layout layout,
+        int first,
+        int groups,
+        double @Nullable [] centers,
+        @Nullable Summing<A> summed,
+        @Nullable Writing<A> written,
+        LinesOfGroup linesOfGroup) {
+      this.layout = layout;
+      this.first = first;
+      this.groups = groups;
+      tiles = layout.tiles();
+      this.centers = centers;
+      this.summed = summed;
+      this.written = written;
+      this.linesOfGroup = linesOfGroup;
+    }
 
     int tile(int unit) {
       return unit % tiles;
     }
 
-    Layout layout(int unit) {
-      return layouts[layouts.length == 1 ? 0 : unit / tiles];
+    private int group(int unit) {
+      return first + unit / tiles;
     }
 
     private long at(int unit) {
-      return unit / tiles * layouts[0].size();
+      return group(unit) * layout.size();
     }
 
     void run(int from, int to, Workspace<A> workspace) {
       for (int unit = from; unit < to; unit++) {
         int tile = tile(unit);
-        Layout layout = layout(unit);
         int parts = layout.parts(tile);
         if (summed != null && layout.elements() > 0) {
           beginSums(unit, workspace);
@@ -254,7 +294,6 @@ final class Passes<A> {
 
     void beginSums(int unit, Workspace<A> workspace) {
       int tile = tile(unit);
-      Layout layout = layout(unit);
       int features = layout.features(tile);
       Sums sums = workspace.sums;
       sums.clear(features, (double) layout.elements(), requireNonNull(summed).sumsFew(layout));
@@ -265,18 +304,16 @@ final class Passes<A> {
     }
 
     void sum(int unit, int part, Scratch<A> scratch, Sums into) {
-      Layout layout = layout(unit);
       requireNonNull(summed).sum(layout, layout.part(tile(unit), part), at(unit), scratch, into);
     }
 
     void endSums(int unit, Workspace<A> workspace) {
       requireNonNull(summed)
-          .finish(layout(unit), tile(unit), at(unit), workspace.sums, workspace.scratch);
+          .finish(layout, tile(unit), at(unit), workspace.sums, workspace.scratch);
     }
 
     boolean lines(int unit, Workspace<A> workspace) {
       int tile = tile(unit);
-      Layout layout = layout(unit);
       int features = layout.features(tile);
       workspace.lines.clear(features);
       if (layout.elements() == 0) {
@@ -286,12 +323,11 @@ final class Passes<A> {
         workspace.sums.clear(features, 1, false);
       }
       linesOfGroup.set(
-          unit / tiles, (int) layout.firstFeature(tile), features, workspace.sums, workspace.lines);
+          group(unit), (int) layout.firstFeature(tile), features, workspace.sums, workspace.lines);
       return written == null || written.prepare(workspace.lines, features);
     }
 
     void write(int unit, int part, Lines lines, boolean fit, Scratch<A> scratch) {
-      Layout layout = layout(unit);
       requireNonNull(written)
           .write(layout, layout.part(tile(unit), part), at(unit), lines, fit, scratch);
     }

@@ -20,8 +20,9 @@
  * summed again in 64 bits; groups of few elements are so from the first. Between the sweeps each
  * feature's sums become a line that its output lies on.
  *
- * <p>Of a masked batch, long spans of what counts are gone through where they lie, {@code Counts};
- * short ones are copied together first, {@code Packed}.
+ * <p>Of a masked batch, long spans of what counts are gone through where they lie, {@code Counts}.
+ * Rows of short ones are gone through as wholes where most of them counts, with the shift in the
+ * place of what does not; else what counts is copied together first, {@code Packed}.
  *
  * <p>The scalar loops are written once, over 32 bits; the build writes those over 64 bits from them.
  */

@@ -396,17 +396,72 @@ class MaskedMemoryKernelsTest {
     });
   }
 
+  /** No bit of an example depends on what counts of its companions, nor on whether all of them does. */
+  @ParameterizedTest
+  @MethodSource("batches")
+  void anExampleDoesNotDependOnItsCompanions(Masked masked) {
+    float[] x = batch(masked, 4);
+    float[] dy = batch(masked, 5);
+    Geometry geometry = masked.geometry;
+    int size = x.length / (int) geometry.batch();
+    int features = (int) geometry.features();
+    withKernels(kernels -> {
+      float[] all = new float[x.length];
+      backward(kernels, x, dy, geometry, features, all);
+      for (int example = 0; example < geometry.batch(); example++) {
+        if (geometry.counted().elements(example) == 0) {
+          continue;
+        }
+        Geometry one = alone(masked, example);
+        float[] dx = new float[size];
+        int from = example * size;
+        backward(
+            kernels,
+            Arrays.copyOfRange(x, from, from + size),
+            Arrays.copyOfRange(dy, from, from + size),
+            one,
+            features,
+            dx);
+        assertArrayEquals(Arrays.copyOfRange(all, from, from + size), dx);
+      }
+    });
+  }
+
+  private static void backward(
+      MemoryKernels kernels, float[] x, float[] dy, Geometry geometry, int features, float[] dx) {
+    Normalization how =
+        new Normalization(geometry, Scope.EXAMPLE, WEIGHT, EPSILON, ReferenceGradient.DETACHED);
+    kernels.backward(
+        Elements.of(x),
+        Elements.of(dy),
+        how,
+        Elements.of(filled(49, features)),
+        Elements.of(filled(4, features)),
+        null,
+        Elements.of(dx));
+  }
+
+  /** One example of the batch, channels in the middle of its shape. */
+  private static Geometry alone(Masked masked, int example) {
+    Geometry geometry = masked.geometry;
+    int positions = (int) (geometry.before() * geometry.after());
+    boolean[] counts = new boolean[positions];
+    for (int i = 0; i < positions; i++) {
+      counts[i] = geometry.counted().counts(example, i / geometry.after(), i % geometry.after());
+    }
+    long[] shape = {1, geometry.before(), geometry.features(), geometry.after()};
+    return Geometry.of(shape, 2, Mask.of(counts, 1, geometry.before(), geometry.after()));
+  }
+
   /** All ways of going through a masked batch are among those tried. */
   @Test
   void someArePackedAndSomeAreNot() {
     assertEquals(
         2,
         batches()
-            .map(masked -> {
-              Counted counted = masked.geometry.counted();
-              double span = Packed.span(masked.geometry, counted);
-              return Packed.pays(masked.geometry, counted, span, new FloatLoops().longSpan());
-            })
+            .map(masked ->
+                Counts.of(masked.geometry, masked.geometry.counted(), 0, 1).span()
+                    < new FloatLoops().longSpan())
             .distinct()
             .count());
   }
