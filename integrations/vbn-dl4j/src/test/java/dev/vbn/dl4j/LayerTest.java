@@ -78,7 +78,7 @@ class LayerTest {
   }
 
   @ParameterizedTest
-  @MethodSource("dev.vbn.dl4j.GradientsTest#variantsAndFormats")
+  @MethodSource("dev.vbn.dl4j.LayerGradientsTest#variantsAndFormats")
   void computesWhatOtherBackendsDo(Variant variant, Format format) {
     MultiLayerNetwork network = only(
         DataType.FLOAT,
@@ -188,7 +188,7 @@ class LayerTest {
 
   /** Lengths of sequences; padding is NaN, and the reference batch is padded too. */
   @ParameterizedTest
-  @MethodSource("dev.vbn.dl4j.GradientsTest#variantsAndMaskedFormats")
+  @MethodSource("dev.vbn.dl4j.LayerGradientsTest#variantsAndMaskedFormats")
   void whatAMaskLeavesOutHasNoEffect(Variant variant, Format format) {
     boolean image = format == Format.NCHW;
     float[][] counts = image

@@ -18,6 +18,7 @@ import org.deeplearning4j.nn.conf.layers.OutputLayer;
 import org.deeplearning4j.nn.conf.layers.PoolingType;
 import org.deeplearning4j.nn.multilayer.MultiLayerNetwork;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
 import org.nd4j.linalg.activations.Activation;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
@@ -27,15 +28,14 @@ import org.nd4j.linalg.lossfunctions.LossFunctions.LossFunction;
 /**
  * A training step of the same network with virtual batch normalization, with DL4J's {@code
  * BatchNormalization} and with none, in turn in one JVM: the table of docs/DL4J.md. Height 1, for
- * {@code BatchNormalization} takes no sequences. Argument: rounds (default 30).
+ * {@code BatchNormalization} takes no sequences. No test, by its name, and runs where it is named.
  */
-final class SpeedTable {
+class SpeedTable {
   private static final int WARM_UP = 15;
+  private static final int ROUNDS = 40;
   private static final int EXAMPLES = 32;
   private static final int CHANNELS = 32;
   private static final int SAMPLES = 1024;
-
-  private SpeedTable() {}
 
   private static MultiLayerNetwork network(@Nullable Layer normalization) {
     var layers =
@@ -64,8 +64,8 @@ final class SpeedTable {
     return network;
   }
 
-  public static void main(String[] arguments) {
-    int rounds = arguments.length > 0 ? Integer.parseInt(arguments[0]) : 30;
+  @Test
+  void print() {
     INDArray x = Nd4j.randn(EXAMPLES, 1, 1, SAMPLES);
     INDArray labels = Nd4j.zeros(EXAMPLES, 2);
     for (int i = 0; i < EXAMPLES; i++) {
@@ -81,7 +81,7 @@ final class SpeedTable {
       networks.put("VBN, " + variant.label(), network);
     }
     Map<String, List<Double>> times = new LinkedHashMap<>();
-    for (int round = 0; round < WARM_UP + rounds; round++) {
+    for (int round = 0; round < WARM_UP + ROUNDS; round++) {
       for (Map.Entry<String, MultiLayerNetwork> each : networks.entrySet()) {
         long start = System.nanoTime();
         each.getValue().fit(x, labels);
@@ -91,14 +91,14 @@ final class SpeedTable {
         }
       }
     }
-    System.out.println("Java " + Runtime.version() + ", " + rounds + " rounds");
+    System.out.println("Java " + Runtime.version() + ", " + ROUNDS + " rounds");
     System.out.println(
         "| Normalization | step, ms | step / step with BatchNormalization, quartiles |");
     System.out.println("|---|---|---|");
     List<Double> theirs = times.get("BatchNormalization");
     times.forEach((name, own) -> {
       List<Double> ratios = new ArrayList<>();
-      for (int i = 0; i < rounds; i++) {
+      for (int i = 0; i < ROUNDS; i++) {
         ratios.add(own.get(i) / theirs.get(i));
       }
       System.out.printf(

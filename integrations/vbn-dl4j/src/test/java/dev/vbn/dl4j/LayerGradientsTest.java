@@ -25,7 +25,7 @@ import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.learning.config.NoOp;
 
 /** DL4J's own check: the gradient of every parameter against differences of the loss. */
-class GradientsTest {
+class LayerGradientsTest {
   private static final double STEP = 1e-6;
   private static final double RELATIVE_ERROR = 1e-5;
   private static final double NEGLIGIBLE = 1e-8;
