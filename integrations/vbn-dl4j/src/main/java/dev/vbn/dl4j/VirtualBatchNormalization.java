@@ -49,13 +49,13 @@ import org.nd4j.shade.jackson.databind.annotation.JsonSerialize;
  * BatchNormalization} stood. It has no activation function; an {@code ActivationLayer} follows it.
  *
  * <p>Before the first batch it needs the statistics of a reference batch: {@link #refresh} takes
- * them for all such layers of a network. They are part of this configuration, in 64 bits whatever
- * the type of the network, and so of saved models, clones, JSON and YAML; they are constants to the
- * gradients.
+ * them for all such layers of a network. They are part of this configuration, with 64 bits whatever
+ * the type of the network, and so of saved models, clones, JSON and YAML. Gradients take them for
+ * constants.
  *
- * <p>Inputs have rank 2 to 5. Which axis has the features follows from the network's input type, or
- * else from {@link Builder#dataFormat}. What a features mask leaves out has no effect, and comes out
- * as 0.
+ * <p>Inputs have rank 2 to 5. Which axis has the features follows from the input type of the network,
+ * or else from {@link Builder#dataFormat}. What a features mask leaves out has no effect, and comes
+ * out as 0.
  */
 public final class VirtualBatchNormalization extends FeedForwardLayer {
   private static final long serialVersionUID = 1L;
@@ -124,8 +124,8 @@ public final class VirtualBatchNormalization extends FeedForwardLayer {
 
   /**
    * Runs a network on its reference batch: every layer of virtual batch normalization in it that is
-   * not frozen takes the statistics of what reaches it. Inference mode is that of all other layers.
-   * Where it fails, every layer keeps the reference that it had.
+   * not frozen takes the statistics of what reaches it. All other layers are in inference mode. If it
+   * fails, every layer keeps the reference that it had.
    *
    * @param network a {@code MultiLayerNetwork} or a {@code ComputationGraph}
    * @param inputs the reference batch, one array for each input of the network
@@ -146,12 +146,12 @@ public final class VirtualBatchNormalization extends FeedForwardLayer {
   }
 
   /**
-   * The same with all that an iterator has as one reference batch: up to rounding, the statistics are
-   * those of the whole of it in one array. One batch is held at a time, and the iterator is read once
-   * for each layer of virtual batch normalization, unless it has a single batch.
+   * The same with an iterator, all batches of which are one reference batch: up to rounding, the
+   * statistics are those of one array with all of it. One batch is held at a time. An iterator of
+   * several batches is read once for each layer of virtual batch normalization.
    *
-   * @throws IllegalArgumentException also if the iterator has no batch, or would have to be reset and
-   *     cannot be
+   * @throws IllegalArgumentException also if the iterator has no batch, or has to be read again and
+   *     cannot be reset
    */
   public static void refresh(Model network, DataSetIterator reference) {
     Refresh.of(network, reference);

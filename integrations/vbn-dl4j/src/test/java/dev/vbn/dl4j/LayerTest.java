@@ -24,6 +24,7 @@ import org.deeplearning4j.exception.DL4JInvalidInputException;
 import org.deeplearning4j.nn.conf.CNN2DFormat;
 import org.deeplearning4j.nn.conf.NeuralNetConfiguration;
 import org.deeplearning4j.nn.conf.inputs.InputType;
+import org.deeplearning4j.nn.conf.layers.LSTM;
 import org.deeplearning4j.nn.conf.layers.Layer;
 import org.deeplearning4j.nn.multilayer.MultiLayerNetwork;
 import org.junit.jupiter.api.Test;
@@ -233,6 +234,29 @@ class LayerTest {
       }
     }
     return batch;
+  }
+
+  /** DL4J hands masks on as passive there, and padding is padding still. */
+  @Test
+  void masksBehindRecurrentLayers() {
+    MultiLayerNetwork network = new MultiLayerNetwork(new NeuralNetConfiguration.Builder()
+        .seed(7)
+        .list()
+        .layer(new LSTM.Builder().nOut(3).build())
+        .layer(new VirtualBatchNormalization())
+        .setInputType(Format.NCW.type)
+        .build());
+    network.init();
+    INDArray mask = Nd4j.createFromArray(new float[][] {{1, 1, 0, 0, 0}, {1, 1, 1, 1, 1}});
+    INDArray x = Format.NCW.batch(DataType.FLOAT, 2, 1);
+    VirtualBatchNormalization.refresh(network, new DataSet(x, null, mask, null));
+    VirtualBatchNormLayer layer = VirtualBatchNormLayer.layersOf(network).get("layer1");
+    assertEquals(7, layer.referenceMoments().elements());
+    INDArray y = network.output(x, false, mask, null);
+    for (int place = 0; place < 5; place++) {
+      boolean padding = y.slice(0).getColumn(place).amaxNumber().doubleValue() == 0;
+      assertEquals(place >= 2, padding);
+    }
   }
 
   @Test

@@ -328,4 +328,16 @@ class SavedTest {
     String report = network.getMemoryReport(InputType.recurrent(4, 10)).toString();
     assertTrue(report.contains("VirtualBatchNormalization"), report);
   }
+
+  /** DL4J adapts the next layer to a changed one, and no further: what follows is named. */
+  @Test
+  void theLayerBehindIsToldOfTheFeatures() {
+    MultiLayerNetwork wider = new TransferLearning.Builder(trained(Format.FF, Variant.BATCH))
+        .nOutReplace(0, 5, WeightInit.XAVIER)
+        .nInReplace(4, 5, WeightInit.XAVIER)
+        .build();
+    VirtualBatchNormalization.refresh(wider, Format.FF.batch(DataType.FLOAT, 5, 1));
+    wider.fit(data(Format.FF, 2));
+    assertEquals(5, moments(wider).features());
+  }
 }
