@@ -43,15 +43,16 @@ public final class VirtualBatchNormLayer extends BaseLayer<VirtualBatchNormaliza
   /** For as long as the JVM runs: it holds nothing. */
   private static @Nullable VbnBackend<INDArray> backend;
 
-  /** The configuration's reference on the backend, as of when it was needed last. */
+  /** What {@link #statistics} were made of. */
   private @Nullable ReferenceMoments moments;
 
+  /** The configuration's reference on the backend, made anew where that has changed. */
   private transient @Nullable ReferenceStatistics<INDArray> statistics;
 
-  /** Of the last forward pass, whose gradients may be asked for. */
+  /** Of the last forward pass; the backward pass is that of the same. */
   private @Nullable Variant variant;
 
-  /** While the network's reference is taken. */
+  /** Not null during a refresh. */
   private transient Refresh.@Nullable Measurement measurement;
 
   VirtualBatchNormLayer(NeuralNetConfiguration network, DataType type) {
@@ -66,8 +67,8 @@ public final class VirtualBatchNormLayer extends BaseLayer<VirtualBatchNormaliza
   }
 
   /**
-   * The layers of virtual batch normalization of a network, those inside of wrappers too, by the names
-   * of the layers, or in a graph of their vertices.
+   * The layers of virtual batch normalization of a network by name, that of the layer or, in a graph,
+   * that of the vertex. Those in wrappers, such as frozen ones, are among them.
    *
    * @param network a {@code MultiLayerNetwork} or a {@code ComputationGraph}, which is initialized
    * @throws IllegalArgumentException if the network is no such network, or has no such layer
@@ -188,7 +189,7 @@ public final class VirtualBatchNormLayer extends BaseLayer<VirtualBatchNormaliza
     return config.featureAxis() < 0 ? rank - 1 : config.featureAxis();
   }
 
-  /** With the parameters and the mask of this moment. */
+  /** With the parameters and the mask as they are now. */
   private VirtualBatchNorm<INDArray> layer(INDArray x, Variant variant) {
     VbnConfig config = layerConf().config().withVariant(variant);
     VirtualBatchNorm<INDArray> layer = VirtualBatchNorm.of(backend(), config);
@@ -265,8 +266,8 @@ public final class VirtualBatchNormLayer extends BaseLayer<VirtualBatchNormaliza
    * beta are rounded to the type of the network.
    *
    * @throws IllegalArgumentException if the layer is configured otherwise than this one (but for
-   *     whether its reference is attached), or lacks gamma or beta, or has one too many, or gamma or
-   *     beta of each example; this layer is then as it was
+   *     whether its reference is attached), has gamma or beta where this one has none or the other way
+   *     round, or has them in another shape; this layer is then as it was
    */
   public void setState(LayerState state) {
     requireNonNull(state, "state is null; expected that of a layer");

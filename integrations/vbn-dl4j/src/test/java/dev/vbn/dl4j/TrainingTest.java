@@ -112,7 +112,9 @@ class TrainingTest {
   }
 
   @ParameterizedTest
-  @EnumSource(Variant.class)
+  @EnumSource(
+      value = Variant.class,
+      names = {"LIVE_BATCH", "PER_EXAMPLE"})
   void aClassifierOfSoundsLearns(Variant variant) {
     MultiLayerNetwork network = classifier(variant, WorkspaceMode.ENABLED);
     train(network, 60);
