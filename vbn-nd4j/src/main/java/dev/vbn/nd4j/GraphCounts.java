@@ -45,9 +45,14 @@ final class GraphCounts {
     SDVariable index = graph.range(constant(0), size, constant(1), DataType.INT64);
     SDVariable counted = isLengths(counts)
         ? below(index, size, x, counts, axis == 1 ? 2 : 1)
-        : counts.castTo(DataType.INT64).reshape(-1).castTo(DataType.BOOL).castTo(DataType.INT64);
+        : whole(counts).reshape(-1).castTo(DataType.BOOL).castTo(DataType.INT64);
     rows = index.mul(counted).add(size.mul(counted.rsub(1))).castTo(DataType.INT32);
     ones = unrolled(counted.castTo(DataType.DOUBLE).reshape(-1, 1).mul(line(1)));
+  }
+
+  private static SDVariable whole(SDVariable mask) {
+    SDVariable counted = mask.dataType().isFPType() ? mask.neq(0) : mask;
+    return counted.castTo(DataType.INT64);
   }
 
   private static boolean isLengths(SDVariable counts) {

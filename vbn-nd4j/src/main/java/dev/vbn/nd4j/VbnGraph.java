@@ -210,8 +210,9 @@ public final class VbnGraph {
    *
    * @param x as above
    * @param counts how many positions of each example count along the first axis of positions, of
-   *     type INT32 or INT64 and shape {@code [examples]}; or which positions do, BOOL or UINT8, of the
-   *     batch's shape without the feature axis. Placeholders may have open lengths.
+   *     type INT32 or INT64 and shape {@code [examples]}; or which positions do, not 0, of type BOOL,
+   *     UINT8 or floating-point, as data sets have it, and of the batch's shape without the feature
+   *     axis. Placeholders may have open lengths.
    * @param prefix as above
    * @return as above
    * @throws IllegalArgumentException also if the counts are of another type, or lengths of another
@@ -222,16 +223,13 @@ public final class VbnGraph {
     return normalize(x, rank(x, config), counts, prefix, config);
   }
 
-  private static @Nullable GraphCounts counts(
-      SDVariable x, @Nullable SDVariable counts, int rank, int axis, VbnConfig config) {
-    if (counts == null) {
-      return null;
-    }
+  private static void requireCounts(SDVariable counts, int rank) {
     DataType type = counts.dataType();
     boolean lengths = type == DataType.INT32 || type == DataType.INT64;
-    if (!lengths && type != DataType.BOOL && type != DataType.UINT8) {
+    if (!lengths && type != DataType.BOOL && type != DataType.UINT8 && !type.isFPType()) {
       throw new IllegalArgumentException("'" + counts.name() + "' is " + type
-          + "; expected lengths of INT32 or INT64, or a mask of BOOL or UINT8");
+          + "; expected lengths of INT32 or INT64, or a mask of BOOL, UINT8 or a floating-point"
+          + " type");
     }
     long[] shape = counts.getShape();
     int expected = lengths ? 1 : rank - 1;
@@ -241,7 +239,6 @@ public final class VbnGraph {
               + rank + "; expected lengths of rank 1 for a batch with positions, or a mask of the"
               + " batch's shape without the feature axis");
     }
-    return new GraphCounts(x, counts, rank, axis, config.features());
   }
 
   /**
@@ -378,9 +375,30 @@ public final class VbnGraph {
           "'" + x.name() + "' is " + x.dataType() + "; expected a floating-point type");
     }
     int axis = axis(rank, config);
-    GraphCounts counted = counts(x, counts, rank, axis, config);
+    if (counts != null) {
+      requireCounts(counts, rank);
+    }
+    if (rank == 2) {
+      // Of one example, or of one feature, ND4J's reductions of rank 2 fail, or their gradients
+      // err.
+      SameDiff graph = x.getSameDiff();
+      SDVariable one = graph.constant(Nd4j.scalar(1L));
+      SDVariable ofRank3 = normalize(
+          graph.reshape(x, graph.stack(0, length(x, 0), length(x, 1), one)),
+          3,
+          counts == null ? null : counts.reshape(-1, 1),
+          reference,
+          examples,
+          elements,
+          gamma,
+          beta,
+          config.withFeatureAxis(1));
+      return graph.reshape(ofRank3, graph.shape(x));
+    }
+    GraphCounts counted =
+        counts == null ? null : new GraphCounts(x, counts, rank, axis, config.features());
     SDVariable wide = (counted == null ? x : counted.blanked(x)).castTo(DataType.DOUBLE);
-    SDVariable mean = perFeature(reference.mean(), rank, axis, config.features());
+    SDVariable mean = asIn(x, reference.mean(), rank, axis);
     SDVariable variance = perFeature(reference.variance(), rank, axis, config.features());
     Scope scope = config.variant().scope();
     if (scope != Scope.NONE) {
@@ -455,6 +473,24 @@ public final class VbnGraph {
       case BATCH, PER_EXAMPLE -> examples.castTo(DataType.DOUBLE).add(1).rdiv(1);
       case REFERENCE_ONLY -> graph.constant(0.0);
     };
+  }
+
+  /**
+   * One value for each feature of the batch that comes. SameDiff does not hold that to the declared
+   * shape: one feature would pass for all, and another rank broadcasts elsewhere. Here the reshape
+   * fails of any other number of features than there are values, and of any other rank.
+   */
+  private static SDVariable asIn(SDVariable x, SDVariable values, int rank, int axis) {
+    SameDiff graph = x.getSameDiff();
+    SDVariable[] lengths = new SDVariable[rank];
+    Arrays.fill(lengths, graph.constant(Nd4j.scalar(1L)));
+    lengths[0] = graph.rank(x).castTo(DataType.INT64).sub(rank - 1); // 1
+    lengths[axis] = length(x, axis);
+    return graph.reshape(values.castTo(DataType.DOUBLE), graph.stack(0, lengths));
+  }
+
+  private static SDVariable length(SDVariable x, int axis) {
+    return x.getSameDiff().sizeAt(x, axis).castTo(DataType.INT64);
   }
 
   private static SDVariable perFeature(SDVariable values, int rank, int axis, long features) {

@@ -77,6 +77,8 @@ class VbnGraphMaskTest {
           Gradients<INDArray> gradients = masked.backward(batch, statistics, upstream)) {
         INDArray mask = Nd4j.createFromArray(counts).reshape(withoutFeatures);
         check(state, batch, upstream, mask, expected, gradients);
+        INDArray halves = mask.castTo(DataType.FLOAT).mul(0.5);
+        check(state, batch, upstream, halves, expected, gradients);
         if (shape.length > 2) {
           check(state, batch, upstream, Nd4j.createFromArray(lengths), expected, gradients);
         }
@@ -154,7 +156,8 @@ class VbnGraphMaskTest {
             ReferenceMoments.of(new double[3], new double[] {1, 1, 1}, 6, 11)));
     SDVariable x = graph.placeHolder("x", DataType.FLOAT, -1, 3, 4);
     SDVariable flat = graph.placeHolder("flat", DataType.FLOAT, -1, 3);
-    assertRefused(x, graph.placeHolder("a", DataType.FLOAT, -1), "'a' is FLOAT");
+    assertRefused(x, graph.placeHolder("a", DataType.INT16, -1, 4), "'a' is SHORT");
+    assertRefused(x, graph.placeHolder("e", DataType.FLOAT, -1), "'e' has shape [-1]");
     assertRefused(x, graph.placeHolder("b", DataType.INT32, -1, 4), "'b' has shape [-1, 4]");
     assertRefused(x, graph.placeHolder("c", DataType.BOOL, -1, 3, 4), "'c' has shape [-1, 3, 4]");
     assertRefused(flat, graph.placeHolder("d", DataType.INT32, -1), "'d' has shape [-1]");

@@ -51,6 +51,7 @@ class ArchitectureTest {
       Map.entry("vbn-cuda", Set.of("vbn-api")),
       Map.entry("vbn-process", Set.of("vbn-api", "vbn-state")),
       Map.entry("vbn-conformance", Set.of("vbn-api", "vbn-state")),
+      Map.entry("integrations/vbn-dl4j", Set.of("vbn-api", "vbn-nd4j", "vbn-state")),
       Map.entry("integrations/vbn-spark", Set.of("vbn-api", "vbn-state")),
       Map.entry("apps/vbn-cli", Set.of("vbn-api", "vbn-state", "vbn-conformance")),
       Map.entry("apps/vbn-examples", Set.of("vbn-api", "vbn-djl", "vbn-cuda")),
@@ -279,14 +280,34 @@ class ArchitectureTest {
   }
 
   @Test
-  void onlyTheNd4jBackendUsesNd4j() {
+  void onlyTheNd4jBackendAndDeeplearning4jUseNd4j() {
     seen("dev.vbn.nd4j.Nd4jKernels", "dev.vbn.VirtualBatchNorm");
     noClasses()
         .that()
-        .resideOutsideOfPackages("dev.vbn.nd4j..", "dev.vbn.bench..")
+        .resideOutsideOfPackages("dev.vbn.nd4j..", "dev.vbn.dl4j", "dev.vbn.bench..")
         .should()
         .dependOnClassesThat()
         .resideInAnyPackage("org.nd4j..", "org.bytedeco..")
+        .check(CLASSES);
+  }
+
+  @Test
+  void onlyTheIntegrationOfDeeplearning4jUsesIt() {
+    seen("dev.vbn.dl4j.VirtualBatchNormalization", "dev.vbn.nd4j.Nd4jKernels");
+    noClasses()
+        .that()
+        .resideOutsideOfPackage("dev.vbn.dl4j")
+        .should()
+        .dependOnClassesThat()
+        .resideInAPackage("org.deeplearning4j..")
+        .check(CLASSES);
+    classes()
+        .that()
+        .resideInAPackage("dev.vbn.dl4j")
+        .should()
+        .onlyDependOnClassesThat()
+        .resideInAnyPackage(allowed(
+            "dev.vbn.dl4j", "dev.vbn.nd4j", "dev.vbn.state", "org.deeplearning4j..", "org.nd4j.."))
         .check(CLASSES);
   }
 
