@@ -14,6 +14,7 @@ import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -60,6 +61,9 @@ public final class StateDict {
   private final Map<String, TorchTensor> tensors = new LinkedHashMap<>();
   private final Map<String, String> texts = new LinkedHashMap<>();
   private final Map<String, TorchStorage> storages = new LinkedHashMap<>();
+
+  /** How many of the tensors are views of a storage. */
+  private final Map<String, Integer> views = new HashMap<>();
 
   /** What is read so far, of each storage until the tensors that need it are made. */
   private final Map<String, HostTensor> read = new LinkedHashMap<>();
@@ -157,8 +161,11 @@ public final class StateDict {
       takeAll(tuple.values(), name, depth);
     } else if (value instanceof TorchTensor tensor) {
       remember(tensor.storage());
-      if (wanted.test(name) && tensors.put(name, tensor) != null) {
-        throw error("has two tensors '" + NpyHeader.printable(name) + "'", "one of each name");
+      if (wanted.test(name)) {
+        if (tensors.put(name, tensor) != null) {
+          throw error("has two tensors '" + NpyHeader.printable(name) + "'", "one of each name");
+        }
+        views.merge(tensor.storage().key(), 1, Integer::sum);
       }
     } else if (value instanceof String || value instanceof Number || value instanceof Boolean) {
       String text = value.toString();
@@ -197,7 +204,7 @@ public final class StateDict {
   }
 
   private boolean isNeeded(String key) {
-    return tensors.values().stream().anyMatch(tensor -> tensor.storage().key().equals(key));
+    return views.containsKey(key);
   }
 
   private NamedTensors result() throws StateException {
@@ -217,10 +224,7 @@ public final class StateDict {
   /** Whether it is its storage, and no other tensor has a part in that. */
   private boolean isAlone(TorchTensor tensor) {
     return tensor.isWhole()
-        && tensors.values().stream()
-                .filter(other -> other.storage().key().equals(tensor.storage().key()))
-                .count()
-            == 1;
+        && Integer.valueOf(1).equals(views.get(tensor.storage().key()));
   }
 
   private HostTensor elements(TorchStorage storage, InputStream in, ByteOrder order)
