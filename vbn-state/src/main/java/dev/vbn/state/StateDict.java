@@ -49,7 +49,7 @@ public final class StateDict {
   /** Of all names and texts together: a few values may stand in many places. */
   private static final int MAX_CHARACTERS = 1 << 22;
 
-  /** Bytes that tensors may have together, whose file is small: they may share their elements. */
+  /** Bytes that the tensors of a small file may have together: they may repeat its elements. */
   private static final long LITTLE = 1 << 24;
 
   private static final BigInteger MAGIC = new BigInteger("1950a86a20f9469cfc6c", 16);
