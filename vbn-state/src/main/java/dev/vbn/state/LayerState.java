@@ -27,7 +27,7 @@ import org.jspecify.annotations.Nullable;
  * All that a layer is, free of any backend: saved, and loaded on another, with the same bits.
  *
  * <p>{@link #save} writes {@code .safetensors} or {@code .npz}, by the file's ending; {@link #load}
- * reads both, whoever wrote them: see {@link StateNames}. A file of others may lack what VBN writes:
+ * reads both, whoever wrote them, and state dicts of PyTorch: see {@link StateNames}. A file of others may lack what VBN writes:
  * then the layer has no gamma or beta, no reference, and the defaults of {@link VbnConfig}. Gamma,
  * beta and statistics may have axes of length 1 around that of the features.
  *
@@ -227,7 +227,7 @@ public record LayerState(
   public static LayerState load(Path file, StateNames names) throws IOException {
     requireNonNull(names, "names is null; expected StateNames.known()");
     Set<String> all = new LinkedHashSet<>();
-    NamedTensors content = TensorFileType.of(file).read(file, name -> {
+    NamedTensors content = TensorFileType.read(file, name -> {
       all.add(name);
       return names.mayBe(name);
     });

@@ -8,7 +8,10 @@ import java.nio.file.Path;
 import java.util.Locale;
 import java.util.function.Predicate;
 
-/** The two formats of state files, told apart by the file's ending. */
+/**
+ * The two formats in which state files are written, told apart by the file's ending. State dicts of
+ * PyTorch are read too: see {@link StateDict}.
+ */
 public enum TensorFileType {
   /** {@link Safetensors}, {@code .safetensors}. */
   SAFETENSORS(".safetensors"),
@@ -50,9 +53,24 @@ public enum TensorFileType {
     }
   }
 
-  /** Reads what is wanted of a file; the predicate is asked about every tensor. */
-  NamedTensors read(Path file, Predicate<String> wanted) throws IOException {
-    return switch (this) {
+  /**
+   * Reads what is wanted of a file of any format; the predicate is asked about every tensor.
+   *
+   * @throws IllegalArgumentException if the file's name ends as none of them does
+   */
+  static NamedTensors read(Path file, Predicate<String> wanted) throws IOException {
+    requireNonNull(file, "file is null; expected one that ends in .safetensors, .npz, .pt or .pth");
+    if (StateDict.isNamed(file)) {
+      return StateDict.read(file, wanted);
+    }
+    TensorFileType type;
+    try {
+      type = of(file);
+    } catch (IllegalArgumentException e) {
+      throw new IllegalArgumentException(
+          "file is '" + file + "'; expected one that ends in .safetensors, .npz, .pt or .pth", e);
+    }
+    return switch (type) {
       case SAFETENSORS -> Safetensors.read(file, wanted);
       case NPZ -> {
         Npz npz = Npz.read(file, wanted);

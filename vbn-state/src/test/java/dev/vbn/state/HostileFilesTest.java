@@ -76,6 +76,7 @@ final class HostileFilesTest {
     writeTensors();
     writeLarge();
     writeZips();
+    HostileStateDicts.write(folder);
     Process process = new ProcessBuilder(
             Path.of(System.getProperty("java.home"), "bin", "java").toString(),
             "-Xmx50m",
@@ -103,13 +104,20 @@ final class HostileFilesTest {
 
   /** Every length of every format. */
   private void writeCuts() throws IOException {
-    for (String name : new String[] {"module.safetensors", "module-with-reference.npz", "v2.npy"}) {
+    for (String name : new String[] {
+      "module.safetensors",
+      "module-with-reference.npz",
+      "v2.npy",
+      "batch-norm.pt",
+      "batch-norm-plain.pt"
+    }) {
       byte[] whole = Resources.bytes(name);
       for (int length = 0; length < whole.length; length++) {
         Files.write(folder.resolve(length + "-of-" + name), Arrays.copyOf(whole, length));
       }
       byte[] longer = Arrays.copyOf(whole, whole.length + 1);
-      if (!name.endsWith(".npz")) { // a zip may have something behind it
+      if (!name.endsWith(".npz")
+          && !name.equals("batch-norm.pt")) { // a zip may have more behind it
         Files.write(folder.resolve("longer-" + name), longer);
       }
     }

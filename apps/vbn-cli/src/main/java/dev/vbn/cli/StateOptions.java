@@ -20,8 +20,8 @@ final class StateOptions {
       names = OPTION,
       paramLabel = "FILE",
       description =
-          "State of the layer, a .safetensors or .npz file: gamma, beta, statistics of the reference"
-              + " batch, variant, epsilon and feature axis. Where it has gamma, beta or the"
+          "State of the layer, a .safetensors or .npz file or a state dict of PyTorch (.pt, .pth): gamma,"
+              + " beta, statistics of the reference batch, variant, epsilon and feature axis. Where it has gamma, beta or the"
               + " statistics, the option --gamma, --beta or --reference is refused. --variant,"
               + " --epsilon and --feature-axis win over what it says.")
   private @Nullable Path file;

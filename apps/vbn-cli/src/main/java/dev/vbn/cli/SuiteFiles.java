@@ -10,6 +10,7 @@ import dev.vbn.conformance.Suite.Judgement;
 import dev.vbn.spi.Capability;
 import dev.vbn.state.NamedTensors;
 import dev.vbn.state.Safetensors;
+import dev.vbn.state.StateDict;
 import dev.vbn.state.StateException;
 import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
@@ -187,9 +188,12 @@ final class SuiteFiles {
   private static List<Judgement> judge(Suite.Entry entry, Path file) throws IOException {
     Map<String, HostTensor> answers = Map.of();
     String problem = null;
+    Path ofTorch = file.resolveSibling(entry.name() + ".pt");
     try {
       if (Files.exists(file)) {
         answers = Safetensors.read(file).tensors();
+      } else if (Files.exists(ofTorch)) {
+        answers = StateDict.read(ofTorch).tensors();
       } else {
         problem = file.getFileName() + " is missing; expected it in " + file.getParent();
       }

@@ -1,5 +1,6 @@
 package dev.vbn.cli;
 
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -90,6 +91,27 @@ class StateFileTest {
 
   private static void assertSameBytes(Path expected, Path actual) throws IOException {
     assertArrayEquals(Files.readAllBytes(expected), Files.readAllBytes(actual));
+  }
+
+  /** As torch.save writes it, now and before 1.6. */
+  @ParameterizedTest
+  @ValueSource(strings = {"network.pt", "network-plain.pt"})
+  void aStateDictOfTorchGivesWhatItsModuleComputes(String name) throws IOException {
+    for (String layer : List.of("vbn1", "vbn2")) {
+      Path y = directory.resolve(layer + ".npy");
+      CommandLine.run(
+              "normalize",
+              "--state",
+              FILES.resolve(name),
+              "--prefix",
+              layer + ".",
+              "--input",
+              input(layer),
+              "--output",
+              y)
+          .succeeded();
+      assertOutput(layer, y);
+    }
   }
 
   /** A mapping, the prefix, (1, C, 1), mean squares: and from there on in our own files. */
@@ -382,6 +404,13 @@ class StateFileTest {
     for (int length = 0; length < npz.length; length += 50) {
       files.put("cut-" + length + ".npz", Arrays.copyOf(npz, length));
     }
+    byte[] dictionary = Files.readAllBytes(FILES.resolve("batch-norm-plain.pt"));
+    for (int length = 0; length < dictionary.length; length += 50) {
+      files.put("cut-" + length + ".pt", Arrays.copyOf(dictionary, length));
+    }
+    files.put("module.pt", Files.readAllBytes(FILES.resolve("whole-module.pt")));
+    files.put("script.pth", Files.readAllBytes(FILES.resolve("script.pt")));
+    files.put("pickle.pt", "\u0080\u0002cos\n\u001b[31msystem\n.".getBytes(ISO_8859_1));
     for (long length : new long[] {-1, Long.MIN_VALUE, Long.MAX_VALUE, 1L << 40, 100_000_000}) {
       files.put("header-" + length + ".safetensors", safetensors(length, "{}", 8));
     }

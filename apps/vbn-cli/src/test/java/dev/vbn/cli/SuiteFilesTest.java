@@ -10,6 +10,7 @@ import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -21,6 +22,9 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 /** {@code vbn conform --export} and {@code --check}, with answers that are the expected values. */
 class SuiteFilesTest {
+  private static final Path STATE_FILES =
+      Path.of("..", "..", "vbn-state", "src", "test", "resources", "dev", "vbn", "state");
+
   @TempDir
   Path directory;
 
@@ -90,6 +94,14 @@ class SuiteFilesTest {
 
     Files.write(suite.resolve("answers").resolve("pair-32.safetensors"), new byte[3]);
     assertTrue(check("VBN-201", "VBN-402").outInOneLine().contains("3 bytes; expected 8"));
+
+    // As PyTorch saves them: a dictionary without the tensors that are wanted, and no dictionary.
+    Files.delete(suite.resolve("answers").resolve("pair-32.safetensors"));
+    Path ofTorch = suite.resolve("answers").resolve("pair-32.pt");
+    Files.copy(STATE_FILES.resolve("network.pt"), ofTorch);
+    assertTrue(check("VBN-201", "VBN-402").outInOneLine().contains("is missing; expected ["));
+    Files.copy(STATE_FILES.resolve("one-tensor.pt"), ofTorch, StandardCopyOption.REPLACE_EXISTING);
+    assertTrue(check("VBN-201", "VBN-402").outInOneLine().contains("holds a tensor; expected"));
   }
 
   @Test

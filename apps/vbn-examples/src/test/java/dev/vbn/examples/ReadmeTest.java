@@ -21,6 +21,7 @@ class ReadmeTest {
   private static final Path ROOT = Path.of("..", "..");
   private static final Path EXAMPLES = Path.of("src/main/java");
   private static final Path THIRD_PARTY = Path.of("third-party-backend");
+  private static final Path TENSORFLOW = Path.of("tensorflow-backend");
   // ND4J's natives are large, and no example here needs them.
   private static final Path ND4J_TESTS = ROOT.resolve("vbn-nd4j/src/test/java");
   private static final Path DJL_TESTS = ROOT.resolve("vbn-djl/src/test/java");
@@ -31,6 +32,7 @@ class ReadmeTest {
   void everyCodeBlockStandsInAnExample() throws IOException {
     String java = sources(EXAMPLES, ".java")
         + sources(THIRD_PARTY.resolve("src"), ".java")
+        + sources(TENSORFLOW.resolve("src"), ".java")
         + sources(ND4J_TESTS, ".java")
         + sources(DJL_TESTS, ".java")
         + sources(SPARK_TESTS, ".java");

@@ -1,5 +1,6 @@
 package dev.vbn.examples.gan;
 
+import dev.vbn.examples.picture.ProgressBar;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Files;
@@ -64,7 +65,7 @@ public final class GanExample {
       for (int step = 1; step <= settings.steps(); step++) {
         Gan.Losses now = gan.step();
         losses.add(now);
-        progress.show(norm.label(), step, settings.steps(), now);
+        progress.show(norm.label(), step, settings.steps(), now.discriminator(), now.generator());
       }
       double seconds = (System.nanoTime() - start) / 1e9;
       float[][] samples = gan.samples(SAMPLE_SEED, SAMPLES);

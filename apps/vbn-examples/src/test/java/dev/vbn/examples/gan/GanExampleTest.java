@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assumptions.abort;
 
 import ai.djl.engine.Engine;
 import ai.djl.engine.EngineException;
+import dev.vbn.examples.picture.ProgressBar;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;

@@ -1,10 +1,10 @@
-package dev.vbn.examples.gan;
+package dev.vbn.examples.picture;
 
 import java.io.PrintStream;
 import java.util.Locale;
 
 /** How far training is: one line that moves on a terminal, and else a few lines that stay. */
-final class ProgressBar {
+public final class ProgressBar {
   /** The launcher sets it where standard error is a terminal. */
   private static final String PROPERTY = "vbn.progress";
 
@@ -14,11 +14,13 @@ final class ProgressBar {
   private final PrintStream out;
   private final boolean terminal = Boolean.getBoolean(PROPERTY);
 
-  ProgressBar(PrintStream out) {
+  /** On a stream, which stays open. */
+  public ProgressBar(PrintStream out) {
     this.out = out;
   }
 
-  void show(String what, int step, int steps, Gan.Losses losses) {
+  /** Shows one step, with the losses of both networks. */
+  public void show(String what, int step, int steps, double discriminator, double generator) {
     if (terminal ? step % Math.max(1, steps / 200) == 0 : step % Math.max(1, steps / LINES) == 0) {
       int done = WIDTH * step / steps;
       String bar = terminal ? "[" + "=".repeat(done) + " ".repeat(WIDTH - done) + "] " : "";
@@ -29,8 +31,8 @@ final class ProgressBar {
           bar,
           step,
           steps,
-          losses.discriminator(),
-          losses.generator());
+          discriminator,
+          generator);
       if (!terminal) {
         out.println(line);
       } else if (step < steps) {
