@@ -82,6 +82,16 @@ final class Oracle {
     return oracle.expected;
   }
 
+  /**
+   * Of sums of so many numbers that are no wider than these: added up one after the other, each
+   * addition rounds what came before.
+   *
+   * @param share of a rounding of the numbers that one of the sum is
+   */
+  private static double growth(int count, double share) {
+    return 1 + share * Math.sqrt(count) / 16;
+  }
+
   private int groups() {
     return c.config().variant().scope() == Scope.EXAMPLE ? (int) live.batch() : 1;
   }
@@ -140,6 +150,7 @@ final class Oracle {
       double varianceScale,
       double shiftScale) {
     static Statistics of(double[] x, double rounding) {
+      double growth = growth(x.length, 0x1p-53 / rounding);
       DoubleDouble sum = DoubleDouble.ZERO;
       double absolute = 0;
       for (double each : x) {
@@ -155,7 +166,7 @@ final class Oracle {
         farthest = Math.max(farthest, Math.abs(d.value()));
       }
       DoubleDouble variance = squares.dividedBy(x.length);
-      double m = absolute / x.length;
+      double m = growth * absolute / x.length;
       double v = variance.value();
       double shift = 0x1p-53 / rounding * farthest * farthest;
       double scale = v + m * Math.sqrt(v) + rounding * m * m + shift;
@@ -275,8 +286,7 @@ final class Oracle {
     }
   }
 
-  private static void differentiate(
-      Group group, Mixture by, DoubleDouble gamma, Values dx, Sums sums) {
+  private void differentiate(Group group, Mixture by, DoubleDouble gamma, Values dx, Sums sums) {
     DoubleDouble a = DoubleDouble.ZERO;
     DoubleDouble b = DoubleDouble.ZERO;
     double absoluteA = 0;
@@ -294,18 +304,21 @@ final class Oracle {
       largest = Math.max(largest, size);
       largestDy = Math.max(largestDy, Math.abs(group.dy[i]));
     }
+    double growth = growth(group.x.length, share);
+    absoluteA *= growth;
+    absoluteB *= growth;
     DoubleDouble factor = gamma.dividedBy(by.s);
-    DoubleDouble share = DoubleDouble.of(by.weight).dividedBy(group.x.length);
+    DoubleDouble ofWeight = DoubleDouble.of(by.weight).dividedBy(group.x.length);
     for (int i = 0; i < group.x.length; i++) {
       DoubleDouble xh = group.xh(i);
-      DoubleDouble through = share.times(a.plus(xh.times(b)));
+      DoubleDouble through = ofWeight.times(a.plus(xh.times(b)));
       dx.expected()[group.index[i]] =
           factor.times(DoubleDouble.of(group.dy[i]).minus(through)).value();
     }
     double reach = Math.abs(factor.value());
     double condition = 1 + by.condition;
     double scale =
-        reach * condition * (largestDy + share.value() * (absoluteA + largest * absoluteB));
+        reach * condition * (largestDy + ofWeight.value() * (absoluteA + largest * absoluteB));
     for (int index : group.index) {
       dx.scale()[index] = scale;
     }
@@ -413,6 +426,12 @@ final class Oracle {
       largestDy = Math.max(largestDy, dy);
       largestV = Math.max(largestV, each);
     }
+    double growth = growth(v.length, this.share);
+    a *= growth;
+    b *= growth;
+    absoluteV *= growth;
+    w *= growth;
+    d *= growth;
     double s = by.s.value();
     double condition = 1 + by.condition;
     double share = by.weight / v.length;

@@ -225,13 +225,27 @@ public record LayerState(
    * @throws IOException if it cannot be read
    */
   public static LayerState load(Path file, StateNames names) throws IOException {
+    return load(file, names, null);
+  }
+
+  /**
+   * Reads a layer that is to serve as another variant: counts that this one does not need may be
+   * missing.
+   *
+   * @param names under which the file has its parts
+   * @param variant of the layer; null for what the file says
+   * @throws StateException if the file is not whole, or holds no layer under these names
+   * @throws IOException if it cannot be read
+   */
+  public static LayerState load(Path file, StateNames names, @Nullable Variant variant)
+      throws IOException {
     requireNonNull(names, "names is null; expected StateNames.known()");
     Set<String> all = new LinkedHashSet<>();
     NamedTensors content = TensorFileType.read(file, name -> {
       all.add(name);
       return names.mayBe(name);
     });
-    return new Reader(file.toString(), names, content, all).layer();
+    return new Reader(file.toString(), names, content, all).layer(variant);
   }
 
   /** Finds the parts of one layer in what a file holds. */
@@ -248,7 +262,7 @@ public record LayerState(
       this.all = all;
     }
 
-    LayerState layer() throws StateException {
+    LayerState layer(@Nullable Variant variant) throws StateException {
       HostTensor mean = perFeature("reference_mean");
       int known = mean != null ? mean.size() : numberOfFeatures();
       HostTensor gamma = parameter("gamma", known);
@@ -262,7 +276,8 @@ public record LayerState(
         throw refusal(isPlain(gamma) ? "beta" : "gamma");
       }
       int features = plain || known == 0 ? features(gamma, beta, mean) : known;
-      VbnConfig config = config(features);
+      VbnConfig said = config(features);
+      VbnConfig config = variant == null ? said : said.withVariant(variant);
       HostTensor second = variance == null ? meanSquare : variance;
       if ((mean == null) != (second == null)) {
         throw new StateException(source + ": has "

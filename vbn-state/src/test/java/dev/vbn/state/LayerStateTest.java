@@ -315,6 +315,8 @@ final class LayerStateTest {
         assertThrows(IllegalArgumentException.class, () -> uncounted.withConfig(pooled));
       } else {
         assertRefused(file, StateNames.known(), "no reference_examples", variant.label());
+        LayerState served = LayerState.load(file, StateNames.known(), Variant.REFERENCE_ONLY);
+        assertEquals(Variant.REFERENCE_ONLY, served.config().variant());
       }
     }
   }

@@ -148,7 +148,7 @@ final class LayerOptions {
           + " is given; expected one that tells the statistics of a reference batch");
     }
     progress.show("reading " + state.file());
-    LayerState loaded = state.read();
+    LayerState loaded = state.read(variant);
     if (loaded != null) {
       refuseSecond(REFERENCE, reference, loaded.reference(), "statistics of a reference batch");
       refuseSecond("--gamma", gamma, loaded.gamma(), "a gamma");

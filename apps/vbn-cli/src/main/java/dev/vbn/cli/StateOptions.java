@@ -1,5 +1,6 @@
 package dev.vbn.cli;
 
+import dev.vbn.Variant;
 import dev.vbn.state.LayerState;
 import dev.vbn.state.NpyException;
 import dev.vbn.state.StateException;
@@ -53,9 +54,13 @@ final class StateOptions {
     return OPTION + " " + file;
   }
 
-  /** Reads the layer; null where no file is given. */
+  /**
+   * Reads the layer; null where no file is given.
+   *
+   * @param variant that an option says; null for the file's
+   */
   @Nullable
-  LayerState read() {
+  LayerState read(@Nullable Variant variant) {
     Path state = file;
     if (state == null) {
       if (prefix != null || names != null) {
@@ -72,7 +77,7 @@ final class StateOptions {
     }
     StateNames known = stateNames();
     try {
-      return LayerState.load(state, known);
+      return LayerState.load(state, known, variant);
     } catch (IllegalArgumentException e) { // another ending
       throw new BadInputException(OPTION + ": " + e.getMessage(), e);
     } catch (StateException | NpyException e) {

@@ -173,7 +173,9 @@ class CommandLineRefusalTest {
         // The state of a layer.
         arguments(STATE + "@none.npz", "--state @none.npz: no such file; expected a state file"),
         arguments(STATE + "@folder", "--state @folder: is a directory; expected a state file"),
-        arguments(STATE + "@r", "--state: file is '@r'; expected one that ends in .safetensors or"),
+        arguments(
+            STATE + "@r",
+            "--state: file is '@r'; expected one that ends in .safetensors, .npz, .pt"),
         arguments(STATE + "@text.npz", "--state @text.npz: not a whole zip"),
         arguments(STATE + "@text.safetensors", "--state @text.safetensors: header of"),
         arguments(STATE + "@empty.npz", "--state @empty.npz: no layer; expected gamma, beta or"),

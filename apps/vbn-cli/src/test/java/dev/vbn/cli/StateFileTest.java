@@ -17,8 +17,10 @@ import dev.vbn.VbnBackends;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.reference.ReferenceProvider;
 import dev.vbn.state.LayerState;
+import dev.vbn.state.NamedTensors;
 import dev.vbn.state.Npy;
 import dev.vbn.state.Npz;
+import dev.vbn.state.Safetensors;
 import dev.vbn.tensor.HostTensor;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -369,6 +371,39 @@ class StateFileTest {
       assertEquals(2, run.exitCode(), run.err());
       assertTrue(run.err().contains("no reference_examples; expected it for variant"), run.err());
     }
+  }
+
+  /** What an option says is not asked of the file. */
+  @Test
+  void aFileThatLacksCountsOfItsVariantServesAsAnother() throws IOException {
+    Path state = directory.resolve("state.safetensors");
+    Map<String, HostTensor> tensors = new LinkedHashMap<>();
+    tensors.put("reference_mean", HostTensor.of(new float[] {1, 2}, 2));
+    tensors.put("reference_variance", HostTensor.of(new float[] {1, 4}, 2));
+    Safetensors.write(state, new NamedTensors(tensors, Map.of("variant", "per-example")));
+    Path x = directory.resolve("x.npy");
+    Npy.write(x, HostTensor.of(new float[] {2, 2}, 1, 2));
+    Path y = directory.resolve("y.npy");
+
+    CommandLine refused =
+        CommandLine.run("normalize", "--state", state, "--input", x, "--output", y);
+    assertEquals(2, refused.exitCode());
+    assertTrue(refused.err().contains("expected it for variant per-example"), refused.err());
+
+    CommandLine.run(
+            "normalize",
+            "--state",
+            state,
+            "--variant",
+            "reference-only",
+            "--input",
+            x,
+            "--output",
+            y)
+        .succeeded();
+    HostTensor output = Npy.read(y);
+    assertEquals(1, output.get(0), 1e-4);
+    assertEquals(0, output.get(1), 1e-4);
   }
 
   @Test
