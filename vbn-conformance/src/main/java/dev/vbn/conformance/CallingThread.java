@@ -31,7 +31,7 @@ enum CallingThread {
 
   /**
    * One that was interrupted before: whoever interrupted it waits for it to notice. A call may fail
-   * then, and so may opening.
+   * then.
    */
   INTERRUPTED {
     @Override
@@ -44,7 +44,7 @@ enum CallingThread {
       Thread.currentThread().interrupt();
       try {
         body.run();
-      } catch (BackendFailedException | NoDevice e) {
+      } catch (BackendFailedException e) {
         // given up, as was asked for
       }
       if (!Thread.interrupted()) {

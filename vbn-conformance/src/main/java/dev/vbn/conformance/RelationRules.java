@@ -88,31 +88,13 @@ abstract class RelationRules extends Rules {
   private void checkCompanions(VbnConfig config, DType dtype, long[] live, long[] reference) {
     Case c = new Samples(28).of(config, live, reference);
     Case others = new Samples(29).of(config, live, reference);
-    checkCompanions(c, others, dtype);
-    if (subject().has(Capability.MASK) && c.liveGeometry().positions() > 1) {
-      Padding padding = inPart(c);
-      checkCompanions(c.masked(padding, null), others, dtype);
-    }
-  }
-
-  /** Of each example another part of its positions. */
-  private static Padding inPart(Case c) {
-    int positions = (int) c.liveGeometry().positions();
-    int examples = (int) c.liveGeometry().batch();
-    boolean[] counts = new boolean[examples * positions];
-    for (int i = 0; i < counts.length; i++) {
-      int example = i / positions;
-      counts[i] = i % positions == 0 || (i % positions < positions - 1 && i % (example + 2) > 0);
-    }
-    return Padding.of(counts, examples, positions)
-        .asPositions(c.x().shape(), c.config().featureAxis());
-  }
-
-  private void checkCompanions(Case c, Case others, DType dtype) {
     Computed all = right(subject(), c, dtype);
     int last = (int) c.liveGeometry().batch() - 1;
     for (int example : new int[] {0, last / 2, last}) {
-      Computed alone = subject().run(alone(c, example), dtype);
+      Computed alone = subject()
+          .run(
+              c.withLive(Layouts.examples(c.x(), example), Layouts.examples(c.upstream(), example)),
+              dtype);
       Computed among = subject()
           .run(
               c.withLive(
@@ -129,17 +111,6 @@ abstract class RelationRules extends Rules {
             what + ", among others", expected, Layouts.examples(among.of(each), example), hint);
       }
     }
-  }
-
-  private static Case alone(Case c, int example) {
-    Padding padding = c.padding();
-    HostTensor x = Layouts.examples(c.x(), example);
-    return c.withLive(x, Layouts.examples(c.upstream(), example))
-        .masked(
-            padding == null
-                ? null
-                : padding.ofExamples(example).asPositions(x.shape(), c.config().featureAxis()),
-            null);
   }
 
   @ParameterizedTest

@@ -399,6 +399,9 @@ abstract class RepetitionRules extends Rules {
               ONE_ORDER));
         }
       }
+      if (thread == CallingThread.INTERRUPTED) {
+        return; // opening may be given up too
+      }
       Computed expected = right(subject(), DIVIDED, DType.FLOAT32);
       thread.run(() -> {
         try (Subject<?> opened = kit.openSubject()) {
