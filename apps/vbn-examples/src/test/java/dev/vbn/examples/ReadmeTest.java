@@ -25,6 +25,7 @@ class ReadmeTest {
   // ND4J's natives are large, and no example here needs them.
   private static final Path ND4J_TESTS = ROOT.resolve("vbn-nd4j/src/test/java");
   private static final Path DJL_TESTS = ROOT.resolve("vbn-djl/src/test/java");
+  private static final Path DL4J_TESTS = ROOT.resolve("integrations/vbn-dl4j/src/test/java");
   private static final Path SPARK_TESTS = ROOT.resolve("integrations/vbn-spark/src/test/java");
   private static final Pattern LINK = Pattern.compile("\\]\\(([^):#]+)(#[^)]*)?\\)");
 
@@ -35,6 +36,7 @@ class ReadmeTest {
         + sources(TENSORFLOW.resolve("src"), ".java")
         + sources(ND4J_TESTS, ".java")
         + sources(DJL_TESTS, ".java")
+        + sources(DL4J_TESTS, ".java")
         + sources(SPARK_TESTS, ".java");
     for (Path page : pages()) {
       assertAllIn(java, blocks(page, "java"), page);
