@@ -72,7 +72,8 @@ class Dl4jPageTest {
   }
 
   private static MultiLayerNetwork train(INDArray referenceBatch, DataSetIterator data) {
-    MultiLayerNetwork network = new MultiLayerNetwork(configuration());
+    MultiLayerConfiguration configuration = configuration();
+    MultiLayerNetwork network = new MultiLayerNetwork(configuration);
     network.init();
     network.setListeners(new RefreshListener(referenceBatch, 1));
     network.fit(data, 2);
