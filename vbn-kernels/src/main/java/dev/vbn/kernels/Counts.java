@@ -85,7 +85,12 @@ record Counts(
     }
   }
 
-  /** Where the first position of a row is among {@link #lanes}. */
+  /** Whether each position counts, of rows that are gone through as wholes. */
+  boolean[] counting() {
+    return requireNonNull(lanes).counting;
+  }
+
+  /** Where the first position of a row is in {@link #counting}. */
   int place(long row) {
     return (int) row * requireNonNull(lanes).stride;
   }

@@ -86,47 +86,27 @@ abstract class Kernel<A> {
     }
   }
 
-  /** Loads a strip of a row that is blended, with something else in the place of what does not count. */
-  final void loadCounting(
-      Layout layout,
-      long row,
-      Elements<A> from,
-      long at,
-      int count,
-      A otherwise,
-      A window,
-      int to) {
+  /** Copies a strip of a row that is blended, with something else in the place of what does not count. */
+  final void select(
+      Layout layout, long row, A from, int at, int count, A otherwise, A to, int first) {
     Counts counts = requireNonNull(layout.counts());
-    boolean[] counting = requireNonNull(counts.lanes()).counting();
     int run = (int) layout.run();
-    int place = counts.place(row);
-    if (from.array != null) {
-      loops.select(from.array, (int) at, count, run, counting, place, otherwise, window, to);
-    } else {
-      from.load(at, count, window, to);
-      loops.select(window, to, count, run, counting, place, otherwise, window, to);
-    }
+    loops.select(from, at, count, run, counts.counting(), counts.place(row), otherwise, to, first);
   }
 
-  /** Loads a run, or some positions of it, likewise. */
-  final void loadCounting(
+  /** Copies a run of it, or some positions from one on, likewise. */
+  final void select(
       Layout layout,
       long row,
       int position,
-      Elements<A> from,
-      long at,
+      A from,
+      int at,
       int count,
       double otherwise,
-      A window,
-      int to) {
+      A to,
+      int first) {
     Counts counts = requireNonNull(layout.counts());
-    boolean[] counting = requireNonNull(counts.lanes()).counting();
     int place = counts.place(row) + position;
-    if (from.array != null) {
-      loops.select(from.array, (int) at, count, counting, place, otherwise, window, to);
-    } else {
-      from.load(at, count, window, to);
-      loops.select(window, to, count, counting, place, otherwise, window, to);
-    }
+    loops.select(from, at, count, counts.counting(), place, otherwise, to, first);
   }
 }

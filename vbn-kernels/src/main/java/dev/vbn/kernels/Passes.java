@@ -184,7 +184,7 @@ final class Passes<A> {
     Layout layout = call.layout;
     int parts = layout.parts(tile);
     int ranges = Math.min(workers.parallelism, parts);
-    if (call.summed != null && layout.elements() > 0) {
+    if (call.summed != null) {
       call.beginSums(unit, workspace);
       Sums[] sums = new Sums[parts];
       workers.forEach(
@@ -268,7 +268,7 @@ final class Passes<A> {
       for (int unit = from; unit < to; unit++) {
         int tile = tile(unit);
         int parts = layout.parts(tile);
-        if (summed != null && layout.elements() > 0) {
+        if (summed != null) {
           beginSums(unit, workspace);
           if (parts == 1) {
             sum(unit, 0, workspace.scratch, workspace.sums);
@@ -316,9 +316,6 @@ final class Passes<A> {
       int tile = tile(unit);
       int features = layout.features(tile);
       workspace.lines.clear(features);
-      if (layout.elements() == 0) {
-        return true;
-      }
       if (summed == null) {
         workspace.sums.clear(features, 1, false);
       }

@@ -209,6 +209,24 @@ final class Summing<A> extends Kernel<A> {
     }
   }
 
+  /** Loads a strip of a row, with something else in the place of what does not count. */
+  private void loadCounting(
+      Layout layout,
+      long row,
+      Elements<A> from,
+      long at,
+      int count,
+      A otherwise,
+      A window,
+      int to) {
+    if (from.array != null) {
+      select(layout, row, from.array, (int) at, count, otherwise, window, to);
+    } else {
+      from.load(at, count, window, to);
+      select(layout, row, window, to, count, otherwise, window, to);
+    }
+  }
+
   private void foldWhenDue(int added, Strip strip, Scratch<A> scratch, Sums into) {
     scratch.pending += loops.additions(added);
     if (scratch.pending >= loops.stripsOfFold()) {
@@ -320,6 +338,24 @@ final class Summing<A> extends Kernel<A> {
       if (upstream != null) {
         loadCounting(layout, row, position, upstream, from, length, 0, scratch.dyWindow, to);
       }
+    }
+  }
+
+  private void loadCounting(
+      Layout layout,
+      long row,
+      int position,
+      Elements<A> from,
+      long at,
+      int count,
+      double otherwise,
+      A window,
+      int to) {
+    if (from.array != null) {
+      select(layout, row, position, from.array, (int) at, count, otherwise, window, to);
+    } else {
+      from.load(at, count, window, to);
+      select(layout, row, position, window, to, count, otherwise, window, to);
     }
   }
 

@@ -96,17 +96,14 @@ final class Writing<A> extends Kernel<A> {
     if (arrays) {
       writeStrips(at, 1, 0, count, scratch);
       A out = requireNonNull(output.array);
-      loadCounting(layout, row, output, at, count, scratch.zero, out, (int) at);
+      select(layout, row, out, (int) at, count, scratch.zero, out, (int) at);
       return;
     }
     load(upstream, at, count, 0, scratch);
     A window = scratch.xWindow;
     A dy = upstream == null ? null : scratch.dyWindow;
     loops.writeStrips(window, dy, window, 0, 1, 0, count, scratch);
-    Counts counts = requireNonNull(layout.counts());
-    boolean[] counting = requireNonNull(counts.lanes()).counting();
-    int run = (int) layout.run();
-    loops.select(window, 0, count, run, counting, counts.place(row), scratch.zero, window, 0);
+    select(layout, row, window, 0, count, scratch.zero, window, 0);
     output.store(at, count, window, 0);
   }
 
@@ -175,10 +172,11 @@ final class Writing<A> extends Kernel<A> {
   private void writeRow(
       Layout layout, Part part, long row, long at, Lines lines, Scratch<A> scratch) {
     if (arrays) {
+      A out = requireNonNull(output.array);
       loops.writeRow(
           requireNonNull(x.array),
           upstream == null ? null : upstream.array,
-          requireNonNull(output.array),
+          out,
           (int) at,
           part.feature(),
           part.features(),
@@ -187,7 +185,7 @@ final class Writing<A> extends Kernel<A> {
           lines);
       for (int f = 0; row != WHOLE && f < part.features(); f++) {
         int from = (int) (at + f * layout.run());
-        clearRest(layout, row, (int) part.from(), part.length(), output.array, from);
+        select(layout, row, (int) part.from(), out, from, part.length(), 0, out, from);
       }
       return;
     }
@@ -198,7 +196,7 @@ final class Writing<A> extends Kernel<A> {
       loops.writeRow(window, dy, window, 0, feature, features, length, length, lines);
       int position = (int) (part.from() + (start - at) % layout.run());
       for (int f = 0; row != WHOLE && f < features; f++) {
-        clearRest(layout, row, position, length, window, f * length);
+        select(layout, row, position, window, f * length, length, 0, window, f * length);
       }
       if (length == layout.run()) {
         output.store(start, features * length, window, 0);
@@ -208,13 +206,6 @@ final class Writing<A> extends Kernel<A> {
         output.store(start + f * layout.run(), length, window, f * length);
       }
     });
-  }
-
-  /** Sets to 0 what does not count of a run, or of some positions of it. */
-  private void clearRest(Layout layout, long row, int position, int length, A out, int at) {
-    Counts counts = requireNonNull(layout.counts());
-    boolean[] counting = requireNonNull(counts.lanes()).counting();
-    loops.select(out, at, length, counting, counts.place(row) + position, 0, out, at);
   }
 
   /** Where some lines do not fit: what one feature holds changes no bit of another. */
