@@ -63,33 +63,11 @@ record Case(
   }
 
   Case withConfig(VbnConfig other) {
-    return new Case(
-        other,
-        x,
-        reference,
-        gamma,
-        beta,
-        upstream,
-        referenceUpstream,
-        padding,
-        referencePadding,
-        v,
-        counted);
+    return of(other, x, reference, gamma, beta, upstream, referenceUpstream);
   }
 
   Case withParameters(@Nullable HostTensor otherGamma, @Nullable HostTensor otherBeta) {
-    return new Case(
-        config,
-        x,
-        reference,
-        otherGamma,
-        otherBeta,
-        upstream,
-        referenceUpstream,
-        padding,
-        referencePadding,
-        v,
-        counted);
+    return of(config, x, reference, otherGamma, otherBeta, upstream, referenceUpstream);
   }
 
   /** Without gamma and beta. */
@@ -98,82 +76,37 @@ record Case(
   }
 
   Case withLive(HostTensor otherX, HostTensor otherUpstream) {
-    return new Case(
-        config,
-        otherX,
-        reference,
-        gamma,
-        beta,
-        otherUpstream,
-        referenceUpstream,
-        padding,
-        referencePadding,
-        null,
-        counted);
+    return of(config, otherX, reference, gamma, beta, otherUpstream, referenceUpstream)
+        .with(padding, referencePadding, null, counted);
   }
 
   Case withReference(HostTensor otherReference, HostTensor otherUpstream) {
-    return new Case(
-        config,
-        x,
-        otherReference,
-        gamma,
-        beta,
-        upstream,
-        otherUpstream,
-        padding,
-        referencePadding,
-        v,
-        counted);
+    return of(config, x, otherReference, gamma, beta, upstream, otherUpstream);
   }
 
   /** With some elements left out, of either batch or both, whatever lies there. */
   Case masked(@Nullable Padding live, @Nullable Padding ofReference) {
-    return new Case(
-        config,
-        x,
-        reference,
-        gamma,
-        beta,
-        upstream,
-        referenceUpstream,
-        live,
-        ofReference,
-        v,
-        counted);
+    return with(live, ofReference, v, counted);
   }
 
   /** As above, with junk there in all tensors. */
   Case padded(@Nullable Padding live, @Nullable Padding ofReference, double junk) {
     int axis = config.featureAxis();
-    return new Case(
-        config,
-        live == null ? x : live.over(x, axis, junk),
-        ofReference == null ? reference : ofReference.over(reference, axis, junk),
-        gamma,
-        beta,
-        live == null ? upstream : live.over(upstream, axis, junk),
-        ofReference == null ? referenceUpstream : ofReference.over(referenceUpstream, axis, junk),
-        live,
-        ofReference,
-        live == null ? v : withDx(live.over(dxUpstream(), axis, junk)),
-        counted);
+    Case c = this;
+    if (live != null) {
+      c = c.withLive(live.over(x, axis, junk), live.over(upstream, axis, junk))
+          .withSecond(withDx(live.over(dxUpstream(), axis, junk)));
+    }
+    if (ofReference != null) {
+      c = c.withReference(
+          ofReference.over(reference, axis, junk), ofReference.over(referenceUpstream, axis, junk));
+    }
+    return c.masked(live, ofReference);
   }
 
   /** With other upstream gradients of the gradients. */
   Case withSecond(GradientUpstream<HostTensor> other) {
-    return new Case(
-        config,
-        x,
-        reference,
-        gamma,
-        beta,
-        upstream,
-        referenceUpstream,
-        padding,
-        referencePadding,
-        other,
-        counted);
+    return with(padding, referencePadding, other, counted);
   }
 
   /** With another upstream gradient of dx. */
@@ -193,13 +126,33 @@ record Case(
 
   /** With an upstream gradient of dx of that magnitude. */
   Case withSecond(double magnitude) {
-    double[] values = noise(7, x.shape()).doubles();
-    Arrays.setAll(values, i -> magnitude * values[i]);
-    return withSecond(HostTensor.of(values, x.shape()));
+    return withSecond(Layouts.mapped(noise(7, x.shape()), each -> magnitude * each));
   }
 
   /** With statistics that are said to be of so many examples, and of so many elements a feature. */
   Case countedAs(long examples, long elements) {
+    return with(padding, referencePadding, v, new Counted(examples, elements));
+  }
+
+  /** Of other tensors; what counts and all else stays. */
+  private Case of(
+      VbnConfig otherConfig,
+      HostTensor otherX,
+      HostTensor otherReference,
+      @Nullable HostTensor otherGamma,
+      @Nullable HostTensor otherBeta,
+      HostTensor dy,
+      HostTensor referenceDy) {
+    return new Case(otherConfig, otherX, otherReference, otherGamma, otherBeta, dy, referenceDy)
+        .with(padding, referencePadding, v, counted);
+  }
+
+  /** Of the same tensors. */
+  private Case with(
+      @Nullable Padding live,
+      @Nullable Padding ofReference,
+      @Nullable GradientUpstream<HostTensor> second,
+      @Nullable Counted of) {
     return new Case(
         config,
         x,
@@ -208,10 +161,10 @@ record Case(
         beta,
         upstream,
         referenceUpstream,
-        padding,
-        referencePadding,
-        v,
-        new Counted(examples, elements));
+        live,
+        ofReference,
+        second,
+        of);
   }
 
   @Nullable
@@ -285,18 +238,16 @@ record Case(
 
   /** With every value rounded to what {@code dtype} holds, as the backend will see it. */
   Case roundedTo(DType dtype) {
-    return new Case(
-        config,
-        x.to(dtype),
-        reference.to(dtype),
-        gamma == null ? null : gamma.to(dtype.parameterType()),
-        beta == null ? null : beta.to(dtype.parameterType()),
-        upstream.to(dtype),
-        referenceUpstream.to(dtype),
-        padding,
-        referencePadding,
-        v == null ? null : rounded(v, dtype),
-        counted);
+    DType type = dtype.parameterType();
+    return of(
+            config,
+            x.to(dtype),
+            reference.to(dtype),
+            gamma == null ? null : gamma.to(type),
+            beta == null ? null : beta.to(type),
+            upstream.to(dtype),
+            referenceUpstream.to(dtype))
+        .with(padding, referencePadding, v == null ? null : rounded(v, dtype), counted);
   }
 
   private static GradientUpstream<HostTensor> rounded(GradientUpstream<HostTensor> v, DType dtype) {

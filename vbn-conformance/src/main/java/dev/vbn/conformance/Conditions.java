@@ -290,19 +290,21 @@ final class Conditions {
     Case c = drawn.withParameters(
         switch (ofGamma) {
           case 1 -> null;
-          case 2 -> times(gamma, -1);
+          case 2 -> Layouts.mapped(gamma, each -> -each);
           case 3 -> zeroedInPart(gamma);
-          case 4, 5 -> wide ? times(gamma, ofGamma == 4 ? 1e10 : 1e-10) : gamma;
+          case 4, 5 ->
+            wide ? Layouts.mapped(gamma, each -> each * (ofGamma == 4 ? 1e10 : 1e-10)) : gamma;
           default -> gamma;
         },
         switch (ofBeta) {
           case 1 -> null;
-          case 2, 3 -> wide ? times(beta, ofBeta == 2 ? 1e10 : 1e-10) : beta;
+          case 2, 3 ->
+            wide ? Layouts.mapped(beta, each -> each * (ofBeta == 2 ? 1e10 : 1e-10)) : beta;
           default -> beta;
         });
     c = c.withLive(live(c, wide), upstream(c.upstream(), wide));
     if (row[LIVE] == 4 && wide) {
-      c = c.withReference(plus(c.reference(), 1e5), c.referenceUpstream());
+      c = c.withReference(Layouts.mapped(c.reference(), each -> each + 1e5), c.referenceUpstream());
     }
     return row.length == DIMENSIONS.size() ? c : padded(c);
   }
@@ -312,7 +314,7 @@ final class Conditions {
     double[] values = x.toDoubles();
     Geometry geometry = c.liveGeometry();
     return switch (row[LIVE]) {
-      case 1 -> wide ? plus(x, 1000) : x;
+      case 1 -> wide ? Layouts.mapped(x, each -> each + 1000) : x;
       case 2 -> {
         for (int i = 0; i < values.length; i++) {
           int feature = (int) (i / geometry.after() % geometry.features());
@@ -330,12 +332,6 @@ final class Conditions {
       }
       default -> x;
     };
-  }
-
-  private static HostTensor plus(HostTensor tensor, double summand) {
-    double[] values = tensor.toDoubles();
-    Arrays.setAll(values, i -> values[i] + summand);
-    return HostTensor.of(values, tensor.shape());
   }
 
   private HostTensor upstream(HostTensor drawn, boolean wide) {
@@ -369,12 +365,6 @@ final class Conditions {
             ? null
             : samples.padding(PADDINGS[row[REFERENCE_PADDING]], c.reference().shape(), axis),
         JUNKS[row[JUNK]].value);
-  }
-
-  private static HostTensor times(HostTensor tensor, double factor) {
-    double[] values = tensor.toDoubles();
-    Arrays.setAll(values, i -> factor * values[i]);
-    return HostTensor.of(values, tensor.shape());
   }
 
   private static HostTensor zeroedInPart(HostTensor gamma) {

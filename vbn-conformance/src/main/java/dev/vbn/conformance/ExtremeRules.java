@@ -93,13 +93,8 @@ abstract class ExtremeRules extends Rules {
 
   /** With other values in both batches. */
   private static Case moved(Case c, DoubleUnaryOperator move) {
-    return c.withLive(moved(c.x(), move), c.upstream())
-        .withReference(moved(c.reference(), move), c.referenceUpstream());
-  }
-
-  private static HostTensor moved(HostTensor tensor, DoubleUnaryOperator move) {
-    double[] values = Arrays.stream(tensor.toDoubles()).map(move).toArray();
-    return HostTensor.of(values, tensor.shape());
+    return c.withLive(Layouts.mapped(c.x(), move), c.upstream())
+        .withReference(Layouts.mapped(c.reference(), move), c.referenceUpstream());
   }
 
   /** Of any magnitude, beside any epsilon: x - m is 0, and so are the variances. */
@@ -139,7 +134,7 @@ abstract class ExtremeRules extends Rules {
   static Case constantsApart(Variant variant) {
     Case drawn = new Samples(52).of(config(variant), LIVE, REFERENCE);
     return moved(drawn, x -> 1234.5677)
-        .withReference(moved(drawn.reference(), x -> 1234.5625), drawn.referenceUpstream())
+        .withReference(Layouts.mapped(drawn.reference(), x -> 1234.5625), drawn.referenceUpstream())
         .roundedTo(DType.FLOAT32);
   }
 
@@ -256,7 +251,7 @@ abstract class ExtremeRules extends Rules {
       Case steep = moved(drawn, x -> x / 1024)
           .withConfig(config.withEpsilon(1e-7))
           .withParameters(small, drawn.beta());
-      Case far = steep.withLive(steep.x(), moved(drawn.upstream(), dy -> 1000 * dy));
+      Case far = steep.withLive(steep.x(), Layouts.mapped(drawn.upstream(), dy -> 1000 * dy));
       for (Case c : List.of(wide, far)) {
         Computed computed = subject().run(c, DType.FLOAT16);
         for (Quantity each : List.of(Quantity.OUTPUT, Quantity.REFERENCE_OUTPUT, Quantity.DX)) {

@@ -2,6 +2,7 @@ package dev.vbn.conformance;
 
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
+import java.util.function.DoubleUnaryOperator;
 
 /** Rearranges batches, for the laws that relate one layout or order to another. */
 final class Layouts {
@@ -82,6 +83,11 @@ final class Layouts {
     double[] values = new double[tensor.size()];
     Arrays.fill(values, value);
     return HostTensor.of(values, tensor.shape()).to(tensor.dtype());
+  }
+
+  /** Of that shape, each element made of that of the tensor, in 64 bits. */
+  static HostTensor mapped(HostTensor tensor, DoubleUnaryOperator each) {
+    return HostTensor.of(Arrays.stream(tensor.toDoubles()).map(each).toArray(), tensor.shape());
   }
 
   /** A copy with one element replaced. */

@@ -11,7 +11,6 @@ import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import dev.vbn.tensor.Mask;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -266,12 +265,15 @@ abstract class SizeRules extends Rules {
   final void resultsDoNotDependOnTheCountOfTheReference(Variant variant) {
     holds(() -> {
       for (DType dtype : subject().dtypes()) {
-        for (int i = 0; dtype.precision() >= 24 && i < COUNTS.length; i++) {
+        if (dtype.precision() < 24) {
+          continue; // 16 bits do not bear a batch so far away
+        }
+        for (int i = 0; i < COUNTS.length; i++) {
           Manner manner = Manner.PLAIN.by(PASSES[i % PASSES.length]);
           Case near = make(1, new long[] {4, 3, 5}, new long[] {6, 3, 5}, variant)
               .countedAs(COUNTS[i], 5 * COUNTS[i]);
           double distance = near.weight() > 0 ? Math.min(1e5, 1 / Math.sqrt(near.weight())) : 1;
-          Case c = near.withLive(moved(near.x(), distance), near.upstream());
+          Case c = near.withLive(Layouts.mapped(near.x(), x -> x + distance), near.upstream());
           assertAgrees(
               subject(),
               c.describe() + ", in " + dtype + ", by " + manner.passes()
@@ -282,12 +284,6 @@ abstract class SizeRules extends Rules {
         }
       }
     });
-  }
-
-  private static HostTensor moved(HostTensor tensor, double distance) {
-    double[] values = tensor.toDoubles();
-    Arrays.setAll(values, i -> values[i] + distance);
-    return HostTensor.of(values, tensor.shape());
   }
 
   /** Lengths beyond 15 and 16 bits, along the last axis and along the first. */
@@ -361,9 +357,6 @@ abstract class SizeRules extends Rules {
    * would cover that one of 2^18 elements too few is counted.
    */
   private static HostTensor offCenter(int stream, long... shape) {
-    HostTensor tensor = Case.noise(stream, shape);
-    double[] values = tensor.doubles();
-    Arrays.setAll(values, i -> 0.3 + values[i]);
-    return tensor;
+    return Layouts.mapped(Case.noise(stream, shape), x -> 0.3 + x);
   }
 }

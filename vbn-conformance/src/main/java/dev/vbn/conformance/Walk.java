@@ -540,7 +540,8 @@ final class Walk<T> implements AutoCloseable {
   /** Any call, in between: what it leaves behind may not reach the next one. */
   private void another(
       VirtualBatchNorm<T> layer, Held x, Held dy, ReferenceStatistics<T> statistics) {
-    switch (samples.below(8)) {
+    int choice = samples.below(8);
+    switch (choice) {
       case 0 -> layer.forward(x.tensor, statistics).close();
       case 1 -> layer.backward(x.tensor, statistics, dy.tensor).close();
       case 2 -> layer.reference(x.tensor).close();
@@ -553,11 +554,15 @@ final class Walk<T> implements AutoCloseable {
               .close();
         }
       }
-      case 5 -> sums(layer.withVariant(Variant.POOLED), x, dy, statistics);
-      case 6 -> {
-        VirtualBatchNorm<T> pooled = layer.withVariant(Variant.POOLED);
+      case 5, 6 -> {
         if (subject.has(Capability.CONDITIONAL)) {
-          pooled.forward(x.tensor, statistics, pooled.liveMoments(x.tensor)).close();
+          VirtualBatchNorm<T> pooled = layer.withVariant(Variant.POOLED);
+          ReferenceMoments live = pooled.liveMoments(x.tensor);
+          if (choice == 5) {
+            pooled.gradientSums(x.tensor, statistics, live, dy.tensor);
+          } else {
+            pooled.forward(x.tensor, statistics, live).close();
+          }
         }
       }
       default -> {
@@ -567,13 +572,6 @@ final class Walk<T> implements AutoCloseable {
           attached.referenceGradient(x.tensor, own, gradients).close();
         }
       }
-    }
-  }
-
-  /** The sums of the gradients of a part of a batch, which is the last that a call leaves behind. */
-  private void sums(VirtualBatchNorm<T> layer, Held x, Held dy, ReferenceStatistics<T> statistics) {
-    if (subject.has(Capability.CONDITIONAL)) {
-      layer.gradientSums(x.tensor, statistics, layer.liveMoments(x.tensor), dy.tensor);
     }
   }
 
