@@ -24,7 +24,7 @@ enum CallingThread {
       try {
         Thread.class.getMethod("startVirtualThread", Runnable.class).invoke(null, body);
       } catch (ReflectiveOperationException e) {
-        new Thread(body, NAME).start();
+        super.start(body);
       }
     }
   },
@@ -34,11 +34,6 @@ enum CallingThread {
    * then.
    */
   INTERRUPTED {
-    @Override
-    void start(Runnable body) {
-      new Thread(body, NAME).start();
-    }
-
     @Override
     void call(Runnable body) {
       Thread.currentThread().interrupt();
@@ -58,11 +53,6 @@ enum CallingThread {
   /** Any, in a locale with a decimal comma, where the small letter of I is not i. */
   OF_ANOTHER_LOCALE {
     @Override
-    void start(Runnable body) {
-      new Thread(body, NAME).start();
-    }
-
-    @Override
     void call(Runnable body) {
       Locale before = Locale.getDefault();
       Locale.setDefault(Locale.forLanguageTag("tr-TR"));
@@ -77,7 +67,9 @@ enum CallingThread {
   private static final String NAME = "vbn-conformance";
 
   /** Starts such a thread with the body. */
-  abstract void start(Runnable body);
+  void start(Runnable body) {
+    new Thread(body, NAME).start();
+  }
 
   /** Runs the body on the thread. */
   void call(Runnable body) {
