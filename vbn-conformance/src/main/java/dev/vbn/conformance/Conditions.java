@@ -19,7 +19,6 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Predicate;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -213,7 +212,7 @@ final class Conditions {
 
   private final int number;
   private final int[] row;
-  private final Map<Boolean, Case> cases = new ConcurrentHashMap<>();
+  private final Cases<Boolean> cases = new Cases<>();
 
   private Conditions(int number, int[] row) {
     this.number = number;
@@ -261,7 +260,8 @@ final class Conditions {
 
   /** The case of this row, with values that batches of {@code dtype} bear. */
   Case of(DType dtype) {
-    return cases.computeIfAbsent(dtype.precision() >= 24, this::draw);
+    boolean wide = dtype.precision() >= 24;
+    return cases.get(wide, () -> draw(wide));
   }
 
   private Case draw(boolean wide) {

@@ -12,8 +12,6 @@ import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import dev.vbn.tensor.Mask;
 import java.util.List;
-import java.util.Map;
-import java.util.concurrent.ConcurrentHashMap;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -158,7 +156,7 @@ abstract class SizeRules extends Rules {
       new Manner(Into.OVER_X, Into.SUPPLIED, Source.PASS),
       new Manner(Into.NEW, Into.OVER_UPSTREAM, Source.PASS));
 
-  private static final Map<String, Case> CASES = new ConcurrentHashMap<>();
+  private static final Cases<String> CASES = new Cases<>();
 
   SizeRules(VbnConformance kit) {
     super(kit);
@@ -180,7 +178,7 @@ abstract class SizeRules extends Rules {
       int turn = LONG.indexOf(size);
       for (Variant variant : size.variants) {
         Manner manner = MANNERS.get(turn++ % MANNERS.size());
-        Case c = CASES.computeIfAbsent(size + variant.label(), first -> make(size, variant));
+        Case c = CASES.get(size + variant.label(), () -> make(size, variant));
         assertAgrees(
             subject(),
             c.describe() + ", in " + size.dtype + ", output into " + manner.output() + ", dx into "
@@ -240,7 +238,7 @@ abstract class SizeRules extends Rules {
         int[] row = BETWEEN.get(i);
         if (VARIANTS[row[5]] == variant) {
           Manner manner = MANNERS.get(i % MANNERS.size()).by(PASSES[row[4]]);
-          Case c = CASES.computeIfAbsent("between " + i, first -> make(row, variant));
+          Case c = CASES.get("between " + i, () -> make(row, variant));
           assertAgrees(
               subject(),
               c.describe() + ", by " + manner.passes() + ", output into " + manner.output()
@@ -302,9 +300,9 @@ abstract class SizeRules extends Rules {
             : new long[] {2, BEYOND_16_BITS + 30, 1};
         Padding padding =
             Padding.of(lengths, 1, new long[] {2, BEYOND_16_BITS + 30}, Mask.lengths(lengths));
-        Case c = CASES.computeIfAbsent(
+        Case c = CASES.get(
             "lengths " + axis + variant,
-            first -> make(axis, live, new long[] {2, 1, 1}, variant)
+            () -> make(axis, live, new long[] {2, 1, 1}, variant)
                 .padded(padding, null, Junk.ORDINARY.value));
         assertAgrees(
             subject(),

@@ -25,8 +25,10 @@ import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import dev.vbn.tensor.Mask;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.WeakHashMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -36,9 +38,10 @@ final class Subject<T> implements AutoCloseable {
   final VbnBackend<T> backend;
   final Tolerance tolerance;
 
-  private final Map<Input, Computed> known = new ConcurrentHashMap<>();
+  private final Map<Case, Map<Asked, Computed>> known =
+      Collections.synchronizedMap(new WeakHashMap<>());
 
-  private record Input(Case c, DType dtype, Manner manner) {}
+  private record Asked(DType dtype, Manner manner) {}
 
   Subject(VbnBackend<T> backend) {
     this.backend = backend;
@@ -87,7 +90,9 @@ final class Subject<T> implements AutoCloseable {
 
   /** The layer's results of a case rounded to {@code dtype}: computed once, however many look. */
   Computed known(Case c, DType dtype, Manner manner) {
-    return known.computeIfAbsent(new Input(c, dtype, manner), first -> run(c, dtype, manner));
+    return known
+        .computeIfAbsent(c, first -> new ConcurrentHashMap<>())
+        .computeIfAbsent(new Asked(dtype, manner), first -> run(c, dtype, manner));
   }
 
   /** The layer's results of a case rounded to {@code dtype}, anew. */
