@@ -15,6 +15,7 @@ import dev.vbn.spi.Geometry;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -25,7 +26,8 @@ import java.util.stream.Stream;
 
 /**
  * The table of cases that every result is compared on: rows of conditions under which an optimised
- * backend may go another way, any two of which meet in some row.
+ * backend may go another way, any two of which meet in some row, and any three of those that choose
+ * between kernels.
  */
 final class Conditions {
   private static final int LARGEST = 21_000; // elements of a batch
@@ -206,6 +208,30 @@ final class Conditions {
     return all;
   }
 
+  /** Choices any three of which meet too, in batches that are all small. */
+  private static final int[][] FEW = {
+    {0, 1, 2, 3, 4}, // variant
+    {0, 1, 2, 5}, // layout
+    {0, 5}, // features
+    {0, 1, 4}, // positions
+    {0, 2}, // examples
+    {0}, // reference of
+    {1}, // epsilon
+    {0, 1, 3}, // gamma
+    {0, 1}, // beta
+    {0, 1}, // statistics
+    {0, 1, 2}, // output into
+    {0, 1, 2, 3}, // dx into
+    {0}, // features spread
+    {0, 1, 2, 3}, // statistics from
+    {0, 1, 2}, // computed by
+    {0}, // upstream gradient
+    {0}, // live batch
+    {0, 2, 5}, // live mask
+    {0, 2, 5}, // reference mask
+    {0, 3} // masked elements
+  };
+
   private static final List<Conditions> ROWS = rows(DIMENSIONS, Conditions::allowed);
   private static final List<Conditions> MASKED_ROWS =
       rows(MASKED_DIMENSIONS, row -> allowed(row) && masked(row));
@@ -230,11 +256,22 @@ final class Conditions {
   }
 
   private static List<Conditions> rows(List<Dimension> dimensions, Predicate<int[]> allowed) {
-    int[] sizes = dimensions.stream().mapToInt(d -> d.labels.size()).toArray();
-    List<int[]> rows = CoveringArray.of(sizes, allowed, 1);
+    int[] all = dimensions.stream().mapToInt(d -> d.labels.size()).toArray();
+    int[] few =
+        Arrays.stream(FEW, 0, all.length).mapToInt(choices -> choices.length).toArray();
+    List<int[]> rows = new ArrayList<>(CoveringArray.of(all, 2, allowed, 1));
+    CoveringArray.of(few, 3, row -> allowed.test(ofFew(row)), 1).stream()
+        .map(Conditions::ofFew)
+        .forEach(rows::add);
     return IntStream.range(0, rows.size())
         .mapToObj(i -> new Conditions(i, rows.get(i)))
         .toList();
+  }
+
+  private static int[] ofFew(int[] row) {
+    int[] choices = new int[row.length];
+    Arrays.setAll(choices, i -> row[i] == CoveringArray.OPEN ? CoveringArray.OPEN : FEW[i][row[i]]);
+    return choices;
   }
 
   private static boolean masked(int[] row) {

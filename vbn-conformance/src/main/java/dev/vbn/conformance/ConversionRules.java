@@ -9,7 +9,10 @@ import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.conformance.Manner.Into;
+import dev.vbn.conformance.Manner.Source;
 import dev.vbn.spi.Capability;
+import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
@@ -70,12 +73,38 @@ abstract class ConversionRules extends Rules {
       HostTensor back = subject.host(tensor);
       assertEquals(dtype.hostType(), back.dtype(), "type on the host");
       assertArrayEquals(host.shape(), back.shape(), "shape on the host");
-      assertSameBits(
-          "round trip in " + dtype, host.to(dtype), back, "Round to nearest even, keep the order.");
+      if (host.size() > 0) {
+        assertSameBits(
+            "round trip in " + dtype,
+            host.to(dtype),
+            back,
+            "Round to nearest even, keep the order.");
+      }
     }
   }
 
-  /** As many axes as a batch may have, and none: a scalar is refused, or has no axis. */
+  /** Of whatever payload: one that keeps its upper bits alone may become infinity. */
+  @ParameterizedTest
+  @MethodSource("dtypes")
+  @Checks(Rule.ROUND_TRIP)
+  final void nanStaysNan(DType dtype) {
+    holds(() -> {
+      float[] floats = new float[2 * 23];
+      double[] doubles = new double[2 * 52];
+      for (int bit = 0; bit < 23; bit++) {
+        floats[2 * bit] = Float.intBitsToFloat(0x7f80_0000 | 1 << bit);
+        floats[2 * bit + 1] = Float.intBitsToFloat(0xff80_0000 | 1 << bit);
+      }
+      for (int bit = 0; bit < 52; bit++) {
+        doubles[2 * bit] = Double.longBitsToDouble(0x7ff0_0000_0000_0000L | 1L << bit);
+        doubles[2 * bit + 1] = Double.longBitsToDouble(0xfff0_0000_0000_0000L | 1L << bit);
+      }
+      checkRoundTrip(subject(), HostTensor.of(floats, floats.length), dtype);
+      checkRoundTrip(subject(), HostTensor.of(doubles, doubles.length), dtype);
+    });
+  }
+
+  /** As many axes as a batch may have, and none, and axes of no length: refused, or as they are. */
   @ParameterizedTest
   @MethodSource("dtypes")
   @Checks(Rule.ROUND_TRIP)
@@ -86,14 +115,21 @@ abstract class ConversionRules extends Rules {
         Arrays.setAll(shape, axis -> 1 + axis % 3);
         checkRoundTrip(subject(), new Samples(85).normal(0, 1, shape), dtype);
       }
-      Check.current().compared();
-      HostTensor scalar = HostTensor.of(new double[] {1.5});
-      try {
-        checkRoundTrip(subject(), scalar, dtype);
-      } catch (IllegalArgumentException refused) {
-        // no part of a layer is a scalar
+      checkRefusedOrRoundTrip(subject(), HostTensor.of(new double[] {1.5}), dtype);
+      for (long[] empty : new long[][] {{0}, {0, 3}, {3, 0, 2}}) {
+        checkRefusedOrRoundTrip(subject(), HostTensor.of(new double[0], empty), dtype);
       }
     });
+  }
+
+  /** No part of a layer is so. */
+  private static void checkRefusedOrRoundTrip(Subject<?> subject, HostTensor host, DType dtype) {
+    Check.current().compared();
+    try {
+      checkRoundTrip(subject, host, dtype);
+    } catch (IllegalArgumentException refused) {
+      // as it may be
+    }
   }
 
   @ParameterizedTest
@@ -141,6 +177,35 @@ abstract class ConversionRules extends Rules {
           .of(VbnConfig.of(3).withVariant(variant), new long[] {4, 3, 5}, new long[] {6, 3, 2});
       for (DType dtype : subject().dtypes()) {
         checkStatistics(subject(), c, dtype);
+      }
+    });
+  }
+
+  /** Numbers that could be taken for "not set", from each source. */
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.PLAIN_STATISTICS)
+  final void statisticsOf0And1AreLikeOthers(Variant variant) {
+    holds(() -> {
+      VbnConfig config = VbnConfig.of(2)
+          .withVariant(variant)
+          .withEpsilon(0.5)
+          .withReferenceGradient(ReferenceGradient.ATTACHED);
+      Case drawn = new Samples(86).of(config, new long[] {3, 2, 5}, new long[] {4, 2, 6});
+      double[] signs = new double[4 * 2 * 6];
+      Arrays.setAll(signs, i -> i % 2 == 0 ? 1 : -1);
+      HostTensor ones = HostTensor.of(new double[] {1, 1}, 2);
+      HostTensor zeros = HostTensor.of(new double[2], 2);
+      for (HostTensor reference : List.of(
+          HostTensor.of(signs, 4, 2, 6), HostTensor.of(new double[signs.length], 4, 2, 6))) {
+        Case c =
+            drawn.withReference(reference, drawn.referenceUpstream()).withParameters(ones, zeros);
+        for (DType dtype : subject().dtypes()) {
+          for (Source source : Source.values()) {
+            right(subject(), c, dtype, new Manner(Into.NEW, Into.NEW, source));
+            right(subject(), c.withParameters(zeros, ones), dtype, Manner.PLAIN);
+          }
+        }
       }
     });
   }

@@ -10,24 +10,29 @@ import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Rows of choices, one of each dimension, in which every two choices of different dimensions meet
- * (Cohen, Dalal, Fredman and Patton 1997): a few dozen rows stand for a product of millions.
+ * Rows of choices, one of each dimension, in which every two choices of different dimensions meet, or
+ * every three (Cohen, Dalal, Fredman and Patton 1997): a few dozen rows stand for a product of
+ * millions.
  */
 final class CoveringArray {
   /** Of a dimension that has not been chosen yet. */
   static final int OPEN = -1;
 
-  private static final int TRIES = 30; // of which the row that covers most is taken
+  private static final int TRIES = 5; // of which the row that covers most is taken
 
   private final int[] sizes;
+  private final int strength;
   private final Predicate<int[]> allowed;
   private final Random random;
   private final int[] starts;
   private final int choices;
+
+  /** Of the choices that are still to meet, by dimension one digit each, to the base of all. */
   private final BitSet missing = new BitSet();
 
-  private CoveringArray(int[] sizes, Predicate<int[]> allowed, long seed) {
+  private CoveringArray(int[] sizes, int strength, Predicate<int[]> allowed, long seed) {
     this.sizes = sizes;
+    this.strength = strength;
     this.allowed = allowed;
     random = new Random(seed);
     starts = new int[sizes.length];
@@ -38,32 +43,25 @@ final class CoveringArray {
   }
 
   /**
-   * The rows, the same for the same seed. Pairs that no allowed row can have are left out.
+   * The rows, the same for the same seed. What no allowed row can have is left out.
    *
    * @param sizes number of choices in each dimension
+   * @param strength how many choices meet
    * @param allowed whether choices may meet; asked of rows with {@link #OPEN} dimensions too
    */
-  static List<int[]> of(int[] sizes, Predicate<int[]> allowed, long seed) {
-    return new CoveringArray(sizes, allowed, seed).rows();
+  static List<int[]> of(int[] sizes, int strength, Predicate<int[]> allowed, long seed) {
+    return new CoveringArray(sizes, strength, allowed, seed).rows();
   }
 
   private List<int[]> rows() {
-    for (int i = 0; i < sizes.length; i++) {
-      for (int j = i + 1; j < sizes.length; j++) {
-        for (int a = 0; a < sizes[i]; a++) {
-          for (int b = 0; b < sizes[j]; b++) {
-            missing.set(pair(i, a, j, b));
-          }
-        }
-      }
-    }
+    miss(0, strength, 0);
     List<int[]> rows = new ArrayList<>();
     while (!missing.isEmpty()) {
-      int pair = missing.nextSetBit(0);
+      int first = missing.nextSetBit(0);
       int[] best = null;
       int most = 0;
       for (int i = 0; i < TRIES; i++) {
-        int[] row = complete(pair / choices, pair % choices);
+        int[] row = complete(first);
         int gain = row == null ? 0 : gain(row);
         if (gain > most) {
           most = gain;
@@ -71,20 +69,21 @@ final class CoveringArray {
         }
       }
       if (best == null) {
-        missing.clear(pair); // no allowed row has both
+        missing.clear(first); // no allowed row has it
       } else {
-        cover(best);
+        cover(best, 0, strength, 0);
         rows.add(best);
       }
     }
     return rows;
   }
 
-  /** A row with two given choices and, in each other dimension, the one that covers most. */
-  private int @Nullable [] complete(int first, int second) {
+  /** A row with some given choices and, in each other dimension, the one that covers most. */
+  private int @Nullable [] complete(int given) {
     int[] row = new int[sizes.length];
     Arrays.fill(row, OPEN);
-    for (int choice : new int[] {first, second}) {
+    for (int rest = given, i = 0; i < strength; i++, rest /= choices) {
+      int choice = rest % choices;
       int dimension = dimension(choice);
       row[dimension] = choice - starts[dimension];
     }
@@ -105,7 +104,7 @@ final class CoveringArray {
       for (int i = 0; i < sizes[dimension]; i++) {
         row[dimension] = (i + offset) % sizes[dimension];
         if (allowed.test(row)) {
-          int gain = gain(row, dimension);
+          int gain = gain(row, dimension, 0, strength, 0);
           if (gain > most) {
             most = gain;
             best = row[dimension];
@@ -128,35 +127,57 @@ final class CoveringArray {
     return dimension;
   }
 
-  private int gain(int[] row, int dimension) {
+  private int gain(int[] row) {
     int gain = 0;
-    for (int other = 0; other < row.length; other++) {
-      if (other != dimension && row[other] != OPEN) {
-        gain += missing.get(pair(dimension, row[dimension], other, row[other])) ? 1 : 0;
+    for (int last = strength - 1; last < row.length; last++) {
+      gain += gain(Arrays.copyOf(row, last + 1), last, 0, strength, 0);
+    }
+    return gain;
+  }
+
+  /**
+   * How many of those that are missing the row has, of those with a choice of one dimension.
+   *
+   * @param from first dimension that may be added to {@code chosen}
+   * @param more how many are to be added
+   */
+  private int gain(int[] row, int dimension, int from, int more, int chosen) {
+    boolean without = from <= dimension;
+    if (more == 0) {
+      return !without && missing.get(chosen) ? 1 : 0;
+    }
+    int gain = 0;
+    for (int i = from; i <= (without ? dimension : row.length - 1); i++) {
+      if (row[i] != OPEN) {
+        gain += gain(row, dimension, i + 1, more - 1, with(chosen, i, row[i]));
       }
     }
     return gain;
   }
 
-  private int gain(int[] row) {
-    int twice = 0;
-    for (int i = 0; i < row.length; i++) {
-      twice += gain(row, i);
+  private void miss(int from, int more, int chosen) {
+    if (more == 0) {
+      missing.set(chosen);
+      return;
     }
-    return twice / 2;
-  }
-
-  private void cover(int[] row) {
-    for (int i = 0; i < row.length; i++) {
-      for (int j = i + 1; j < row.length; j++) {
-        missing.clear(pair(i, row[i], j, row[j]));
+    for (int i = from; i < sizes.length; i++) {
+      for (int choice = 0; choice < sizes[i]; choice++) {
+        miss(i + 1, more - 1, with(chosen, i, choice));
       }
     }
   }
 
-  private int pair(int i, int a, int j, int b) {
-    int first = starts[i] + a;
-    int second = starts[j] + b;
-    return Math.min(first, second) * choices + Math.max(first, second);
+  private void cover(int[] row, int from, int more, int chosen) {
+    if (more == 0) {
+      missing.clear(chosen);
+      return;
+    }
+    for (int i = from; i < row.length; i++) {
+      cover(row, i + 1, more - 1, with(chosen, i, row[i]));
+    }
+  }
+
+  private int with(int chosen, int dimension, int choice) {
+    return chosen * choices + starts[dimension] + choice;
   }
 }

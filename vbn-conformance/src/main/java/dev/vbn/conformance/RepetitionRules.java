@@ -286,6 +286,57 @@ abstract class RepetitionRules extends Rules {
     }
   }
 
+  private static final int HELD = 3000;
+  private static final int CALLS = 5000;
+  private static final int MADE = 70_000;
+
+  /** What is handed out by number, or kept in a table, gives out at some count. */
+  @Test
+  @Checks(Rule.SAME_BITS)
+  final void manyTensorsAndManyCallsAreAsGoodAsTheFirst() {
+    holds(() -> checkMany(subject()));
+  }
+
+  private static <T> void checkMany(Subject<T> subject) {
+    HostTensor host = new Samples(87).normal(0, 1, 2, 3).to(DType.FLOAT32);
+    try (Tensors<T> made = subject.tensors()) {
+      List<T> held = new ArrayList<>();
+      for (int i = 0; i < HELD; i++) {
+        double number = i;
+        held.add(made.of(Layouts.mapped(host, each -> each + number), DType.FLOAT32));
+      }
+      for (int i = 0; i < MADE; i++) {
+        subject.backend.release(subject.backend.fromHost(host, DType.FLOAT32));
+      }
+      Case c = new Samples(88)
+          .of(VbnConfig.of(3), new long[] {2, 3}, new long[] {2, 3})
+          .roundedTo(DType.FLOAT32);
+      VirtualBatchNorm<T> layer = made.layer(c, DType.FLOAT32);
+      T x = made.of(c.x(), DType.FLOAT32);
+      T upstream = made.of(c.upstream(), DType.FLOAT32);
+      Computed expected = right(subject, c, DType.FLOAT32);
+      try (ReferenceStatistics<T> statistics =
+          layer.referenceStatistics(made.of(c.reference(), DType.FLOAT32))) {
+        for (int i = 0; i < CALLS; i++) {
+          layer.forward(x, statistics).close();
+          layer.backward(x, statistics, upstream).close();
+        }
+        System.gc(); // what only the garbage collector frees is no argument
+        String last = "last of " + CALLS + " calls";
+        checkOutput(last, subject, expected, layer.forward(x, statistics));
+        checkGradients(last, subject, expected, layer.backward(x, statistics, upstream));
+      }
+      for (int i = 0; i < HELD; i++) {
+        double number = i;
+        assertSameBits(
+            "tensor " + i + " of " + HELD,
+            Layouts.mapped(host, each -> each + number).to(DType.FLOAT32),
+            subject.host(held.get(i)),
+            "Tensors hold what they were made of until they are freed, however many there are.");
+      }
+    }
+  }
+
   /** Calls at random, with results of former calls and with tensors that were written to since. */
   @ParameterizedTest
   @MethodSource("dtypes")

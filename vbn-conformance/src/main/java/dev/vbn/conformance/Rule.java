@@ -124,6 +124,8 @@ public enum Rule {
   OVERLAP(711, "A supplied output that overlaps x is refused, or right."),
   /** Rule 712. */
   WALK(712, "Whatever was made, overwritten and freed before, results are those of the arguments."),
+  /** Rule 713. */
+  ALIASES(713, "One tensor in the place of several arguments gives the bits that several give."),
 
   /** Rule 801. */
   ROUND_TRIP(801, "Values are rounded to nearest even on the way in, and keep their order."),

@@ -212,6 +212,7 @@ abstract class SizeRules extends Rules {
         VARIANTS.length,
         2
       },
+      2,
       SizeRules::allowed,
       1);
 

@@ -296,6 +296,15 @@ public abstract class VbnConformance {
 
   @Nested
   @Order(13)
+  @DisplayName("aliases")
+  final class Aliases extends AliasRules {
+    Aliases() {
+      super(VbnConformance.this);
+    }
+  }
+
+  @Nested
+  @Order(14)
   @DisplayName("extremes")
   final class Extremes extends ExtremeRules {
     Extremes() {
@@ -304,7 +313,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(14)
+  @Order(15)
   @DisplayName("contagion")
   final class Contagion extends ContagionRules {
     Contagion() {
@@ -313,7 +322,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(15)
+  @Order(16)
   @DisplayName("masks")
   final class Masks extends MaskRules {
     Masks() {
@@ -322,7 +331,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(16)
+  @Order(17)
   @DisplayName("closing")
   final class Closing extends ClosingRules {
     Closing() {
@@ -331,7 +340,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(17)
+  @Order(18)
   @DisplayName("repetition")
   final class Repetition extends RepetitionRules {
     Repetition() {
@@ -340,7 +349,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(18)
+  @Order(19)
   @DisplayName("sizes")
   final class Sizes extends SizeRules {
     Sizes() {

@@ -1,11 +1,14 @@
 package dev.vbn.conformance;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.tensor.DType;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 /** Every two choices that may meet do, in few rows. */
@@ -18,7 +21,7 @@ class CoveringArrayTest {
 
   @Test
   void everyTwoChoicesMeet() {
-    List<int[]> rows = CoveringArray.of(SIZES, row -> true, 1);
+    List<int[]> rows = CoveringArray.of(SIZES, 2, row -> true, 1);
     int pairs = 0;
     for (int i = 0; i < SIZES.length; i++) {
       for (int j = i + 1; j < SIZES.length; j++) {
@@ -38,8 +41,38 @@ class CoveringArrayTest {
   }
 
   @Test
+  void everyThreeChoicesMeet() {
+    int[] sizes = {5, 4, 2, 3, 1, 2, 3, 4};
+    List<int[]> rows = CoveringArray.of(sizes, 3, row -> true, 1);
+    Set<List<Integer>> met = new HashSet<>();
+    Set<List<Integer>> expected = new HashSet<>();
+    for (int i = 0; i < sizes.length; i++) {
+      for (int j = i + 1; j < sizes.length; j++) {
+        for (int k = j + 1; k < sizes.length; k++) {
+          for (int[] row : rows) {
+            met.add(List.of(i, row[i], j, row[j], k, row[k]));
+          }
+          for (int product = 0; product < sizes[i] * sizes[j] * sizes[k]; product++) {
+            expected.add(List.of(
+                i,
+                product % sizes[i],
+                j,
+                product / sizes[i] % sizes[j],
+                k,
+                product / sizes[i] / sizes[j]));
+          }
+        }
+      }
+    }
+    assertTrue(expected.size() > 1000, () -> "expected are " + expected.size());
+    assertEquals(expected, met);
+    // The three largest dimensions alone need 80.
+    assertTrue(rows.size() < 120, () -> "rows are " + rows.size());
+  }
+
+  @Test
   void whatMayNotMeetDoesNotAndTheRestDoes() {
-    List<int[]> rows = CoveringArray.of(SIZES, row -> row[0] != 0 || row[1] <= 0, 1);
+    List<int[]> rows = CoveringArray.of(SIZES, 2, row -> row[0] != 0 || row[1] <= 0, 1);
     assertTrue(meet(rows, 0, 0, 1, 0));
     for (int b = 1; b < SIZES[1]; b++) {
       int choice = b;
@@ -50,8 +83,8 @@ class CoveringArrayTest {
 
   @Test
   void theSameSeedGivesTheSameRows() {
-    int[][] rows = CoveringArray.of(SIZES, row -> true, 7).toArray(int[][]::new);
-    int[][] again = CoveringArray.of(SIZES, row -> true, 7).toArray(int[][]::new);
+    int[][] rows = CoveringArray.of(SIZES, 2, row -> true, 7).toArray(int[][]::new);
+    int[][] again = CoveringArray.of(SIZES, 2, row -> true, 7).toArray(int[][]::new);
     assertArrayEquals(rows, again);
   }
 
@@ -59,7 +92,7 @@ class CoveringArrayTest {
   @Test
   void theTableHasEveryChoice() {
     List<Conditions> rows = Conditions.all();
-    assertTrue(rows.size() > 80 && rows.size() < 130, () -> "rows are " + rows.size());
+    assertTrue(rows.size() > 160 && rows.size() < 260, () -> "rows are " + rows.size());
     long[] features = {1, 2, 8, 10, 12, 17, 20, 100};
     for (long count : features) {
       assertTrue(
