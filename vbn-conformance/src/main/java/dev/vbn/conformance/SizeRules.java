@@ -2,6 +2,7 @@ package dev.vbn.conformance;
 
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
+import dev.vbn.VirtualBatchNorm;
 import dev.vbn.conformance.Manner.Into;
 import dev.vbn.conformance.Manner.Passes;
 import dev.vbn.conformance.Manner.Source;
@@ -179,16 +180,35 @@ abstract class SizeRules extends Rules {
       for (Variant variant : size.variants) {
         Manner manner = MANNERS.get(turn++ % MANNERS.size());
         Case c = CASES.get(size + variant.label(), () -> make(size, variant));
+        Computed computed = subject().run(c, size.dtype, manner);
         assertAgrees(
             subject(),
             c.describe() + ", in " + size.dtype + ", output into " + manner.output() + ", dx into "
                 + manner.dx() + ": look at counts and indexes of 16 bits, limits"
                 + " of a grid, and sums that run in the width of the elements",
             subject().expect(c, size.dtype),
-            subject().run(c, size.dtype, manner),
+            computed,
             size.dtype);
+        if (variant == size.variants.get(0)) {
+          assertRepeats(subject(), c, size.dtype, manner, computed);
+        }
       }
     });
+  }
+
+  /** With one call more of some kernel between, so that none goes by turns of two. */
+  private static <T> void assertRepeats(
+      Subject<T> subject, Case c, DType dtype, Manner manner, Computed computed) {
+    try (Tensors<T> made = subject.tensors()) {
+      VirtualBatchNorm.of(subject.backend, c.config())
+          .referenceStatistics(made.of(c.reference(), dtype))
+          .close();
+    }
+    assertEqualBits(
+        " of " + c.describe() + ", in " + dtype + ", computed again",
+        computed,
+        subject.run(c, dtype, manner),
+        "Sums have one order, whatever their length.");
   }
 
   /** Elements of a batch of a size between. */
@@ -240,13 +260,15 @@ abstract class SizeRules extends Rules {
         if (VARIANTS[row[5]] == variant) {
           Manner manner = MANNERS.get(i % MANNERS.size()).by(PASSES[row[4]]);
           Case c = CASES.get("between " + i, () -> make(row, variant));
+          Computed computed = subject().run(c, DType.FLOAT32, manner);
           assertAgrees(
               subject(),
               c.describe() + ", by " + manner.passes() + ", output into " + manner.output()
                   + ", dx into " + manner.dx() + ": look at blocks, tails and limits of a grid",
               subject().expect(c, DType.FLOAT32),
-              subject().run(c, DType.FLOAT32, manner),
+              computed,
               DType.FLOAT32);
+          assertRepeats(subject(), c, DType.FLOAT32, manner, computed);
         }
       }
     });

@@ -44,6 +44,9 @@ class FaultsTest {
         survivor.condition() == Condition.IN_BACKWARD
             || survivor.condition() == Condition.IN_DOUBLE_BACKWARD
             || survivor.condition() == Condition.IN_BACKWARD_OF_REFERENCE_PASS;
+      // The statistics of a group with infinity are not finite, and so are its gradients either
+      // way.
+      case INFINITY_CLIPPED -> survivor.condition() == Condition.IN_REFERENCE_GRADIENT;
       // Beyond 64 bits the kit asks for a variance that is infinite, and for nothing that follows.
       case OVERFLOW_CLIPPED ->
         switch (survivor.condition()) {

@@ -365,7 +365,7 @@ abstract class FaultySteps extends PlainBackend {
         if (last > 0) {
           double right = values[last];
           values[last] = wrong(right, values[last - 1]);
-          values[last - 1] = values[last] == right ? values[last - 1] : right;
+          values[last - 1] = Double.compare(values[last], right) == 0 ? values[last - 1] : right;
         }
       }
       default -> {}
