@@ -91,6 +91,24 @@ struct BFloat16 {
 struct Float16 {
   typedef Bits16 Stored;
   typedef float Value;
+#ifdef __CUDA_ARCH__
+  // One instruction each, where the arithmetic below takes some 45.
+  static __device__ __forceinline__ Value load(Stored v) {
+    float f;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(v));
+    return f;
+  }
+  static __device__ __forceinline__ Stored store(float v) {
+    Stored h;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(v));
+    return h;
+  }
+  static __device__ __forceinline__ Stored store(double v) {
+    Stored h;
+    asm("cvt.rn.f16.f64 %0, %1;" : "=h"(h) : "d"(v));
+    return h;
+  }
+#else
   static __device__ __forceinline__ Value load(Stored v) {
     unsigned sign = (unsigned) (v & 0x8000u) << 16;
     unsigned shifted = (unsigned) (v & 0x7fffu) << 13;
@@ -116,6 +134,7 @@ struct Float16 {
     // The last bit of 0.5 and what is added to it is that of the smallest: the addition rounds.
     return (Stored) (sign | (bitsOf(floatOf(magnitude) + 0.5f) - 0x3f000000u));
   }
+#endif
 };
 
 // V neighbouring elements, read and written at once.
@@ -175,6 +194,8 @@ struct ShiftedSums {
   bool moved;               // some x is not the shift
   bool apart;               // some x is not the center
   bool pulled;              // some dy is not 0
+
+  __device__ __forceinline__ ShiftedSums() {}
 
   __device__ __forceinline__ ShiftedSums(A around, A center)
       : shift(around), center(center), count(0), held(), sum(0), squares(0), upstream(0), upstreamDeviation(0),
@@ -372,16 +393,44 @@ static __device__ __forceinline__ void moveTo(double shift, double center, const
   move(sums.count, (double) sums.shift - shift, (double) sums.center - center, moved);
 }
 
-// Adds up the first SUMS rows over each team, in its first thread. Every thread of the block has to come here.
+// Adds up the first SUMS rows over each team, in the place of its first member; `at` is the place of this one. Every thread
+// of the block has to come here.
 template <int SUMS>
-static __device__ __forceinline__ void addUpTeam(int team, int member, double (*shared)[THREADS]) {
+static __device__ __forceinline__ void addUpTeam(int team, int member, int at, double (*shared)[THREADS]) {
   for (int step = team / 2; step > 0; step /= 2) {
     if (member < step) {
       for (int k = 0; k < SUMS; k++) {
-        shared[k][threadIdx.x] += shared[k][threadIdx.x + step];
+        shared[k][at] += shared[k][at + step];
       }
     }
     __syncthreads();
+  }
+}
+
+// Writes the sums of a unit of one feature, which were taken around `shift`, and around a center where one is given.
+template <bool WITH_UPSTREAM>
+static __device__ __forceinline__ void writeSums(
+    double count, double shift, bool centered, int at, double (*shared)[THREADS], double* to) {
+  double s = shared[0][at];
+  double q = shared[1][at];
+  double squares = isInfinite(q) && s - s == 0 ? q : q - s * (s / count);
+  to[0] = count;
+  to[1] = shift + s / count;
+  to[2] = squares < 0 ? 0 : squares; // NaN stays
+  to[3] = WITH_UPSTREAM ? shared[2][at] : 0;
+  to[4] = WITH_UPSTREAM ? shared[3][at] - (centered ? 0 : shared[2][at] * (s / count)) : 0;
+}
+
+// What 64 bits have of a share that 32 could not add up, given what 32 have of the upstream.
+//
+// The bits of that sum are no matter of x, nor of NaN in x or the reference. The deviation around the mean stays: that around
+// the first element, which may lie far off, goes with the sum.
+static __device__ __forceinline__ void keepNarrowUpstream(double narrow, bool centered, double count, double* own) {
+  if (fabs(narrow) < 0x1p120) {
+    if (!centered && count > 0) {
+      own[3] -= (own[2] - narrow) * (own[0] / count);
+    }
+    own[2] = narrow;
   }
 }
 
@@ -470,14 +519,7 @@ static __device__ __forceinline__ void sumUnits(
       share.addTo(wide, ALL);
       double narrowUpstream = own[2];
       moveTo(first, exact, wide, own);
-      // The bits of this sum are no matter of x, nor of NaN in x or the reference. The deviation around the mean stays:
-      // that around the first element, which may lie far off, goes with the sum.
-      if (fabs(narrowUpstream) < 0x1p120) {
-        if (!centered && wide.count > 0) {
-          own[3] -= (own[2] - narrowUpstream) * (own[0] / wide.count);
-        }
-        own[2] = narrowUpstream;
-      }
+      keepNarrowUpstream(narrowUpstream, centered, wide.count, own);
     }
     shift = first;
   }
@@ -486,7 +528,7 @@ static __device__ __forceinline__ void sumUnits(
     // costs the mean digits of 64 bits.
     shared[0][threadIdx.x] = fma(n, near - shift, own[0]);
     __syncthreads();
-    addUpTeam<1>(team, member, shared);
+    addUpTeam<1>(team, member, threadIdx.x, shared);
     double mean = shift + shared[0][threadIdx.x - member] / count;
     __syncthreads();
     shift = mean - mean == 0 ? mean : shift;
@@ -496,17 +538,128 @@ static __device__ __forceinline__ void sumUnits(
     shared[k][threadIdx.x] = own[k];
   }
   __syncthreads();
-  addUpTeam<WITH_UPSTREAM ? 4 : 2>(team, member, shared);
+  addUpTeam<WITH_UPSTREAM ? 4 : 2>(team, member, threadIdx.x, shared);
   if (real && member == 0) {
-    double s = shared[0][threadIdx.x];
-    double q = shared[1][threadIdx.x];
-    double squares = isInfinite(q) && s - s == 0 ? q : q - s * (s / count);
-    double* to = sums + (part * features + c) * 5;
-    to[0] = count;
-    to[1] = shift + s / count;
-    to[2] = squares < 0 ? 0 : squares; // NaN stays
-    to[3] = WITH_UPSTREAM ? shared[2][threadIdx.x] : 0;
-    to[4] = WITH_UPSTREAM ? shared[3][threadIdx.x] - (centered ? 0 : shared[2][threadIdx.x] * (s / count)) : 0;
+    writeSums<WITH_UPSTREAM>(count, shift, centered, threadIdx.x, shared, sums + (part * features + c) * 5);
+  }
+}
+
+// The same where `after` is 1 and elements have 32 bits or less: a thread has a column, W neighbouring features. `width` threads (a
+// power of two) have neighbouring columns of one row, and the others of a block, a team for each column, have other rows. So a
+// thread reads W elements at once, a warp neighbours, and a block leaves one sum of each feature for all its rows.
+template <class E, int W, bool WITH_UPSTREAM>
+static __device__ __forceinline__ void sumColumns(
+    const typename E::Stored* x, const typename E::Stored* upstream, const double* centers, double* sums,
+    long long groupRows, int features, long long rowsPerUnit, int unitsPerGroup, int width, bool live,
+    double (*shared)[THREADS]) {
+  typedef typename E::Value A;
+  typedef Pack<E, W> P;
+  const int ROWS = WITH_UPSTREAM ? 1 : 2; // read before any is added
+  int team = THREADS / width;
+  int across = features / W;
+  int blocksAcross = (across + width - 1) / width;
+  long long part = blockIdx.x / blocksAcross;
+  int lane = threadIdx.x & (width - 1);
+  int member = threadIdx.x / width;
+  int column = (int) (blockIdx.x - part * blocksAcross) * width + lane;
+  bool real = column < across;
+  bool centered = WITH_UPSTREAM && centers != nullptr;
+  long long group = part / unitsPerGroup;
+  long long begin = (part - group * unitsPerGroup) * rowsPerUnit;
+  long long rows = groupRows - begin < rowsPerUnit ? groupRows - begin : rowsPerUnit;
+  int c = column * W;
+  double own[W][4] = {};
+  A first[W] = {};
+  if (real) {
+    long long start = (group * groupRows + begin) * features + c;
+    const P* packs = (const P*) (x + start);
+    const P* upstreamPacks = (const P*) (upstream + (WITH_UPSTREAM ? start : 0));
+    A around[W];
+    P head = packs[0];
+    for (int i = 0; i < W; i++) {
+      first[i] = around[i] = E::load(head.at[i]);
+    }
+    ShiftedSums<A> added[W];
+    bool trusted[W];
+#pragma unroll 1 // one copy of the code
+    for (int pass = live ? 0 : 1; pass < 3; pass++) {
+      for (int i = 0; i < W; i++) {
+        added[i] = ShiftedSums<A>(around[i], centered ? (A) centers[c + i] : around[i]);
+      }
+      long long wanted = pass == 0 && rows > (long long) team * ShiftedSums<A>::HELD
+          ? (long long) team * ShiftedSums<A>::HELD
+          : rows;
+      for (long long row = member; row < wanted; row += (long long) ROWS * team) {
+        P pack[ROWS];
+        P dy[ROWS];
+        for (int r = 0; r < ROWS; r++) {
+          if (row + r * team < wanted) {
+            pack[r] = packs[(row + (long long) r * team) * across];
+            if (WITH_UPSTREAM) {
+              dy[r] = upstreamPacks[(row + (long long) r * team) * across];
+            }
+          }
+        }
+        for (int r = 0; r < ROWS; r++) {
+          if (row + r * team < wanted) {
+            for (int i = 0; i < W; i++) {
+              added[i].add(E::load(pack[r].at[i]));
+              if (WITH_UPSTREAM) {
+                added[i].addUpstream(E::load(pack[r].at[i]), E::load(dy[r].at[i]));
+              }
+              if (++added[i].count % ShiftedSums<A>::HELD == 0) {
+                added[i].carry();
+              }
+            }
+          }
+        }
+      }
+      bool again = false;
+      for (int i = 0; i < W; i++) {
+        added[i].carry();
+        bool far = live && (pass == 0 || added[i].isFar());
+        trusted[i] = !far && added[i].isInRange(live);
+        A next = around[i] + (A) added[i].sum / added[i].count;
+        if (far && added[i].count > 0 && next - next == 0) {
+          around[i] = next;
+        }
+        again = again || far;
+      }
+      if (!again) {
+        break;
+      }
+    }
+    for (int i = 0; i < W; i++) {
+      double exact = centered ? centers[c + i] : (double) first[i];
+      moveTo((double) first[i], exact, added[i], own[i]);
+      if (!trusted[i]) {
+        ShiftedSums<double> wide(first[i], exact);
+#pragma unroll 1
+        for (long long row = member; row < rows; row += team) { // seldom: registers matter more
+          double value = E::load(x[start + row * features + i]);
+          wide.add(value);
+          if (WITH_UPSTREAM) {
+            wide.addUpstream(value, E::load(upstream[start + row * features + i]));
+          }
+          wide.count++;
+          wide.carry();
+        }
+        double narrowUpstream = added[i].upstream;
+        moveTo((double) first[i], exact, wide, own[i]);
+        keepNarrowUpstream(narrowUpstream, centered, wide.count, own[i]);
+      }
+    }
+  }
+  int at = lane * team + member; // of a column its members next to each other
+  for (int i = 0; i < W; i++) {
+    for (int k = 0; k < (WITH_UPSTREAM ? 4 : 2); k++) {
+      shared[k][at] = own[i][k];
+    }
+    __syncthreads();
+    addUpTeam<WITH_UPSTREAM ? 4 : 2>(team, member, at, shared);
+    if (real && member == 0) {
+      writeSums<WITH_UPSTREAM>((double) rows, first[i], centered, at, shared, sums + (part * features + c + i) * 5);
+    }
   }
 }
 
@@ -734,9 +887,10 @@ static __device__ __forceinline__ void choose(const Lines& from, Line<double>& l
 
 // Places of a row belong to threads for good, so that each reads its feature's line once for a whole group, and
 // a warp reads and writes neighbours whatever the length of a run. `width` threads (a power of two) cover V places
-// each; the other threads of a block take other rows. A block has `rowsPerBlock` rows. V divides `after`. Where a byte of
-// `counts` is 0, so is the output; it is null where everything counts.
-template <class E, int V, class F, bool MASKED>
+// each; the other threads of a block take other rows. A block has `rowsPerBlock` rows. V divides `after`; or `after` is 1, V
+// divides the features, and there are LINES = V of them in a place. Where a byte of `counts` is 0, so is the output; it is null
+// where everything counts. The last rows come first: they are what the sums read last, and may be in the cache yet.
+template <class E, int V, class F, bool MASKED, int LINES>
 static __device__ __forceinline__ void eachElement(
     const typename E::Stored* x, const typename E::Stored* upstream, const unsigned char* counts,
     typename E::Stored* output, const Lines* lines, long long rows, long long groupRows, long long rowsPerBlock,
@@ -750,11 +904,13 @@ static __device__ __forceinline__ void eachElement(
   // Once per thread, and in 32 bits wherever the row has no more.
   int c = (int) ((long long) features * after <= 0x7fffffff ? (int) lane / after : lane / after);
   int step = THREADS / width;
-  long long row = blockIdx.y * rowsPerBlock + threadIdx.x / width;
-  long long end = (blockIdx.y + 1) * rowsPerBlock < rows ? (blockIdx.y + 1) * rowsPerBlock : rows;
+  long long block = (rows + rowsPerBlock - 1) / rowsPerBlock - 1 - blockIdx.y;
+  long long row = block * rowsPerBlock + threadIdx.x / width;
+  long long end = (block + 1) * rowsPerBlock < rows ? (block + 1) * rowsPerBlock : rows;
   long long group = groupRows == rows ? 0 : row / groupRows;
   long long groupEnd = (group + 1) * groupRows;
-  Line<A> line = {};
+  Line<A> line[LINES] = {};
+  bool narrow = true; // whether the lines are: NaN in a center says that one is not
   const Lines* from = nullptr;
   for (; row < end; row += step) {
     bool next = from == nullptr;
@@ -765,14 +921,18 @@ static __device__ __forceinline__ void eachElement(
     }
     if (next) {
       from = &lines[group * features + c];
-      choose(*from, line);
+      narrow = true;
+      for (int i = 0; i < LINES; i++) {
+        choose(from[i], line[i]);
+        narrow = narrow && line[i].center == line[i].center;
+      }
     }
     long long start = row * features * after + lane;
     if (MASKED && counts[row * after + (lane - (long long) c * after)] == 0) {
       output[start] = E::store((A) 0);
       continue;
     }
-    if (sizeof(A) == sizeof(double) || line.center == line.center) {
+    if (sizeof(A) == sizeof(double) || narrow) {
       P pack;
       P dy;
       if (F::INPUT) {
@@ -783,14 +943,18 @@ static __device__ __forceinline__ void eachElement(
       }
       P result;
       for (int i = 0; i < V; i++) {
-        result.at[i] = each<F, E>(pack.at[i], dy.at[i], line);
+        result.at[i] = each<F, E>(pack.at[i], dy.at[i], line[LINES == 1 ? 0 : i]);
       }
       *(P*) (output + start) = result;
     } else {
       typename E::Stored none = 0;
 #pragma unroll 1
-      for (long long i = start; i < start + V; i++) { // seldom: registers matter more
-        output[i] = each<F, E>(F::INPUT ? x[i] : none, F::UPSTREAM ? upstream[i] : none, from->wide);
+      for (int i = 0; i < V; i++) { // seldom: registers matter more
+        const Lines& of = from[LINES == 1 ? 0 : i];
+        typename E::Stored value = F::INPUT ? x[start + i] : none;
+        typename E::Stored gradient = F::UPSTREAM ? upstream[start + i] : none;
+        bool fit = LINES > 1 && of.narrow.center == of.narrow.center;
+        output[start + i] = fit ? each<F, E>(value, gradient, of.narrow) : each<F, E>(value, gradient, of.wide);
       }
     }
   }
@@ -838,7 +1002,7 @@ static __device__ __forceinline__ void differentiateTwice(
     shared[k][threadIdx.x] = own[k];
   }
   __syncthreads();
-  addUpTeam<SUMS>(team, member, shared);
+  addUpTeam<SUMS>(team, member, threadIdx.x, shared);
   if (!real) {
     return;
   }
@@ -888,6 +1052,19 @@ static __device__ __forceinline__ void differentiateTwice(
 
 #define NO_MASK Mask{nullptr, nullptr}
 
+// Where `vector` is 2, they are neighbouring features, and `after` is 1.
+#define EACH_ELEMENT(E, VECTOR, F, X, UPSTREAM) \
+  if (vector == 2) { \
+    eachElement<E, VECTOR, F, false, VECTOR>(X, UPSTREAM, nullptr, output, lines, rows, groupRows, rowsPerBlock, features, \
+        after, width); \
+  } else if (vector) { \
+    eachElement<E, VECTOR, F, false, 1>(X, UPSTREAM, nullptr, output, lines, rows, groupRows, rowsPerBlock, features, \
+        after, width); \
+  } else { \
+    eachElement<E, 1, F, false, 1>(X, UPSTREAM, nullptr, output, lines, rows, groupRows, rowsPerBlock, features, \
+        after, width); \
+  }
+
 #define ENTRIES(NAME, E, VECTOR) \
   extern "C" __global__ void __launch_bounds__(256) vbn_sums_##NAME( \
       const E::Stored* x, double* sums, long long groupRows, int features, int after, int segment, int segments, \
@@ -917,32 +1094,16 @@ static __device__ __forceinline__ void differentiateTwice(
   extern "C" __global__ void __launch_bounds__(256) vbn_normalize_##NAME( \
       const E::Stored* x, E::Stored* output, const Lines* lines, long long rows, long long groupRows, \
       long long rowsPerBlock, int features, int after, int width, int vector) { \
-    if (vector) { \
-      eachElement<E, VECTOR, Normalize, false>(x, nullptr, nullptr, output, lines, rows, groupRows, rowsPerBlock, \
-          features, after, width); \
-    } else { \
-      eachElement<E, 1, Normalize, false>(x, nullptr, nullptr, output, lines, rows, groupRows, rowsPerBlock, \
-          features, after, width); \
-    } \
+    EACH_ELEMENT(E, VECTOR, Normalize, x, nullptr) \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_differentiate_##NAME( \
       const E::Stored* x, const E::Stored* upstream, E::Stored* output, const Lines* lines, long long rows, \
       long long groupRows, long long rowsPerBlock, int features, int after, \
       int width, int vector) { \
     if (x == nullptr) { \
-      if (vector) { \
-        eachElement<E, VECTOR, Scale, false>(x, upstream, nullptr, output, lines, rows, groupRows, rowsPerBlock, \
-            features, after, width); \
-      } else { \
-        eachElement<E, 1, Scale, false>(x, upstream, nullptr, output, lines, rows, groupRows, rowsPerBlock, \
-            features, after, width); \
-      } \
-    } else if (vector) { \
-      eachElement<E, VECTOR, Differentiate, false>(x, upstream, nullptr, output, lines, rows, groupRows, rowsPerBlock, \
-          features, after, width); \
+      EACH_ELEMENT(E, VECTOR, Scale, x, upstream) \
     } else { \
-      eachElement<E, 1, Differentiate, false>(x, upstream, nullptr, output, lines, rows, groupRows, rowsPerBlock, \
-          features, after, width); \
+      EACH_ELEMENT(E, VECTOR, Differentiate, x, upstream) \
     } \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_differentiate_twice_##NAME( \
@@ -959,6 +1120,24 @@ ENTRIES(float32, Float32, 4)
 ENTRIES(float64, Float64, 2)
 ENTRIES(float16, Float16, 8)
 ENTRIES(bfloat16, BFloat16, 8)
+
+#define COLUMN_ENTRIES(NAME, E) \
+  extern "C" __global__ void __launch_bounds__(256) vbn_column_sums_##NAME( \
+      const E::Stored* x, double* sums, long long groupRows, int features, long long rowsPerUnit, int unitsPerGroup, \
+      int width) { \
+    __shared__ double shared[4][THREADS]; \
+    sumColumns<E, 4, false>(x, nullptr, nullptr, sums, groupRows, features, rowsPerUnit, unitsPerGroup, width, true, shared); \
+  } \
+  extern "C" __global__ void __launch_bounds__(256) vbn_column_gradient_sums_##NAME( \
+      const E::Stored* x, const E::Stored* upstream, const double* centers, double* sums, long long groupRows, \
+      int features, long long rowsPerUnit, int unitsPerGroup, int width, int live) { \
+    __shared__ double shared[4][THREADS]; \
+    sumColumns<E, 4, true>(x, upstream, centers, sums, groupRows, features, rowsPerUnit, unitsPerGroup, width, live, shared); \
+  }
+
+COLUMN_ENTRIES(float32, Float32)
+COLUMN_ENTRIES(float16, Float16)
+COLUMN_ENTRIES(bfloat16, BFloat16)
 
 // The same of a masked batch, with the same arguments and the mask behind them. Everything is read one by one.
 #define MASKED_ENTRIES(NAME, E) \
@@ -983,7 +1162,7 @@ ENTRIES(bfloat16, BFloat16, 8)
   extern "C" __global__ void __launch_bounds__(256) vbn_masked_normalize_##NAME( \
       const E::Stored* x, E::Stored* output, const Lines* lines, long long rows, long long groupRows, \
       long long rowsPerBlock, int features, int after, int width, int, const unsigned char* counts) { \
-    eachElement<E, 1, Normalize, true>(x, nullptr, counts, output, lines, rows, groupRows, rowsPerBlock, \
+    eachElement<E, 1, Normalize, true, 1>(x, nullptr, counts, output, lines, rows, groupRows, rowsPerBlock, \
         features, after, width); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_masked_differentiate_##NAME( \
@@ -991,10 +1170,10 @@ ENTRIES(bfloat16, BFloat16, 8)
       long long groupRows, long long rowsPerBlock, int features, int after, \
       int width, int, const unsigned char* counts) { \
     if (x == nullptr) { \
-      eachElement<E, 1, Scale, true>(x, upstream, counts, output, lines, rows, groupRows, rowsPerBlock, \
+      eachElement<E, 1, Scale, true, 1>(x, upstream, counts, output, lines, rows, groupRows, rowsPerBlock, \
           features, after, width); \
     } else { \
-      eachElement<E, 1, Differentiate, true>(x, upstream, counts, output, lines, rows, groupRows, rowsPerBlock, \
+      eachElement<E, 1, Differentiate, true, 1>(x, upstream, counts, output, lines, rows, groupRows, rowsPerBlock, \
           features, after, width); \
     } \
   } \

@@ -217,6 +217,18 @@ std::string runBlock(std::mt19937_64& random, std::vector<unsigned>& order) {
   }
 }
 
+// So many of some indices at either end.
+std::vector<uint64_t> outer(uint64_t count, uint64_t most) {
+  std::vector<uint64_t> indices;
+  for (uint64_t i = 0; i < std::min(count, most); i++) {
+    indices.push_back(i);
+  }
+  for (uint64_t i = std::max(most, count - std::min(count, most)); i < count; i++) {
+    indices.push_back(i);
+  }
+  return indices;
+}
+
 } // namespace
 
 void declare(const Kernel& kernel) { kernels().push_back(kernel); }
@@ -231,7 +243,7 @@ const Kernel* find(const std::string& name) {
 }
 
 std::string run(
-    const Kernel& kernel, void* const* arguments, Index blocks, unsigned threads, unsigned lastBlocks, uint64_t seed) {
+    const Kernel& kernel, void* const* arguments, Index blocks, unsigned threads, unsigned outerBlocks, uint64_t seed) {
   current = &kernel;
   currentArguments = arguments;
   char* memory = stacks(threads);
@@ -242,8 +254,8 @@ std::string run(
     order[i] = i;
   }
   std::vector<uint64_t> blockOrder;
-  for (uint64_t y = blocks.y - std::min(blocks.y, lastBlocks); y < static_cast<uint64_t>(blocks.y) * blocks.z; y++) {
-    for (uint64_t x = blocks.x - std::min(blocks.x, lastBlocks); x < blocks.x; x++) {
+  for (uint64_t y : outer(static_cast<uint64_t>(blocks.y) * blocks.z, outerBlocks)) {
+    for (uint64_t x : outer(blocks.x, outerBlocks)) {
       blockOrder.push_back(y * blocks.x + x);
     }
   }

@@ -94,7 +94,7 @@ struct Controls {
   int devices = 2;
   int version = 13000;
   bool pools = true;
-  unsigned lastBlocks = ~0u;
+  unsigned outerBlocks = ~0u;
   std::map<std::string, std::pair<int, Status>> failures; // calls to come, the status
 };
 
@@ -1235,7 +1235,7 @@ EXPORT Status cuLaunchKernel(
       pointers.push_back(&value);
     }
     std::string error =
-        emulated::run(*kernel, pointers.data(), {gridX, gridY, gridZ}, blockX, controls.lastBlocks, controls.seed++);
+        emulated::run(*kernel, pointers.data(), {gridX, gridY, gridZ}, blockX, controls.outerBlocks, controls.seed++);
     if (!error.empty()) {
       return fault(LAUNCH_FAILED, std::string(kernel->name) + ": " + error);
     }
@@ -1336,10 +1336,10 @@ EXPORT void vbn_emulator_pools(int available) {
   controls.pools = available != 0;
 }
 
-// Later launches run only so many blocks, the last ones along each axis.
-EXPORT void vbn_emulator_last_blocks(int count) {
+// Later launches run only so many blocks at either end of each axis.
+EXPORT void vbn_emulator_outer_blocks(int count) {
   LOCK;
-  controls.lastBlocks = static_cast<unsigned>(count);
+  controls.outerBlocks = static_cast<unsigned>(count);
 }
 
 // Everything that is allocated, created or retained.

@@ -19,10 +19,17 @@
   DECLARE(vbn_mix_backward_##type) \
   DECLARE(vbn_sum_groups_##type)
 
+#define DECLARE_COLUMN_KERNELS(type) \
+  DECLARE(vbn_column_sums_##type) \
+  DECLARE(vbn_column_gradient_sums_##type)
+
 DECLARE_BATCH_KERNELS(float32)
 DECLARE_BATCH_KERNELS(float64)
 DECLARE_BATCH_KERNELS(float16)
 DECLARE_BATCH_KERNELS(bfloat16)
+DECLARE_COLUMN_KERNELS(float32)
+DECLARE_COLUMN_KERNELS(float16)
+DECLARE_COLUMN_KERNELS(bfloat16)
 DECLARE_PARAMETER_KERNELS(float32)
 DECLARE_PARAMETER_KERNELS(float64)
 DECLARE(vbn_mask)

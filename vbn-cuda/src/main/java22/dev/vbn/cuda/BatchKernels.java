@@ -34,6 +34,14 @@ final class BatchKernels {
   /** Packs of a run for each thread of a team at least, lest threads have next to nothing to add up. */
   private static final int RUN_PACKS_PER_THREAD = 4;
 
+  /** Neighbouring features that a thread adds up at once where there are no positions behind them. */
+  private static final int COLUMN = 4;
+
+  // How elements are read and written: one by one, or 16 bytes of neighbours at once.
+  private static final int ALONE = 0;
+  private static final int OF_A_RUN = 1;
+  private static final int OF_FEATURES = 2;
+
   private static final int ENOUGH_UNITS = 1 << 20;
   private static final int ENOUGH_BLOCKS = 8192;
   private static final int MOST_BLOCKS_ALONG_Y = 65535;
@@ -47,10 +55,14 @@ final class BatchKernels {
   private final long groups;
   private final long groupRows;
   private final long exampleRows;
-  private final boolean vector;
+  private final int vector;
   private final int pack;
   private final int segments;
   private final int team;
+
+  /** Columns of a row that a block adds up; 0 where it adds up runs. */
+  private final int width;
+
   private final long itemsPerUnit;
   private final int unitsPerGroup;
 
@@ -69,17 +81,36 @@ final class BatchKernels {
     groupRows = rows / groups;
     exampleRows = geometry.before();
     int most = 16 / CudaTensor.elementBytes(dtype);
-    vector = geometry.counted() == null && after % most == 0 && aligned(tensors);
-    pack = vector ? most : 1;
+    boolean atOnce = geometry.counted() == null && aligned(tensors);
+    vector = atOnce && after % most == 0
+        ? OF_A_RUN
+        : atOnce && after == 1 && features % most == 0 ? OF_FEATURES : ALONE;
+    pack = vector == ALONE ? 1 : most;
     segments = Math.ceilDiv(after, SEGMENT);
 
+    int columns = powerOfTwo(Math.min(THREADS, features / COLUMN));
+    boolean byColumn = atOnce
+        && after == 1
+        && features % COLUMN == 0
+        && dtype != DType.FLOAT64
+        && groupRows >= THREADS / columns;
+    width = byColumn ? columns : 0;
     int run = Math.min(after, SEGMENT);
-    team = Math.min(THREADS, Integer.highestOneBit(Math.max(1, run / pack / RUN_PACKS_PER_THREAD)));
+    int ofRun = vector == OF_A_RUN ? most : 1;
+    team = byColumn
+        ? THREADS / columns
+        : Math.min(THREADS, Integer.highestOneBit(Math.max(1, run / ofRun / RUN_PACKS_PER_THREAD)));
+    long threads = byColumn ? (long) blocksAcross() * THREADS : (long) features * team;
     long items = groupRows * segments;
-    long wanted = Math.ceilDiv(items * run, (long) team * pack * PACKS_PER_THREAD);
-    long busy = Math.max(1, kernels.enoughThreads() / ((long) features * team));
+    long wanted = Math.ceilDiv(items * run, (long) team * ofRun * PACKS_PER_THREAD);
+    long busy = Math.max(1, kernels.enoughThreads() / threads);
     itemsPerUnit = Math.ceilDiv(items, Math.min(Math.max(wanted, 1), Math.min(busy, ENOUGH_UNITS)));
     unitsPerGroup = Math.toIntExact(Math.ceilDiv(items, itemsPerUnit));
+  }
+
+  /** Blocks that have all columns of a row. */
+  private int blocksAcross() {
+    return Math.ceilDiv(features / COLUMN, width);
   }
 
   private static int inInt(String what, long value) {
@@ -174,6 +205,21 @@ final class BatchKernels {
 
   /** Sums that statistics are made of. */
   void sums(long x, long sums) {
+    if (width > 0) {
+      kernels.launch(
+          "vbn_column_sums_" + type,
+          groups * unitsPerGroup * blocksAcross(),
+          1,
+          THREADS,
+          x,
+          sums,
+          groupRows,
+          features,
+          itemsPerUnit,
+          unitsPerGroup,
+          width);
+      return;
+    }
     launch(
         "sums_",
         true,
@@ -190,7 +236,7 @@ final class BatchKernels {
         unitsPerGroup,
         units(),
         team,
-        vector ? 1 : 0);
+        vector == OF_A_RUN ? 1 : 0);
   }
 
   /**
@@ -200,6 +246,24 @@ final class BatchKernels {
    * @param live whether those are asked for at all
    */
   void gradientSums(long x, long upstream, long centers, boolean live, long sums) {
+    if (width > 0) {
+      kernels.launch(
+          "vbn_column_gradient_sums_" + type,
+          groups * unitsPerGroup * blocksAcross(),
+          1,
+          THREADS,
+          x,
+          upstream,
+          centers,
+          sums,
+          groupRows,
+          features,
+          itemsPerUnit,
+          unitsPerGroup,
+          width,
+          live ? 1 : 0);
+      return;
+    }
     launch(
         "gradient_sums_",
         true,
@@ -218,7 +282,7 @@ final class BatchKernels {
         unitsPerGroup,
         units(),
         team,
-        vector ? 1 : 0,
+        vector == OF_A_RUN ? 1 : 0,
         live ? 1 : 0);
   }
 
@@ -355,12 +419,12 @@ final class BatchKernels {
 
   private void eachElement(String kernel, long lines, long... tensors) {
     long places = (long) features * after / pack;
-    int width = powerOfTwo(Math.min(THREADS, places));
-    long gridX = Math.ceilDiv(places, width);
-    int step = THREADS / width;
+    int across = powerOfTwo(Math.min(THREADS, places));
+    long gridX = Math.ceilDiv(places, across);
+    int step = THREADS / across;
     long wantedY = Math.clamp(ENOUGH_BLOCKS / gridX, 1, MOST_BLOCKS_ALONG_Y);
     long rowsPerBlock = Math.max(step, Math.ceilDiv(Math.ceilDiv(rows, wantedY), step) * step);
-    long[] numbers = {lines, rows, groupRows, rowsPerBlock, features, after, width, vector ? 1 : 0};
+    long[] numbers = {lines, rows, groupRows, rowsPerBlock, features, after, across, vector};
     long[] arguments = Arrays.copyOf(tensors, tensors.length + numbers.length);
     System.arraycopy(numbers, 0, arguments, tensors.length, numbers.length);
     launch(kernel, false, gridX, Math.ceilDiv(rows, rowsPerBlock), arguments);

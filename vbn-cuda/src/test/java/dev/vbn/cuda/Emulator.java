@@ -44,8 +44,8 @@ final class Emulator {
     /** Whether the devices have memory pools. */
     void pools(boolean pools);
 
-    /** Lets later launches run only so many blocks, the last ones along each axis. */
-    void lastBlocks(int count);
+    /** Lets later launches run only so many blocks at either end of each axis. */
+    void outerBlocks(int count);
 
     /** Everything that has been allocated, created or retained and not been freed. */
     long live();

@@ -91,7 +91,7 @@ class KernelFaultsTest {
           Found.RESULTS),
       new Fault(
           "no barrier between the steps of adding up a team",
-          "shared[k][threadIdx.x] += shared[k][threadIdx.x + step];\n      }\n    }\n    ",
+          "shared[k][at] += shared[k][at + step];\n      }\n    }\n    ",
           "__syncthreads();",
           ";",
           Found.RESULTS),
@@ -141,7 +141,7 @@ class KernelFaultsTest {
           "a block that reads what another block writes",
           "",
           "to[0] = count;",
-          "to[0] = unit == 0 ? count : count + 0 * to[-5];",
+          "to[0] = blockIdx.x == 0 ? count : count + 0 * to[-5];",
           Found.RESULTS),
       new Fault(
           "only the first unit of a group counts", "", "u < unitsPerGroup", "u < 1", Found.RESULTS),
@@ -153,6 +153,30 @@ class KernelFaultsTest {
           Found.RESULTS),
       new Fault(
           "the last row of a block left out", "", "row < end", "row + 1 < end", Found.RESULTS),
+      new Fault(
+          "no barrier before the sums of a column are added up",
+          "shared[k][at] = own[i][k];\n    }\n    ",
+          "__syncthreads();",
+          ";",
+          Found.RESULTS),
+      new Fault(
+          "the rest of the rows of a column left out",
+          "for (long long row = member; ",
+          "row < wanted",
+          "row + team < wanted",
+          Found.RESULTS),
+      new Fault(
+          "squares of a column that overflow 32 bits",
+          "trusted[i] = !far && ",
+          "added[i].isInRange(live)",
+          "true",
+          Found.RESULTS),
+      new Fault(
+          "all features of a place on the line of the first",
+          "line[",
+          "LINES == 1 ? 0 : i",
+          "0",
+          Found.RESULTS),
       new Fault(
           "squares not centred",
           "",
@@ -380,6 +404,7 @@ class KernelFaultsTest {
         addResults(backend, variant, results, 5, 2, 8192); // several units of a group
         addResults(backend, variant, results, 4, 3, 33); // runs that no vector fits
         addResults(backend, variant, results, 700, 3, 1); // short runs, many rows
+        addResults(backend, variant, results, 701, 8, 1); // columns
       }
       addResults(backend, Variant.REFERENCE_ONLY, results, 4, 3, 33); // weight 0
       for (Variant variant : List.of(Variant.POOLED, Variant.PER_EXAMPLE)) {
@@ -389,6 +414,7 @@ class KernelFaultsTest {
       }
       for (Values values : Values.values()) {
         addResults(backend, Variant.BATCH, values, null, results, 2, 2, 8192);
+        addResults(backend, Variant.BATCH, values, null, results, 300, 4, 1);
       }
     }
     return results;

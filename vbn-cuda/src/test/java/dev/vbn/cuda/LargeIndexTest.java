@@ -24,7 +24,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * Batches of more than 2^31 elements. The emulated device has the memory only where it is used, and
- * of each launch the last blocks alone run: the last element is looked at.
+ * of each launch the first and last blocks alone run: the last element is looked at.
  */
 @EnabledForJreRange(min = JRE.JAVA_22)
 class LargeIndexTest extends OnEmulator {
@@ -38,7 +38,7 @@ class LargeIndexTest extends OnEmulator {
   @BeforeEach
   void haveMuchMemory() {
     emulator.memory(1L << 42);
-    emulator.lastBlocks(2);
+    emulator.outerBlocks(2);
     memory = Emulator.client();
   }
 
@@ -46,13 +46,14 @@ class LargeIndexTest extends OnEmulator {
     return tensor.pointer() + tensor.bytes() - 4;
   }
 
-  /** Two features, each in so many of the last positions; or many examples of one. */
+  /** Two features, each in so many of the last positions; or many examples of one or four. */
   @ParameterizedTest
   @CsvSource({
     "1, 2, 2147483647", // rows of more than 2^32 elements, read one by one
     "1, 2, 2147483644", // by fours
     "3, 1, 1431655765", // more than 2^32 in several rows
     "2147483651, 1, 1",
+    "536870913, 4, 1", // neighbouring features at once
     "65537, 2, 32769"
   })
   void theLastElementIsWritten(long examples, long features, long positions) {

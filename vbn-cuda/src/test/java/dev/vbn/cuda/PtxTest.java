@@ -66,6 +66,10 @@ class PtxTest {
       expected.put("vbn_masked_differentiate_" + type, "888888844448");
       expected.put("vbn_masked_differentiate_twice_" + type, "8888888888888884448");
     }
+    for (String type : List.of("float32", "float16", "bfloat16")) {
+      expected.put("vbn_column_sums_" + type, "8884844");
+      expected.put("vbn_column_gradient_sums_" + type, "8888848444");
+    }
     for (String type : List.of("float32", "float64")) {
       expected.put("vbn_mix_forward_" + type, "88888888888444");
       expected.put("vbn_mix_backward_" + type, "8888888888444");

@@ -91,8 +91,8 @@ final class EmulatorControls implements Emulator.Controls {
   }
 
   @Override
-  public void lastBlocks(int count) {
-    call(procedure("vbn_emulator_last_blocks", JAVA_INT), count);
+  public void outerBlocks(int count) {
+    call(procedure("vbn_emulator_outer_blocks", JAVA_INT), count);
   }
 
   @Override
