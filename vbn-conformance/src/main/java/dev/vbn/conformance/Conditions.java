@@ -238,7 +238,7 @@ final class Conditions {
 
   private final int number;
   private final int[] row;
-  private final Cases<Boolean> cases = new Cases<>();
+  private final Memo<Boolean, Case> cases = Memo.byName();
 
   private Conditions(int number, int[] row) {
     this.number = number;

@@ -6,9 +6,7 @@ import dev.vbn.spi.Scope;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.Arrays;
-import java.util.Collections;
 import java.util.Map;
-import java.util.WeakHashMap;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
@@ -19,8 +17,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class Oracle {
   /** What was computed before: many rules look at the same cases, and a suite at them again. */
-  private static final Map<Case, Map<Precision, Expected>> KNOWN =
-      Collections.synchronizedMap(new WeakHashMap<>());
+  private static final Memo<Case, Map<Precision, Expected>> KNOWN = Memo.byCase();
 
   /** Of the batches, and whether the statistics have 64 bits whatever that is. */
   private record Precision(DType dtype, boolean wide) {}
@@ -69,7 +66,7 @@ final class Oracle {
    */
   static Expected expect(Case c, DType dtype, boolean wide) {
     return KNOWN
-        .computeIfAbsent(c, first -> new ConcurrentHashMap<>())
+        .get(c, ConcurrentHashMap::new)
         .computeIfAbsent(
             new Precision(dtype, wide), precision -> compute(c.roundedTo(dtype), precision));
   }

@@ -157,7 +157,7 @@ abstract class SizeRules extends Rules {
       new Manner(Into.OVER_X, Into.SUPPLIED, Source.PASS),
       new Manner(Into.NEW, Into.OVER_UPSTREAM, Source.PASS));
 
-  private static final Cases<String> CASES = new Cases<>();
+  private static final Memo<String, Case> CASES = Memo.byName();
 
   SizeRules(VbnConformance kit) {
     super(kit);

@@ -25,10 +25,8 @@ import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import dev.vbn.tensor.Mask;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
 import java.util.Map;
-import java.util.WeakHashMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -38,8 +36,7 @@ final class Subject<T> implements AutoCloseable {
   final VbnBackend<T> backend;
   final Tolerance tolerance;
 
-  private final Map<Case, Map<Asked, Computed>> known =
-      Collections.synchronizedMap(new WeakHashMap<>());
+  private final Memo<Case, Map<Asked, Computed>> known = Memo.byCase();
 
   private record Asked(DType dtype, Manner manner) {}
 
@@ -91,7 +88,7 @@ final class Subject<T> implements AutoCloseable {
   /** The layer's results of a case rounded to {@code dtype}: computed once, however many look. */
   Computed known(Case c, DType dtype, Manner manner) {
     return known
-        .computeIfAbsent(c, first -> new ConcurrentHashMap<>())
+        .get(c, ConcurrentHashMap::new)
         .computeIfAbsent(new Asked(dtype, manner), first -> run(c, dtype, manner));
   }
 
