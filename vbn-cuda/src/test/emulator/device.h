@@ -41,8 +41,8 @@ struct Kernel {
 void declare(const Kernel& kernel);
 const Kernel* find(const std::string& name);
 
-// Runs a grid, or of each axis only so many blocks at either end; the answer is empty, or what went wrong. The seed decides the order
-// of blocks and threads.
+// Runs a grid, or of each axis only so many blocks at either end; the answer is empty, or what went wrong. The seed
+// decides the order of blocks and threads.
 std::string run(
     const Kernel& kernel, void* const* arguments, Index blocks, unsigned threads, unsigned outerBlocks, uint64_t seed);
 

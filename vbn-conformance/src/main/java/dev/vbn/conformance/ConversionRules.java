@@ -203,8 +203,8 @@ abstract class ConversionRules extends Rules {
         for (DType dtype : subject().dtypes()) {
           for (Source source : Source.values()) {
             right(subject(), c, dtype, new Manner(Into.NEW, Into.NEW, source));
-            right(subject(), c.withParameters(zeros, ones), dtype, Manner.PLAIN);
           }
+          right(subject(), c.withParameters(zeros, ones), dtype);
         }
       }
     });

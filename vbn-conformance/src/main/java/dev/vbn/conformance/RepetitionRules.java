@@ -302,8 +302,7 @@ abstract class RepetitionRules extends Rules {
     try (Tensors<T> made = subject.tensors()) {
       List<T> held = new ArrayList<>();
       for (int i = 0; i < HELD; i++) {
-        double number = i;
-        held.add(made.of(Layouts.mapped(host, each -> each + number), DType.FLOAT32));
+        held.add(made.of(raised(host, i), DType.FLOAT32));
       }
       for (int i = 0; i < MADE; i++) {
         subject.backend.release(subject.backend.fromHost(host, DType.FLOAT32));
@@ -329,14 +328,17 @@ abstract class RepetitionRules extends Rules {
         checkGradients(last, subject, expected, layer.backward(x, statistics, upstream));
       }
       for (int i = 0; i < HELD; i++) {
-        double number = i;
         assertSameBits(
             "tensor " + i + " of " + HELD,
-            Layouts.mapped(host, each -> each + number).to(DType.FLOAT32),
+            raised(host, i).to(DType.FLOAT32),
             subject.host(held.get(i)),
             "Tensors hold what they were made of until they are freed, however many there are.");
       }
     }
+  }
+
+  private static HostTensor raised(HostTensor host, int number) {
+    return Layouts.mapped(host, each -> each + number);
   }
 
   /** Calls at random, with results of former calls and with tensors that were written to since. */

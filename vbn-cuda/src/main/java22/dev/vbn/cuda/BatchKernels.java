@@ -203,21 +203,17 @@ final class BatchKernels {
     kernels.launch("vbn_masked_" + kernel + type, gridX, gridY, THREADS, all);
   }
 
+  /** Launches a kernel that adds up columns: a block for each unit and for what it has of a row. */
+  private void launchByColumn(String kernel, long... arguments) {
+    long blocks = groups * unitsPerGroup * blocksAcross();
+    kernels.launch("vbn_" + kernel + type, blocks, 1, THREADS, arguments);
+  }
+
   /** Sums that statistics are made of. */
   void sums(long x, long sums) {
     if (width > 0) {
-      kernels.launch(
-          "vbn_column_sums_" + type,
-          groups * unitsPerGroup * blocksAcross(),
-          1,
-          THREADS,
-          x,
-          sums,
-          groupRows,
-          features,
-          itemsPerUnit,
-          unitsPerGroup,
-          width);
+      launchByColumn(
+          "column_sums_", x, sums, groupRows, features, itemsPerUnit, unitsPerGroup, width);
       return;
     }
     launch(
@@ -247,11 +243,8 @@ final class BatchKernels {
    */
   void gradientSums(long x, long upstream, long centers, boolean live, long sums) {
     if (width > 0) {
-      kernels.launch(
-          "vbn_column_gradient_sums_" + type,
-          groups * unitsPerGroup * blocksAcross(),
-          1,
-          THREADS,
+      launchByColumn(
+          "column_gradient_sums_",
           x,
           upstream,
           centers,

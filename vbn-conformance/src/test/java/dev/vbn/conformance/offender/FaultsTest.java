@@ -44,8 +44,7 @@ class FaultsTest {
         survivor.condition() == Condition.IN_BACKWARD
             || survivor.condition() == Condition.IN_DOUBLE_BACKWARD
             || survivor.condition() == Condition.IN_BACKWARD_OF_REFERENCE_PASS;
-      // The statistics of a group with infinity are not finite, and so are its gradients either
-      // way.
+      // Where a group has infinity, neither its statistics nor its gradients are finite anyway.
       case INFINITY_CLIPPED -> survivor.condition() == Condition.IN_REFERENCE_GRADIENT;
       // Beyond 64 bits the kit asks for a variance that is infinite, and for nothing that follows.
       case OVERFLOW_CLIPPED ->
@@ -62,8 +61,7 @@ class FaultsTest {
       case DMR_LEFT_OUT, DMR_WITHOUT_DISTANCE_OF_MEANS, DVR_DOUBLED, DVR_WITHOUT_WEIGHT ->
         survivor.condition() == Condition.DETACHED
             || survivor.condition() == Condition.IN_BACKWARD_OF_REFERENCE_PASS;
-      // 32 bits show the order of a sum of 64 once in 10^8 times, and no call where they do is
-      // repeated after an odd number of others.
+      // 32 bits seldom show the order of a sum of 64.
       case SUMS_IN_ANOTHER_ORDER_EACH_TIME -> survivor.condition() == Condition.FLOAT32;
       default -> false;
     };
