@@ -350,6 +350,7 @@ final class SimdLoops extends FloatLoops {
       int length,
       double[] shift,
       float[] sums) {
+    VectorMask<Float> rest = F.indexInRange(0, length % V);
     for (int f = 0; f < features; f++) {
       FloatVector s = FloatVector.broadcast(F, (float) shift[feature + f]);
       FloatVector s0 = FloatVector.zero(F);
@@ -382,7 +383,6 @@ final class SimdLoops extends FloatLoops {
         q0 = d.fma(d, q0);
       }
       if (i < end) {
-        VectorMask<Float> rest = F.indexInRange(i, end);
         FloatVector d = FloatVector.fromArray(F, x, i, rest).sub(s, rest);
         s1 = s1.add(d);
         q1 = d.fma(d, q1);
@@ -405,6 +405,7 @@ final class SimdLoops extends FloatLoops {
       double[] shift,
       double[] around,
       float[] sums) {
+    VectorMask<Float> rest = F.indexInRange(0, length % V);
     for (int f = 0; f < features; f++) {
       FloatVector s = FloatVector.broadcast(F, (float) shift[feature + f]);
       FloatVector c = FloatVector.broadcast(F, (float) around[feature + f]);
@@ -434,15 +435,23 @@ final class SimdLoops extends FloatLoops {
         z0 = g0.fma(x0.sub(c), z0);
         z1 = g1.fma(x1.sub(c), z1);
       }
-      for (; i < end; i += V) {
-        VectorMask<Float> rest = F.indexInRange(i, end);
-        FloatVector x0 = FloatVector.fromArray(F, x, i, rest);
-        FloatVector g = FloatVector.fromArray(F, dy, i, rest);
-        FloatVector d = x0.sub(s, rest);
+      for (; i <= end - V; i += V) {
+        FloatVector x0 = FloatVector.fromArray(F, x, i);
+        FloatVector g = FloatVector.fromArray(F, dy, i);
+        FloatVector d = x0.sub(s);
         s0 = s0.add(d);
         q0 = d.fma(d, q0);
         u0 = u0.add(g);
         z0 = g.fma(x0.sub(c), z0);
+      }
+      if (i < end) {
+        FloatVector x0 = FloatVector.fromArray(F, x, i, rest);
+        FloatVector g = FloatVector.fromArray(F, dy, i, rest);
+        FloatVector d = x0.sub(s, rest);
+        s1 = s1.add(d);
+        q1 = d.fma(d, q1);
+        u1 = u1.add(g);
+        z1 = g.fma(x0.sub(c), z1);
       }
       int to = 4 * (feature + f) * V;
       FloatVector.fromArray(F, sums, to).add(s0.add(s1)).intoArray(sums, to);
@@ -593,6 +602,7 @@ final class SimdLoops extends FloatLoops {
       float[] center,
       float[] factor,
       float[] offset) {
+    VectorMask<Float> rest = F.indexInRange(0, length % V);
     for (int n = 0; n < features; n++) {
       FloatVector c = FloatVector.broadcast(F, center[feature + n]);
       FloatVector f = FloatVector.broadcast(F, factor[feature + n]);
@@ -605,8 +615,11 @@ final class SimdLoops extends FloatLoops {
         a.intoArray(out, i);
         b.intoArray(out, i + V);
       }
-      for (; i < end; i += V) {
-        VectorMask<Float> rest = F.indexInRange(i, end);
+      if (i <= end - V) {
+        FloatVector.fromArray(F, x, i).sub(c).fma(f, o).intoArray(out, i);
+        i += V;
+      }
+      if (i < end) {
         FloatVector.fromArray(F, x, i, rest).sub(c).fma(f, o).intoArray(out, i, rest);
       }
     }
@@ -622,6 +635,7 @@ final class SimdLoops extends FloatLoops {
       int stride,
       int length,
       Lines lines) {
+    VectorMask<Float> rest = F.indexInRange(0, length % V);
     for (int n = 0; n < features; n++) {
       FloatVector c = FloatVector.broadcast(F, lines.center32[feature + n]);
       FloatVector f = FloatVector.broadcast(F, lines.factor32[feature + n]);
@@ -634,7 +648,6 @@ final class SimdLoops extends FloatLoops {
         FloatVector.fromArray(F, dy, i).fma(f, line).intoArray(out, i);
       }
       if (i < end) {
-        VectorMask<Float> rest = F.indexInRange(i, end);
         FloatVector line = FloatVector.fromArray(F, x, i, rest).sub(c).fma(k, o);
         FloatVector.fromArray(F, dy, i, rest).fma(f, line).intoArray(out, i, rest);
       }
