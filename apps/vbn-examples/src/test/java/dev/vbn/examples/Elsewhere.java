@@ -7,21 +7,27 @@ import static org.junit.jupiter.api.Assertions.fail;
 
 import java.io.File;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
 /**
  * A stranger's machine: Maven and the Java of this test, and of this build nothing but the published
- * artifacts, in a repository of its own. Projects are copied there.
+ * artifacts, in a repository of its own. Projects are copied there. The artifacts are those that this
+ * build has made, or those of the folder that the system property {@code vbn.release} names.
  */
 final class Elsewhere {
-  static final String VERSION = property("vbn.version");
   static final Path ROOT = Path.of("..", "..").toAbsolutePath().normalize();
+  private static final Optional<Path> RELEASE =
+      Optional.ofNullable(System.getProperty("vbn.release")).map(Path::of);
+  static final String VERSION =
+      RELEASE.map(Elsewhere::versionIn).orElseGet(() -> property("vbn.version"));
 
   private final Path directory;
   private final Path repository;
@@ -39,11 +45,32 @@ final class Elsewhere {
    */
   static Elsewhere in(Path directory, Path repository, String... modules) throws IOException {
     Elsewhere elsewhere = new Elsewhere(directory, repository);
-    elsewhere.publish("vbn-parent", ROOT.resolve("pom.xml"));
-    for (String module : modules) {
-      elsewhere.publish(module, ROOT.resolve(module).resolve("pom.xml"));
+    if (RELEASE.isEmpty()) {
+      elsewhere.publish("vbn-parent", ROOT.resolve("pom.xml"));
+      for (String module : modules) {
+        elsewhere.publish(module, ROOT.resolve(module).resolve("pom.xml"));
+      }
     }
     return elsewhere;
+  }
+
+  private static String versionIn(Path release) {
+    try (Stream<Path> versions =
+        Files.list(release.resolve("dev/vbn/vbn-api")).filter(Files::isDirectory)) {
+      List<Path> found = versions.toList();
+      assertEquals(1, found.size(), () -> "versions in " + release + ": " + found);
+      return String.valueOf(found.get(0).getFileName());
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /** The command line with all that it needs. */
+  static Path standaloneJar() {
+    String file = "vbn-cli-" + VERSION + "-standalone.jar";
+    return RELEASE
+        .map(release -> release.resolve("dev/vbn/vbn-cli").resolve(VERSION).resolve(file))
+        .orElseGet(() -> ROOT.resolve("apps/vbn-cli/target").resolve(file));
   }
 
   /** Puts a module's pom and plain jar, if it has one, where "install" puts them. */
@@ -59,12 +86,18 @@ final class Elsewhere {
     }
   }
 
-  /** A copy of a project, without what its build left there. */
+  /** A copy of a project of Maven, without what its build left there. */
   Path project(Path sources) throws IOException {
+    String version = property("vbn.version");
     assertTrue(
         Files.readString(sources.resolve("pom.xml"))
-            .contains("<vbn.version>" + VERSION + "</vbn.version>"),
-        "the version of VBN in " + sources.resolve("pom.xml") + "; expected " + VERSION);
+            .contains("<vbn.version>" + version + "</vbn.version>"),
+        "the version of VBN in " + sources.resolve("pom.xml") + "; expected " + version);
+    return copy(sources);
+  }
+
+  /** As {@link #project}, whatever builds it. */
+  Path copy(Path sources) throws IOException {
     Path project = directory.resolve(String.valueOf(sources.getFileName()));
     try (Stream<Path> files = Files.walk(sources)) {
       for (Path file : files.filter(Files::isRegularFile).toList()) {
@@ -87,8 +120,10 @@ final class Elsewhere {
         "--batch-mode",
         "--no-transfer-progress",
         "-Dmaven.repo.local=" + repository,
-        // Read, never written, for all that is not ours.
-        "-Dmaven.repo.local.tail=" + property("vbn.localRepository"),
+        "-Dvbn.version=" + VERSION,
+        // Read, never written: the release, and all that is not ours.
+        "-Dmaven.repo.local.tail=" + RELEASE.map(release -> release + ",").orElse("")
+            + property("vbn.localRepository"),
         "-Dmaven.repo.local.tail.ignoreAvailability=true"));
     command.addAll(List.of(arguments));
     return succeed(project, command.toArray(String[]::new));

@@ -64,9 +64,7 @@ class ThirdPartyBackendIT {
         directory,
         Elsewhere.java("java"),
         "-jar",
-        Elsewhere.ROOT
-            .resolve("apps/vbn-cli/target/vbn-cli-" + Elsewhere.VERSION + "-standalone.jar")
-            .toString(),
+        Elsewhere.standaloneJar().toString(),
         "conform",
         "--class-path",
         project.resolve("target/nio-backend-1.0.0.jar").toString(),
