@@ -1,4 +1,8 @@
-/** Guice bindings for the backends found on the class path. Guice is an optional dependency. */
+/**
+ * Guice bindings for the backends found on the class path. Guice is an optional dependency.
+ *
+ * @since 0.1
+ */
 @NullMarked
 package dev.vbn.guice;
 

@@ -3,6 +3,8 @@
  * META-INF/services/dev.vbn.spi.VbnProvider}, opens {@link dev.vbn.spi.Kernels}, which compute on
  * what {@link dev.vbn.spi.TensorAccess} shows. Arguments arrive checked: a backend never validates
  * what VBN's layer and backend handle have validated.
+ *
+ * @since 0.1
  */
 @NullMarked
 package dev.vbn.spi;

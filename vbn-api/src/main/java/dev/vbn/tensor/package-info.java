@@ -1,4 +1,8 @@
-/** Tensors that no library is needed for: what every other package of VBN stands on. */
+/**
+ * Tensors that no library is needed for: what every other package of VBN stands on.
+ *
+ * @since 0.1
+ */
 @NullMarked
 package dev.vbn.tensor;
 

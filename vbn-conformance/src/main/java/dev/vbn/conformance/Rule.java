@@ -155,10 +155,16 @@ public enum Rule {
   private static final Set<Rule> BASES = EnumSet.of(STATISTICS, REFERENCE_PASS);
 
   private final int number;
+  private final String since;
   private final String sentence;
 
   Rule(int number, String sentence) {
+    this(number, "0.1", sentence);
+  }
+
+  Rule(int number, String since, String sentence) {
     this.number = number;
+    this.since = since;
     this.sentence = sentence;
   }
 
@@ -196,6 +202,11 @@ public enum Rule {
   /** For instance {@code VBN-201}. */
   public String id() {
     return "VBN-" + number;
+  }
+
+  /** The version of the kit that brought it, for instance {@code 0.1}. */
+  public String since() {
+    return since;
   }
 
   /** What it says. */

@@ -1,4 +1,8 @@
-/** The backend {@code djl}: virtual batch normalization on DJL's {@code NDArray}, in the graph. */
+/**
+ * The backend {@code djl}: virtual batch normalization on DJL's {@code NDArray}, in the graph.
+ *
+ * @since 0.1
+ */
 @NullMarked
 package dev.vbn.djl;
 

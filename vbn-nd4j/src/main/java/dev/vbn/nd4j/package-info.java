@@ -1,4 +1,8 @@
-/** Virtual batch normalization of ND4J's {@code INDArray}. */
+/**
+ * Virtual batch normalization of ND4J's {@code INDArray}.
+ *
+ * @since 0.1
+ */
 @NullMarked
 package dev.vbn.nd4j;
 

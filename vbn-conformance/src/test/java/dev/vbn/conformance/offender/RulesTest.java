@@ -52,6 +52,18 @@ class RulesTest {
     assertEquals(held, tests, "tests of the kit, and those that rules name");
   }
 
+  /** A version that the changelog has, so that a rule that is new is not said to be old. */
+  @Test
+  void everyRuleIsSinceAVersion() throws IOException {
+    String changelog = Files.readString(Path.of("..", "CHANGELOG.md"));
+    for (Rule rule : Rule.values()) {
+      assertTrue(
+          changelog.contains("\n## " + rule.since() + ".0"),
+          () ->
+              rule + " is said to be since " + rule.since() + ", which CHANGELOG.md does not have");
+    }
+  }
+
   @Test
   void everyRuleHasANumberOfItsOwn() {
     Set<Integer> numbers = new HashSet<>();

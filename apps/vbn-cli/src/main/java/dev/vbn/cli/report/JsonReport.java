@@ -40,6 +40,7 @@ public final class JsonReport {
         Map<String, @Nullable Object> json = new LinkedHashMap<>();
         json.put("rule", rule.id());
         json.put("group", group.title());
+        json.put("since", rule.since());
         json.put("sentence", rule.sentence());
         rules.add(json);
       }
