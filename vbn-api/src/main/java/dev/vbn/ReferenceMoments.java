@@ -114,7 +114,7 @@ public final class ReferenceMoments implements Serializable {
     double square = mean * mean;
     if (Double.isInfinite(square) && !Double.isInfinite(mean)) {
       throw new IllegalArgumentException("mean square[" + feature + "] is " + meanSquare
-          + " beside mean " + mean + "; expected a mean with a finite square");
+          + " with mean " + mean + "; expected a mean with a finite square");
     }
     double variance = meanSquare - square;
     // 8 units in the last place of 32 bits; and what 32-bit squares lose where they are subnormal
@@ -122,7 +122,7 @@ public final class ReferenceMoments implements Serializable {
     double rounding = 0x1p-20 * square + Float.MIN_NORMAL;
     if (variance < -rounding || meanSquare < 0 || variance == Double.NEGATIVE_INFINITY) {
       throw new IllegalArgumentException("mean square[" + feature + "] is " + meanSquare
-          + " beside mean " + mean + "; expected at least " + square);
+          + " with mean " + mean + "; expected at least " + square);
     }
     return Math.max(variance, 0);
   }

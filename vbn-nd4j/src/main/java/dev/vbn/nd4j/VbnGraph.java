@@ -235,7 +235,7 @@ public final class VbnGraph {
     int expected = lengths ? 1 : rank - 1;
     if ((shape != null && shape.length != expected) || (lengths && rank == 2)) {
       throw new IllegalArgumentException(
-          "'" + counts.name() + "' has shape " + Arrays.toString(shape) + " beside a batch of rank "
+          "'" + counts.name() + "' has shape " + Arrays.toString(shape) + " with a batch of rank "
               + rank + "; expected lengths of rank 1 for a batch with positions, or a mask of the"
               + " batch's shape without the feature axis");
     }

@@ -114,7 +114,7 @@ final class LineChart {
     text(page, "contender", yTitle, 0, TOP - 14);
   }
 
-  /** Names beside the ends of their lines, moved apart where they would overlap. */
+  /** Names next to the ends of their lines, moved apart where they would overlap. */
   private void drawNames(Markup page, LogScale up) {
     List<End> ends = lines.stream()
         .map(line -> new End(line, up.place(line.points.lastEntry().getValue())))

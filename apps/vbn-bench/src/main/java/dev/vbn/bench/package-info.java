@@ -1,4 +1,4 @@
-/** Measures the backends beside a copy of the same bytes, and beside what others do. */
+/** Measures the backends next to a copy of the same bytes, and next to what others do. */
 @NullMarked
 package dev.vbn.bench;
 

@@ -86,7 +86,7 @@ public record BackendResult(
     return sorted;
   }
 
-  /** What failed beside the rules: the kit's own preparation, or its census at the end. */
+  /** What failed besides the rules: the kit's own preparation, or its census at the end. */
   public List<CheckResult> failuresBesideRules() {
     return checks.stream().filter(check -> check.rule() == null).toList();
   }

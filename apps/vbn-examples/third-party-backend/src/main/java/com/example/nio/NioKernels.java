@@ -128,7 +128,7 @@ final class NioKernels implements Kernels<NioTensor> {
     });
   }
 
-  /** Statistics are FLOAT64 beside batches of either type. */
+  /** Statistics are FLOAT64 with batches of either type. */
   private static Moments<NioTensor> moments(double[] mean, double[] variance, long... shape) {
     return new Moments<>(
         NioTensor.of(DType.FLOAT64, shape, i -> mean[i]),
