@@ -177,6 +177,10 @@ static __device__ __forceinline__ Sums merge(Sums a, Sums b, bool centered) {
 
 static const int THREADS = 256;
 
+#ifndef DYNAMIC_SHARED // the emulator has its own
+#define DYNAMIC_SHARED(NAME) extern __shared__ __align__(16) unsigned char NAME[]
+#endif
+
 // What a thread adds up: x around a shift, which is to be near the mean, for its distance costs the squares digits; what
 // the upstream pulls at around a center, which is to be near what it is asked around. HELD elements at a time are added
 // up in A, then carried into 64 bits, lest one large square swallow many small ones.
@@ -248,6 +252,8 @@ struct Mask {
   const unsigned char* counts; // for each position of each row, in their order
   const Item* items;           // for each segment of each row, in their order
 };
+
+#define NO_MASK Mask{nullptr, nullptr}
 
 // A thread's share of a unit: the packs of V elements at `member`, `member + team` and so on of each of its items; of a
 // masked one those that count, counted from its first that does.
@@ -453,13 +459,14 @@ static __device__ __forceinline__ void sumUnits(
     const typename E::Stored* x, const typename E::Stored* upstream, const Mask& mask, const double* centers,
     double* sums,
     long long groupRows, int features, int after, int segment, int segments,
-    long long itemsPerUnit, int unitsPerGroup, long long units, int team, bool live, double (*shared)[THREADS]) {
+    long long itemsPerUnit, int unitsPerGroup, long long units, long long block, int team, bool live,
+    double (*shared)[THREADS]) {
   typedef typename E::Value A;
   const int ALL = 0x7fffffff;
   const bool NARROW = sizeof(A) == sizeof(float);
   int teams = THREADS / team;
   int member = threadIdx.x & (team - 1);
-  long long unit = (long long) blockIdx.x * teams + threadIdx.x / team;
+  long long unit = block * teams + threadIdx.x / team;
   bool real = unit < units;
   bool centered = WITH_UPSTREAM && centers != nullptr;
   double own[4] = {0, 0, 0, 0};
@@ -478,7 +485,8 @@ static __device__ __forceinline__ void sumUnits(
     long long end = item + itemsPerUnit < items ? item + itemsPerUnit : items;
     long long row = item / segments;
     long long shortItems = end / segments - row; // the last of each row
-    count = (double) ((end - item) * segment - shortItems * ((long long) segments * segment - after));
+    long long missing = (long long) segments * segment - after;
+    count = (double) ((end - item) * segment - (missing > 0 ? shortItems * missing : 0));
     Share<E, V, WITH_UPSTREAM, MASKED> share = {
         x, upstream, group * groupRows + row, (int) (item - row * segments), end - item, c, features, after, segment,
         segments, member, team, mask};
@@ -762,47 +770,45 @@ static __device__ __forceinline__ Lines linesOf(double center, double slope, dou
   return r;
 }
 
-// The mixed statistics and the line of each group, as far as they are asked for: null where not. Without sums (null)
+// What mixing needs of a feature, and where results go: those of a group, and null where they are not asked for. Without sums
 // there is nothing live: weight 0.
 template <class P>
-static __device__ __forceinline__ void mixForward(
-    const double* sums, const double* referenceMean, const double* referenceVariance, const P* gamma, const P* beta,
-    double* mean, double* variance, Lines* lines, double w, double epsilon, long long groups,
-    int features, int unitsPerGroup, int team, Sums* shared) {
-  int member = threadIdx.x & (team - 1);
-  long long index = (long long) blockIdx.x * (THREADS / team) + threadIdx.x / team;
-  bool real = index < groups * features;
-  long long group = real ? index / features : 0;
-  int c = real ? (int) (index - group * features) : 0;
-  Sums live = mergeUnits(sums, group, c, features, unitsPerGroup, team, real && sums != nullptr, false, shared);
-  if (real && member == 0) {
-    Mixture mixture = mix(live, referenceMean, referenceVariance, c, w, epsilon);
-    long long at = group * features + c;
+struct ForwardMix {
+  const double* referenceMean;
+  const double* referenceVariance;
+  const P* gamma;
+  const P* beta;
+  double* mean;
+  double* variance;
+  double weight;
+  double epsilon;
+
+  // The line of feature c; `at` is the place of its group's statistics.
+  __device__ __forceinline__ Lines line(const Sums& live, int c, long long at) const {
+    Mixture mixture = mix(live, referenceMean, referenceVariance, c, weight, epsilon);
     if (mean != nullptr) {
       mean[at] = mixture.mean;
       variance[at] = mixture.variance;
     }
-    if (lines != nullptr) {
-      double slope = (gamma == nullptr ? 1 : (double) gamma[c]) / mixture.deviation;
-      lines[at] = linesOf(mixture.mean, slope, beta == nullptr ? 0 : (double) beta[c], 1);
-    }
+    double slope = (gamma == nullptr ? 1 : (double) gamma[c]) / mixture.deviation;
+    return linesOf(mixture.mean, slope, beta == nullptr ? 0 : (double) beta[c], 1);
   }
-}
+};
 
-// The line of each group, and what it adds to {dgamma, dbeta, dmr, dvr}: nothing where nothing of it counts. `centers` are
-// those of the sums.
+static const int GRADIENTS = 4; // of a group: {dgamma, dbeta, dmr, dvr}
+
 template <class P>
-static __device__ __forceinline__ void mixBackward(
-    const double* sums, const double* centers, const double* referenceMean, const double* referenceVariance, const P* gamma,
-    Lines* lines, double* gradients, double w, double epsilon, long long groups,
-    int features, int unitsPerGroup, int team, Sums* shared) {
-  int member = threadIdx.x & (team - 1);
-  long long index = (long long) blockIdx.x * (THREADS / team) + threadIdx.x / team;
-  bool real = index < groups * features;
-  long long group = real ? index / features : 0;
-  int c = real ? (int) (index - group * features) : 0;
-  Sums live = mergeUnits(sums, group, c, features, unitsPerGroup, team, real, centers != nullptr, shared);
-  if (real && member == 0) {
+struct BackwardMix {
+  const double* centers; // of the sums
+  const double* referenceMean;
+  const double* referenceVariance;
+  const P* gamma;
+  double weight;
+  double epsilon;
+
+  // The line of feature c, and what its group adds to the gradients: nothing where nothing of it counts.
+  __device__ __forceinline__ Lines line(const Sums& live, int c, double* gradients) const {
+    double w = weight;
     Mixture mixture = mix(live, referenceMean, referenceVariance, c, w, epsilon);
     double s = mixture.deviation;
     double factor = (gamma == nullptr ? 1 : (double) gamma[c]) / s;
@@ -811,15 +817,61 @@ static __device__ __forceinline__ void mixBackward(
     double b = (live.upstreamDeviation + a * (center - mixture.mean)) / s;
     double dm = -factor * a;
     double dv = -factor / (2 * s) * b;
+    bool any = live.count > 0;
+    gradients[0] = any ? b : 0;
+    gradients[1] = any ? a : 0;
+    gradients[2] = any ? (1 - w) * dm - 2 * w * (1 - w) * mixture.difference * dv : 0;
+    gradients[3] = any ? (1 - w) * dv : 0;
     // Without a weight x has no part in its gradient, nor NaN in it: 0 * NaN is NaN.
     double share = factor * w / live.count;
-    lines[group * features + c] = linesOf(mixture.mean, w == 0 ? 0 : share * b / s, w == 0 ? 0 : share * a, factor);
-    long long at = (group * features + c) * 4;
-    bool any = live.count > 0;
-    gradients[at] = any ? b : 0;
-    gradients[at + 1] = any ? a : 0;
-    gradients[at + 2] = any ? (1 - w) * dm - 2 * w * (1 - w) * mixture.difference * dv : 0;
-    gradients[at + 3] = any ? (1 - w) * dv : 0;
+    return linesOf(mixture.mean, w == 0 ? 0 : share * b / s, w == 0 ? 0 : share * a, factor);
+  }
+};
+
+// The line of each group. `lines` is null where only statistics are asked for, `sums` where nothing is live.
+template <class P>
+static __device__ __forceinline__ void mixForward(
+    const ForwardMix<P>& how, const double* sums, Lines* lines, long long groups, int features, int unitsPerGroup,
+    int team, Sums* shared) {
+  int member = threadIdx.x & (team - 1);
+  long long index = (long long) blockIdx.x * (THREADS / team) + threadIdx.x / team;
+  bool real = index < groups * features;
+  long long group = real ? index / features : 0;
+  int c = real ? (int) (index - group * features) : 0;
+  Sums live = mergeUnits(sums, group, c, features, unitsPerGroup, team, real && sums != nullptr, false, shared);
+  if (real && member == 0) {
+    Lines line = how.line(live, c, index);
+    if (lines != nullptr) {
+      lines[index] = line;
+    }
+  }
+}
+
+// The line of each group, and what it adds to the gradients.
+template <class P>
+static __device__ __forceinline__ void mixBackward(
+    const BackwardMix<P>& how, const double* sums, Lines* lines, double* gradients, long long groups, int features,
+    int unitsPerGroup, int team, Sums* shared) {
+  int member = threadIdx.x & (team - 1);
+  long long index = (long long) blockIdx.x * (THREADS / team) + threadIdx.x / team;
+  bool real = index < groups * features;
+  long long group = real ? index / features : 0;
+  int c = real ? (int) (index - group * features) : 0;
+  Sums live = mergeUnits(sums, group, c, features, unitsPerGroup, team, real, how.centers != nullptr, shared);
+  if (real && member == 0) {
+    lines[index] = how.line(live, c, gradients + index * GRADIENTS);
+  }
+}
+
+// The gradients of parameters and reference of feature c; the latter are null where they are not asked for.
+template <class P>
+static __device__ __forceinline__ void writeGradients(
+    const double* total, int c, P* dgamma, P* dbeta, double* dMean, double* dVariance) {
+  dgamma[c] = (P) total[0];
+  dbeta[c] = (P) total[1];
+  if (dMean != nullptr) {
+    dMean[c] = total[2];
+    dVariance[c] = total[3];
   }
 }
 
@@ -834,15 +886,10 @@ static __device__ __forceinline__ void sumGroups(
   double total[4] = {0, 0, 0, 0};
   for (long long group = 0; group < groups; group++) {
     for (int k = 0; k < 4; k++) {
-      total[k] += gradients[(group * features + c) * 4 + k];
+      total[k] += gradients[(group * features + c) * GRADIENTS + k];
     }
   }
-  dgamma[c] = (P) total[0];
-  dbeta[c] = (P) total[1];
-  if (dMean != nullptr) {
-    dMean[c] = total[2];
-    dVariance[c] = total[3];
-  }
+  writeGradients<P>(total, c, dgamma, dbeta, dMean, dVariance);
 }
 
 // What the last launch does with each element.
@@ -885,6 +932,65 @@ static __device__ __forceinline__ typename E::Stored each(
 static __device__ __forceinline__ void choose(const Lines& from, Line<float>& line) { line = from.narrow; }
 static __device__ __forceinline__ void choose(const Lines& from, Line<double>& line) { line = from.wide; }
 
+// V neighbours on one line, or on a line each where LINES is V. Read `apart` elements from each other: 1 unless they are in a tile.
+template <class E, int V, class F, int LINES>
+struct Place {
+  typedef Pack<E, V> P;
+  typedef typename E::Value A;
+  Line<A> line[LINES];
+  bool narrow; // whether 32 bits are enough: NaN in a center says that for one they are not
+  const Lines* from;
+
+  __device__ __forceinline__ void take(const Lines* lines) {
+    from = lines;
+    narrow = true;
+    for (int i = 0; i < LINES; i++) {
+      choose(from[i], line[i]);
+      narrow = narrow && line[i].center == line[i].center;
+    }
+  }
+
+  __device__ __forceinline__ void write(
+      const typename E::Stored* x, const typename E::Stored* upstream, int apart, typename E::Stored* output) const {
+    if (sizeof(A) == sizeof(double) || narrow) {
+      P pack = {};
+      P dy = {};
+      if (apart == 1) {
+        if (F::INPUT) {
+          pack = *(const P*) x;
+        }
+        if (F::UPSTREAM) {
+          dy = *(const P*) upstream;
+        }
+      } else {
+        for (int i = 0; i < V; i++) {
+          if (F::INPUT) {
+            pack.at[i] = x[i * apart];
+          }
+          if (F::UPSTREAM) {
+            dy.at[i] = upstream[i * apart];
+          }
+        }
+      }
+      P result;
+      for (int i = 0; i < V; i++) {
+        result.at[i] = each<F, E>(pack.at[i], dy.at[i], line[LINES == 1 ? 0 : i]);
+      }
+      *(P*) output = result;
+    } else {
+      typename E::Stored none = 0;
+#pragma unroll 1
+      for (int i = 0; i < V; i++) { // seldom: registers matter more
+        const Lines& of = from[LINES == 1 ? 0 : i];
+        typename E::Stored value = F::INPUT ? x[i * apart] : none;
+        typename E::Stored gradient = F::UPSTREAM ? upstream[i * apart] : none;
+        bool fit = LINES > 1 && of.narrow.center == of.narrow.center;
+        output[i] = fit ? each<F, E>(value, gradient, of.narrow) : each<F, E>(value, gradient, of.wide);
+      }
+    }
+  }
+};
+
 // Places of a row belong to threads for good, so that each reads its feature's line once for a whole group, and
 // a warp reads and writes neighbours whatever the length of a run. `width` threads (a power of two) cover V places
 // each; the other threads of a block take other rows. A block has `rowsPerBlock` rows. V divides `after`; or `after` is 1, V
@@ -895,7 +1001,6 @@ static __device__ __forceinline__ void eachElement(
     const typename E::Stored* x, const typename E::Stored* upstream, const unsigned char* counts,
     typename E::Stored* output, const Lines* lines, long long rows, long long groupRows, long long rowsPerBlock,
     int features, int after, int width) {
-  typedef Pack<E, V> P;
   typedef typename E::Value A;
   long long lane = ((long long) blockIdx.x * width + (threadIdx.x & (width - 1))) * V;
   if (lane >= (long long) features * after) {
@@ -909,54 +1014,207 @@ static __device__ __forceinline__ void eachElement(
   long long end = (block + 1) * rowsPerBlock < rows ? (block + 1) * rowsPerBlock : rows;
   long long group = groupRows == rows ? 0 : row / groupRows;
   long long groupEnd = (group + 1) * groupRows;
-  Line<A> line[LINES] = {};
-  bool narrow = true; // whether the lines are: NaN in a center says that one is not
-  const Lines* from = nullptr;
+  Place<E, V, F, LINES> place = {};
   for (; row < end; row += step) {
-    bool next = from == nullptr;
+    bool next = place.from == nullptr;
     while (row >= groupEnd) {
       groupEnd += groupRows;
       group++;
       next = true;
     }
     if (next) {
-      from = &lines[group * features + c];
-      narrow = true;
-      for (int i = 0; i < LINES; i++) {
-        choose(from[i], line[i]);
-        narrow = narrow && line[i].center == line[i].center;
-      }
+      place.take(&lines[group * features + c]);
     }
     long long start = row * features * after + lane;
     if (MASKED && counts[row * after + (lane - (long long) c * after)] == 0) {
       output[start] = E::store((A) 0);
       continue;
     }
-    if (sizeof(A) == sizeof(double) || narrow) {
-      P pack;
-      P dy;
-      if (F::INPUT) {
-        pack = *(const P*) (x + start);
+    place.write(x + (F::INPUT ? start : 0), upstream + (F::UPSTREAM ? start : 0), 1, output + start);
+  }
+}
+
+// ---- One launch: a block has the rows of a group of some neighbouring features, a tile. It reads them once, into shared memory,
+// where the elements of a feature lie together: as a row of as many runs, which sumUnits adds up. Then it mixes, and writes.
+
+static const int MOST_IN_A_TILE = 64; // features
+
+struct Tile {
+  int features;   // of this one
+  int rows;       // of the group
+  int after;
+  int pitch;      // elements from one feature to the next
+  int width;      // threads, a power of two, across a row
+  long long row;  // elements from one row of the batch to the next
+};
+
+// Reads the rows of a tile, some of them before any is put where it belongs. V and LINES as for eachElement.
+template <class E, int V, int LINES>
+static __device__ __forceinline__ void readTile(
+    const Tile& tile, const typename E::Stored* from, typename E::Stored* to) {
+  typedef Pack<E, V> P;
+  const int ROWS = 4;
+  int places = tile.features * tile.after / V;
+  int step = THREADS / tile.width;
+  for (int lane = threadIdx.x & (tile.width - 1); lane < places; lane += tile.width) {
+    int f = lane * V / tile.after;
+    const typename E::Stored* packs = from + lane * V;
+    typename E::Stored* at = to + f * tile.pitch + (lane * V - f * tile.after);
+    for (int row = threadIdx.x / tile.width; row < tile.rows; row += ROWS * step) {
+      P pack[ROWS];
+      for (int r = 0; r < ROWS; r++) {
+        if (row + r * step < tile.rows) {
+          pack[r] = *(const P*) (packs + (row + r * step) * tile.row);
+        }
       }
-      if (F::UPSTREAM) {
-        dy = *(const P*) (upstream + start);
-      }
-      P result;
-      for (int i = 0; i < V; i++) {
-        result.at[i] = each<F, E>(pack.at[i], dy.at[i], line[LINES == 1 ? 0 : i]);
-      }
-      *(P*) (output + start) = result;
-    } else {
-      typename E::Stored none = 0;
-#pragma unroll 1
-      for (int i = 0; i < V; i++) { // seldom: registers matter more
-        const Lines& of = from[LINES == 1 ? 0 : i];
-        typename E::Stored value = F::INPUT ? x[start + i] : none;
-        typename E::Stored gradient = F::UPSTREAM ? upstream[start + i] : none;
-        bool fit = LINES > 1 && of.narrow.center == of.narrow.center;
-        output[start + i] = fit ? each<F, E>(value, gradient, of.narrow) : each<F, E>(value, gradient, of.wide);
+      for (int r = 0; r < ROWS; r++) {
+        if (row + r * step < tile.rows) {
+          typename E::Stored* own = at + (row + r * step) * tile.after;
+          if (LINES == 1) {
+            *(P*) own = pack[r];
+          } else {
+            for (int i = 0; i < V; i++) {
+              own[i * tile.pitch] = pack[r].at[i];
+            }
+          }
+        }
       }
     }
+  }
+}
+
+// Writes the rows of a tile; `lines` are those of its features.
+template <class E, int V, class F, int LINES>
+static __device__ __forceinline__ void writeTile(
+    const Tile& tile, const typename E::Stored* x, const typename E::Stored* upstream, const Lines* lines,
+    typename E::Stored* output) {
+  int places = tile.features * tile.after / V;
+  for (int lane = threadIdx.x & (tile.width - 1); lane < places; lane += tile.width) {
+    int f = lane * V / tile.after;
+    int at = f * tile.pitch + (lane * V - f * tile.after);
+    Place<E, V, F, LINES> place;
+    place.take(lines + f);
+    for (int row = threadIdx.x / tile.width; row < tile.rows; row += THREADS / tile.width) {
+      int own = at + row * tile.after;
+      place.write(x + own, upstream + own, LINES == 1 ? 1 : tile.pitch, output + lane * V + row * tile.row);
+    }
+  }
+}
+
+template <class E, int VECTOR>
+static __device__ __forceinline__ void readTile(
+    const Tile& tile, const typename E::Stored* from, typename E::Stored* to, int vector) {
+  if (vector == 2) {
+    readTile<E, VECTOR, VECTOR>(tile, from, to);
+  } else if (vector) {
+    readTile<E, VECTOR, 1>(tile, from, to);
+  } else {
+    readTile<E, 1, 1>(tile, from, to);
+  }
+}
+
+template <class E, int VECTOR, class F>
+static __device__ __forceinline__ void writeTile(
+    const Tile& tile, const typename E::Stored* x, const typename E::Stored* upstream, const Lines* lines,
+    typename E::Stored* output, int vector) {
+  if (vector == 2) {
+    writeTile<E, VECTOR, F, VECTOR>(tile, x, upstream, lines, output);
+  } else if (vector) {
+    writeTile<E, VECTOR, F, 1>(tile, x, upstream, lines, output);
+  } else {
+    writeTile<E, 1, F, 1>(tile, x, upstream, lines, output);
+  }
+}
+
+// What a block keeps in shared memory beside its tile.
+struct TileSums {
+  double threads[4][THREADS];
+  double features[MOST_IN_A_TILE][5];
+  Lines lines[MOST_IN_A_TILE];
+};
+
+// The sums of a feature of a tile.
+static __device__ __forceinline__ Sums sumsOf(const double* of) {
+  Sums r = {of[0], of[1], of[2], of[3], of[4]};
+  return r;
+}
+
+// A block for `strip` features of each group, which lie `strips` to a group; `team` threads, a power of two, for each of them.
+// `output` is null where only statistics are asked for.
+template <class E, int VECTOR>
+static __device__ __forceinline__ void forwardTile(
+    const ForwardMix<typename E::Value>& how, const typename E::Stored* x, typename E::Stored* output, int groupRows,
+    int features, int after, int strip, int strips, int pitch, int width, int team, int vector, TileSums& shared) {
+  DYNAMIC_SHARED(dynamicShared);
+  typename E::Stored* held = (typename E::Stored*) dynamicShared;
+  long long group = blockIdx.x / strips;
+  int first = (int) (blockIdx.x - group * strips) * strip;
+  int count = features - first < strip ? features - first : strip;
+  Tile tile = {count, groupRows, after, pitch, width, (long long) features * after};
+  long long start = (group * groupRows * features + first) * after;
+  int elements = groupRows * after;
+  readTile<E, VECTOR>(tile, x + start, held, vector);
+  __syncthreads();
+  if (how.weight != 0) {
+    sumUnits<E, 1, false, false>(held, nullptr, NO_MASK, nullptr, &shared.features[0][0], 1, count, pitch, elements, 1, 1, 1,
+        count, 0, team, true, shared.threads);
+    __syncthreads();
+  }
+  int f = threadIdx.x;
+  if (f < count) {
+    Sums live = {};
+    if (how.weight != 0) {
+      live = sumsOf(shared.features[f]);
+    }
+    shared.lines[f] = how.line(live, first + f, group * features + first + f);
+  }
+  if (output != nullptr) {
+    __syncthreads();
+    writeTile<E, VECTOR, Normalize>(tile, held, nullptr, shared.lines, output + start, vector);
+  }
+}
+
+// The same for the gradients: x and, `apart` elements behind it, the upstream are held. What there is of one group alone goes to
+// where the gradients of parameters and reference do, else to `gradients`, which vbn_sum_groups adds up.
+template <class E, int VECTOR>
+static __device__ __forceinline__ void backwardTile(
+    const BackwardMix<typename E::Value>& how, const typename E::Stored* x, const typename E::Stored* upstream,
+    typename E::Stored* output, double* gradients, typename E::Value* dgamma, typename E::Value* dbeta, double* dMean,
+    double* dVariance, int groupRows, int features, int after, int strip, int strips, int pitch, int apart, int width,
+    int team, int vector, TileSums& shared) {
+  DYNAMIC_SHARED(dynamicShared);
+  typedef typename E::Value A;
+  typename E::Stored* held = (typename E::Stored*) dynamicShared;
+  typename E::Stored* heldUpstream = held + apart;
+  long long group = blockIdx.x / strips;
+  int first = (int) (blockIdx.x - group * strips) * strip;
+  int count = features - first < strip ? features - first : strip;
+  Tile tile = {count, groupRows, after, pitch, width, (long long) features * after};
+  long long start = (group * groupRows * features + first) * after;
+  readTile<E, VECTOR>(tile, x + start, held, vector);
+  readTile<E, VECTOR>(tile, upstream + start, heldUpstream, vector);
+  __syncthreads();
+  sumUnits<E, 1, true, false>(held, heldUpstream, NO_MASK, how.centers == nullptr ? nullptr : how.centers + first,
+      &shared.features[0][0], 1, count, pitch, groupRows * after, 1, 1, 1, count, 0, team, how.weight != 0, shared.threads);
+  __syncthreads();
+  int f = threadIdx.x;
+  if (f < count) {
+    int c = first + f;
+    double own[GRADIENTS];
+    shared.lines[f] = how.line(sumsOf(shared.features[f]), c, own);
+    if (gradients == nullptr) {
+      writeGradients<A>(own, c, dgamma, dbeta, dMean, dVariance);
+    } else {
+      for (int k = 0; k < GRADIENTS; k++) {
+        gradients[(group * features + c) * GRADIENTS + k] = own[k];
+      }
+    }
+  }
+  __syncthreads();
+  if (how.weight == 0) {
+    writeTile<E, VECTOR, Scale>(tile, held, heldUpstream, shared.lines, output + start, vector);
+  } else {
+    writeTile<E, VECTOR, Differentiate>(tile, held, heldUpstream, shared.lines, output + start, vector);
   }
 }
 
@@ -1039,7 +1297,7 @@ static __device__ __forceinline__ void differentiateTwice(
     ofUpstream[at] = E::store(factor * v + cross * deviation + upstreamConstant);
   }
   if (member == 0) {
-    double* to = gradients + (group * features + c) * 4; // for vbn_sum_groups
+    double* to = gradients + (group * features + c) * GRADIENTS; // for vbn_sum_groups
     to[0] = MASKED && n == 0 ? 0 : q / s;
     to[1] = 0;
     to[2] = 0;
@@ -1049,8 +1307,6 @@ static __device__ __forceinline__ void differentiateTwice(
 
 // ---- Entries. Booleans are ints. `vector` is not 0 where 16 bytes at once are allowed: the runs' length is a multiple of them, and
 // every pointer is aligned so. VECTOR is how many elements that is.
-
-#define NO_MASK Mask{nullptr, nullptr}
 
 // Where `vector` is 2, they are neighbouring features, and `after` is 1.
 #define EACH_ELEMENT(E, VECTOR, F, X, UPSTREAM) \
@@ -1072,10 +1328,10 @@ static __device__ __forceinline__ void differentiateTwice(
     __shared__ double shared[4][THREADS]; \
     if (vector) { \
       sumUnits<E, VECTOR, false, false>(x, nullptr, NO_MASK, nullptr, sums, groupRows, features, after, segment, segments, \
-          itemsPerUnit, unitsPerGroup, units, team, true, shared); \
+          itemsPerUnit, unitsPerGroup, units, blockIdx.x, team, true, shared); \
     } else { \
       sumUnits<E, 1, false, false>(x, nullptr, NO_MASK, nullptr, sums, groupRows, features, after, segment, segments, \
-          itemsPerUnit, unitsPerGroup, units, team, true, shared); \
+          itemsPerUnit, unitsPerGroup, units, blockIdx.x, team, true, shared); \
     } \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_gradient_sums_##NAME( \
@@ -1085,10 +1341,10 @@ static __device__ __forceinline__ void differentiateTwice(
     __shared__ double shared[4][THREADS]; \
     if (vector) { \
       sumUnits<E, VECTOR, true, false>(x, upstream, NO_MASK, centers, sums, groupRows, features, after, segment, segments, \
-          itemsPerUnit, unitsPerGroup, units, team, live, shared); \
+          itemsPerUnit, unitsPerGroup, units, blockIdx.x, team, live, shared); \
     } else { \
       sumUnits<E, 1, true, false>(x, upstream, NO_MASK, centers, sums, groupRows, features, after, segment, segments, \
-          itemsPerUnit, unitsPerGroup, units, team, live, shared); \
+          itemsPerUnit, unitsPerGroup, units, blockIdx.x, team, live, shared); \
     } \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_normalize_##NAME( \
@@ -1115,6 +1371,32 @@ static __device__ __forceinline__ void differentiateTwice(
     differentiateTwice<E, false>(x, upstream, second, nullptr, mean, variance, gamma, vgamma, vbeta, ofX, ofUpstream, gradients, \
         weight, epsilon, groups, groupRows, features, after, team, shared); \
   }
+
+// One launch for small groups.
+#define TILE_ENTRIES(NAME, E, VECTOR) \
+  extern "C" __global__ void __launch_bounds__(256) vbn_forward_##NAME( \
+      const E::Stored* x, E::Stored* output, const double* referenceMean, const double* referenceVariance, \
+      const E::Value* gamma, const E::Value* beta, double* mean, double* variance, double weight, double epsilon, \
+      int groupRows, int features, int after, int strip, int strips, int pitch, int width, int team, int vector) { \
+    __shared__ TileSums shared; \
+    ForwardMix<E::Value> how = {referenceMean, referenceVariance, gamma, beta, mean, variance, weight, epsilon}; \
+    forwardTile<E, VECTOR>(how, x, output, groupRows, features, after, strip, strips, pitch, width, team, vector, shared); \
+  } \
+  extern "C" __global__ void __launch_bounds__(256) vbn_backward_##NAME( \
+      const E::Stored* x, const E::Stored* upstream, E::Stored* output, const double* centers, \
+      const double* referenceMean, const double* referenceVariance, const E::Value* gamma, double* gradients, \
+      E::Value* dgamma, E::Value* dbeta, double* dMean, double* dVariance, double weight, double epsilon, int groupRows, \
+      int features, int after, int strip, int strips, int pitch, int apart, int width, int team, int vector) { \
+    __shared__ TileSums shared; \
+    BackwardMix<E::Value> how = {centers, referenceMean, referenceVariance, gamma, weight, epsilon}; \
+    backwardTile<E, VECTOR>(how, x, upstream, output, gradients, dgamma, dbeta, dMean, dVariance, groupRows, features, \
+        after, strip, strips, pitch, apart, width, team, vector, shared); \
+  }
+
+TILE_ENTRIES(float32, Float32, 4)
+TILE_ENTRIES(float64, Float64, 2)
+TILE_ENTRIES(float16, Float16, 8)
+TILE_ENTRIES(bfloat16, BFloat16, 8)
 
 ENTRIES(float32, Float32, 4)
 ENTRIES(float64, Float64, 2)
@@ -1148,7 +1430,7 @@ COLUMN_ENTRIES(bfloat16, BFloat16)
     __shared__ double shared[4][THREADS]; \
     Mask mask = {counts, items}; \
     sumUnits<E, 1, false, true>(x, nullptr, mask, nullptr, sums, groupRows, features, after, segment, segments, \
-        itemsPerUnit, unitsPerGroup, units, team, true, shared); \
+        itemsPerUnit, unitsPerGroup, units, blockIdx.x, team, true, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_masked_gradient_sums_##NAME( \
       const E::Stored* x, const E::Stored* upstream, const double* centers, double* sums, long long groupRows, \
@@ -1157,7 +1439,7 @@ COLUMN_ENTRIES(bfloat16, BFloat16)
     __shared__ double shared[4][THREADS]; \
     Mask mask = {counts, items}; \
     sumUnits<E, 1, true, true>(x, upstream, mask, centers, sums, groupRows, features, after, segment, segments, \
-        itemsPerUnit, unitsPerGroup, units, team, live, shared); \
+        itemsPerUnit, unitsPerGroup, units, blockIdx.x, team, live, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_masked_normalize_##NAME( \
       const E::Stored* x, E::Stored* output, const Lines* lines, long long rows, long long groupRows, \
@@ -1244,16 +1526,16 @@ extern "C" __global__ void __launch_bounds__(256) vbn_mask(
       double* mean, double* variance, Lines* lines, double weight, double epsilon, long long groups, \
       int features, int unitsPerGroup, int team) { \
     __shared__ Sums shared[THREADS]; \
-    mixForward<P>(sums, referenceMean, referenceVariance, gamma, beta, mean, variance, lines, weight, epsilon, \
-        groups, features, unitsPerGroup, team, shared); \
+    ForwardMix<P> how = {referenceMean, referenceVariance, gamma, beta, mean, variance, weight, epsilon}; \
+    mixForward<P>(how, sums, lines, groups, features, unitsPerGroup, team, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_mix_backward_##NAME( \
       const double* sums, const double* centers, const double* referenceMean, const double* referenceVariance, \
       const P* gamma, Lines* lines, double* gradients, double weight, double epsilon, long long groups, \
       int features, int unitsPerGroup, int team) { \
     __shared__ Sums shared[THREADS]; \
-    mixBackward<P>(sums, centers, referenceMean, referenceVariance, gamma, lines, gradients, weight, epsilon, groups, \
-        features, unitsPerGroup, team, shared); \
+    BackwardMix<P> how = {centers, referenceMean, referenceVariance, gamma, weight, epsilon}; \
+    mixBackward<P>(how, sums, lines, gradients, groups, features, unitsPerGroup, team, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_sum_groups_##NAME( \
       const double* gradients, P* dgamma, P* dbeta, double* dMean, double* dVariance, long long groups, int features) { \

@@ -10,6 +10,7 @@
 #define __launch_bounds__(threads)
 // All shared variables of the library lie together, so that the device can poison them before each block.
 #define __shared__ static __attribute__((section("emulated_shared"), aligned(16)))
+#define DYNAMIC_SHARED(NAME) unsigned char* const NAME = emulated::dynamicShared
 #define __syncthreads() emulated::barrier(__FILE__, __LINE__)
 #define threadIdx (emulated::running->thread)
 #define blockIdx (emulated::running->block)

@@ -19,6 +19,13 @@ const Coordinates* running;
 int fault;
 
 namespace {
+const size_t SHARED_FENCE = 256;
+alignas(256) unsigned char sharedMemory[SHARED_FENCE + MOST_SHARED + SHARED_FENCE];
+} // namespace
+
+unsigned char* const dynamicShared = sharedMemory + SHARED_FENCE;
+
+namespace {
 
 enum class State { READY, WAITING, DONE };
 
@@ -243,7 +250,8 @@ const Kernel* find(const std::string& name) {
 }
 
 std::string run(
-    const Kernel& kernel, void* const* arguments, Index blocks, unsigned threads, unsigned outerBlocks, uint64_t seed) {
+    const Kernel& kernel, void* const* arguments, Index blocks, unsigned threads, size_t sharedBytes,
+    unsigned outerBlocks, uint64_t seed) {
   current = &kernel;
   currentArguments = arguments;
   char* memory = stacks(threads);
@@ -264,6 +272,7 @@ std::string run(
     if (__start_emulated_shared != nullptr) {
       memset(__start_emulated_shared, 0xFF, __stop_emulated_shared - __start_emulated_shared);
     }
+    memset(sharedMemory, 0xFF, sharedBytes + 2 * SHARED_FENCE);
     Index at = {
         static_cast<unsigned>(block % blocks.x),
         static_cast<unsigned>(block / blocks.x % blocks.y),
@@ -275,6 +284,11 @@ std::string run(
     std::string error = runBlock(random, order);
     if (!error.empty()) {
       return error;
+    }
+    for (size_t i = 0; i < SHARED_FENCE; i++) {
+      if (sharedMemory[i] != 0xFF || dynamicShared[sharedBytes + i] != 0xFF) {
+        return "shared memory was written beside the " + std::to_string(sharedBytes) + " bytes that were asked for";
+      }
     }
   }
   return "";

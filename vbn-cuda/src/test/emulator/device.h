@@ -1,5 +1,6 @@
 // The emulated device: runs a kernel's threads on the CPU, in random order, and says what they do wrong.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <tuple>
@@ -21,6 +22,10 @@ extern const Coordinates* running;
 
 // Which of the faults that a test has put into the source is on; 0 for none.
 extern int fault;
+
+// What a launch has of the shared memory that it asked for.
+const size_t MOST_SHARED = 64 << 10; // of a block in all, as compute capability 7.5 has it
+extern unsigned char* const dynamicShared;
 
 // Waits for all threads of the block.
 void barrier(const char* file, int line);
@@ -44,7 +49,8 @@ const Kernel* find(const std::string& name);
 // Runs a grid, or of each axis only so many blocks at either end; the answer is empty, or what went wrong. The seed
 // decides the order of blocks and threads.
 std::string run(
-    const Kernel& kernel, void* const* arguments, Index blocks, unsigned threads, unsigned outerBlocks, uint64_t seed);
+    const Kernel& kernel, void* const* arguments, Index blocks, unsigned threads, size_t sharedBytes,
+    unsigned outerBlocks, uint64_t seed);
 
 template <auto FUNCTION>
 struct Declaration;

@@ -81,6 +81,7 @@ const Text TEXTS[] = {
 };
 
 const int MOST_DEVICES = 8;
+const size_t SHARED_WITHOUT_ASKING = 48 << 10;
 const size_t RED_ZONE = 4096;
 const unsigned char POISON = 0xFF;
 // NaN of every type, as the poison, but told from it: poison that was copied shows.
@@ -158,6 +159,8 @@ struct Event {
 
 struct Function {
   const emulated::Kernel* kernel;
+  size_t declaredShared;
+  size_t mostShared; // in all
 };
 
 struct Module {
@@ -606,6 +609,9 @@ EXPORT Status cuDeviceGetAttribute(int* value, int attribute, int device) {
   switch (attribute) {
     case 16: // multiprocessors
       *value = 2;
+      return SUCCESS;
+    case 97: // shared memory of a block that asks for it
+      *value = static_cast<int>(emulated::MOST_SHARED);
       return SUCCESS;
     case 75: // compute capability
       *value = 7;
@@ -1090,6 +1096,15 @@ std::vector<unsigned> parametersOf(const std::string& ptx, size_t from, size_t t
   return bytes;
 }
 
+// Bytes of shared memory that an entry declares in its body: ".shared .align 8 .b8 name[16]".
+size_t sharedOf(const std::string& ptx, size_t from, size_t to) {
+  size_t bytes = 0;
+  for (size_t at = ptx.find(".shared .", from); at != std::string::npos && at < to; at = ptx.find(".shared .", at + 1)) {
+    bytes += static_cast<size_t>(atoi(ptx.c_str() + ptx.find('[', at) + 1));
+  }
+  return bytes;
+}
+
 std::string differs(const emulated::Kernel& kernel, const std::vector<unsigned>& bytes) {
   bool same = static_cast<int>(bytes.size()) == kernel.count;
   for (int i = 0; same && i < kernel.count; i++) {
@@ -1150,7 +1165,8 @@ EXPORT Status cuModuleLoadDataEx(
     if (!difference.empty()) {
       return refuse(INVALID_PTX, difference);
     }
-    loaded->functions[name].reset(new Function{kernel});
+    size_t shared = sharedOf(ptx, close, ptx.find(entry, close));
+    loaded->functions[name].reset(new Function{kernel, shared, SHARED_WITHOUT_ASKING});
   }
   for (auto& function : loaded->functions) {
     functions.insert(function.second.get());
@@ -1186,6 +1202,19 @@ EXPORT Status cuModuleGetFunction(Function** function, Module* module, const cha
   return SUCCESS;
 }
 
+EXPORT Status cuFuncSetAttribute(Function* function, int attribute, int value) {
+  ENTER_CONTEXT;
+  if (functions.count(function) == 0) {
+    return INVALID_HANDLE;
+  }
+  // Of the attributes the most dynamic shared memory alone.
+  if (attribute != 8 || value < 0 || function->declaredShared + static_cast<size_t>(value) > emulated::MOST_SHARED) {
+    return INVALID_VALUE;
+  }
+  function->mostShared = function->declaredShared + static_cast<size_t>(value);
+  return SUCCESS;
+}
+
 EXPORT Status cuLaunchKernel(
     Function* function,
     unsigned gridX,
@@ -1206,8 +1235,11 @@ EXPORT Status cuLaunchKernel(
       || blockY != 1 || blockZ != 1) {
     return INVALID_VALUE;
   }
-  if (sharedBytes != 0 || extra != nullptr) {
+  if (extra != nullptr) {
     return NOT_SUPPORTED;
+  }
+  if (function->declaredShared + sharedBytes > function->mostShared) {
+    return INVALID_VALUE;
   }
   const emulated::Kernel* kernel = function->kernel;
   auto arguments = std::make_shared<std::vector<uint64_t>>(kernel->count);
@@ -1235,7 +1267,8 @@ EXPORT Status cuLaunchKernel(
       pointers.push_back(&value);
     }
     std::string error =
-        emulated::run(*kernel, pointers.data(), {gridX, gridY, gridZ}, blockX, controls.outerBlocks, controls.seed++);
+        emulated::run(*kernel, pointers.data(), {gridX, gridY, gridZ}, blockX, sharedBytes, controls.outerBlocks,
+            controls.seed++);
     if (!error.empty()) {
       return fault(LAUNCH_FAILED, std::string(kernel->name) + ": " + error);
     }

@@ -14,6 +14,9 @@
   DECLARE(vbn_masked_normalize_##type) \
   DECLARE(vbn_masked_differentiate_##type) \
   DECLARE(vbn_masked_differentiate_twice_##type)
+#define DECLARE_TILE_KERNELS(type) \
+  DECLARE(vbn_forward_##type) \
+  DECLARE(vbn_backward_##type)
 #define DECLARE_PARAMETER_KERNELS(type) \
   DECLARE(vbn_mix_forward_##type) \
   DECLARE(vbn_mix_backward_##type) \
@@ -27,6 +30,10 @@ DECLARE_BATCH_KERNELS(float32)
 DECLARE_BATCH_KERNELS(float64)
 DECLARE_BATCH_KERNELS(float16)
 DECLARE_BATCH_KERNELS(bfloat16)
+DECLARE_TILE_KERNELS(float32)
+DECLARE_TILE_KERNELS(float64)
+DECLARE_TILE_KERNELS(float16)
+DECLARE_TILE_KERNELS(bfloat16)
 DECLARE_COLUMN_KERNELS(float32)
 DECLARE_COLUMN_KERNELS(float16)
 DECLARE_COLUMN_KERNELS(bfloat16)

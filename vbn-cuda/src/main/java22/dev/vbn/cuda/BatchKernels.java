@@ -42,12 +42,23 @@ final class BatchKernels {
   private static final int OF_A_RUN = 1;
   private static final int OF_FEATURES = 2;
 
+  private static final int MOST_IN_A_TILE = 64; // features
+
+  // Of a row a tile has what one access to memory brings, better what a warp reads at once.
+  private static final int LEAST_TILE_ROW_BYTES = 32;
+  private static final int GOOD_TILE_ROW_BYTES = 128;
+
+  /** Elements of a tile that are worth a block. */
+  private static final int TILE_ELEMENTS = 16 * THREADS;
+
   private static final int ENOUGH_UNITS = 1 << 20;
   private static final int ENOUGH_BLOCKS = 8192;
   private static final int MOST_BLOCKS_ALONG_Y = 65535;
 
   private final KernelModule kernels;
+  private final Plan plan;
   private final String type;
+  private final int elementBytes;
   private final String parameterType;
   private final int features;
   private final int after;
@@ -55,6 +66,8 @@ final class BatchKernels {
   private final long groups;
   private final long groupRows;
   private final long exampleRows;
+  private final Scope scope;
+  private final boolean masked;
   private final int vector;
   private final int pack;
   private final int segments;
@@ -70,8 +83,17 @@ final class BatchKernels {
   private long mask;
 
   /** @param tensors addresses of all tensors of the batch's shape */
-  BatchKernels(KernelModule kernels, DType dtype, Geometry geometry, Scope scope, long... tensors) {
+  BatchKernels(
+      KernelModule kernels,
+      Plan plan,
+      DType dtype,
+      Geometry geometry,
+      Scope scope,
+      long... tensors) {
     this.kernels = kernels;
+    this.plan = plan;
+    this.scope = scope;
+    masked = geometry.counted() != null;
     type = dtype.name().toLowerCase(Locale.ROOT);
     parameterType = dtype.parameterType().name().toLowerCase(Locale.ROOT);
     features = inInt("features", geometry.features());
@@ -80,8 +102,9 @@ final class BatchKernels {
     groups = scope == Scope.EXAMPLE ? geometry.batch() : 1;
     groupRows = rows / groups;
     exampleRows = geometry.before();
-    int most = 16 / CudaTensor.elementBytes(dtype);
-    boolean atOnce = geometry.counted() == null && aligned(tensors);
+    elementBytes = CudaTensor.elementBytes(dtype);
+    int most = 16 / elementBytes;
+    boolean atOnce = !masked && aligned(tensors);
     vector = atOnce && after % most == 0
         ? OF_A_RUN
         : atOnce && after == 1 && features % most == 0 ? OF_FEATURES : ALONE;
@@ -130,6 +153,171 @@ final class BatchKernels {
     return value <= 1 ? 1 : Math.toIntExact(Long.highestOneBit(value - 1) * 2);
   }
 
+  /**
+   * How a group is cut into tiles, of which a block holds one, or two of as many elements.
+   *
+   * @param strip features of a tile
+   * @param strips tiles of a group
+   * @param pitch elements from one feature to the next
+   * @param bytes of one, a multiple of 16
+   */
+  record Tiles(int strip, int strips, int pitch, int bytes) {}
+
+  /**
+   * Tiles that blocks hold, where one launch is to do it all; null where more are.
+   *
+   * @param held how many tiles a block holds at once
+   */
+  @Nullable
+  Tiles tiles(int held) {
+    long elements = groupRows * after;
+    if (plan == Plan.THREE || masked || elements * elementBytes > kernels.tileBytes()) {
+      return null;
+    }
+    // An odd number of packs from one feature to the next: neighbours are in different banks.
+    int ofRun = vector == OF_A_RUN ? pack : 1;
+    int pitch = ofRun * ((int) elements / ofRun | 1);
+    int feature = pitch * elementBytes * held;
+    int row = after * elementBytes;
+    int strip = 1;
+    while (strip < MOST_IN_A_TILE && strip * row < LEAST_TILE_ROW_BYTES) {
+      strip *= 2;
+    }
+    while (2 * strip <= Math.min(features, MOST_IN_A_TILE)
+        && 2 * strip * feature <= kernels.tileBytes() / 2
+        && isWorthMore(strip, (int) elements)) {
+      strip *= 2;
+    }
+    strip = Math.min(strip, features);
+    int strips = Math.ceilDiv(features, strip);
+    int bytes = Math.ceilDiv(strip * pitch * elementBytes, 16) * 16;
+    // Else what blocks of a multiprocessor read, add up and write overlaps less, which shows in
+    // many of them.
+    boolean fitsWell = held * bytes <= kernels.tileBytes() / 2
+        || (scope != Scope.EXAMPLE && strips <= kernels.multiprocessors());
+    return (plan == Plan.ONE || fitsWell) && held * bytes <= kernels.tileBytes()
+        ? new Tiles(strip, strips, pitch, bytes)
+        : null;
+  }
+
+  /** Whether a tile of twice the features is better. */
+  private boolean isWorthMore(int strip, int elements) {
+    return scope == Scope.EXAMPLE
+        ? strip * after * elementBytes < GOOD_TILE_ROW_BYTES || strip * elements < TILE_ELEMENTS
+        : strip * after * elementBytes < GOOD_TILE_ROW_BYTES
+            && features / (2 * strip) >= kernels.multiprocessors();
+  }
+
+  private void launchOnTiles(String kernel, Tiles tiles, int held, long... arguments) {
+    kernels.launchOnTiles(
+        "vbn_" + kernel + type, groups * tiles.strips, THREADS, held * tiles.bytes, arguments);
+  }
+
+  /** Threads across a row of a tile. */
+  private int tileWidth(Tiles tiles) {
+    return powerOfTwo(Math.min(THREADS, (long) tiles.strip * after / pack));
+  }
+
+  private static int tileTeam(Tiles tiles) {
+    return THREADS / powerOfTwo(tiles.strip);
+  }
+
+  /**
+   * All of a forward pass.
+   *
+   * @param output 0 where only statistics are asked for
+   * @param mean 0 where the mixed statistics are not asked for; the variance likewise
+   */
+  void forward(
+      Tiles tiles,
+      long x,
+      long output,
+      long referenceMean,
+      long referenceVariance,
+      long gamma,
+      long beta,
+      long mean,
+      long variance,
+      double weight,
+      double epsilon) {
+    launchOnTiles(
+        "forward_",
+        tiles,
+        1,
+        x,
+        output,
+        referenceMean,
+        referenceVariance,
+        gamma,
+        beta,
+        mean,
+        variance,
+        Double.doubleToRawLongBits(weight),
+        Double.doubleToRawLongBits(epsilon),
+        groupRows,
+        features,
+        after,
+        tiles.strip,
+        tiles.strips,
+        tiles.pitch,
+        tileWidth(tiles),
+        tileTeam(tiles),
+        vector);
+  }
+
+  /**
+   * All of a backward pass, but that the groups of a feature, where there are several, are still to be added up.
+   *
+   * @param centers as for {@link #gradientSums}
+   * @param gradients takes what each group adds; 0 where there is one of a feature
+   * @param dMean 0 where the reference statistics get no gradient
+   */
+  void backward(
+      Tiles tiles,
+      long x,
+      long upstream,
+      long output,
+      long centers,
+      long referenceMean,
+      long referenceVariance,
+      long gamma,
+      long gradients,
+      long dgamma,
+      long dbeta,
+      long dMean,
+      long dVariance,
+      double weight,
+      double epsilon) {
+    launchOnTiles(
+        "backward_",
+        tiles,
+        2,
+        x,
+        upstream,
+        output,
+        centers,
+        referenceMean,
+        referenceVariance,
+        gamma,
+        gradients,
+        dgamma,
+        dbeta,
+        dMean,
+        dVariance,
+        Double.doubleToRawLongBits(weight),
+        Double.doubleToRawLongBits(epsilon),
+        groupRows,
+        features,
+        after,
+        tiles.strip,
+        tiles.strips,
+        tiles.pitch,
+        tiles.bytes / elementBytes,
+        tileWidth(tiles),
+        tileTeam(tiles),
+        vector);
+  }
+
   private long units() {
     return groups * unitsPerGroup * features;
   }
@@ -140,6 +328,11 @@ final class BatchKernels {
 
   long linesBytes() {
     return groups * features * LINE_BYTES;
+  }
+
+  /** Whether several groups add to the gradients of a feature. */
+  boolean hasGroups() {
+    return groups > 1;
   }
 
   long gradientsBytes() {

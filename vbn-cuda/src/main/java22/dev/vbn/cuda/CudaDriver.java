@@ -64,6 +64,7 @@ final class CudaDriver {
   private final MethodHandle eventRecord;
   private final MethodHandle eventSynchronize;
   private final MethodHandle launchKernel;
+  private final MethodHandle funcSetAttribute;
 
   /** Measures time for the benchmark alone. */
   private final @Nullable MethodHandle eventElapsedTime;
@@ -135,6 +136,7 @@ final class CudaDriver {
         JAVA_LONG,
         ADDRESS,
         ADDRESS);
+    funcSetAttribute = required(symbols, "cuFuncSetAttribute", JAVA_LONG, JAVA_INT, JAVA_INT);
     streamGetCtx = optional(symbols, "cuStreamGetCtx", JAVA_LONG, ADDRESS).orElse(null);
     pools = optionalPools(symbols);
   }
@@ -283,6 +285,13 @@ final class CudaDriver {
       }
       return out.get(JAVA_LONG, 0);
     }
+  }
+
+  /** Lets launches of a function ask for so many bytes of shared memory. */
+  void allowShared(long function, int bytes) {
+    int maxDynamicShared = 8; // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    check("cuFuncSetAttribute", () ->
+        (int) funcSetAttribute.invokeExact(function, maxDynamicShared, bytes));
   }
 
   /** @throws CudaOutOfMemoryException if the current context's device has no such room */
@@ -440,17 +449,31 @@ final class CudaDriver {
     }
   }
 
-  /** @param arguments addresses of the kernel's arguments */
+  /**
+   * @param sharedBytes those that the kernel does not declare
+   * @param arguments addresses of the kernel's arguments
+   */
   void launch(
       String kernel,
       long function,
       int gridX,
       int gridY,
       int blockX,
+      int sharedBytes,
       MemorySegment arguments,
       long stream) {
     int status = invoke(() -> (int) launchKernel.invokeExact(
-        function, gridX, gridY, 1, blockX, 1, 1, 0, stream, arguments, MemorySegment.NULL));
+        function,
+        gridX,
+        gridY,
+        1,
+        blockX,
+        1,
+        1,
+        sharedBytes,
+        stream,
+        arguments,
+        MemorySegment.NULL));
     if (status != 0) {
       throw failure(
           "cuLaunchKernel",

@@ -14,7 +14,13 @@ import java.util.Map;
 /** The kernels, compiled by the driver for one device, and launched into one stream. */
 final class KernelModule {
   private static final int MOST_ARGUMENTS = 32;
-  private static final int MULTIPROCESSORS = 16; // CUdevice_attribute
+
+  // CUdevice_attribute
+  private static final int MULTIPROCESSORS = 16;
+  private static final int MOST_SHARED_OF_A_BLOCK = 97;
+
+  /** Bytes of {@code TileSums}. */
+  private static final int BESIDE_A_TILE = 13824;
 
   /** Two rounds of what fits a multiprocessor at most. */
   private static final int ENOUGH_FOR_A_MULTIPROCESSOR = 2 * 2048;
@@ -22,7 +28,8 @@ final class KernelModule {
   private final CudaDriver driver;
   private final long module;
   private final long stream;
-  private final int enoughThreads;
+  private final int multiprocessors;
+  private final int tileBytes;
   private final Map<String, Long> functions = new HashMap<>();
 
   /** A slot for each argument, and the addresses of the slots; freed with this object. */
@@ -30,11 +37,13 @@ final class KernelModule {
 
   private final MemorySegment addresses;
 
-  private KernelModule(CudaDriver driver, long module, long stream, int enoughThreads) {
+  private KernelModule(
+      CudaDriver driver, long module, long stream, int multiprocessors, int tileBytes) {
     this.driver = driver;
     this.module = module;
     this.stream = stream;
-    this.enoughThreads = enoughThreads;
+    this.multiprocessors = multiprocessors;
+    this.tileBytes = tileBytes;
     Arena arena = Arena.ofAuto();
     slots = arena.allocate(JAVA_LONG, MOST_ARGUMENTS);
     addresses = arena.allocate(ADDRESS, MOST_ARGUMENTS);
@@ -44,13 +53,23 @@ final class KernelModule {
   }
 
   static KernelModule load(CudaDriver driver, int device, long stream) {
-    int enoughThreads = ENOUGH_FOR_A_MULTIPROCESSOR * driver.attribute(device, MULTIPROCESSORS);
-    return new KernelModule(driver, driver.loadModule(ptx()), stream, enoughThreads);
+    int multiprocessors = driver.attribute(device, MULTIPROCESSORS);
+    int tileBytes = driver.attribute(device, MOST_SHARED_OF_A_BLOCK) - BESIDE_A_TILE;
+    return new KernelModule(driver, driver.loadModule(ptx()), stream, multiprocessors, tileBytes);
   }
 
   /** Threads that keep the device busy. */
   int enoughThreads() {
-    return enoughThreads;
+    return ENOUGH_FOR_A_MULTIPROCESSOR * multiprocessors;
+  }
+
+  int multiprocessors() {
+    return multiprocessors;
+  }
+
+  /** The most that {@link #launchOnTiles} takes. */
+  int tileBytes() {
+    return tileBytes;
   }
 
   private static byte[] ptx() {
@@ -74,9 +93,41 @@ final class KernelModule {
    */
   void launch(String kernel, long gridX, long gridY, int blockX, long... arguments) {
     long function = functions.computeIfAbsent(kernel, name -> driver.function(module, name));
+    launch(kernel, function, gridX, gridY, blockX, 0, arguments);
+  }
+
+  /**
+   * Launches a kernel whose blocks hold tiles.
+   *
+   * @param bytes of a block's tile
+   */
+  void launchOnTiles(String kernel, long blocks, int blockX, int bytes, long... arguments) {
+    long function = functions.computeIfAbsent(kernel, name -> {
+      long found = driver.function(module, name);
+      driver.allowShared(found, tileBytes);
+      return found;
+    });
+    launch(kernel, function, blocks, 1, blockX, bytes, arguments);
+  }
+
+  private void launch(
+      String kernel,
+      long function,
+      long gridX,
+      long gridY,
+      int blockX,
+      int sharedBytes,
+      long... arguments) {
     MemorySegment.copy(arguments, 0, slots, JAVA_LONG, 0, arguments.length);
     driver.launch(
-        kernel, function, blocks(kernel, gridX), blocks(kernel, gridY), blockX, addresses, stream);
+        kernel,
+        function,
+        blocks(kernel, gridX),
+        blocks(kernel, gridY),
+        blockX,
+        sharedBytes,
+        addresses,
+        stream);
   }
 
   private static int blocks(String kernel, long count) {

@@ -43,14 +43,16 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
 
   private final DeviceStream stream;
   private final KernelModule kernels;
+  private final Plan plan;
   private final Staging staging;
   private final CudaTensors tensors;
   private final String description;
 
   private StreamBackend(
-      DeviceStream stream, KernelModule kernels, Staging staging, String description) {
+      DeviceStream stream, KernelModule kernels, Plan plan, Staging staging, String description) {
     this.stream = stream;
     this.kernels = kernels;
+    this.plan = plan;
     this.staging = staging;
     tensors = new CudaTensors(stream, staging);
     this.description = description;
@@ -65,12 +67,13 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
    */
   static StreamBackend open(
       CudaDriver driver, int ordinal, int device, @Nullable Long given, String description) {
+    Plan plan = Plan.chosen();
     return DeviceStream.open(driver, ordinal, device, given, (stream, resources) -> {
       KernelModule kernels = KernelModule.load(driver, device, stream.handle());
       resources.push(kernels::close);
       Staging staging = new Staging(driver, stream.handle());
       resources.push(staging::close);
-      return new StreamBackend(stream, kernels, staging, description);
+      return new StreamBackend(stream, kernels, plan, staging, description);
     });
   }
 
@@ -197,7 +200,7 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
   /** The kernels on a batch, of which they read what counts. */
   private BatchKernels kernelsOn(
       DeviceStream.Call call, DType dtype, Geometry geometry, Scope scope, long... tensors) {
-    BatchKernels batch = new BatchKernels(kernels, dtype, geometry, scope, tensors);
+    BatchKernels batch = new BatchKernels(kernels, plan, dtype, geometry, scope, tensors);
     Counted counted = geometry.counted();
     if (counted == null) {
       return batch;
@@ -234,9 +237,16 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
       Moments<CudaTensor> moments = scope == Scope.EXAMPLE
           ? call.moments(geometry.batch(), features)
           : call.moments(features);
-      long sums = call.scratch(batch.sumsBytes());
-      batch.sums(from, sums);
-      batch.mixForward(sums, 0, 0, 0, 0, at(moments.mean()), at(moments.variance()), 0, 1, 1);
+      long mean = at(moments.mean());
+      long variance = at(moments.variance());
+      BatchKernels.Tiles tiles = batch.tiles(1);
+      if (tiles == null) {
+        long sums = call.scratch(batch.sumsBytes());
+        batch.sums(from, sums);
+        batch.mixForward(sums, 0, 0, 0, 0, mean, variance, 0, 1, 1);
+      } else {
+        batch.forward(tiles, from, 0, 0, 0, 0, 0, mean, variance, 1, 1);
+      }
       return call.done(moments);
     }
   }
@@ -280,6 +290,28 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
     long from = call.pointer(x);
     long to = call.pointer(output);
     BatchKernels batch = kernelsOn(call, x.dtype(), how.geometry(), how.scope(), from, to);
+    long referenceMean = reference == null ? 0 : call.pointer(reference.mean());
+    long referenceVariance = reference == null ? 0 : call.pointer(reference.variance());
+    long scale = call.pointerOrNull(gamma);
+    long shift = call.pointerOrNull(beta);
+    long mean = mixed == null ? 0 : at(mixed.mean());
+    long variance = mixed == null ? 0 : at(mixed.variance());
+    BatchKernels.Tiles tiles = batch.tiles(1);
+    if (tiles != null) {
+      batch.forward(
+          tiles,
+          from,
+          to,
+          referenceMean,
+          referenceVariance,
+          scale,
+          shift,
+          mean,
+          variance,
+          how.weight(),
+          how.epsilon());
+      return;
+    }
     boolean live = how.scope() != Scope.NONE;
     long lines = call.scratch(batch.linesBytes() + (live ? batch.sumsBytes() : 0));
     long sums = live ? lines + batch.linesBytes() : 0;
@@ -288,12 +320,12 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
     }
     batch.mixForward(
         sums,
-        reference == null ? 0 : call.pointer(reference.mean()),
-        reference == null ? 0 : call.pointer(reference.variance()),
-        call.pointerOrNull(gamma),
-        call.pointerOrNull(beta),
-        mixed == null ? 0 : at(mixed.mean()),
-        mixed == null ? 0 : at(mixed.variance()),
+        referenceMean,
+        referenceVariance,
+        scale,
+        shift,
+        mean,
+        variance,
         lines,
         how.weight(),
         how.epsilon());
@@ -325,29 +357,52 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
       Moments<CudaTensor> toReference =
           how.referenceGradient() == ReferenceGradient.ATTACHED ? call.moments(features) : null;
       BatchKernels batch = kernelsOn(call, x.dtype(), how.geometry(), how.scope(), from, dy, to);
+      long referenceVariance = call.pointer(reference.variance());
+      long scale = call.pointerOrNull(gamma);
+      long dMean = toReference == null ? 0 : at(toReference.mean());
+      long dVariance = toReference == null ? 0 : at(toReference.variance());
+      long centers = how.weight() <= NEARER_THE_REFERENCE ? referenceMean : 0;
+      BatchKernels.Tiles tiles = batch.tiles(2);
+      if (tiles != null) {
+        long gradients = batch.hasGroups() ? call.scratch(batch.gradientsBytes()) : 0;
+        batch.backward(
+            tiles,
+            from,
+            dy,
+            to,
+            centers,
+            referenceMean,
+            referenceVariance,
+            scale,
+            gradients,
+            at(dgamma),
+            at(dbeta),
+            dMean,
+            dVariance,
+            how.weight(),
+            how.epsilon());
+        if (batch.hasGroups()) {
+          batch.sumGroups(gradients, at(dgamma), at(dbeta), dMean, dVariance);
+        }
+        return call.done(new Differentiated<>(result, dgamma, dbeta, toReference));
+      }
       long sums = call.scratch(batch.sumsBytes() + batch.linesBytes() + batch.gradientsBytes());
       long lines = sums + batch.sumsBytes();
       long gradients = lines + batch.linesBytes();
-      long centers = how.weight() <= NEARER_THE_REFERENCE ? referenceMean : 0;
       batch.gradientSums(from, dy, centers, how.weight() != 0, sums);
       batch.mixBackward(
           sums,
           centers,
           referenceMean,
-          call.pointer(reference.variance()),
-          call.pointerOrNull(gamma),
+          referenceVariance,
+          scale,
           lines,
           gradients,
           how.weight(),
           how.epsilon());
       // Without a weight x has no part in its gradient: 0 * NaN is NaN.
       batch.differentiate(how.weight() == 0 ? 0 : from, dy, to, lines);
-      batch.sumGroups(
-          gradients,
-          at(dgamma),
-          at(dbeta),
-          toReference == null ? 0 : at(toReference.mean()),
-          toReference == null ? 0 : at(toReference.variance()));
+      batch.sumGroups(gradients, at(dgamma), at(dbeta), dMean, dVariance);
       return call.done(new Differentiated<>(result, dgamma, dbeta, toReference));
     }
   }

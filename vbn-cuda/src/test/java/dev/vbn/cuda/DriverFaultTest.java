@@ -41,6 +41,7 @@ class DriverFaultTest extends OnEmulator {
       "cuModuleLoadDataEx",
       "cuModuleUnload",
       "cuModuleGetFunction",
+      "cuFuncSetAttribute",
       "cuMemHostAlloc",
       "cuMemFreeHost",
       "cuMemcpyHtoDAsync_v2",

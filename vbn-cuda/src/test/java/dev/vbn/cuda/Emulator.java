@@ -2,6 +2,7 @@ package dev.vbn.cuda;
 
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.vbn.VbnBackend;
 import dev.vbn.conformance.VbnConformance;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -71,6 +72,7 @@ final class Emulator {
     float[] floats(long address, int count);
   }
 
+  static final String PLAN_PROPERTY = "vbn.cuda.plan";
   private static final String LIBRARY = "libcuda.so.1";
   static final Path SOURCE = Path.of("src/main/cuda/vbn.cu");
   static final Path DIRECTORY = Path.of(System.getProperty("vbn.test.emulator"));
@@ -87,6 +89,16 @@ final class Emulator {
   /** Makes it this JVM's driver. */
   static void install() {
     System.setProperty(CudaProvider.LIBRARY_PROPERTY, library().toString());
+  }
+
+  /** The backend by one of the plans that {@code vbn.cuda.plan} names. */
+  static VbnBackend<CudaTensor> open(String plan) {
+    System.setProperty(PLAN_PROPERTY, plan);
+    try {
+      return VbnBackend.open(new CudaProvider());
+    } finally {
+      System.clearProperty(PLAN_PROPERTY);
+    }
   }
 
   /** Makes it this JVM's driver, as a fresh one; without g++ the test is skipped. */

@@ -128,8 +128,9 @@ class KernelFaultsTest {
       new Fault(
           "poison, as unset memory holds it, is copied behind an allocation",
           "",
-          "mean[at] = mixture.mean;",
-          "mean[at] = mixture.mean; *(unsigned long long*) (mean + groups * features) = ~0ull;",
+          "writeGradients<P>(total, c, dgamma, dbeta, dMean, dVariance);",
+          "writeGradients<P>(total, c, dgamma, dbeta, dMean, dVariance);"
+              + " *(unsigned*) (dgamma + features) = ~0u;",
           Found.STOPPED),
       new Fault(
           "shared memory that is not always written",
@@ -147,7 +148,7 @@ class KernelFaultsTest {
           "only the first unit of a group counts", "", "u < unitsPerGroup", "u < 1", Found.RESULTS),
       new Fault(
           "every group normalised as the first",
-          "from = &",
+          "place.take(&",
           "lines[group * features + c]",
           "lines[c]",
           Found.RESULTS),
@@ -287,6 +288,42 @@ class KernelFaultsTest {
           "",
           "ofX[at] = ofUpstream[at] = E::store(0.0);",
           "ofX[at] = E::store(0.0);",
+          Found.RESULTS),
+      new Fault(
+          "no barrier before a tile is added up",
+          "readTile<E, VECTOR>(tile, x + start, held, vector);\n  ",
+          "__syncthreads();",
+          ";",
+          Found.RESULTS),
+      new Fault(
+          "no barrier before the sums of a tile are mixed",
+          "count, 0, team, true, shared.threads);\n    ",
+          "__syncthreads();",
+          ";",
+          Found.RESULTS),
+      new Fault(
+          "no barrier before a tile is written",
+          "if (output != nullptr) {\n    ",
+          "__syncthreads();",
+          ";",
+          Found.RESULTS),
+      new Fault(
+          "the last row of a tile left out",
+          "place.take(lines + f);\n    for (int row = threadIdx.x / tile.width; ",
+          "row < tile.rows",
+          "row + 1 < tile.rows",
+          Found.RESULTS),
+      new Fault(
+          "a tile longer than the shared memory that was asked for",
+          "typename E::Stored* at = to + ",
+          "f * tile.pitch",
+          "(f + 1) * tile.pitch",
+          Found.STOPPED),
+      new Fault(
+          "a gradient of one group of several taken for all",
+          "gradients[(group * features + c) * GRADIENTS + k] = ",
+          "own[k]",
+          "group == 0 ? own[k] : 0",
           Found.RESULTS));
 
   private static final Path DIRECTORY =
@@ -399,7 +436,15 @@ class KernelFaultsTest {
   /** All that the kernels compute, on shapes that take their different ways. */
   private static List<double[]> results() {
     List<double[]> results = new ArrayList<>();
-    try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider())) {
+    try (VbnBackend<CudaTensor> backend = Emulator.open("one")) {
+      for (Variant variant : List.of(Variant.POOLED, Variant.PER_EXAMPLE)) {
+        addResults(backend, variant, results, 5, 3, 33);
+        addResults(backend, variant, results, 4, 6, 64); // by vectors
+        addResults(backend, variant, results, 70, 12, 1); // of features
+      }
+      addResults(backend, Variant.REFERENCE_ONLY, results, 4, 3, 33);
+    }
+    try (VbnBackend<CudaTensor> backend = Emulator.open("three")) {
       for (Variant variant : List.of(Variant.BATCH, Variant.PER_EXAMPLE)) {
         addResults(backend, variant, results, 5, 2, 8192); // several units of a group
         addResults(backend, variant, results, 4, 3, 33); // runs that no vector fits

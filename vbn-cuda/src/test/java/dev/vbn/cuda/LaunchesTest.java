@@ -38,30 +38,40 @@ class LaunchesTest extends OnEmulator {
   /** Nothing is computed or allocated for mixed statistics, which nobody reads. */
   @ParameterizedTest
   @CsvSource({
-    "LIVE_BATCH, 3", // sums, mixture, output
-    "PER_EXAMPLE, 3",
-    "REFERENCE_ONLY, 2" // no sums
+    "one, LIVE_BATCH, 1, 1, 1, 0, 0",
+    "one, PER_EXAMPLE, 1, 1, 2, 0, 1", // the groups are added up
+    "one, REFERENCE_ONLY, 1, 1, 1, 0, 0",
+    "three, LIVE_BATCH, 2, 3, 4, 1, 1", // sums, mixture, output, and their gradients added up
+    "three, PER_EXAMPLE, 2, 3, 4, 1, 1",
+    "three, REFERENCE_ONLY, 2, 2, 4, 1, 1" // no sums
   })
-  void ofEachCall(Variant variant, long forward) {
+  void ofEachCall(
+      String plan,
+      Variant variant,
+      long ofStatistics,
+      long ofForward,
+      long ofBackward,
+      long scratch,
+      long scratchBackward) {
     VbnConfig config = VbnConfig.of(4).withVariant(variant);
-    try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider());
+    try (VbnBackend<CudaTensor> backend = Emulator.open(plan);
         CudaTensor x = backend.unwrap(CudaBackend.class).allocate(DType.FLOAT32, 2, 4, 1024);
         VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config)) {
       start();
       try (ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(x)) {
-        assertSince(2, 3, "statistics: mean, variance and sums");
+        assertSince(ofStatistics, 2 + (plan.equals("three") ? 1 : 0), "statistics");
         start();
         try (Output<CudaTensor> live = layer.forward(x, statistics)) {
-          assertSince(forward, 2, "forward: output and scratch");
+          assertSince(ofForward, 1 + scratch, "forward: output and scratch");
           start();
           layer.forwardInto(live.output(), x, statistics).close();
-          assertSince(forward, 1, "forwardInto: scratch");
+          assertSince(ofForward, scratch, "forwardInto: scratch");
           start();
           try (Gradients<CudaTensor> gradients = layer.backward(x, statistics, live.output())) {
-            assertSince(4, 4, "backward: dx, dgamma, dbeta and scratch");
+            assertSince(ofBackward, 3 + scratchBackward, "backward: dx, dgamma, dbeta, scratch");
             start();
             layer.backwardInto(gradients.dx(), x, statistics, live.output()).close();
-            assertSince(4, 3, "backwardInto");
+            assertSince(ofBackward, 2 + scratchBackward, "backwardInto");
           }
         }
       }

@@ -55,6 +55,8 @@ class PtxTest {
   void itsEntriesAndParametersAreThoseThatAreLaunched() throws Exception {
     Map<String, String> expected = new TreeMap<>();
     for (String type : List.of("float32", "float64", "float16", "bfloat16")) {
+      expected.put("vbn_forward_" + type, "8888888888444444444");
+      expected.put("vbn_backward_" + type, "888888888888884444444444");
       expected.put("vbn_sums_" + type, "888444484844");
       expected.put("vbn_gradient_sums_" + type, "888884444848444");
       expected.put("vbn_normalize_" + type, "8888884444");

@@ -1,0 +1,32 @@
+package dev.vbn.cuda;
+
+import java.util.Arrays;
+import java.util.Locale;
+import java.util.stream.Collectors;
+
+/** In how many launches a call is done, where its batch allows; else in more. */
+enum Plan {
+  /** One for groups that fit several blocks of a multiprocessor, or few blocks; else three. */
+  AUTO,
+  /** One wherever a multiprocessor has room for a group. */
+  ONE,
+  /** Sums, mixture, output. */
+  THREE;
+
+  /** System property that says which; {@link #AUTO} otherwise. */
+  private static final String PROPERTY = "vbn.cuda.plan";
+
+  /** @throws IllegalArgumentException if the property names none */
+  static Plan chosen() {
+    String name = System.getProperty(PROPERTY, label(AUTO));
+    return Arrays.stream(values())
+        .filter(plan -> label(plan).equals(name))
+        .findFirst()
+        .orElseThrow(() -> new IllegalArgumentException(PROPERTY + " is '" + name + "'; expected "
+            + Arrays.stream(values()).map(Plan::label).collect(Collectors.joining(", "))));
+  }
+
+  private static String label(Plan plan) {
+    return plan.name().toLowerCase(Locale.ROOT);
+  }
+}
