@@ -5,10 +5,11 @@
 // variance: `groupRows` rows of one feature; scope BATCH has one group per feature, scope EXAMPLE one per example
 // and feature.
 //
-// Forward is three launches, without the host in between: sums of units (parts of groups), groups mixed with the
-// reference into a line each, and the output from those. Backward is the same with more sums, and a fourth
-// launch that adds up the groups of a feature. Sums are merged in one order, whatever the order of the threads, so
-// that every run gives the same bits.
+// A small group is done in one launch: a block reads it into shared memory, and adds up, mixes and writes there. Else it is two:
+// sums of units (parts of groups), which the last block of a group mixes with the reference into a line for each feature, and the
+// output from those. Another one adds up what several groups give to the gradients of parameters. Mixing may be a launch of its own:
+// where nothing is live, or to compare. Sums are merged in one order, whatever the order of threads and blocks, so that every run
+// gives the same bits.
 //
 // Elements of 32 bits and less are worked on in 32 bits, with sums carried into 64 every few elements; what is merged
 // and mixed is in 64 bits. Where 32 bits do not do, as for the largest floats, the same is done once more in 64.
@@ -179,6 +180,7 @@ static const int THREADS = 256;
 
 #ifndef DYNAMIC_SHARED // the emulator has its own
 #define DYNAMIC_SHARED(NAME) extern __shared__ __align__(16) unsigned char NAME[]
+#define READ_SHARED_BY_BLOCKS(FROM) __ldcg(FROM)
 #endif
 
 // What a thread adds up: x around a shift, which is to be near the mean, for its distance costs the squares digits; what
@@ -255,8 +257,8 @@ struct Mask {
 
 #define NO_MASK Mask{nullptr, nullptr}
 
-// A thread's share of a unit: the packs of V elements at `member`, `member + team` and so on of each of its items; of a
-// masked one those that count, counted from its first that does.
+// A thread's share of a unit: of every `turns`th of its items, from `turn` on, the packs of V elements at `lane`, `lane + lanes` and
+// so on; of a masked one those that count, counted from its first that does.
 template <class E, int V, bool WITH_UPSTREAM, bool MASKED>
 struct Share {
   const typename E::Stored* x;
@@ -264,7 +266,7 @@ struct Share {
   long long row; // of the first item
   int place;     // of the first item in its row: which segment of the run
   long long items;
-  int c, features, after, segment, segments, member, team;
+  int c, features, after, segment, segments, lane, lanes, turn, turns;
   Mask mask;
 
   __device__ __forceinline__ long long start(long long row, int place) const {
@@ -290,7 +292,7 @@ struct Share {
     return count;
   }
 
-  // Adds up PACKS packs that lie `team` apart, of a masked batch those that count, or all where `counts` is null. All are
+  // Adds up PACKS packs that lie `lanes` apart, of a masked batch those that count, or all where `counts` is null. All are
   // read before any is added: with one at a time a thread would leave the memory waiting.
   template <class A, int PACKS>
   __device__ __forceinline__ void addPacks(
@@ -299,16 +301,16 @@ struct Share {
     Pack<E, V> pack[PACKS];
     Pack<E, V> dy[PACKS];
     for (int p = 0; p < PACKS; p++) {
-      if (MASKED && counts != nullptr && counts[p * team] == 0) {
+      if (MASKED && counts != nullptr && counts[p * lanes] == 0) {
         continue;
       }
-      pack[p] = packs[p * team];
+      pack[p] = packs[p * lanes];
       if (WITH_UPSTREAM) {
-        dy[p] = upstreamPacks[p * team];
+        dy[p] = upstreamPacks[p * lanes];
       }
     }
     for (int p = 0; p < PACKS; p++) {
-      if (MASKED && counts != nullptr && counts[p * team] == 0) {
+      if (MASKED && counts != nullptr && counts[p * lanes] == 0) {
         continue;
       }
       for (int k = 0; k < V; k++) {
@@ -330,13 +332,16 @@ struct Share {
     typedef Pack<E, V> P;
     // As many as leave a thread 64 registers, and so four blocks to an SM.
     const int PACKS = (V == 1 ? 4 : 2) / (WITH_UPSTREAM ? 2 : 1);
-    long long row = this->row;
-    int place = this->place;
-    for (long long item = 0; item < items && sums.count < wanted; item++) {
+    int rowsOfATurn = turns / segments;
+    int placesOfATurn = turns - rowsOfATurn * segments;
+    long long at = this->place + turn;
+    long long row = this->row + at / segments;
+    int place = (int) (at % segments);
+    for (long long item = turn; item < items && sums.count < wanted; item += turns) {
       const P* packs = (const P*) (x + start(row, place));
       const P* upstreamPacks = (const P*) (upstream + (WITH_UPSTREAM ? start(row, place) : 0));
       int count = MASKED ? 0 : length(place) / V;
-      int i = member;
+      int i = lane;
       const unsigned char* counts = nullptr;
       if (MASKED) {
         Item what = mask.items[row * segments + place];
@@ -347,15 +352,15 @@ struct Share {
         }
       }
       if (sizeof(A) == sizeof(typename E::Value)) {
-        for (; i + (PACKS - 1) * team < count && sums.count < wanted; i += PACKS * team) {
+        for (; i + (PACKS - 1) * lanes < count && sums.count < wanted; i += PACKS * lanes) {
           addPacks<A, PACKS>(sums, packs + i, upstreamPacks + i, MASKED && counts != nullptr ? counts + i : nullptr);
         }
-        for (; i < count && sums.count < wanted; i += team) {
+        for (; i < count && sums.count < wanted; i += lanes) {
           addPacks<A, 1>(sums, packs + i, upstreamPacks + i, MASKED && counts != nullptr ? counts + i : nullptr);
         }
       } else {
 #pragma unroll 1
-        for (; i < count; i += team) { // seldom: registers matter more
+        for (; i < count; i += lanes) { // seldom: registers matter more
           if (MASKED && counts != nullptr && counts[i] == 0) {
             continue;
           }
@@ -370,8 +375,10 @@ struct Share {
           sums.carry();
         }
       }
-      if (++place == segments) {
-        place = 0;
+      row += rowsOfATurn;
+      place += placesOfATurn;
+      if (place >= segments) {
+        place -= segments;
         row++;
       }
     }
@@ -440,10 +447,36 @@ static __device__ __forceinline__ void keepNarrowUpstream(double narrow, bool ce
   }
 }
 
+// A feature of a unit of a group, or, once those are merged, of a group; and whether there is one.
+struct Feature {
+  long long part;
+  int c;
+  bool real;
+};
+
+// Of the features of a block, of which it has `width`.
+static __device__ __forceinline__ Feature featureOf(
+    long long block, int ofBlock, long long groups, int features, int unitsPerGroup, int width) {
+  Feature r;
+  if (unitsPerGroup == 1) {
+    long long index = block * width + ofBlock;
+    r.part = index / features;
+    r.c = (int) (index - r.part * features);
+    r.real = r.part < groups;
+  } else {
+    int blocksAcross = (features + width - 1) / width;
+    r.part = block / blocksAcross;
+    r.c = (int) (block - r.part * blocksAcross) * width + ofBlock;
+    r.real = r.c < features;
+  }
+  return r;
+}
+
 // Sums of units. A unit is `itemsPerUnit` items of one group; an item is at most `segment` neighbouring elements of
-// one run, of which a run has `segments`. A team of `team` threads (a power of two) walks the items of a unit, so
-// that a warp reads neighbouring elements: along a run where runs are long, across features where they are short.
-// Units count features fastest, then units of a group, then groups: unit = (group*unitsPerGroup + u)*features + c.
+// one run, of which a run has `segments`. A block has the units of `width` neighbouring features, a team of threads for each:
+// `lanes` of them (powers of two) along an item, the others at other items, so that a warp reads neighbouring elements whatever the
+// length of runs. Where a group is one unit, a block has those of neighbouring groups too. Sums of units lie features fastest, then
+// units of a group, then groups.
 //
 // A thread first takes a few elements for their mean, then all of them around that. Should it be far from the mean of
 // all, as the first rows of a picture may be, it starts again around the latter. What 32 bits cannot do at all is added
@@ -457,28 +490,29 @@ static __device__ __forceinline__ void keepNarrowUpstream(double narrow, bool ce
 template <class E, int V, bool WITH_UPSTREAM, bool MASKED>
 static __device__ __forceinline__ void sumUnits(
     const typename E::Stored* x, const typename E::Stored* upstream, const Mask& mask, const double* centers,
-    double* sums,
-    long long groupRows, int features, int after, int segment, int segments,
-    long long itemsPerUnit, int unitsPerGroup, long long units, long long block, int team, bool live,
+    double* sums, long long groups, long long groupRows, int features, int after, int segment, int segments,
+    long long itemsPerUnit, int unitsPerGroup, long long block, int lanes, int width, bool live,
     double (*shared)[THREADS]) {
   typedef typename E::Value A;
   const int ALL = 0x7fffffff;
   const bool NARROW = sizeof(A) == sizeof(float);
-  int teams = THREADS / team;
-  int member = threadIdx.x & (team - 1);
-  long long unit = block * teams + threadIdx.x / team;
-  bool real = unit < units;
+  int team = THREADS / width;
+  int lane = threadIdx.x & (lanes - 1);
+  int turn = threadIdx.x / lanes / width;
+  int member = turn * lanes + lane;
+  int ofBlock = threadIdx.x / lanes & (width - 1);
+  int at = ofBlock * team + member; // of a feature its team next to each other
+  Feature of = featureOf(block, ofBlock, groups, features, unitsPerGroup, width);
+  long long part = of.part;
+  int c = of.c;
+  bool real = of.real;
   bool centered = WITH_UPSTREAM && centers != nullptr;
   double own[4] = {0, 0, 0, 0};
   double count = 0;
   double shift = 0; // of the sums, the same in a team
   double near = 0;  // what the thread's own were added up around
   double n = 0;     // elements of the thread
-  int c = 0;
-  long long part = 0;
   if (real) {
-    part = unit / features;
-    c = (int) (unit - part * features);
     long long group = part / unitsPerGroup;
     long long items = groupRows * segments;
     long long item = (part - group * unitsPerGroup) * itemsPerUnit;
@@ -489,7 +523,7 @@ static __device__ __forceinline__ void sumUnits(
     count = (double) ((end - item) * segment - (missing > 0 ? shortItems * missing : 0));
     Share<E, V, WITH_UPSTREAM, MASKED> share = {
         x, upstream, group * groupRows + row, (int) (item - row * segments), end - item, c, features, after, segment,
-        segments, member, team, mask};
+        segments, lane, lanes, turn, team / lanes, mask};
     A first = 0;
     if (MASKED) {
       long long start = 0;
@@ -534,21 +568,21 @@ static __device__ __forceinline__ void sumUnits(
   if (!NARROW) {
     // Around what is near the mean of all, not around an element, for that may lie so far off that going there and back
     // costs the mean digits of 64 bits.
-    shared[0][threadIdx.x] = fma(n, near - shift, own[0]);
+    shared[0][at] = fma(n, near - shift, own[0]);
     __syncthreads();
-    addUpTeam<1>(team, member, threadIdx.x, shared);
-    double mean = shift + shared[0][threadIdx.x - member] / count;
+    addUpTeam<1>(team, member, at, shared);
+    double mean = shift + shared[0][at - member] / count;
     __syncthreads();
     shift = mean - mean == 0 ? mean : shift;
     move(n, near - shift, centered ? 0 : near - shift, own);
   }
   for (int k = 0; k < 4; k++) {
-    shared[k][threadIdx.x] = own[k];
+    shared[k][at] = own[k];
   }
   __syncthreads();
-  addUpTeam<WITH_UPSTREAM ? 4 : 2>(team, member, threadIdx.x, shared);
+  addUpTeam<WITH_UPSTREAM ? 4 : 2>(team, member, at, shared);
   if (real && member == 0) {
-    writeSums<WITH_UPSTREAM>(count, shift, centered, threadIdx.x, shared, sums + (part * features + c) * 5);
+    writeSums<WITH_UPSTREAM>(count, shift, centered, at, shared, sums + (part * features + c) * 5);
   }
 }
 
@@ -558,24 +592,23 @@ static __device__ __forceinline__ void sumUnits(
 template <class E, int W, bool WITH_UPSTREAM>
 static __device__ __forceinline__ void sumColumns(
     const typename E::Stored* x, const typename E::Stored* upstream, const double* centers, double* sums,
-    long long groupRows, int features, long long rowsPerUnit, int unitsPerGroup, int width, bool live,
+    long long groups, long long groupRows, int features, long long rowsPerUnit, int unitsPerGroup, int width, bool live,
     double (*shared)[THREADS]) {
   typedef typename E::Value A;
   typedef Pack<E, W> P;
   const int ROWS = WITH_UPSTREAM ? 1 : 2; // read before any is added
   int team = THREADS / width;
   int across = features / W;
-  int blocksAcross = (across + width - 1) / width;
-  long long part = blockIdx.x / blocksAcross;
   int lane = threadIdx.x & (width - 1);
   int member = threadIdx.x / width;
-  int column = (int) (blockIdx.x - part * blocksAcross) * width + lane;
-  bool real = column < across;
+  Feature of = featureOf(blockIdx.x, lane, groups, across, unitsPerGroup, width);
+  long long part = of.part;
+  bool real = of.real;
   bool centered = WITH_UPSTREAM && centers != nullptr;
   long long group = part / unitsPerGroup;
   long long begin = (part - group * unitsPerGroup) * rowsPerUnit;
   long long rows = groupRows - begin < rowsPerUnit ? groupRows - begin : rowsPerUnit;
-  int c = column * W;
+  int c = of.c * W;
   double own[W][4] = {};
   A first[W] = {};
   if (real) {
@@ -671,27 +704,33 @@ static __device__ __forceinline__ void sumColumns(
   }
 }
 
-// The sums of a group, merged from its units by `team` threads. Every thread of the block has to come here.
+// The sums of a unit, which another block may have written: from where all blocks see them.
+static __device__ __forceinline__ Sums readSums(const double* from) {
+  Sums r;
+  r.count = READ_SHARED_BY_BLOCKS(from);
+  r.mean = READ_SHARED_BY_BLOCKS(from + 1);
+  r.squares = READ_SHARED_BY_BLOCKS(from + 2);
+  r.upstream = READ_SHARED_BY_BLOCKS(from + 3);
+  r.upstreamDeviation = READ_SHARED_BY_BLOCKS(from + 4);
+  return r;
+}
+
+// The sums of a group, merged from its units by `team` threads. Every thread of the block has to come here. The next unit is read
+// before one is merged.
 static __device__ __forceinline__ Sums mergeUnits(
-    const double* sums, long long group, int c, int features, int unitsPerGroup, int team, bool real, bool centered,
-    Sums* shared) {
+    const double* sums, const Feature& of, int features, int unitsPerGroup, int team, bool centered, Sums* shared) {
   int member = threadIdx.x & (team - 1);
-  Sums own;
-  own.count = 0;
-  own.mean = floatOf(0x7fc00000u); // of nothing: NaN
-  own.squares = 0;
-  own.upstream = 0;
-  own.upstreamDeviation = 0;
-  if (real) {
+  Sums own = {0, floatOf(0x7fc00000u), 0, 0, 0}; // of nothing the mean is NaN
+  if (of.real && sums != nullptr && member < unitsPerGroup) {
+    const double* from = sums + ((of.part * unitsPerGroup + member) * features + of.c) * 5;
+    Sums next = readSums(from);
     for (int u = member; u < unitsPerGroup; u += team) {
-      const double* from = sums + ((group * unitsPerGroup + u) * features + c) * 5;
-      Sums next;
-      next.count = from[0];
-      next.mean = from[1];
-      next.squares = from[2];
-      next.upstream = from[3];
-      next.upstreamDeviation = from[4];
-      own = merge(own, next, centered);
+      Sums unit = next;
+      if (u + team < unitsPerGroup) {
+        from += (long long) team * features * 5;
+        next = readSums(from);
+      }
+      own = merge(own, unit, centered);
     }
   }
   shared[threadIdx.x] = own;
@@ -770,6 +809,18 @@ static __device__ __forceinline__ Lines linesOf(double center, double slope, dou
   return r;
 }
 
+// The gradients of parameters and reference of feature c; the latter are null where they are not asked for.
+template <class P>
+static __device__ __forceinline__ void writeGradients(
+    const double* total, int c, P* dgamma, P* dbeta, double* dMean, double* dVariance) {
+  dgamma[c] = (P) total[0];
+  dbeta[c] = (P) total[1];
+  if (dMean != nullptr) {
+    dMean[c] = total[2];
+    dVariance[c] = total[3];
+  }
+}
+
 // What mixing needs of a feature, and where results go: those of a group, and null where they are not asked for. Without sums
 // there is nothing live: weight 0.
 template <class P>
@@ -783,7 +834,9 @@ struct ForwardMix {
   double weight;
   double epsilon;
 
-  // The line of feature c; `at` is the place of its group's statistics.
+  __device__ __forceinline__ bool isCentered() const { return false; }
+
+  // The line of feature c; `at` is the place of its group.
   __device__ __forceinline__ Lines line(const Sums& live, int c, long long at) const {
     Mixture mixture = mix(live, referenceMean, referenceVariance, c, weight, epsilon);
     if (mean != nullptr) {
@@ -797,17 +850,25 @@ struct ForwardMix {
 
 static const int GRADIENTS = 4; // of a group: {dgamma, dbeta, dmr, dvr}
 
+// What a group adds to the gradients goes to `gradients`, or, where that is null and the group the only one, to where they go.
 template <class P>
 struct BackwardMix {
   const double* centers; // of the sums
   const double* referenceMean;
   const double* referenceVariance;
   const P* gamma;
+  double* gradients;
+  P* dgamma;
+  P* dbeta;
+  double* dMean;
+  double* dVariance;
   double weight;
   double epsilon;
 
+  __device__ __forceinline__ bool isCentered() const { return centers != nullptr; }
+
   // The line of feature c, and what its group adds to the gradients: nothing where nothing of it counts.
-  __device__ __forceinline__ Lines line(const Sums& live, int c, double* gradients) const {
+  __device__ __forceinline__ Lines line(const Sums& live, int c, long long at) const {
     double w = weight;
     Mixture mixture = mix(live, referenceMean, referenceVariance, c, w, epsilon);
     double s = mixture.deviation;
@@ -818,78 +879,112 @@ struct BackwardMix {
     double dm = -factor * a;
     double dv = -factor / (2 * s) * b;
     bool any = live.count > 0;
-    gradients[0] = any ? b : 0;
-    gradients[1] = any ? a : 0;
-    gradients[2] = any ? (1 - w) * dm - 2 * w * (1 - w) * mixture.difference * dv : 0;
-    gradients[3] = any ? (1 - w) * dv : 0;
+    double own[GRADIENTS] = {
+        any ? b : 0, any ? a : 0, any ? (1 - w) * dm - 2 * w * (1 - w) * mixture.difference * dv : 0,
+        any ? (1 - w) * dv : 0};
+    if (gradients == nullptr) {
+      writeGradients<P>(own, c, dgamma, dbeta, dMean, dVariance);
+    } else {
+      for (int k = 0; k < GRADIENTS; k++) {
+        gradients[at * GRADIENTS + k] = own[k];
+      }
+    }
     // Without a weight x has no part in its gradient, nor NaN in it: 0 * NaN is NaN.
     double share = factor * w / live.count;
     return linesOf(mixture.mean, w == 0 ? 0 : share * b / s, w == 0 ? 0 : share * a, factor);
   }
 };
 
-// The line of each group. `lines` is null where only statistics are asked for, `sums` where nothing is live.
-template <class P>
-static __device__ __forceinline__ void mixForward(
-    const ForwardMix<P>& how, const double* sums, Lines* lines, long long groups, int features, int unitsPerGroup,
-    int team, Sums* shared) {
-  int member = threadIdx.x & (team - 1);
-  long long index = (long long) blockIdx.x * (THREADS / team) + threadIdx.x / team;
-  bool real = index < groups * features;
-  long long group = real ? index / features : 0;
-  int c = real ? (int) (index - group * features) : 0;
-  Sums live = mergeUnits(sums, group, c, features, unitsPerGroup, team, real && sums != nullptr, false, shared);
-  if (real && member == 0) {
-    Lines line = how.line(live, c, index);
+// Mixes a group of a feature with a team of threads. `lines` is null where only statistics are asked for, `sums` where nothing is
+// live. Every thread of the block has to come here.
+template <class MIX>
+static __device__ __forceinline__ void mixGroup(
+    const MIX& how, const double* sums, Lines* lines, const Feature& of, int features, int unitsPerGroup, int team,
+    Sums* shared) {
+  Sums live = mergeUnits(sums, of, features, unitsPerGroup, team, how.isCentered(), shared);
+  if (of.real && (threadIdx.x & (team - 1)) == 0) {
+    long long at = of.part * features + of.c;
+    Lines line = how.line(live, of.c, at);
     if (lines != nullptr) {
-      lines[index] = line;
+      lines[at] = line;
     }
   }
 }
 
-// The line of each group, and what it adds to the gradients.
-template <class P>
-static __device__ __forceinline__ void mixBackward(
-    const BackwardMix<P>& how, const double* sums, Lines* lines, double* gradients, long long groups, int features,
-    int unitsPerGroup, int team, Sums* shared) {
-  int member = threadIdx.x & (team - 1);
+// A launch that does nothing else.
+template <class MIX>
+static __device__ __forceinline__ void mixGroups(
+    const MIX& how, const double* sums, Lines* lines, long long groups, int features, int unitsPerGroup, int team,
+    Sums* shared) {
   long long index = (long long) blockIdx.x * (THREADS / team) + threadIdx.x / team;
-  bool real = index < groups * features;
-  long long group = real ? index / features : 0;
-  int c = real ? (int) (index - group * features) : 0;
-  Sums live = mergeUnits(sums, group, c, features, unitsPerGroup, team, real, how.centers != nullptr, shared);
-  if (real && member == 0) {
-    lines[index] = how.line(live, c, gradients + index * GRADIENTS);
-  }
+  Feature of = {index / features, (int) (index % features), index < groups * features};
+  mixGroup(how, sums, lines, of, features, unitsPerGroup, team, shared);
 }
 
-// The gradients of parameters and reference of feature c; the latter are null where they are not asked for.
-template <class P>
-static __device__ __forceinline__ void writeGradients(
-    const double* total, int c, P* dgamma, P* dbeta, double* dMean, double* dVariance) {
-  dgamma[c] = (P) total[0];
-  dbeta[c] = (P) total[1];
-  if (dMean != nullptr) {
-    dMean[c] = total[2];
-    dVariance[c] = total[3];
+// Whether this is the last of `blocks` blocks that count themselves here, which then sees what all of them have written. The counter
+// ends where it began, at 0. Every thread of the block has to come here.
+static __device__ __forceinline__ bool isLast(unsigned* counter, int blocks) {
+  __shared__ int last;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    last = 1;
+    if (blocks > 1) {
+      __threadfence();
+      last = atomicInc(counter, blocks - 1) == (unsigned) blocks - 1;
+      __threadfence();
+    }
   }
+  __syncthreads();
+  return last != 0;
 }
 
-// Adds up the groups of each feature, in their order.
-template <class P>
-static __device__ __forceinline__ void sumGroups(
-    const double* gradients, P* dgamma, P* dbeta, double* dMean, double* dVariance, long long groups, int features) {
-  int c = blockIdx.x * THREADS + threadIdx.x;
-  if (c >= features) {
+// Has the last block to come mix what blocks have added up, in the order of the units, `width` features each; not at all where
+// `team` is 0, for another launch does.
+template <class MIX>
+static __device__ __forceinline__ void mixIfLast(
+    const MIX& how, const double* sums, unsigned* counters, Lines* lines, long long groups, int features,
+    int unitsPerGroup, int width, int team, double (*shared)[THREADS]) {
+  if (team == 0) {
     return;
   }
-  double total[4] = {0, 0, 0, 0};
-  for (long long group = 0; group < groups; group++) {
-    for (int k = 0; k < 4; k++) {
+  int blocksAcross = (features + width - 1) / width;
+  long long group = blockIdx.x / blocksAcross / unitsPerGroup; // where it has several units
+  if (isLast(counters + (group * blocksAcross + blockIdx.x % blocksAcross), unitsPerGroup)) {
+    int ofBlock = threadIdx.x / team;
+    Feature of = featureOf(blockIdx.x, ofBlock, groups, features, unitsPerGroup, width);
+    of.part /= unitsPerGroup;
+    of.real = of.real && ofBlock < width;
+    mixGroup(how, sums, lines, of, features, unitsPerGroup, team, (Sums*) shared);
+  }
+}
+
+// Adds up the groups of each feature, in one order: a team of `team` threads (a power of two) for each.
+template <class P>
+static __device__ __forceinline__ void sumGroups(
+    const double* gradients, P* dgamma, P* dbeta, double* dMean, double* dVariance, long long groups, int features,
+    int team, double (*shared)[THREADS]) {
+  int width = THREADS / team;
+  int ofBlock = threadIdx.x & (width - 1);
+  int member = threadIdx.x / width;
+  int at = ofBlock * team + member;
+  int c = blockIdx.x * width + ofBlock;
+  double total[GRADIENTS] = {0, 0, 0, 0};
+  for (long long group = member; c < features && group < groups; group += team) {
+    for (int k = 0; k < GRADIENTS; k++) {
       total[k] += gradients[(group * features + c) * GRADIENTS + k];
     }
   }
-  writeGradients<P>(total, c, dgamma, dbeta, dMean, dVariance);
+  for (int k = 0; k < GRADIENTS; k++) {
+    shared[k][at] = total[k];
+  }
+  __syncthreads();
+  addUpTeam<GRADIENTS>(team, member, at, shared);
+  if (c < features && member == 0) {
+    for (int k = 0; k < GRADIENTS; k++) {
+      total[k] = shared[k][at];
+    }
+    writeGradients<P>(total, c, dgamma, dbeta, dMean, dVariance);
+  }
 }
 
 // What the last launch does with each element.
@@ -921,6 +1016,16 @@ struct Scale {
   }
 };
 
+// Both in one, where code is dearer than a comparison: of a weight of 0 slope and offset are 0.
+struct DifferentiateOrScale {
+  static const bool INPUT = true;
+  static const bool UPSTREAM = true;
+  template <class A>
+  static __device__ __forceinline__ A of(A x, A dy, const Line<A>& k) {
+    return k.slope == 0 && k.offset == 0 ? Scale::of(x, dy, k) : Differentiate::of(x, dy, k);
+  }
+};
+
 template <class F, class E, class A>
 static __device__ __forceinline__ typename E::Stored each(
     typename E::Stored x, typename E::Stored dy, const Line<A>& line) {
@@ -931,6 +1036,19 @@ static __device__ __forceinline__ typename E::Stored each(
 
 static __device__ __forceinline__ void choose(const Lines& from, Line<float>& line) { line = from.narrow; }
 static __device__ __forceinline__ void choose(const Lines& from, Line<double>& line) { line = from.wide; }
+
+// Writes what nothing of these launches reads again: the cache is to keep the input.
+template <class P>
+static __device__ __forceinline__ void writeOnce(P* to, const P& pack) {
+#ifdef __CUDA_ARCH__
+  if (sizeof(P) == sizeof(uint4)) {
+    union { P pack; uint4 bits; } u = {pack};
+    __stcs((uint4*) to, u.bits);
+    return;
+  }
+#endif
+  *to = pack;
+}
 
 // V neighbours on one line, or on a line each where LINES is V. Read `apart` elements from each other: 1 unless they are in a tile.
 template <class E, int V, class F, int LINES>
@@ -976,7 +1094,7 @@ struct Place {
       for (int i = 0; i < V; i++) {
         result.at[i] = each<F, E>(pack.at[i], dy.at[i], line[LINES == 1 ? 0 : i]);
       }
-      *(P*) output = result;
+      writeOnce((P*) output, result);
     } else {
       typename E::Stored none = 0;
 #pragma unroll 1
@@ -1152,12 +1270,11 @@ static __device__ __forceinline__ void forwardTile(
   int count = features - first < strip ? features - first : strip;
   Tile tile = {count, groupRows, after, pitch, width, (long long) features * after};
   long long start = (group * groupRows * features + first) * after;
-  int elements = groupRows * after;
   readTile<E, VECTOR>(tile, x + start, held, vector);
   __syncthreads();
   if (how.weight != 0) {
-    sumUnits<E, 1, false, false>(held, nullptr, NO_MASK, nullptr, &shared.features[0][0], 1, count, pitch, elements, 1, 1, 1,
-        count, 0, team, true, shared.threads);
+    sumUnits<E, 1, false, false>(held, nullptr, NO_MASK, nullptr, &shared.features[0][0], 1, 1, count, pitch,
+        groupRows * after, 1, 1, 1, 0, team, THREADS / team, true, shared.threads);
     __syncthreads();
   }
   int f = threadIdx.x;
@@ -1174,16 +1291,13 @@ static __device__ __forceinline__ void forwardTile(
   }
 }
 
-// The same for the gradients: x and, `apart` elements behind it, the upstream are held. What there is of one group alone goes to
-// where the gradients of parameters and reference do, else to `gradients`, which vbn_sum_groups adds up.
+// The same for the gradients: x and, `apart` elements behind it, the upstream are held.
 template <class E, int VECTOR>
 static __device__ __forceinline__ void backwardTile(
     const BackwardMix<typename E::Value>& how, const typename E::Stored* x, const typename E::Stored* upstream,
-    typename E::Stored* output, double* gradients, typename E::Value* dgamma, typename E::Value* dbeta, double* dMean,
-    double* dVariance, int groupRows, int features, int after, int strip, int strips, int pitch, int apart, int width,
-    int team, int vector, TileSums& shared) {
+    typename E::Stored* output, int groupRows, int features, int after, int strip, int strips, int pitch, int apart,
+    int width, int team, int vector, TileSums& shared) {
   DYNAMIC_SHARED(dynamicShared);
-  typedef typename E::Value A;
   typename E::Stored* held = (typename E::Stored*) dynamicShared;
   typename E::Stored* heldUpstream = held + apart;
   long long group = blockIdx.x / strips;
@@ -1191,31 +1305,21 @@ static __device__ __forceinline__ void backwardTile(
   int count = features - first < strip ? features - first : strip;
   Tile tile = {count, groupRows, after, pitch, width, (long long) features * after};
   long long start = (group * groupRows * features + first) * after;
-  readTile<E, VECTOR>(tile, x + start, held, vector);
-  readTile<E, VECTOR>(tile, upstream + start, heldUpstream, vector);
+#pragma unroll 1 // one copy of the code
+  for (int i = 0; i < 2; i++) {
+    readTile<E, VECTOR>(tile, (i == 0 ? x : upstream) + start, i == 0 ? held : heldUpstream, vector);
+  }
   __syncthreads();
   sumUnits<E, 1, true, false>(held, heldUpstream, NO_MASK, how.centers == nullptr ? nullptr : how.centers + first,
-      &shared.features[0][0], 1, count, pitch, groupRows * after, 1, 1, 1, count, 0, team, how.weight != 0, shared.threads);
+      &shared.features[0][0], 1, 1, count, pitch, groupRows * after, 1, 1, 1, 0, team, THREADS / team,
+      how.weight != 0, shared.threads);
   __syncthreads();
   int f = threadIdx.x;
   if (f < count) {
-    int c = first + f;
-    double own[GRADIENTS];
-    shared.lines[f] = how.line(sumsOf(shared.features[f]), c, own);
-    if (gradients == nullptr) {
-      writeGradients<A>(own, c, dgamma, dbeta, dMean, dVariance);
-    } else {
-      for (int k = 0; k < GRADIENTS; k++) {
-        gradients[(group * features + c) * GRADIENTS + k] = own[k];
-      }
-    }
+    shared.lines[f] = how.line(sumsOf(shared.features[f]), first + f, group * features + first + f);
   }
   __syncthreads();
-  if (how.weight == 0) {
-    writeTile<E, VECTOR, Scale>(tile, held, heldUpstream, shared.lines, output + start, vector);
-  } else {
-    writeTile<E, VECTOR, Differentiate>(tile, held, heldUpstream, shared.lines, output + start, vector);
-  }
+  writeTile<E, VECTOR, DifferentiateOrScale>(tile, held, heldUpstream, shared.lines, output + start, vector);
 }
 
 // The gradients of backward, in 64 bits: Normalization.secondSlopes has the formula. A team of `team` threads (a power
@@ -1321,31 +1425,52 @@ static __device__ __forceinline__ void differentiateTwice(
         after, width); \
   }
 
+// What mixing needs, and how.
+#define FORWARD_MIX_OF(P) \
+  const double* referenceMean, const double* referenceVariance, const P* gamma, const P* beta, double* mean, \
+      double* variance, double weight, double epsilon
+#define FORWARD_MIX(P) \
+  ForwardMix<P> how = {referenceMean, referenceVariance, gamma, beta, mean, variance, weight, epsilon}
+#define BACKWARD_MIX_OF(P) \
+  const double* centers, const double* referenceMean, const double* referenceVariance, const P* gamma, \
+      double* gradients, P* dgamma, P* dbeta, double* dMean, double* dVariance, double weight, double epsilon
+#define BACKWARD_MIX(P) \
+  BackwardMix<P> how = {centers, referenceMean, referenceVariance, gamma, gradients, dgamma, dbeta, dMean, dVariance, \
+      weight, epsilon}
+
+// Where sums of units go, and what the last block of a group mixes them into.
+#define UNITS double* sums, unsigned* counters, Lines* lines
+
 #define ENTRIES(NAME, E, VECTOR) \
   extern "C" __global__ void __launch_bounds__(256) vbn_sums_##NAME( \
-      const E::Stored* x, double* sums, long long groupRows, int features, int after, int segment, int segments, \
-      long long itemsPerUnit, int unitsPerGroup, long long units, int team, int vector) { \
-    __shared__ double shared[4][THREADS]; \
+      const E::Stored* x, FORWARD_MIX_OF(E::Value), UNITS, long long groups, long long groupRows, int features, int after, int segment, \
+      int segments, long long itemsPerUnit, int unitsPerGroup, int lanes, int width, int mixTeam, int vector) { \
+    __shared__ double shared[5][THREADS]; \
+    FORWARD_MIX(E::Value); \
     if (vector) { \
-      sumUnits<E, VECTOR, false, false>(x, nullptr, NO_MASK, nullptr, sums, groupRows, features, after, segment, segments, \
-          itemsPerUnit, unitsPerGroup, units, blockIdx.x, team, true, shared); \
+      sumUnits<E, VECTOR, false, false>(x, nullptr, NO_MASK, nullptr, sums, groups, groupRows, features, after, segment, segments, \
+          itemsPerUnit, unitsPerGroup, blockIdx.x, lanes, width, true, shared); \
     } else { \
-      sumUnits<E, 1, false, false>(x, nullptr, NO_MASK, nullptr, sums, groupRows, features, after, segment, segments, \
-          itemsPerUnit, unitsPerGroup, units, blockIdx.x, team, true, shared); \
+      sumUnits<E, 1, false, false>(x, nullptr, NO_MASK, nullptr, sums, groups, groupRows, features, after, segment, segments, \
+          itemsPerUnit, unitsPerGroup, blockIdx.x, lanes, width, true, shared); \
     } \
+    mixIfLast(how, sums, counters, lines, groups, features, unitsPerGroup, width, mixTeam, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_gradient_sums_##NAME( \
-      const E::Stored* x, const E::Stored* upstream, const double* centers, double* sums, long long groupRows, \
-      int features, int after, int segment, int segments, long long itemsPerUnit, int unitsPerGroup, \
-      long long units, int team, int vector, int live) { \
-    __shared__ double shared[4][THREADS]; \
+      const E::Stored* x, const E::Stored* upstream, BACKWARD_MIX_OF(E::Value), UNITS, long long groups, long long groupRows, \
+      int features, int after, int segment, int segments, long long itemsPerUnit, int unitsPerGroup, int lanes, \
+      int width, int mixTeam, int vector) { \
+    __shared__ double shared[5][THREADS]; \
+    BACKWARD_MIX(E::Value); \
+    bool live = weight != 0; \
     if (vector) { \
-      sumUnits<E, VECTOR, true, false>(x, upstream, NO_MASK, centers, sums, groupRows, features, after, segment, segments, \
-          itemsPerUnit, unitsPerGroup, units, blockIdx.x, team, live, shared); \
+      sumUnits<E, VECTOR, true, false>(x, upstream, NO_MASK, centers, sums, groups, groupRows, features, after, segment, segments, \
+          itemsPerUnit, unitsPerGroup, blockIdx.x, lanes, width, live, shared); \
     } else { \
-      sumUnits<E, 1, true, false>(x, upstream, NO_MASK, centers, sums, groupRows, features, after, segment, segments, \
-          itemsPerUnit, unitsPerGroup, units, blockIdx.x, team, live, shared); \
+      sumUnits<E, 1, true, false>(x, upstream, NO_MASK, centers, sums, groups, groupRows, features, after, segment, segments, \
+          itemsPerUnit, unitsPerGroup, blockIdx.x, lanes, width, live, shared); \
     } \
+    mixIfLast(how, sums, counters, lines, groups, features, unitsPerGroup, width, mixTeam, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_normalize_##NAME( \
       const E::Stored* x, E::Stored* output, const Lines* lines, long long rows, long long groupRows, \
@@ -1375,22 +1500,19 @@ static __device__ __forceinline__ void differentiateTwice(
 // One launch for small groups.
 #define TILE_ENTRIES(NAME, E, VECTOR) \
   extern "C" __global__ void __launch_bounds__(256) vbn_forward_##NAME( \
-      const E::Stored* x, E::Stored* output, const double* referenceMean, const double* referenceVariance, \
-      const E::Value* gamma, const E::Value* beta, double* mean, double* variance, double weight, double epsilon, \
-      int groupRows, int features, int after, int strip, int strips, int pitch, int width, int team, int vector) { \
+      const E::Stored* x, FORWARD_MIX_OF(E::Value), E::Stored* output, int groupRows, int features, int after, int strip, \
+      int strips, int pitch, int width, int team, int vector) { \
     __shared__ TileSums shared; \
-    ForwardMix<E::Value> how = {referenceMean, referenceVariance, gamma, beta, mean, variance, weight, epsilon}; \
+    FORWARD_MIX(E::Value); \
     forwardTile<E, VECTOR>(how, x, output, groupRows, features, after, strip, strips, pitch, width, team, vector, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_backward_##NAME( \
-      const E::Stored* x, const E::Stored* upstream, E::Stored* output, const double* centers, \
-      const double* referenceMean, const double* referenceVariance, const E::Value* gamma, double* gradients, \
-      E::Value* dgamma, E::Value* dbeta, double* dMean, double* dVariance, double weight, double epsilon, int groupRows, \
+      const E::Stored* x, const E::Stored* upstream, BACKWARD_MIX_OF(E::Value), E::Stored* output, int groupRows, \
       int features, int after, int strip, int strips, int pitch, int apart, int width, int team, int vector) { \
     __shared__ TileSums shared; \
-    BackwardMix<E::Value> how = {centers, referenceMean, referenceVariance, gamma, weight, epsilon}; \
-    backwardTile<E, VECTOR>(how, x, upstream, output, gradients, dgamma, dbeta, dMean, dVariance, groupRows, features, \
-        after, strip, strips, pitch, apart, width, team, vector, shared); \
+    BACKWARD_MIX(E::Value); \
+    backwardTile<E, VECTOR>(how, x, upstream, output, groupRows, features, after, strip, strips, pitch, apart, width, \
+        team, vector, shared); \
   }
 
 TILE_ENTRIES(float32, Float32, 4)
@@ -1405,16 +1527,22 @@ ENTRIES(bfloat16, BFloat16, 8)
 
 #define COLUMN_ENTRIES(NAME, E) \
   extern "C" __global__ void __launch_bounds__(256) vbn_column_sums_##NAME( \
-      const E::Stored* x, double* sums, long long groupRows, int features, long long rowsPerUnit, int unitsPerGroup, \
-      int width) { \
-    __shared__ double shared[4][THREADS]; \
-    sumColumns<E, 4, false>(x, nullptr, nullptr, sums, groupRows, features, rowsPerUnit, unitsPerGroup, width, true, shared); \
+      const E::Stored* x, FORWARD_MIX_OF(E::Value), UNITS, long long groups, long long groupRows, int features, long long rowsPerUnit, \
+      int unitsPerGroup, int width, int mixTeam) { \
+    __shared__ double shared[5][THREADS]; \
+    FORWARD_MIX(E::Value); \
+    sumColumns<E, 4, false>(x, nullptr, nullptr, sums, groups, groupRows, features, rowsPerUnit, unitsPerGroup, width, true, \
+        shared); \
+    mixIfLast(how, sums, counters, lines, groups, features, unitsPerGroup, 4 * width, mixTeam, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_column_gradient_sums_##NAME( \
-      const E::Stored* x, const E::Stored* upstream, const double* centers, double* sums, long long groupRows, \
-      int features, long long rowsPerUnit, int unitsPerGroup, int width, int live) { \
-    __shared__ double shared[4][THREADS]; \
-    sumColumns<E, 4, true>(x, upstream, centers, sums, groupRows, features, rowsPerUnit, unitsPerGroup, width, live, shared); \
+      const E::Stored* x, const E::Stored* upstream, BACKWARD_MIX_OF(E::Value), UNITS, long long groups, long long groupRows, \
+      int features, long long rowsPerUnit, int unitsPerGroup, int width, int mixTeam) { \
+    __shared__ double shared[5][THREADS]; \
+    BACKWARD_MIX(E::Value); \
+    sumColumns<E, 4, true>(x, upstream, centers, sums, groups, groupRows, features, rowsPerUnit, unitsPerGroup, width, \
+        weight != 0, shared); \
+    mixIfLast(how, sums, counters, lines, groups, features, unitsPerGroup, 4 * width, mixTeam, shared); \
   }
 
 COLUMN_ENTRIES(float32, Float32)
@@ -1424,22 +1552,26 @@ COLUMN_ENTRIES(bfloat16, BFloat16)
 // The same of a masked batch, with the same arguments and the mask behind them. Everything is read one by one.
 #define MASKED_ENTRIES(NAME, E) \
   extern "C" __global__ void __launch_bounds__(256) vbn_masked_sums_##NAME( \
-      const E::Stored* x, double* sums, long long groupRows, int features, int after, int segment, int segments, \
-      long long itemsPerUnit, int unitsPerGroup, long long units, int team, int, const unsigned char* counts, \
-      const Item* items) { \
-    __shared__ double shared[4][THREADS]; \
+      const E::Stored* x, FORWARD_MIX_OF(E::Value), UNITS, long long groups, long long groupRows, int features, int after, int segment, \
+      int segments, long long itemsPerUnit, int unitsPerGroup, int lanes, int width, int mixTeam, int, \
+      const unsigned char* counts, const Item* items) { \
+    __shared__ double shared[5][THREADS]; \
+    FORWARD_MIX(E::Value); \
     Mask mask = {counts, items}; \
-    sumUnits<E, 1, false, true>(x, nullptr, mask, nullptr, sums, groupRows, features, after, segment, segments, \
-        itemsPerUnit, unitsPerGroup, units, blockIdx.x, team, true, shared); \
+    sumUnits<E, 1, false, true>(x, nullptr, mask, nullptr, sums, groups, groupRows, features, after, segment, segments, \
+        itemsPerUnit, unitsPerGroup, blockIdx.x, lanes, width, true, shared); \
+    mixIfLast(how, sums, counters, lines, groups, features, unitsPerGroup, width, mixTeam, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_masked_gradient_sums_##NAME( \
-      const E::Stored* x, const E::Stored* upstream, const double* centers, double* sums, long long groupRows, \
-      int features, int after, int segment, int segments, long long itemsPerUnit, int unitsPerGroup, \
-      long long units, int team, int, int live, const unsigned char* counts, const Item* items) { \
-    __shared__ double shared[4][THREADS]; \
+      const E::Stored* x, const E::Stored* upstream, BACKWARD_MIX_OF(E::Value), UNITS, long long groups, long long groupRows, \
+      int features, int after, int segment, int segments, long long itemsPerUnit, int unitsPerGroup, int lanes, \
+      int width, int mixTeam, int, const unsigned char* counts, const Item* items) { \
+    __shared__ double shared[5][THREADS]; \
+    BACKWARD_MIX(E::Value); \
     Mask mask = {counts, items}; \
-    sumUnits<E, 1, true, true>(x, upstream, mask, centers, sums, groupRows, features, after, segment, segments, \
-        itemsPerUnit, unitsPerGroup, units, blockIdx.x, team, live, shared); \
+    sumUnits<E, 1, true, true>(x, upstream, mask, centers, sums, groups, groupRows, features, after, segment, segments, \
+        itemsPerUnit, unitsPerGroup, blockIdx.x, lanes, width, weight != 0, shared); \
+    mixIfLast(how, sums, counters, lines, groups, features, unitsPerGroup, width, mixTeam, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_masked_normalize_##NAME( \
       const E::Stored* x, E::Stored* output, const Lines* lines, long long rows, long long groupRows, \
@@ -1522,24 +1654,23 @@ extern "C" __global__ void __launch_bounds__(256) vbn_mask(
 // Parameters are of 32 bits, or of 64 beside batches of 64.
 #define PARAMETER_ENTRIES(NAME, P) \
   extern "C" __global__ void __launch_bounds__(256) vbn_mix_forward_##NAME( \
-      const double* sums, const double* referenceMean, const double* referenceVariance, const P* gamma, const P* beta, \
-      double* mean, double* variance, Lines* lines, double weight, double epsilon, long long groups, \
-      int features, int unitsPerGroup, int team) { \
+      FORWARD_MIX_OF(P), const double* sums, Lines* lines, long long groups, int features, int unitsPerGroup, int team) { \
     __shared__ Sums shared[THREADS]; \
-    ForwardMix<P> how = {referenceMean, referenceVariance, gamma, beta, mean, variance, weight, epsilon}; \
-    mixForward<P>(how, sums, lines, groups, features, unitsPerGroup, team, shared); \
+    FORWARD_MIX(P); \
+    mixGroups(how, sums, lines, groups, features, unitsPerGroup, team, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_mix_backward_##NAME( \
-      const double* sums, const double* centers, const double* referenceMean, const double* referenceVariance, \
-      const P* gamma, Lines* lines, double* gradients, double weight, double epsilon, long long groups, \
-      int features, int unitsPerGroup, int team) { \
+      BACKWARD_MIX_OF(P), const double* sums, Lines* lines, long long groups, int features, int unitsPerGroup, \
+      int team) { \
     __shared__ Sums shared[THREADS]; \
-    BackwardMix<P> how = {centers, referenceMean, referenceVariance, gamma, weight, epsilon}; \
-    mixBackward<P>(how, sums, lines, gradients, groups, features, unitsPerGroup, team, shared); \
+    BACKWARD_MIX(P); \
+    mixGroups(how, sums, lines, groups, features, unitsPerGroup, team, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_sum_groups_##NAME( \
-      const double* gradients, P* dgamma, P* dbeta, double* dMean, double* dVariance, long long groups, int features) { \
-    sumGroups<P>(gradients, dgamma, dbeta, dMean, dVariance, groups, features); \
+      const double* gradients, P* dgamma, P* dbeta, double* dMean, double* dVariance, long long groups, int features, \
+      int team) { \
+    __shared__ double shared[GRADIENTS][THREADS]; \
+    sumGroups<P>(gradients, dgamma, dbeta, dMean, dVariance, groups, features, team, shared); \
   }
 
 PARAMETER_ENTRIES(float32, float)

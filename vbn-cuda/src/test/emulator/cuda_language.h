@@ -11,6 +11,9 @@
 // All shared variables of the library lie together, so that the device can poison them before each block.
 #define __shared__ static __attribute__((section("emulated_shared"), aligned(16)))
 #define DYNAMIC_SHARED(NAME) unsigned char* const NAME = emulated::dynamicShared
+#define READ_SHARED_BY_BLOCKS(FROM) (*(FROM))
+#define __threadfence() emulated::fence()
+#define atomicInc(AT, MOST) emulated::countUp(AT, MOST, __FILE__, __LINE__)
 #define __syncthreads() emulated::barrier(__FILE__, __LINE__)
 #define threadIdx (emulated::running->thread)
 #define blockIdx (emulated::running->block)

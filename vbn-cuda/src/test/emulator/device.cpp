@@ -35,6 +35,7 @@ struct Fiber {
   State state;
   const char* file;
   int line;
+  bool fenced; // since the last barrier
 };
 
 const size_t STACK = 64 * 1024;
@@ -50,6 +51,7 @@ std::vector<Kernel>& kernels() {
 
 std::vector<Fiber> fibers;
 Fiber* self;
+std::string wrong; // what a thread has been stopped for
 void* scheduler;
 const Kernel* current;
 void* const* currentArguments;
@@ -144,8 +146,11 @@ void barrier(const char* file, int line) {
   self->state = State::WAITING;
   self->file = file;
   self->line = line;
+  self->fenced = false; // what others wrote before it is not
   vbn_emulator_switch(&self->stackPointer, scheduler);
 }
+
+void fence() { self->fenced = true; }
 
 namespace {
 
@@ -188,6 +193,21 @@ std::string name(const Coordinates& at) {
       + std::to_string(at.block.y) + ")";
 }
 
+} // namespace
+
+unsigned countUp(unsigned* at, unsigned most, const char* file, int line) {
+  if (!self->fenced) {
+    self->file = file;
+    self->line = line;
+    wrong = name(self->at) + " counts at " + place(*self) + " without a fence before it";
+  }
+  unsigned before = *at;
+  *at = before >= most ? 0 : before + 1;
+  return before;
+}
+
+namespace {
+
 // Lets the threads of a block run until all are done.
 std::string runBlock(std::mt19937_64& random, std::vector<unsigned>& order) {
   for (;;) {
@@ -198,6 +218,9 @@ std::string runBlock(std::mt19937_64& random, std::vector<unsigned>& order) {
         running = &self->at;
         vbn_emulator_switch(&scheduler, self->stackPointer);
       }
+    }
+    if (!wrong.empty()) {
+      return std::exchange(wrong, "");
     }
     const Fiber* waiting = nullptr;
     const Fiber* done = nullptr;
@@ -279,7 +302,7 @@ std::string run(
         static_cast<unsigned>(block / blocks.x / blocks.y)};
     for (unsigned i = 0; i < threads; i++) {
       char* top = memory + (i + 1) * STACK - i % COLORS * CACHE_LINE;
-      fibers[i] = Fiber{freshStack(top, &threadMain), {{i, 0, 0}, at}, State::READY, "", 0};
+      fibers[i] = Fiber{freshStack(top, &threadMain), {{i, 0, 0}, at}, State::READY, "", 0, false};
     }
     std::string error = runBlock(random, order);
     if (!error.empty()) {

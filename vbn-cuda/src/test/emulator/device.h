@@ -30,6 +30,12 @@ extern unsigned char* const dynamicShared;
 // Waits for all threads of the block.
 void barrier(const char* file, int line);
 
+// Makes what the block has written visible to all others.
+void fence();
+
+// Adds 1, or begins again behind `most`; what was there. Stops a thread that has not fenced what its block has written.
+unsigned countUp(unsigned* at, unsigned most, const char* file, int line);
+
 struct Parameter {
   unsigned bytes;
   bool pointer;

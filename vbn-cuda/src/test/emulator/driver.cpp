@@ -902,6 +902,20 @@ EXPORT Status cuMemcpyDtoDAsync_v2(Address to, Address from, size_t bytes, Strea
   });
 }
 
+EXPORT Status cuMemsetD32Async(Address to, unsigned value, size_t count, Stream* stream) {
+  ENTER_CONTEXT;
+  if (!onDevice(to, 4 * count)) {
+    return INVALID_VALUE;
+  }
+  return enqueue(stream, [=]() -> Status {
+    if (allocationAt(to, 4 * count) == nullptr) {
+      return fault(ILLEGAL_ADDRESS, "memory that has been freed was set");
+    }
+    std::fill_n(reinterpret_cast<unsigned*>(to), count, value);
+    return SUCCESS;
+  });
+}
+
 EXPORT Status cuStreamCreate(Stream** stream, unsigned) {
   ENTER_CONTEXT;
   *stream = new Stream{current, {}, nullptr, false};
@@ -1335,9 +1349,16 @@ EXPORT void vbn_emulator_fail(const char* function, int nth, int status) {
   controls.failures[function] = {nth, status};
 }
 
-// Calls of a function since the last reset.
+// Calls of a function, or of all where it is "", since the last reset.
 EXPORT long long vbn_emulator_calls(const char* function) {
   LOCK;
+  if (*function == 0) {
+    long long all = 0;
+    for (const auto& each : calls) {
+      all += each.second;
+    }
+    return all;
+  }
   auto found = calls.find(function);
   return found == calls.end() ? 0 : found->second;
 }

@@ -21,6 +21,7 @@ final class BatchKernels {
   private static final int SUMS = 5; // of a unit
   private static final int LINE_BYTES = 48; // of a group, in both arithmetics
   private static final int GRADIENTS = 4; // of a group
+  private static final int GROUPS_PER_THREAD = 4; // about
   private static final int LINE_NUMBERS = 4; // of a group
   private static final int ITEM_BYTES = 12; // of a segment of a row of a mask
   private static final int POSITIONS_PER_THREAD = 8; // of a mask, about
@@ -33,6 +34,14 @@ final class BatchKernels {
 
   /** Packs of a run for each thread of a team at least, lest threads have next to nothing to add up. */
   private static final int RUN_PACKS_PER_THREAD = 4;
+
+  private static final int WARP = 32;
+
+  /** Of each feature in a unit, where there is enough of both to keep the device busy: 50 times its sums. */
+  private static final int UNIT_BYTES = 2048;
+
+  /** Units that a thread of the last block merges. */
+  private static final int MERGES_PER_THREAD = 32;
 
   /** Neighbouring features that a thread adds up at once where there are no positions behind them. */
   private static final int COLUMN = 4;
@@ -51,7 +60,6 @@ final class BatchKernels {
   /** Elements of a tile that are worth a block. */
   private static final int TILE_ELEMENTS = 16 * THREADS;
 
-  private static final int ENOUGH_UNITS = 1 << 20;
   private static final int ENOUGH_BLOCKS = 8192;
   private static final int MOST_BLOCKS_ALONG_Y = 65535;
 
@@ -71,13 +79,24 @@ final class BatchKernels {
   private final int vector;
   private final int pack;
   private final int segments;
-  private final int team;
 
-  /** Columns of a row that a block adds up; 0 where it adds up runs. */
-  private final int width;
+  /** Whether sums are those of columns, not of runs. */
+  private final boolean byColumn;
+
+  /** Threads along a run. */
+  private final int lanes;
+
+  /** Neighbouring features that a block adds up. */
+  private final int blockFeatures;
 
   private final long itemsPerUnit;
   private final int unitsPerGroup;
+
+  /** That add up. */
+  private final long blocks;
+
+  /** Of the blocks that have a unit of a group; 0 where a group has but one. */
+  private final long counters;
 
   /** Address of {@link #maskBytes} that say what counts; 0 where everything does. */
   private long mask;
@@ -97,43 +116,52 @@ final class BatchKernels {
     type = dtype.name().toLowerCase(Locale.ROOT);
     parameterType = dtype.parameterType().name().toLowerCase(Locale.ROOT);
     features = inInt("features", geometry.features());
-    after = inInt("positions behind the feature axis", geometry.after());
-    rows = geometry.batch() * geometry.before();
+    int behind = inInt("positions behind the feature axis", geometry.after());
+    long allRows = geometry.batch() * geometry.before();
     groups = scope == Scope.EXAMPLE ? geometry.batch() : 1;
-    groupRows = rows / groups;
+    long run = allRows / groups * behind;
+    boolean oneRun = features == 1 && !masked && run <= Integer.MAX_VALUE; // a group is one
+    after = oneRun ? (int) run : behind;
+    groupRows = oneRun ? 1 : allRows / groups;
+    rows = groups * groupRows;
     exampleRows = geometry.before();
     elementBytes = CudaTensor.elementBytes(dtype);
-    int most = 16 / elementBytes;
+    int together = 16 / elementBytes;
     boolean atOnce = !masked && aligned(tensors);
-    vector = atOnce && after % most == 0
+    vector = atOnce && after % together == 0
         ? OF_A_RUN
-        : atOnce && after == 1 && features % most == 0 ? OF_FEATURES : ALONE;
-    pack = vector == ALONE ? 1 : most;
+        : atOnce && after == 1 && features % together == 0 ? OF_FEATURES : ALONE;
+    pack = vector == ALONE ? 1 : together;
     segments = Math.ceilDiv(after, SEGMENT);
 
-    int columns = powerOfTwo(Math.min(THREADS, features / COLUMN));
-    boolean byColumn = atOnce
-        && after == 1
-        && features % COLUMN == 0
-        && dtype != DType.FLOAT64
-        && groupRows >= THREADS / columns;
-    width = byColumn ? columns : 0;
-    int run = Math.min(after, SEGMENT);
-    int ofRun = vector == OF_A_RUN ? most : 1;
-    team = byColumn
-        ? THREADS / columns
-        : Math.min(THREADS, Integer.highestOneBit(Math.max(1, run / ofRun / RUN_PACKS_PER_THREAD)));
-    long threads = byColumn ? (long) blocksAcross() * THREADS : (long) features * team;
+    byColumn = atOnce && after == 1 && features % COLUMN == 0 && dtype != DType.FLOAT64;
     long items = groupRows * segments;
-    long wanted = Math.ceilDiv(items * run, (long) team * ofRun * PACKS_PER_THREAD);
-    long busy = Math.max(1, kernels.enoughThreads() / threads);
-    itemsPerUnit = Math.ceilDiv(items, Math.min(Math.max(wanted, 1), Math.min(busy, ENOUGH_UNITS)));
+    int item = Math.min(after, SEGMENT);
+    int ofRun = vector == OF_A_RUN ? together : 1;
+    int ofThread = byColumn ? COLUMN : 1;
+    int all = features / ofThread; // runs or columns of a row
+    lanes = byColumn
+        ? 1
+        : Math.min(
+            THREADS, Integer.highestOneBit(Math.max(1, item / ofRun / RUN_PACKS_PER_THREAD)));
+    // Neighbours for a warp to read, other rows for the rest, and only then more neighbours.
+    int near = powerOfTwo(Math.min(all, Math.max(1, WARP / ofThread / lanes)));
+    int turns = Integer.highestOneBit((int) Math.min(THREADS / lanes / near, items));
+    int most = Math.min(THREADS / lanes / turns, THREADS / ofThread);
+    int width = powerOfTwo(Math.min(all, most));
+    long wanted = Math.ceilDiv(items * item, (long) (THREADS / width) * ofRun * PACKS_PER_THREAD);
+    long across = Math.ceilDiv(all, width);
+    long busy = Math.max(1, kernels.enoughThreads() / (across * THREADS));
+    long worthIt = Math.max(busy / 4, items * item * elementBytes / UNIT_BYTES);
+    long mergeable = (long) MERGES_PER_THREAD * THREADS / width / ofThread;
+    long units = Math.max(1, Math.min(Math.min(wanted, busy), Math.min(worthIt, mergeable)));
+    itemsPerUnit = Math.ceilDiv(items, units);
     unitsPerGroup = Math.toIntExact(Math.ceilDiv(items, itemsPerUnit));
-  }
-
-  /** Blocks that have all columns of a row. */
-  private int blocksAcross() {
-    return Math.ceilDiv(features / COLUMN, width);
+    // Alone in its group, a unit shares its block with those of other groups.
+    blockFeatures = ofThread * (unitsPerGroup == 1 ? most : width);
+    long places = groups * all;
+    blocks = unitsPerGroup == 1 ? Math.ceilDiv(places, most) : groups * unitsPerGroup * across;
+    counters = unitsPerGroup == 1 ? 0 : groups * across;
   }
 
   private static int inInt(String what, long value) {
@@ -156,22 +184,25 @@ final class BatchKernels {
   /**
    * How a group is cut into tiles, of which a block holds one, or two of as many elements.
    *
+   * @param held how many tiles a block holds
    * @param strip features of a tile
    * @param strips tiles of a group
    * @param pitch elements from one feature to the next
    * @param bytes of one, a multiple of 16
    */
-  record Tiles(int strip, int strips, int pitch, int bytes) {}
+  private record Tiles(int held, int strip, int strips, int pitch, int bytes) {}
 
   /**
    * Tiles that blocks hold, where one launch is to do it all; null where more are.
    *
-   * @param held how many tiles a block holds at once
+   * @param held how many a block holds
    */
-  @Nullable
-  Tiles tiles(int held) {
+  private @Nullable Tiles tiles(int held) {
     long elements = groupRows * after;
-    if (plan == Plan.THREE || masked || elements * elementBytes > kernels.tileBytes()) {
+    if (plan == Plan.TWO
+        || plan == Plan.THREE
+        || masked
+        || elements * elementBytes > kernels.tileBytes()) {
       return null;
     }
     // An odd number of packs from one feature to the next: neighbours are in different banks.
@@ -196,7 +227,7 @@ final class BatchKernels {
     boolean fitsWell = held * bytes <= kernels.tileBytes() / 2
         || (scope != Scope.EXAMPLE && strips <= kernels.multiprocessors());
     return (plan == Plan.ONE || fitsWell) && held * bytes <= kernels.tileBytes()
-        ? new Tiles(strip, strips, pitch, bytes)
+        ? new Tiles(held, strip, strips, pitch, bytes)
         : null;
   }
 
@@ -208,30 +239,17 @@ final class BatchKernels {
             && features / (2 * strip) >= kernels.multiprocessors();
   }
 
-  private void launchOnTiles(String kernel, Tiles tiles, int held, long... arguments) {
+  private void launchOnTiles(String kernel, Tiles tiles, int held, long[]... arguments) {
     kernels.launchOnTiles(
-        "vbn_" + kernel + type, groups * tiles.strips, THREADS, held * tiles.bytes, arguments);
+        "vbn_" + kernel + type,
+        groups * tiles.strips,
+        THREADS,
+        held * tiles.bytes,
+        joined(arguments));
   }
 
-  /** Threads across a row of a tile. */
-  private int tileWidth(Tiles tiles) {
-    return powerOfTwo(Math.min(THREADS, (long) tiles.strip * after / pack));
-  }
-
-  private static int tileTeam(Tiles tiles) {
-    return THREADS / powerOfTwo(tiles.strip);
-  }
-
-  /**
-   * All of a forward pass.
-   *
-   * @param output 0 where only statistics are asked for
-   * @param mean 0 where the mixed statistics are not asked for; the variance likewise
-   */
-  void forward(
-      Tiles tiles,
-      long x,
-      long output,
+  /** What forward mixes with, and where its statistics go: null addresses where there are none. */
+  record ForwardMix(
       long referenceMean,
       long referenceVariance,
       long gamma,
@@ -240,12 +258,13 @@ final class BatchKernels {
       long variance,
       double weight,
       double epsilon) {
-    launchOnTiles(
-        "forward_",
-        tiles,
-        1,
-        x,
-        output,
+    /** Of what is live alone. */
+    static ForwardMix ofStatistics(long mean, long variance) {
+      return new ForwardMix(0, 0, 0, 0, mean, variance, 1, 1);
+    }
+
+    private long[] arguments() {
+      return new long[] {
         referenceMean,
         referenceVariance,
         gamma,
@@ -253,30 +272,19 @@ final class BatchKernels {
         mean,
         variance,
         Double.doubleToRawLongBits(weight),
-        Double.doubleToRawLongBits(epsilon),
-        groupRows,
-        features,
-        after,
-        tiles.strip,
-        tiles.strips,
-        tiles.pitch,
-        tileWidth(tiles),
-        tileTeam(tiles),
-        vector);
+        Double.doubleToRawLongBits(epsilon)
+      };
+    }
   }
 
   /**
-   * All of a backward pass, but that the groups of a feature, where there are several, are still to be added up.
+   * What backward mixes with, and where gradients go.
    *
-   * @param centers as for {@link #gradientSums}
-   * @param gradients takes what each group adds; 0 where there is one of a feature
-   * @param dMean 0 where the reference statistics get no gradient
+   * @param centers what the upstream is asked around, of each feature; 0 for the live means
+   * @param gradients takes what each group adds; 0 where that is to be added up
+   * @param dMean 0 where the reference statistics get no gradient; the variance likewise
    */
-  void backward(
-      Tiles tiles,
-      long x,
-      long upstream,
-      long output,
+  record BackwardMix(
       long centers,
       long referenceMean,
       long referenceVariance,
@@ -288,13 +296,23 @@ final class BatchKernels {
       long dVariance,
       double weight,
       double epsilon) {
-    launchOnTiles(
-        "backward_",
-        tiles,
-        2,
-        x,
-        upstream,
-        output,
+    private BackwardMix into(long gradients) {
+      return new BackwardMix(
+          centers,
+          referenceMean,
+          referenceVariance,
+          gamma,
+          gradients,
+          dgamma,
+          dbeta,
+          dMean,
+          dVariance,
+          weight,
+          epsilon);
+    }
+
+    private long[] arguments() {
+      return new long[] {
         centers,
         referenceMean,
         referenceVariance,
@@ -305,34 +323,153 @@ final class BatchKernels {
         dMean,
         dVariance,
         Double.doubleToRawLongBits(weight),
-        Double.doubleToRawLongBits(epsilon),
-        groupRows,
-        features,
-        after,
-        tiles.strip,
-        tiles.strips,
-        tiles.pitch,
-        tiles.bytes / elementBytes,
-        tileWidth(tiles),
-        tileTeam(tiles),
-        vector);
+        Double.doubleToRawLongBits(epsilon)
+      };
+    }
   }
 
-  private long units() {
-    return groups * unitsPerGroup * features;
+  private static long[] joined(long[]... arguments) {
+    return Arrays.stream(arguments).flatMapToLong(Arrays::stream).toArray();
   }
 
-  long sumsBytes() {
-    return units() * SUMS * Double.BYTES;
+  private static long[] numbers(long... arguments) {
+    return arguments;
+  }
+
+  /** @param output 0 where statistics alone are asked for */
+  void forward(DeviceStream.Call call, long x, long output, ForwardMix how) {
+    Tiles tiles = tiles(1);
+    if (tiles != null) {
+      launchOnTiles(
+          "forward_", tiles, 1, numbers(x), how.arguments(), numbers(output), tileNumbers(tiles));
+      return;
+    }
+    boolean live = how.weight != 0;
+    long linesBytes = output == 0 ? 0 : linesBytes();
+    long memory = call.scratch(linesBytes + (live ? sumsBytes() : 0));
+    long lines = output == 0 ? 0 : memory;
+    if (live) {
+      long sums = memory + linesBytes;
+      launchSums("sums_", numbers(x), how.arguments(), sums, counters(call), lines);
+      if (plan == Plan.THREE) {
+        launchMix("vbn_mix_forward_", how.arguments(), sums, unitsPerGroup, lines);
+      }
+    } else {
+      launchMix("vbn_mix_forward_", how.arguments(), 0, 0, lines);
+    }
+    if (output != 0) {
+      normalize(x, output, lines);
+    }
+  }
+
+  void backward(DeviceStream.Call call, long x, long upstream, long output, BackwardMix how) {
+    // Else the gradients of the one group are those of the parameters.
+    long gradientsBytes = groups > 1 ? gradientsBytes() : 0;
+    Tiles tiles = tiles(2);
+    long linesBytes = tiles == null ? linesBytes() : 0;
+    long gradients = 0;
+    if (tiles == null) {
+      long memory = call.scratch(linesBytes + gradientsBytes + sumsBytes());
+      gradients = gradientsBytes == 0 ? 0 : memory + linesBytes;
+      gradientSums(
+          call, x, upstream, memory + linesBytes + gradientsBytes, memory, how.into(gradients));
+      // Without a weight x has no part in its gradient: 0 * NaN is NaN.
+      eachElement("differentiate_", memory, how.weight == 0 ? 0 : x, upstream, output);
+    } else {
+      gradients = gradientsBytes == 0 ? 0 : call.scratch(gradientsBytes);
+      launchOnTiles(
+          "backward_",
+          tiles,
+          2,
+          numbers(x, upstream),
+          how.into(gradients).arguments(),
+          numbers(output),
+          tileNumbers(tiles));
+    }
+    if (gradients != 0) {
+      sumGroups(gradients, how.dgamma, how.dbeta, how.dMean, how.dVariance);
+    }
+  }
+
+  /**
+   * What groups add to the gradients.
+   *
+   * @param how with memory of {@link #gradientsBytes}
+   */
+  void groupGradients(DeviceStream.Call call, long x, long upstream, BackwardMix how) {
+    long memory = call.scratch(linesBytes() + sumsBytes());
+    gradientSums(call, x, upstream, memory + linesBytes(), memory, how);
+  }
+
+  private void gradientSums(
+      DeviceStream.Call call, long x, long upstream, long sums, long lines, BackwardMix how) {
+    launchSums(
+        "gradient_sums_", numbers(x, upstream), how.arguments(), sums, counters(call), lines);
+    if (plan == Plan.THREE) {
+      launchMix("vbn_mix_backward_", how.arguments(), sums, unitsPerGroup, lines);
+    }
+  }
+
+  private long[] tileNumbers(Tiles tiles) {
+    int width = powerOfTwo(Math.min(THREADS, (long) tiles.strip * after / pack));
+    int team = THREADS / powerOfTwo(tiles.strip);
+    long[] shape = {groupRows, features, after, tiles.strip, tiles.strips, tiles.pitch};
+    return tiles.held == 1
+        ? joined(shape, numbers(width, team, vector))
+        : joined(shape, numbers(tiles.bytes / elementBytes, width, team, vector));
+  }
+
+  /** Counters at 0 for the blocks of each group; 0 where each group is of one block. */
+  private long counters(DeviceStream.Call call) {
+    return plan == Plan.THREE || counters == 0 ? 0 : call.counters(counters);
+  }
+
+  /** Has units added up, and unless another launch does that, mixed by the last block of each group. */
+  private void launchSums(
+      String kernel, long[] tensors, long[] how, long sums, long counters, long lines) {
+    int team = plan == Plan.THREE ? 0 : mixTeam(unitsPerGroup);
+    long[] units = {sums, counters, lines, groups, groupRows, features};
+    if (byColumn) {
+      long[] shape = {itemsPerUnit, unitsPerGroup, blockFeatures / COLUMN, team};
+      kernels.launch(
+          "vbn_column_" + kernel + type, blocks, 1, THREADS, joined(tensors, how, units, shape));
+      return;
+    }
+    long[] shape = {
+      after,
+      SEGMENT,
+      segments,
+      itemsPerUnit,
+      unitsPerGroup,
+      lanes,
+      blockFeatures,
+      team,
+      vector == OF_A_RUN ? 1 : 0
+    };
+    launch(kernel, true, blocks, 1, joined(tensors, how, units, shape));
+  }
+
+  private void launchMix(String kernel, long[] how, long sums, int units, long lines) {
+    int team = mixTeam(units);
+    kernels.launch(
+        kernel + parameterType,
+        Math.ceilDiv(groups * features, THREADS / team),
+        1,
+        THREADS,
+        joined(how, numbers(sums, lines, groups, features, units, team)));
+  }
+
+  /** The same wherever units are mixed, so that bits are. */
+  private int mixTeam(int units) {
+    return powerOfTwo(Math.min(THREADS / blockFeatures, Math.ceilDiv(units, 4)));
+  }
+
+  private long sumsBytes() {
+    return groups * unitsPerGroup * features * SUMS * Double.BYTES;
   }
 
   long linesBytes() {
     return groups * features * LINE_BYTES;
-  }
-
-  /** Whether several groups add to the gradients of a feature. */
-  boolean hasGroups() {
-    return groups > 1;
   }
 
   long gradientsBytes() {
@@ -394,157 +531,6 @@ final class BatchKernels {
       all[count + 1] = mask;
     }
     kernels.launch("vbn_masked_" + kernel + type, gridX, gridY, THREADS, all);
-  }
-
-  /** Launches a kernel that adds up columns: a block for each unit and for what it has of a row. */
-  private void launchByColumn(String kernel, long... arguments) {
-    long blocks = groups * unitsPerGroup * blocksAcross();
-    kernels.launch("vbn_" + kernel + type, blocks, 1, THREADS, arguments);
-  }
-
-  /** Sums that statistics are made of. */
-  void sums(long x, long sums) {
-    if (width > 0) {
-      launchByColumn(
-          "column_sums_", x, sums, groupRows, features, itemsPerUnit, unitsPerGroup, width);
-      return;
-    }
-    launch(
-        "sums_",
-        true,
-        Math.ceilDiv(units(), THREADS / team),
-        1,
-        x,
-        sums,
-        groupRows,
-        features,
-        after,
-        SEGMENT,
-        segments,
-        itemsPerUnit,
-        unitsPerGroup,
-        units(),
-        team,
-        vector == OF_A_RUN ? 1 : 0);
-  }
-
-  /**
-   * Sums that gradients are made of.
-   *
-   * @param centers what the upstream is asked around, of each feature; 0 for the live means
-   * @param live whether those are asked for at all
-   */
-  void gradientSums(long x, long upstream, long centers, boolean live, long sums) {
-    if (width > 0) {
-      launchByColumn(
-          "column_gradient_sums_",
-          x,
-          upstream,
-          centers,
-          sums,
-          groupRows,
-          features,
-          itemsPerUnit,
-          unitsPerGroup,
-          width,
-          live ? 1 : 0);
-      return;
-    }
-    launch(
-        "gradient_sums_",
-        true,
-        Math.ceilDiv(units(), THREADS / team),
-        1,
-        x,
-        upstream,
-        centers,
-        sums,
-        groupRows,
-        features,
-        after,
-        SEGMENT,
-        segments,
-        itemsPerUnit,
-        unitsPerGroup,
-        units(),
-        team,
-        vector == OF_A_RUN ? 1 : 0,
-        live ? 1 : 0);
-  }
-
-  /**
-   * @param sums 0 where nothing live is mixed in
-   * @param mean 0 where the mixed statistics are not asked for; the variance likewise
-   * @param lines 0 where only statistics are asked for
-   */
-  void mixForward(
-      long sums,
-      long referenceMean,
-      long referenceVariance,
-      long gamma,
-      long beta,
-      long mean,
-      long variance,
-      long lines,
-      double weight,
-      double epsilon) {
-    int units = sums == 0 ? 0 : unitsPerGroup;
-    int mixTeam = mixTeam(units);
-    kernels.launch(
-        "vbn_mix_forward_" + parameterType,
-        Math.ceilDiv(groups * features, THREADS / mixTeam),
-        1,
-        THREADS,
-        sums,
-        referenceMean,
-        referenceVariance,
-        gamma,
-        beta,
-        mean,
-        variance,
-        lines,
-        Double.doubleToRawLongBits(weight),
-        Double.doubleToRawLongBits(epsilon),
-        groups,
-        features,
-        units,
-        mixTeam);
-  }
-
-  private static int mixTeam(int units) {
-    return powerOfTwo(Math.min(64, Math.ceilDiv(units, 4)));
-  }
-
-  /** @param centers those of the sums */
-  void mixBackward(
-      long sums,
-      long centers,
-      long referenceMean,
-      long referenceVariance,
-      long gamma,
-      long lines,
-      long gradients,
-      double weight,
-      double epsilon) {
-    int mixTeam = mixTeam(unitsPerGroup);
-    kernels.launch(
-        "vbn_mix_backward_" + parameterType,
-        Math.ceilDiv(groups * features, THREADS / mixTeam),
-        1,
-        THREADS,
-        sums,
-        centers,
-        referenceMean,
-        referenceVariance,
-        gamma,
-        lines,
-        gradients,
-        Double.doubleToRawLongBits(weight),
-        Double.doubleToRawLongBits(epsilon),
-        groups,
-        features,
-        unitsPerGroup,
-        mixTeam);
   }
 
   void normalize(long x, long output, long lines) {
@@ -618,9 +604,10 @@ final class BatchKernels {
 
   /** @param dMean 0 where the reference statistics get no gradient */
   void sumGroups(long gradients, long dgamma, long dbeta, long dMean, long dVariance) {
+    int team = powerOfTwo(Math.min(64, Math.ceilDiv(groups, GROUPS_PER_THREAD)));
     kernels.launch(
         "vbn_sum_groups_" + parameterType,
-        Math.ceilDiv(features, THREADS),
+        Math.ceilDiv(features, THREADS / team),
         1,
         THREADS,
         gradients,
@@ -629,7 +616,8 @@ final class BatchKernels {
         dMean,
         dVariance,
         groups,
-        features);
+        features,
+        team);
   }
 
   /** @param elements of one feature in the whole reference batch */

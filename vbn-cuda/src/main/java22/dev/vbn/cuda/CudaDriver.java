@@ -55,10 +55,12 @@ final class CudaDriver {
   private final MethodHandle memcpyHtoDAsync;
   private final MethodHandle memcpyDtoHAsync;
   private final MethodHandle memcpyDtoDAsync;
+  private final MethodHandle memsetD32Async;
   private final MethodHandle pointerGetAttribute;
   private final MethodHandle streamCreate;
   private final MethodHandle streamDestroy;
   private final MethodHandle streamSynchronize;
+  private final MethodHandle streamIsCapturing;
   private final MethodHandle eventCreate;
   private final MethodHandle eventDestroy;
   private final MethodHandle eventRecord;
@@ -112,10 +114,13 @@ final class CudaDriver {
         required(symbols, "cuMemcpyDtoHAsync_v2", ADDRESS, JAVA_LONG, JAVA_LONG, JAVA_LONG);
     memcpyDtoDAsync =
         required(symbols, "cuMemcpyDtoDAsync_v2", JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+    memsetD32Async =
+        required(symbols, "cuMemsetD32Async", JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG);
     pointerGetAttribute = required(symbols, "cuPointerGetAttribute", ADDRESS, JAVA_INT, JAVA_LONG);
     streamCreate = required(symbols, "cuStreamCreate", ADDRESS, JAVA_INT);
     streamDestroy = required(symbols, "cuStreamDestroy_v2", JAVA_LONG);
     streamSynchronize = required(symbols, "cuStreamSynchronize", JAVA_LONG);
+    streamIsCapturing = required(symbols, "cuStreamIsCapturing", JAVA_LONG, ADDRESS);
     eventCreate = required(symbols, "cuEventCreate", ADDRESS, JAVA_INT);
     eventDestroy = required(symbols, "cuEventDestroy_v2", JAVA_LONG);
     eventRecord = required(symbols, "cuEventRecord", JAVA_LONG, JAVA_LONG);
@@ -386,6 +391,11 @@ final class CudaDriver {
     check("cuMemcpyDtoDAsync_v2", () -> (int) memcpyDtoDAsync.invokeExact(to, from, bytes, stream));
   }
 
+  /** Sets {@code count} integers of 32 bits to 0. */
+  void clear(long pointer, long count, long stream) {
+    check("cuMemsetD32Async", () -> (int) memsetD32Async.invokeExact(pointer, 0, count, stream));
+  }
+
   /**
    * What is known of the memory at {@code pointer}; an error of code 1 if nothing is.
    *
@@ -407,6 +417,12 @@ final class CudaDriver {
 
   void synchronize(long stream) {
     check("cuStreamSynchronize", () -> (int) streamSynchronize.invokeExact(stream));
+  }
+
+  /** Whether what is asked of a stream goes into a graph. */
+  boolean isCapturing(long stream) {
+    return intOf("cuStreamIsCapturing", out -> (int) streamIsCapturing.invokeExact(stream, out))
+        != 0;
   }
 
   /** Context of a stream; 0 where the driver cannot tell. */

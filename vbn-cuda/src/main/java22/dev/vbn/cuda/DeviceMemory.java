@@ -10,9 +10,27 @@ final class DeviceMemory {
 
   private static final int NOT_SUPPORTED = 801; // CUDA_ERROR_NOT_SUPPORTED
 
+  /** More than that is not kept. */
+  private static final long MOST_KEPT = 64 << 20;
+
+  private static final int ALIGNMENT = 256;
+  private static final long LEAST_COUNTERS = 1024;
+
   private final CudaDriver driver;
   private final long stream;
   private final long pool;
+
+  /** For calls, one after another in the stream: each begins at its start. */
+  private long kept;
+
+  private long keptBytes;
+  private long askedBytes; // by the present call
+  private long wantedBytes; // by the greediest call
+
+  /** At 0 between launches. */
+  private long counters;
+
+  private long counterCount;
 
   private DeviceMemory(CudaDriver driver, long stream, long pool) {
     this.driver = driver;
@@ -70,8 +88,65 @@ final class DeviceMemory {
     }
   }
 
-  /** Waits for the stream, and gives what the pool has kept back to the device. */
+  /**
+   * Memory until the call is {@link #done}, from what is kept; 0 where that does not reach, and the
+   * next call will have enough. Not in a capture: a graph has its own.
+   */
+  long scratch(long bytes) {
+    long start = askedBytes;
+    askedBytes += Math.ceilDiv(bytes, ALIGNMENT) * ALIGNMENT;
+    if (askedBytes > MOST_KEPT) {
+      return 0;
+    }
+    wantedBytes = Math.max(wantedBytes, askedBytes);
+    if (start == 0 && keptBytes < wantedBytes) {
+      freeKept();
+      kept = allocate(wantedBytes);
+      keptBytes = wantedBytes;
+    }
+    return askedBytes <= keptBytes ? kept + start : 0;
+  }
+
+  void done() {
+    askedBytes = 0;
+  }
+
+  /** Integers of 32 bits at 0, which launches leave so. Not in a capture. */
+  long counters(long count) {
+    if (counterCount < count) {
+      freeCounters();
+      long more = Math.max(count, LEAST_COUNTERS);
+      counters = allocate(more * Integer.BYTES);
+      driver.clear(counters, more, stream);
+      counterCount = more;
+    }
+    return counters;
+  }
+
+  private void freeKept() {
+    keptBytes = 0;
+    free(kept);
+    kept = 0;
+  }
+
+  private void freeCounters() {
+    counterCount = 0;
+    free(counters);
+    counters = 0;
+  }
+
+  /** Frees what is kept for calls. */
+  void forget() {
+    freeKept();
+    freeCounters();
+  }
+
+  /** Waits for the stream, and gives what is kept back to the device. */
   void trim() {
+    if (askedBytes == 0) {
+      wantedBytes = 0;
+      freeKept();
+    }
     driver.synchronize(stream);
     if (pool != 0) {
       driver.trimPool(pool);

@@ -182,6 +182,8 @@ final class DeviceStream implements CudaTensor.Owner {
         steps.push(() -> context.restore(previous));
         steps.push(resources::close);
         steps.push(() -> driver.synchronize(handle)); // it may still use what is closed next
+        steps.push(memory::forget); // once more, if it failed
+        steps.push(memory::forget);
         for (CudaTensor tensor : List.copyOf(open)) {
           steps.push(() -> free(tensor)); // once more, if it failed when the tensor was closed
           steps.push(tensor::close);
@@ -227,6 +229,7 @@ final class DeviceStream implements CudaTensor.Owner {
     private final int held = lock.getHoldCount();
     private final CloseStack end = new CloseStack();
     private final Deque<Long> scratch = new ArrayDeque<>();
+    private @Nullable Boolean capturing;
     private final Deque<CudaTensor> made = new ArrayDeque<>();
 
     private Call() {
@@ -271,9 +274,30 @@ final class DeviceStream implements CudaTensor.Owner {
 
     /** Memory until the end of this call; its contents are not set. */
     long scratch(long bytes) {
-      long pointer = memory.allocate(bytes);
-      scratch.push(pointer);
+      long pointer = capturing() ? 0 : memory.scratch(bytes);
+      if (pointer == 0) {
+        pointer = memory.allocate(bytes);
+        scratch.push(pointer);
+      }
       return pointer;
+    }
+
+    /** Integers of 32 bits at 0, for one launch that leaves them so. */
+    long counters(long count) {
+      if (!capturing()) {
+        return memory.counters(count);
+      }
+      long pointer = scratch(count * Integer.BYTES);
+      driver.clear(pointer, count, handle);
+      return pointer;
+    }
+
+    /** A graph may run beside later calls, and so has memory of its own. */
+    private boolean capturing() {
+      if (capturing == null) {
+        capturing = driver.isCapturing(handle);
+      }
+      return capturing;
     }
 
     /** An event that measures time, until the end of this call. */
@@ -301,6 +325,7 @@ final class DeviceStream implements CudaTensor.Owner {
     }
 
     private void freeScratch() {
+      memory.done();
       while (!scratch.isEmpty()) {
         memory.free(scratch.peek());
         scratch.pop();

@@ -6,11 +6,13 @@ import java.util.stream.Collectors;
 
 /** In how many launches a call is done, where its batch allows; else in more. */
 enum Plan {
-  /** One for groups that fit several blocks of a multiprocessor, or few blocks; else three. */
+  /** One for small groups, of which a multiprocessor holds several, or which are few; else two. */
   AUTO,
   /** One wherever a multiprocessor has room for a group. */
   ONE,
-  /** Sums, mixture, output. */
+  /** Sums with the mixture, output. */
+  TWO,
+  /** Sums, mixture, output: what the others are compared with. */
   THREE;
 
   /** System property that says which; {@link #AUTO} otherwise. */

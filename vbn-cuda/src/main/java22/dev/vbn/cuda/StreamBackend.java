@@ -237,16 +237,11 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
       Moments<CudaTensor> moments = scope == Scope.EXAMPLE
           ? call.moments(geometry.batch(), features)
           : call.moments(features);
-      long mean = at(moments.mean());
-      long variance = at(moments.variance());
-      BatchKernels.Tiles tiles = batch.tiles(1);
-      if (tiles == null) {
-        long sums = call.scratch(batch.sumsBytes());
-        batch.sums(from, sums);
-        batch.mixForward(sums, 0, 0, 0, 0, mean, variance, 0, 1, 1);
-      } else {
-        batch.forward(tiles, from, 0, 0, 0, 0, 0, mean, variance, 1, 1);
-      }
+      batch.forward(
+          call,
+          from,
+          0,
+          BatchKernels.ForwardMix.ofStatistics(at(moments.mean()), at(moments.variance())));
       return call.done(moments);
     }
   }
@@ -290,46 +285,19 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
     long from = call.pointer(x);
     long to = call.pointer(output);
     BatchKernels batch = kernelsOn(call, x.dtype(), how.geometry(), how.scope(), from, to);
-    long referenceMean = reference == null ? 0 : call.pointer(reference.mean());
-    long referenceVariance = reference == null ? 0 : call.pointer(reference.variance());
-    long scale = call.pointerOrNull(gamma);
-    long shift = call.pointerOrNull(beta);
-    long mean = mixed == null ? 0 : at(mixed.mean());
-    long variance = mixed == null ? 0 : at(mixed.variance());
-    BatchKernels.Tiles tiles = batch.tiles(1);
-    if (tiles != null) {
-      batch.forward(
-          tiles,
-          from,
-          to,
-          referenceMean,
-          referenceVariance,
-          scale,
-          shift,
-          mean,
-          variance,
-          how.weight(),
-          how.epsilon());
-      return;
-    }
-    boolean live = how.scope() != Scope.NONE;
-    long lines = call.scratch(batch.linesBytes() + (live ? batch.sumsBytes() : 0));
-    long sums = live ? lines + batch.linesBytes() : 0;
-    if (live) {
-      batch.sums(from, sums);
-    }
-    batch.mixForward(
-        sums,
-        referenceMean,
-        referenceVariance,
-        scale,
-        shift,
-        mean,
-        variance,
-        lines,
-        how.weight(),
-        how.epsilon());
-    batch.normalize(from, to, lines);
+    batch.forward(
+        call,
+        from,
+        to,
+        new BatchKernels.ForwardMix(
+            reference == null ? 0 : call.pointer(reference.mean()),
+            reference == null ? 0 : call.pointer(reference.variance()),
+            call.pointerOrNull(gamma),
+            call.pointerOrNull(beta),
+            mixed == null ? 0 : at(mixed.mean()),
+            mixed == null ? 0 : at(mixed.variance()),
+            how.weight(),
+            how.epsilon()));
   }
 
   private static long at(CudaTensor made) {
@@ -357,54 +325,30 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
       Moments<CudaTensor> toReference =
           how.referenceGradient() == ReferenceGradient.ATTACHED ? call.moments(features) : null;
       BatchKernels batch = kernelsOn(call, x.dtype(), how.geometry(), how.scope(), from, dy, to);
-      long referenceVariance = call.pointer(reference.variance());
-      long scale = call.pointerOrNull(gamma);
-      long dMean = toReference == null ? 0 : at(toReference.mean());
-      long dVariance = toReference == null ? 0 : at(toReference.variance());
-      long centers = how.weight() <= NEARER_THE_REFERENCE ? referenceMean : 0;
-      BatchKernels.Tiles tiles = batch.tiles(2);
-      if (tiles != null) {
-        long gradients = batch.hasGroups() ? call.scratch(batch.gradientsBytes()) : 0;
-        batch.backward(
-            tiles,
-            from,
-            dy,
-            to,
-            centers,
-            referenceMean,
-            referenceVariance,
-            scale,
-            gradients,
-            at(dgamma),
-            at(dbeta),
-            dMean,
-            dVariance,
-            how.weight(),
-            how.epsilon());
-        if (batch.hasGroups()) {
-          batch.sumGroups(gradients, at(dgamma), at(dbeta), dMean, dVariance);
-        }
-        return call.done(new Differentiated<>(result, dgamma, dbeta, toReference));
-      }
-      long sums = call.scratch(batch.sumsBytes() + batch.linesBytes() + batch.gradientsBytes());
-      long lines = sums + batch.sumsBytes();
-      long gradients = lines + batch.linesBytes();
-      batch.gradientSums(from, dy, centers, how.weight() != 0, sums);
-      batch.mixBackward(
-          sums,
-          centers,
-          referenceMean,
-          referenceVariance,
-          scale,
-          lines,
-          gradients,
-          how.weight(),
-          how.epsilon());
-      // Without a weight x has no part in its gradient: 0 * NaN is NaN.
-      batch.differentiate(how.weight() == 0 ? 0 : from, dy, to, lines);
-      batch.sumGroups(gradients, at(dgamma), at(dbeta), dMean, dVariance);
+      batch.backward(
+          call,
+          from,
+          dy,
+          to,
+          new BatchKernels.BackwardMix(
+              centers(how, referenceMean),
+              referenceMean,
+              call.pointer(reference.variance()),
+              call.pointerOrNull(gamma),
+              0,
+              at(dgamma),
+              at(dbeta),
+              toReference == null ? 0 : at(toReference.mean()),
+              toReference == null ? 0 : at(toReference.variance()),
+              how.weight(),
+              how.epsilon()));
       return call.done(new Differentiated<>(result, dgamma, dbeta, toReference));
     }
+  }
+
+  /** Around what gradients are summed: 0 for the live means. */
+  private static long centers(Normalization how, long referenceMean) {
+    return how.weight() <= NEARER_THE_REFERENCE ? referenceMean : 0;
   }
 
   @Override
@@ -425,28 +369,24 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
       DType parameters = x.dtype().parameterType();
       CudaTensor ofGamma = call.tensor(parameters, features);
       BatchKernels batch = kernelsOn(call, x.dtype(), how.geometry(), how.scope(), from, dy, v);
-      boolean live = how.scope() != Scope.NONE;
       long statisticBytes = how.groups() * features * Double.BYTES;
-      long mean = call.scratch(
-          3 * statisticBytes + batch.gradientsBytes() + (live ? batch.sumsBytes() : 0));
+      long mean = call.scratch(3 * statisticBytes + batch.gradientsBytes());
       long variance = mean + statisticBytes;
       long unused = variance + statisticBytes; // where vbn_sum_groups puts what it has for beta
       long gradients = unused + statisticBytes;
-      long sums = live ? gradients + batch.gradientsBytes() : 0;
-      if (live) {
-        batch.sums(from, sums);
-      }
-      batch.mixForward(
-          sums,
-          call.pointer(reference.mean()),
-          call.pointer(reference.variance()),
+      batch.forward(
+          call,
+          from,
           0,
-          0,
-          mean,
-          variance,
-          0,
-          how.weight(),
-          how.epsilon());
+          new BatchKernels.ForwardMix(
+              call.pointer(reference.mean()),
+              call.pointer(reference.variance()),
+              0,
+              0,
+              mean,
+              variance,
+              how.weight(),
+              how.epsilon()));
       batch.differentiateTwice(
           from,
           dy,
@@ -499,19 +439,22 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
       long referenceMean = call.pointer(reference.mean());
       BatchKernels batch = kernelsOn(call, x.dtype(), geometry, how.scope(), from, dy);
       gradients = call.tensor(DType.FLOAT64, batch.gradientsBytes() / Double.BYTES);
-      long sums = call.scratch(batch.sumsBytes() + batch.linesBytes());
-      long centers = how.weight() <= NEARER_THE_REFERENCE ? referenceMean : 0;
-      batch.gradientSums(from, dy, centers, how.weight() != 0, sums);
-      batch.mixBackward(
-          sums,
-          centers,
-          referenceMean,
-          call.pointer(reference.variance()),
-          0,
-          sums + batch.sumsBytes(),
-          at(gradients),
-          how.weight(),
-          how.epsilon());
+      batch.groupGradients(
+          call,
+          from,
+          dy,
+          new BatchKernels.BackwardMix(
+              centers(how, referenceMean),
+              referenceMean,
+              call.pointer(reference.variance()),
+              0,
+              at(gradients),
+              0,
+              0,
+              0,
+              0,
+              how.weight(),
+              how.epsilon()));
       call.done(gradients);
     }
     double[] numbers;

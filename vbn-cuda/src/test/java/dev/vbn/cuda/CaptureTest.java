@@ -14,6 +14,7 @@ import dev.vbn.VbnBackend;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.tensor.DType;
+import dev.vbn.tensor.HostTensor;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -138,6 +139,35 @@ class CaptureTest extends OnEmulator {
     caller.succeed("cuGraphDestroy", graph);
   }
 
+  /** A graph has memory of its own for sums and their counters. */
+  @Test
+  void callsBesideAGraphDoNotDisturbIt() {
+    int size = 40_000;
+    float[] numbers = new float[size];
+    for (int i = 0; i < size; i++) {
+      numbers[i] = i % 1009;
+    }
+    try (VirtualBatchNorm<CudaTensor> one = VirtualBatchNorm.of(backend, VbnConfig.of(1));
+        CudaTensor many = backend.fromHost(HostTensor.of(numbers, size, 1));
+        CudaTensor into = cuda().allocate(DType.FLOAT32, size, 1);
+        ReferenceStatistics<CudaTensor> reference = one.referenceStatistics(many)) {
+      one.forwardInto(into, many, reference).close();
+      float[] expected = backend.toHost(into).floats();
+      beginCapture();
+      one.forwardInto(into, many, reference).close();
+      long graph = endCapture();
+      long executable = caller.driver.get("cuGraphInstantiateWithFlags", ANSWER, graph, 0);
+      for (int i = 0; i < 3; i++) {
+        one.referenceStatistics(into).close();
+        launch(executable);
+        one.referenceStatistics(into).close();
+        assertArrayEquals(expected, backend.toHost(into).floats());
+      }
+      caller.succeed("cuGraphExecDestroy", executable);
+      caller.succeed("cuGraphDestroy", graph);
+    }
+  }
+
   private void launch(long executable) {
     caller.succeed("cuGraphLaunch", executable, caller.stream);
   }
@@ -182,7 +212,8 @@ class CaptureTest extends OnEmulator {
   @Test
   void withoutPoolsNothingIsCaptured() {
     emulator.pools(false);
-    try (VbnBackend<CudaTensor> without = VbnBackend.open(CudaProvider.inStream(caller.stream));
+    try (VbnBackend<CudaTensor> without =
+            Emulator.open(CudaProvider.inStream(caller.stream), "two");
         VirtualBatchNorm<CudaTensor> other = VirtualBatchNorm.of(without, layer.config())) {
       CudaTensor same =
           without.unwrap(CudaBackend.class).wrap(caller.memory, DType.FLOAT32, 8, 2, 16);

@@ -49,6 +49,8 @@ class DriverFaultTest extends OnEmulator {
       "cuStreamCreate",
       "cuStreamDestroy_v2",
       "cuStreamSynchronize",
+      "cuStreamIsCapturing",
+      "cuMemsetD32Async",
       "cuEventCreate",
       "cuEventDestroy_v2",
       "cuEventRecord",

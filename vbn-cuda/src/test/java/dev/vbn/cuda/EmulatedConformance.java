@@ -9,24 +9,31 @@ import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.List;
 import java.util.Set;
+import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 
 /**
- * The whole kit on the emulated driver, with and without memory pools, the threads of each launch in
- * one of many orders: a missing barrier may be seen in one and not in another.
+ * The whole kit on the emulated driver, with and without memory pools, by one plan or another, the
+ * threads of each launch in one of many orders: a missing barrier may be seen in one and not in
+ * another.
  */
 abstract class EmulatedConformance extends VbnConformance {
+  private static final String GIVEN_PLAN = System.getProperty(Emulator.PLAN_PROPERTY);
+
   private final long seed;
   private final boolean pools;
+  private final String plan;
 
   /**
    * On a device with or without pools.
    *
    * @param seed of the order, unless {@code vbn.test.emulator.seed} is another
+   * @param plan of {@code vbn.cuda.plan}, unless that is another
    */
-  EmulatedConformance(long seed, boolean pools) {
+  EmulatedConformance(long seed, boolean pools, String plan) {
     this.seed = Long.getLong("vbn.test.emulator.seed", seed);
     this.pools = pools;
+    this.plan = plan;
     Emulator.install();
   }
 
@@ -37,6 +44,16 @@ abstract class EmulatedConformance extends VbnConformance {
       Emulator.Controls controls = Emulator.controls();
       controls.seed(seed);
       controls.pools(pools);
+    }
+    if (GIVEN_PLAN == null) {
+      System.setProperty(Emulator.PLAN_PROPERTY, plan);
+    }
+  }
+
+  @AfterAll
+  final void leaveThePlan() {
+    if (GIVEN_PLAN == null) {
+      System.clearProperty(Emulator.PLAN_PROPERTY);
     }
   }
 

@@ -6,6 +6,6 @@ import org.junit.jupiter.api.condition.JRE;
 @EnabledForJreRange(min = JRE.JAVA_22)
 class EmulatedSeed2ConformanceTest extends EmulatedConformance {
   EmulatedSeed2ConformanceTest() {
-    super(2, false);
+    super(2, false, "two");
   }
 }

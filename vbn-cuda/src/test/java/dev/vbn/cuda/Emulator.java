@@ -93,9 +93,13 @@ final class Emulator {
 
   /** The backend by one of the plans that {@code vbn.cuda.plan} names. */
   static VbnBackend<CudaTensor> open(String plan) {
+    return open(new CudaProvider(), plan);
+  }
+
+  static VbnBackend<CudaTensor> open(CudaProvider provider, String plan) {
     System.setProperty(PLAN_PROPERTY, plan);
     try {
-      return VbnBackend.open(new CudaProvider());
+      return VbnBackend.open(provider);
     } finally {
       System.clearProperty(PLAN_PROPERTY);
     }

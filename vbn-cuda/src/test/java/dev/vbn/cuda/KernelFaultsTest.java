@@ -85,7 +85,7 @@ class KernelFaultsTest {
   private static final List<Fault> FAULTS = List.of(
       new Fault(
           "no barrier before the sums of a team are added up",
-          "k < 4; k++) {\n    shared[k][threadIdx.x] = own[k];\n  }\n  ",
+          "k < 4; k++) {\n    shared[k][at] = own[k];\n  }\n  ",
           "__syncthreads();",
           ";",
           Found.RESULTS),
@@ -110,8 +110,8 @@ class KernelFaultsTest {
       new Fault(
           "threads that return before a barrier",
           "k < 4; k++) {\n    ",
-          "shared[k][threadIdx.x] = own[k];",
-          "if (!real) { return; } shared[k][threadIdx.x] = own[k];",
+          "shared[k][at] = own[k];",
+          "if (!real) { return; } shared[k][at] = own[k];",
           Found.STOPPED),
       new Fault(
           "one element too many is read",
@@ -122,8 +122,8 @@ class KernelFaultsTest {
       new Fault(
           "elements beside the output are written",
           "",
-          "lane >= (long long) features * after",
-          "lane > (long long) features * after",
+          "output[start] = E::store((A) 0);",
+          "output[start] = output[start + features * after] = E::store((A) 0);",
           Found.STOPPED),
       new Fault(
           "poison, as unset memory holds it, is copied behind an allocation",
@@ -297,7 +297,7 @@ class KernelFaultsTest {
           Found.RESULTS),
       new Fault(
           "no barrier before the sums of a tile are mixed",
-          "count, 0, team, true, shared.threads);\n    ",
+          "groupRows * after, 1, 1, 1, 0, team, THREADS / team, true, shared.threads);\n    ",
           "__syncthreads();",
           ";",
           Found.RESULTS),
@@ -321,9 +321,27 @@ class KernelFaultsTest {
           Found.STOPPED),
       new Fault(
           "a gradient of one group of several taken for all",
-          "gradients[(group * features + c) * GRADIENTS + k] = ",
+          "gradients[at * GRADIENTS + k] = ",
           "own[k]",
-          "group == 0 ? own[k] : 0",
+          "at == c ? own[k] : 0",
+          Found.RESULTS),
+      new Fault(
+          "no fence before a block counts itself",
+          "if (blocks > 1) {\n      ",
+          "__threadfence();",
+          ";",
+          Found.STOPPED),
+      new Fault(
+          "the last block but one taken for the last",
+          ") == ",
+          "(unsigned) blocks - 1",
+          "(unsigned) blocks - 2",
+          Found.RESULTS),
+      new Fault(
+          "a counter of blocks that is not at 0 again",
+          "last = atomicInc(counter, ",
+          "blocks - 1",
+          "blocks",
           Found.RESULTS));
 
   private static final Path DIRECTORY =
@@ -444,12 +462,12 @@ class KernelFaultsTest {
       }
       addResults(backend, Variant.REFERENCE_ONLY, results, 4, 3, 33);
     }
-    try (VbnBackend<CudaTensor> backend = Emulator.open("three")) {
+    try (VbnBackend<CudaTensor> backend = Emulator.open("two")) {
       for (Variant variant : List.of(Variant.BATCH, Variant.PER_EXAMPLE)) {
         addResults(backend, variant, results, 5, 2, 8192); // several units of a group
         addResults(backend, variant, results, 4, 3, 33); // runs that no vector fits
         addResults(backend, variant, results, 700, 3, 1); // short runs, many rows
-        addResults(backend, variant, results, 701, 8, 1); // columns
+        addResults(backend, variant, results, 1501, 8, 1); // columns
       }
       addResults(backend, Variant.REFERENCE_ONLY, results, 4, 3, 33); // weight 0
       for (Variant variant : List.of(Variant.POOLED, Variant.PER_EXAMPLE)) {

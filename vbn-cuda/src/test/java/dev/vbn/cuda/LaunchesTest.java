@@ -15,35 +15,53 @@ import org.junit.jupiter.api.condition.JRE;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** How many kernels a call launches, and how often it asks for memory. */
+/** How many kernels a call launches, and how often it calls the driver once its like has been called before. */
 @EnabledForJreRange(min = JRE.JAVA_22)
 class LaunchesTest extends OnEmulator {
+  private static final String ALL = "";
+
+  /** To make the context current, and what was current again. */
+  private static final long ENTRY = 3;
+
+  /** To ask whether the stream captures, for scratch memory is then another. */
+  private static final long QUESTION = 1;
+
   private long launches;
   private long allocations;
+  private long calls;
 
   /** Counts from here on. */
   private void start() {
     launches = emulator.calls("cuLaunchKernel");
     allocations = emulator.calls("cuMemAllocFromPoolAsync");
+    calls = emulator.calls(ALL);
   }
 
-  private void assertSince(long launched, long allocated, String call) {
+  private void assertSince(String call, long launched, long allocated, long others) {
     assertEquals(launched, emulator.calls("cuLaunchKernel") - launches, "launches of " + call);
     assertEquals(
         allocated,
         emulator.calls("cuMemAllocFromPoolAsync") - allocations,
         "allocations of " + call);
+    assertEquals(launched + allocated + others, emulator.calls(ALL) - calls, "calls of " + call);
   }
 
-  /** Nothing is computed or allocated for mixed statistics, which nobody reads. */
+  /**
+   * Nothing is computed for mixed statistics, which nobody reads, and nothing allocated but what the
+   * caller gets.
+   *
+   * @param scratch whether forward needs memory of its own, backward likewise
+   */
   @ParameterizedTest
   @CsvSource({
-    "one, LIVE_BATCH, 1, 1, 1, 0, 0",
-    "one, PER_EXAMPLE, 1, 1, 2, 0, 1", // the groups are added up
-    "one, REFERENCE_ONLY, 1, 1, 1, 0, 0",
-    "three, LIVE_BATCH, 2, 3, 4, 1, 1", // sums, mixture, output, and their gradients added up
-    "three, PER_EXAMPLE, 2, 3, 4, 1, 1",
-    "three, REFERENCE_ONLY, 2, 2, 4, 1, 1" // no sums
+    "auto, LIVE_BATCH, 1, 1, 1, false, false",
+    "one, PER_EXAMPLE, 1, 1, 2, false, true", // the gradients of groups are added up
+    "one, REFERENCE_ONLY, 1, 1, 1, false, false",
+    "two, LIVE_BATCH, 1, 2, 2, true, true", // sums with the mixture, and output
+    "two, PER_EXAMPLE, 1, 2, 3, true, true",
+    "two, REFERENCE_ONLY, 1, 2, 2, true, true", // no sums: mixture, and output
+    "three, LIVE_BATCH, 2, 3, 3, true, true",
+    "three, PER_EXAMPLE, 2, 3, 4, true, true"
   })
   void ofEachCall(
       String plan,
@@ -51,29 +69,40 @@ class LaunchesTest extends OnEmulator {
       long ofStatistics,
       long ofForward,
       long ofBackward,
-      long scratch,
-      long scratchBackward) {
+      boolean scratch,
+      boolean backwardScratch) {
     VbnConfig config = VbnConfig.of(4).withVariant(variant);
     try (VbnBackend<CudaTensor> backend = Emulator.open(plan);
         CudaTensor x = backend.unwrap(CudaBackend.class).allocate(DType.FLOAT32, 2, 4, 1024);
-        VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config)) {
+        VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, config);
+        ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(x);
+        Output<CudaTensor> live = layer.forward(x, statistics);
+        Gradients<CudaTensor> first = layer.backward(x, statistics, live.output())) {
       start();
-      try (ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(x)) {
-        assertSince(ofStatistics, 2 + (plan.equals("three") ? 1 : 0), "statistics");
-        start();
-        try (Output<CudaTensor> live = layer.forward(x, statistics)) {
-          assertSince(ofForward, 1 + scratch, "forward: output and scratch");
-          start();
-          layer.forwardInto(live.output(), x, statistics).close();
-          assertSince(ofForward, scratch, "forwardInto: scratch");
-          start();
-          try (Gradients<CudaTensor> gradients = layer.backward(x, statistics, live.output())) {
-            assertSince(ofBackward, 3 + scratchBackward, "backward: dx, dgamma, dbeta, scratch");
-            start();
-            layer.backwardInto(gradients.dx(), x, statistics, live.output()).close();
-            assertSince(ofBackward, 2 + scratchBackward, "backwardInto");
-          }
-        }
+      try (ReferenceStatistics<CudaTensor> again = layer.referenceStatistics(x)) {
+        assertSince(
+            "statistics", ofStatistics, 2, ENTRY + (again != null && scratch ? QUESTION : 0));
+      }
+      start();
+      try (Output<CudaTensor> again = layer.forward(x, statistics)) {
+        assertSince("forward", ofForward, 1, ENTRY + (again != null && scratch ? QUESTION : 0));
+      }
+      start();
+      layer.forwardInto(live.output(), x, statistics).close();
+      assertSince("forwardInto", ofForward, 0, ENTRY + (scratch ? QUESTION : 0));
+      start();
+      try (Gradients<CudaTensor> again = layer.backward(x, statistics, live.output())) {
+        assertSince(
+            "backward", ofBackward, 3, ENTRY + (again != null && backwardScratch ? QUESTION : 0));
+      }
+      start();
+      try (Gradients<CudaTensor> again =
+          layer.backwardInto(first.dx(), x, statistics, live.output())) {
+        assertSince(
+            "backwardInto",
+            ofBackward,
+            2,
+            ENTRY + (again != null && backwardScratch ? QUESTION : 0));
       }
     }
   }

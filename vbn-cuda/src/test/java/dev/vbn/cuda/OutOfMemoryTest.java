@@ -104,6 +104,7 @@ class OutOfMemoryTest extends OnEmulator {
     deviceWithPools(pools);
     String function = pools ? "cuMemAllocFromPoolAsync" : "cuMemAlloc_v2";
     try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider())) {
+      Work.on(backend); // has what is kept for later calls
       long before = emulator.calls(function);
       Work.on(backend);
       long count = emulator.calls(function) - before;

@@ -32,6 +32,9 @@ final class Work {
     }
   }
 
+  /** More than a block holds, and so in several. */
+  private static final int MANY = 40_000;
+
   /** Releases what it makes, whatever fails. */
   static void on(VbnBackend<CudaTensor> backend) {
     try (CudaTensor reference = tensor(backend, 1, 3);
@@ -62,6 +65,11 @@ final class Work {
         assertEquals(2, backend.toHost(gradients.dx()).size());
         assertEquals(2, backend.toHost(dr.output()).size());
       }
+    }
+    try (CudaTensor many = backend.fromHost(HostTensor.of(new float[MANY], MANY, 1));
+        VirtualBatchNorm<CudaTensor> layer = VirtualBatchNorm.of(backend, CONFIG);
+        ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(many)) {
+      assertClose(0, backend.toHost(statistics.mean()), 0);
     }
   }
 
