@@ -775,7 +775,7 @@ static __device__ __forceinline__ Mixture mix(
 
 // A group's line(x) = slope*(x - center) + offset. Forward is y = line(x), backward dx = factor*dy - line(x).
 template <class A>
-struct Line {
+struct alignas(16) Line {
   A center;
   A slope;
   A offset;

@@ -3,6 +3,7 @@
 #
 #   build.sh DIRECTORY [COMPILER_OPTION]...
 #
+# With -DTRAFFIC it counts what kernels read and write.
 # VBN_CUDA_SOURCE names another vbn.cu, such as one with a fault in it.
 set -euo pipefail
 
@@ -23,10 +24,17 @@ mkdir "$work/source"
 cp "$source" "$work/source/vbn.cu"
 # Like nvcc with -fmad=false: a product is rounded before it is added, unless fma says otherwise.
 options=(-std=c++17 -O2 -fPIC -fvisibility=hidden -ffp-contract=off -Wall -Wextra -Wno-unknown-pragmas -Werror "$@")
-g++ "${options[@]}" -I"$work/source" -c "$here/kernels.cpp" -o "$work/kernels.o" &
+instrument=()
+objects=("$work/kernels.o" "$work/device.o" "$work/driver.o")
+if [[ " $* " == *" -DTRAFFIC "* ]]; then # counts what kernels read and write
+  instrument=(-fsanitize=thread)
+  objects+=("$work/traffic.o")
+  g++ "${options[@]}" -c "$here/traffic.cpp" -o "$work/traffic.o"
+fi
+g++ "${options[@]}" ${instrument[@]+"${instrument[@]}"} -I"$work/source" -c "$here/kernels.cpp" -o "$work/kernels.o" &
 g++ "${options[@]}" -c "$here/device.cpp" -o "$work/device.o"
 g++ "${options[@]}" -c "$here/driver.cpp" -o "$work/driver.o"
 wait $!
 g++ -shared -Wl,-soname,libcuda.so.1 -static-libstdc++ -static-libgcc -Wl,--exclude-libs,ALL \
-  "$work/kernels.o" "$work/device.o" "$work/driver.o" -o "$work/libcuda.so.1"
+  "${objects[@]}" -o "$work/libcuda.so.1"
 mv "$work/libcuda.so.1" "$library"

@@ -17,6 +17,7 @@ namespace emulated {
 
 const Coordinates* running;
 int fault;
+unsigned block;
 
 namespace {
 const size_t SHARED_FENCE = 256;
@@ -291,15 +292,16 @@ std::string run(
     }
   }
   std::shuffle(blockOrder.begin(), blockOrder.end(), random);
-  for (uint64_t block : blockOrder) {
+  for (uint64_t index : blockOrder) {
+    block++;
     if (__start_emulated_shared != nullptr) {
       memset(__start_emulated_shared, 0xFF, __stop_emulated_shared - __start_emulated_shared);
     }
     memset(sharedMemory, 0xFF, sharedBytes + 2 * SHARED_FENCE);
     Index at = {
-        static_cast<unsigned>(block % blocks.x),
-        static_cast<unsigned>(block / blocks.x % blocks.y),
-        static_cast<unsigned>(block / blocks.x / blocks.y)};
+        static_cast<unsigned>(index % blocks.x),
+        static_cast<unsigned>(index / blocks.x % blocks.y),
+        static_cast<unsigned>(index / blocks.x / blocks.y)};
     for (unsigned i = 0; i < threads; i++) {
       char* top = memory + (i + 1) * STACK - i % COLORS * CACHE_LINE;
       fibers[i] = Fiber{freshStack(top, &threadMain), {{i, 0, 0}, at}, State::READY, "", 0, false};

@@ -24,8 +24,17 @@ extern const Coordinates* running;
 extern int fault;
 
 // What a launch has of the shared memory that it asked for.
-const size_t MOST_SHARED = 64 << 10; // of a block in all, as compute capability 7.5 has it
+const size_t MOST_SHARED = 227 << 10; // of a block in all, as no device has more
 extern unsigned char* const dynamicShared;
+
+// The number of the block that runs, of all that have run.
+extern unsigned block;
+
+// In a build that counts (traffic.cpp): the memory that later accesses are counted in, and the bytes that have been moved to and from
+// what has an address, or in all where that is 0.
+void watch(uintptr_t begin, size_t size);
+void forgetTraffic();
+long long traffic(uintptr_t address);
 
 // Waits for all threads of the block.
 void barrier(const char* file, int line);

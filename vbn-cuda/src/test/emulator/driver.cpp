@@ -95,6 +95,8 @@ struct Controls {
   int devices = 2;
   int version = 13000;
   bool pools = true;
+  int multiprocessors = 2;
+  size_t sharedMemory = 64 << 10; // of a block, as compute capability 7.5 has it
   unsigned outerBlocks = ~0u;
   std::map<std::string, std::pair<int, Status>> failures; // calls to come, the status
 };
@@ -608,10 +610,10 @@ EXPORT Status cuDeviceGetAttribute(int* value, int attribute, int device) {
   }
   switch (attribute) {
     case 16: // multiprocessors
-      *value = 2;
+      *value = controls.multiprocessors;
       return SUCCESS;
     case 97: // shared memory of a block that asks for it
-      *value = static_cast<int>(emulated::MOST_SHARED);
+      *value = static_cast<int>(controls.sharedMemory);
       return SUCCESS;
     case 75: // compute capability
       *value = 7;
@@ -1222,7 +1224,7 @@ EXPORT Status cuFuncSetAttribute(Function* function, int attribute, int value) {
     return INVALID_HANDLE;
   }
   // Of the attributes the most dynamic shared memory alone.
-  if (attribute != 8 || value < 0 || function->declaredShared + static_cast<size_t>(value) > emulated::MOST_SHARED) {
+  if (attribute != 8 || value < 0 || function->declaredShared + static_cast<size_t>(value) > controls.sharedMemory) {
     return INVALID_VALUE;
   }
   function->mostShared = function->declaredShared + static_cast<size_t>(value);
@@ -1277,6 +1279,9 @@ EXPORT Status cuLaunchKernel(
               std::string(kernel->name) + ": argument " + std::to_string(i) + " is no memory of the device");
         }
         given.push_back(allocation);
+#ifdef TRAFFIC
+        emulated::watch(addressOf(*allocation), allocation->size);
+#endif
       }
       pointers.push_back(&value);
     }
@@ -1395,6 +1400,27 @@ EXPORT void vbn_emulator_outer_blocks(int count) {
   LOCK;
   controls.outerBlocks = static_cast<unsigned>(count);
 }
+
+// Of later backends.
+EXPORT void vbn_emulator_device(int multiprocessors, int sharedMemory) {
+  LOCK;
+  controls.multiprocessors = multiprocessors;
+  controls.sharedMemory = std::min(static_cast<size_t>(sharedMemory), emulated::MOST_SHARED);
+}
+
+#ifdef TRAFFIC
+// Begins to count what kernels move.
+EXPORT void vbn_emulator_count() {
+  LOCK;
+  emulated::forgetTraffic();
+}
+
+// Bytes that kernels have moved to and from the allocation that has an address, or in all where it is 0.
+EXPORT long long vbn_emulator_moved(Address address) {
+  LOCK;
+  return emulated::traffic(address);
+}
+#endif
 
 // Everything that is allocated, created or retained.
 EXPORT long long vbn_emulator_live() {

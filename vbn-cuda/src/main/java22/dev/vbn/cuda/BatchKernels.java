@@ -60,6 +60,9 @@ final class BatchKernels {
   /** Elements of a tile that are worth a block. */
   private static final int TILE_ELEMENTS = 16 * THREADS;
 
+  /** Rows that a thread writes, about, where there are enough: it has read its features' lines once. */
+  private static final int ROWS_PER_THREAD = 8;
+
   private static final int ENOUGH_BLOCKS = 8192;
   private static final int MOST_BLOCKS_ALONG_Y = 65535;
 
@@ -594,7 +597,9 @@ final class BatchKernels {
     int across = powerOfTwo(Math.min(THREADS, places));
     long gridX = Math.ceilDiv(places, across);
     int step = THREADS / across;
-    long wantedY = Math.clamp(ENOUGH_BLOCKS / gridX, 1, MOST_BLOCKS_ALONG_Y);
+    long busy = kernels.enoughThreads() / THREADS / gridX;
+    long wanted = Math.max(busy, Math.ceilDiv(rows, (long) ROWS_PER_THREAD * step));
+    long wantedY = Math.clamp(Math.min(wanted, ENOUGH_BLOCKS / gridX), 1, MOST_BLOCKS_ALONG_Y);
     long rowsPerBlock = Math.max(step, Math.ceilDiv(Math.ceilDiv(rows, wantedY), step) * step);
     long[] numbers = {lines, rows, groupRows, rowsPerBlock, features, after, across, vector};
     long[] arguments = Arrays.copyOf(tensors, tensors.length + numbers.length);

@@ -31,7 +31,7 @@ final class Emulator {
     /** Puts a fault into the kernels, of those that the source has; 0 for none. */
     void fault(int number);
 
-    /** Calls of a function since {@link #reset}. */
+    /** Calls of a function, of all where it is "", since {@link #reset}. */
     long calls(String function);
 
     /** Bytes of each device's memory. */
@@ -44,6 +44,15 @@ final class Emulator {
 
     /** Whether the devices have memory pools. */
     void pools(boolean pools);
+
+    /** What later backends find: the number of multiprocessors, and the most shared memory of a block. */
+    void device(int multiprocessors, int sharedBytes);
+
+    /** Begins to count what kernels move; in a build with {@code -DTRAFFIC} alone. */
+    void count();
+
+    /** Bytes moved to and from the memory that has an address, or all where it is 0. */
+    long moved(long address);
 
     /** Lets later launches run only so many blocks at either end of each axis. */
     void outerBlocks(int count);

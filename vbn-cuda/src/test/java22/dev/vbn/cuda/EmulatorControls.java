@@ -91,6 +91,21 @@ final class EmulatorControls implements Emulator.Controls {
   }
 
   @Override
+  public void device(int multiprocessors, int sharedBytes) {
+    call(procedure("vbn_emulator_device", JAVA_INT, JAVA_INT), multiprocessors, sharedBytes);
+  }
+
+  @Override
+  public void count() {
+    call(procedure("vbn_emulator_count"));
+  }
+
+  @Override
+  public long moved(long address) {
+    return (long) call(count("vbn_emulator_moved", JAVA_LONG), address);
+  }
+
+  @Override
   public void outerBlocks(int count) {
     call(procedure("vbn_emulator_outer_blocks", JAVA_INT), count);
   }
