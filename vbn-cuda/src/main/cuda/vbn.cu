@@ -1158,13 +1158,34 @@ static __device__ __forceinline__ void eachElement(
 static const int MOST_IN_A_TILE = 64; // features
 
 struct Tile {
-  int features;   // of this one
-  int rows;       // of the group
+  int features;    // of this one
+  int rows;        // of the group
   int after;
-  int pitch;      // elements from one feature to the next
-  int width;      // threads, a power of two, across a row
-  long long row;  // elements from one row of the batch to the next
+  int pitch;       // elements from one feature to the next
+  int width;       // threads, a power of two, across a row
+  long long row;   // elements from one row of the batch to the next
+  long long start; // its first element in the batch
+  int first;       // its first feature
+  long long place; // of that among those of all groups
 };
+
+// The tile of this block: `strip` features of a group, or what is left of them, which lie `strips` to a group.
+static __device__ __forceinline__ Tile tileOf(
+    int groupRows, int features, int after, int strip, int strips, int pitch, int width) {
+  long long group = blockIdx.x / strips;
+  int first = (int) (blockIdx.x - group * strips) * strip;
+  Tile r;
+  r.features = features - first < strip ? features - first : strip;
+  r.rows = groupRows;
+  r.after = after;
+  r.pitch = pitch;
+  r.width = width;
+  r.row = (long long) features * after;
+  r.start = (group * groupRows * features + first) * after;
+  r.first = first;
+  r.place = group * features + first;
+  return r;
+}
 
 // Reads the rows of a tile, some of them before any is put where it belongs. V and LINES as for eachElement.
 template <class E, int V, int LINES>
@@ -1257,69 +1278,57 @@ static __device__ __forceinline__ Sums sumsOf(const double* of) {
   return r;
 }
 
-// A block for `strip` features of each group, which lie `strips` to a group; `team` threads, a power of two, for each of them.
-// `output` is null where only statistics are asked for.
+// `team` threads, a power of two, for each feature of a tile. `output` is null where only statistics are asked for.
 template <class E, int VECTOR>
 static __device__ __forceinline__ void forwardTile(
-    const ForwardMix<typename E::Value>& how, const typename E::Stored* x, typename E::Stored* output, int groupRows,
-    int features, int after, int strip, int strips, int pitch, int width, int team, int vector, TileSums& shared) {
+    const ForwardMix<typename E::Value>& how, const Tile& tile, const typename E::Stored* x, typename E::Stored* output,
+    int team, int vector, TileSums& shared) {
   DYNAMIC_SHARED(dynamicShared);
   typename E::Stored* held = (typename E::Stored*) dynamicShared;
-  long long group = blockIdx.x / strips;
-  int first = (int) (blockIdx.x - group * strips) * strip;
-  int count = features - first < strip ? features - first : strip;
-  Tile tile = {count, groupRows, after, pitch, width, (long long) features * after};
-  long long start = (group * groupRows * features + first) * after;
-  readTile<E, VECTOR>(tile, x + start, held, vector);
+  readTile<E, VECTOR>(tile, x + tile.start, held, vector);
   __syncthreads();
   if (how.weight != 0) {
-    sumUnits<E, 1, false, false>(held, nullptr, NO_MASK, nullptr, &shared.features[0][0], 1, 1, count, pitch,
-        groupRows * after, 1, 1, 1, 0, team, THREADS / team, true, shared.threads);
+    sumUnits<E, 1, false, false>(held, nullptr, NO_MASK, nullptr, &shared.features[0][0], 1, 1, tile.features, tile.pitch,
+        tile.rows * tile.after, 1, 1, 1, 0, team, THREADS / team, true, shared.threads);
     __syncthreads();
   }
   int f = threadIdx.x;
-  if (f < count) {
+  if (f < tile.features) {
     Sums live = {};
     if (how.weight != 0) {
       live = sumsOf(shared.features[f]);
     }
-    shared.lines[f] = how.line(live, first + f, group * features + first + f);
+    shared.lines[f] = how.line(live, tile.first + f, tile.place + f);
   }
   if (output != nullptr) {
     __syncthreads();
-    writeTile<E, VECTOR, Normalize>(tile, held, nullptr, shared.lines, output + start, vector);
+    writeTile<E, VECTOR, Normalize>(tile, held, nullptr, shared.lines, output + tile.start, vector);
   }
 }
 
 // The same for the gradients: x and, `apart` elements behind it, the upstream are held.
 template <class E, int VECTOR>
 static __device__ __forceinline__ void backwardTile(
-    const BackwardMix<typename E::Value>& how, const typename E::Stored* x, const typename E::Stored* upstream,
-    typename E::Stored* output, int groupRows, int features, int after, int strip, int strips, int pitch, int apart,
-    int width, int team, int vector, TileSums& shared) {
+    const BackwardMix<typename E::Value>& how, const Tile& tile, const typename E::Stored* x,
+    const typename E::Stored* upstream, typename E::Stored* output, int apart, int team, int vector, TileSums& shared) {
   DYNAMIC_SHARED(dynamicShared);
   typename E::Stored* held = (typename E::Stored*) dynamicShared;
   typename E::Stored* heldUpstream = held + apart;
-  long long group = blockIdx.x / strips;
-  int first = (int) (blockIdx.x - group * strips) * strip;
-  int count = features - first < strip ? features - first : strip;
-  Tile tile = {count, groupRows, after, pitch, width, (long long) features * after};
-  long long start = (group * groupRows * features + first) * after;
 #pragma unroll 1 // one copy of the code
   for (int i = 0; i < 2; i++) {
-    readTile<E, VECTOR>(tile, (i == 0 ? x : upstream) + start, i == 0 ? held : heldUpstream, vector);
+    readTile<E, VECTOR>(tile, (i == 0 ? x : upstream) + tile.start, i == 0 ? held : heldUpstream, vector);
   }
   __syncthreads();
-  sumUnits<E, 1, true, false>(held, heldUpstream, NO_MASK, how.centers == nullptr ? nullptr : how.centers + first,
-      &shared.features[0][0], 1, 1, count, pitch, groupRows * after, 1, 1, 1, 0, team, THREADS / team,
+  sumUnits<E, 1, true, false>(held, heldUpstream, NO_MASK, how.centers == nullptr ? nullptr : how.centers + tile.first,
+      &shared.features[0][0], 1, 1, tile.features, tile.pitch, tile.rows * tile.after, 1, 1, 1, 0, team, THREADS / team,
       how.weight != 0, shared.threads);
   __syncthreads();
   int f = threadIdx.x;
-  if (f < count) {
-    shared.lines[f] = how.line(sumsOf(shared.features[f]), first + f, group * features + first + f);
+  if (f < tile.features) {
+    shared.lines[f] = how.line(sumsOf(shared.features[f]), tile.first + f, tile.place + f);
   }
   __syncthreads();
-  writeTile<E, VECTOR, DifferentiateOrScale>(tile, held, heldUpstream, shared.lines, output + start, vector);
+  writeTile<E, VECTOR, DifferentiateOrScale>(tile, held, heldUpstream, shared.lines, output + tile.start, vector);
 }
 
 // The gradients of backward, in 64 bits: Normalization.secondSlopes has the formula. A team of `team` threads (a power
@@ -1504,15 +1513,16 @@ static __device__ __forceinline__ void differentiateTwice(
       int strips, int pitch, int width, int team, int vector) { \
     __shared__ TileSums shared; \
     FORWARD_MIX(E::Value); \
-    forwardTile<E, VECTOR>(how, x, output, groupRows, features, after, strip, strips, pitch, width, team, vector, shared); \
+    Tile tile = tileOf(groupRows, features, after, strip, strips, pitch, width); \
+    forwardTile<E, VECTOR>(how, tile, x, output, team, vector, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_backward_##NAME( \
       const E::Stored* x, const E::Stored* upstream, BACKWARD_MIX_OF(E::Value), E::Stored* output, int groupRows, \
       int features, int after, int strip, int strips, int pitch, int apart, int width, int team, int vector) { \
     __shared__ TileSums shared; \
     BACKWARD_MIX(E::Value); \
-    backwardTile<E, VECTOR>(how, x, upstream, output, groupRows, features, after, strip, strips, pitch, apart, width, \
-        team, vector, shared); \
+    Tile tile = tileOf(groupRows, features, after, strip, strips, pitch, width); \
+    backwardTile<E, VECTOR>(how, tile, x, upstream, output, apart, team, vector, shared); \
   }
 
 TILE_ENTRIES(float32, Float32, 4)

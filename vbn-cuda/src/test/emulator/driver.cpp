@@ -612,6 +612,9 @@ EXPORT Status cuDeviceGetAttribute(int* value, int attribute, int device) {
     case 16: // multiprocessors
       *value = controls.multiprocessors;
       return SUCCESS;
+    case 38: // bytes of the L2 cache
+      *value = 256;
+      return SUCCESS;
     case 97: // shared memory of a block that asks for it
       *value = static_cast<int>(controls.sharedMemory);
       return SUCCESS;

@@ -229,7 +229,9 @@ final class BatchKernels {
     // many of them.
     boolean fitsWell = held * bytes <= kernels.tileBytes() / 2
         || (scope != Scope.EXAMPLE && strips <= kernels.multiprocessors());
-    return (plan == Plan.ONE || fitsWell) && held * bytes <= kernels.tileBytes()
+    // Else most threads of a block have nothing to do, and two launches put many groups into one.
+    boolean fillsABlock = scope != Scope.EXAMPLE || strip * elements >= THREADS;
+    return (plan == Plan.ONE || (fitsWell && fillsABlock)) && held * bytes <= kernels.tileBytes()
         ? new Tiles(held, strip, strips, pitch, bytes)
         : null;
   }

@@ -16,7 +16,7 @@ enum Plan {
   THREE;
 
   /** System property that says which; {@link #AUTO} otherwise. */
-  private static final String PROPERTY = "vbn.cuda.plan";
+  static final String PROPERTY = "vbn.cuda.plan";
 
   /** @throws IllegalArgumentException if the property names none */
   static Plan chosen() {

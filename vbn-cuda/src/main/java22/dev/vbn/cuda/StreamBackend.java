@@ -174,6 +174,12 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
     }
   }
 
+  /** @param attribute a {@code CUdevice_attribute} of this device */
+  int attribute(int attribute) {
+    CudaDriver driver = stream.driver();
+    return driver.attribute(driver.device(device()), attribute);
+  }
+
   /** Copies all bytes of one tensor to another of as many. */
   void copy(CudaTensor from, CudaTensor to) {
     try (DeviceStream.Call call = stream.call()) {

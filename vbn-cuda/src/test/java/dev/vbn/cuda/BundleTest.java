@@ -20,6 +20,8 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.JRE;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * What the bundle for GPU machines runs: its script, from a folder laid out as {@code gpu/pack} does, on
@@ -40,8 +42,9 @@ class BundleTest {
   @BeforeEach
   void layOut() throws IOException {
     bundle = Files.createDirectories(directory.resolve("vbn gpu"));
-    Files.copy(GPU.resolve("run.sh"), bundle.resolve("run.sh"));
-    Files.copy(GPU.resolve("pytorch_peer.py"), bundle.resolve("pytorch_peer.py"));
+    for (String file : new String[] {"run.sh", "once.sh", "pytorch_peer.py"}) {
+      Files.copy(GPU.resolve(file), bundle.resolve(file));
+    }
     Files.writeString(bundle.resolve("REVISION"), "a test\n");
     Matcher modules =
         Pattern.compile("--add-modules ([a-z.,]+)").matcher(Files.readString(GPU.resolve("pack")));
@@ -53,6 +56,7 @@ class BundleTest {
         for each; do
           shift
           [ "$each" != '%s/lib/*' ] || each='%s'
+          [ "$each" != dev.vbn.cli.Main ] || each=dev.vbn.cuda.BundleCommandLine
           set -- "$@" "$each"
         done
         exec '%s/bin/java' --limit-modules %s "$@"
@@ -65,13 +69,18 @@ class BundleTest {
   }
 
   private Run run(Path library, String... arguments) throws Exception {
+    return runScript("run.sh", library, arguments);
+  }
+
+  private Run runScript(String script, Path library, String... arguments) throws Exception {
     List<String> command =
-        new ArrayList<>(List.of("bash", bundle.resolve("run.sh").toString()));
+        new ArrayList<>(List.of("bash", bundle.resolve(script).toString()));
     command.addAll(List.of(arguments));
     ProcessBuilder builder = new ProcessBuilder(command).directory(directory.toFile());
     builder.environment().clear();
     builder.environment().put("PATH", "/usr/bin" + File.pathSeparator + "/bin");
     builder.environment().put("VBN_JAVA_OPTS", "-Dvbn.cuda.library=" + library);
+    builder.environment().put("BATCHES", "2,3,5 bfloat16:3,2,4:last");
     Process process = builder.redirectErrorStream(true).start();
     String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     return new Run(process.waitFor(), output);
@@ -83,13 +92,50 @@ class BundleTest {
     Run run = run(Emulator.library(), "bench", "report", "2,3,5");
     assertEquals(0, run.status, run.output);
     assertTrue(run.output.contains("emulated CUDA device"), run.output);
-    assertTrue(run.output.contains("[2, 3, 5]"), run.output);
+    assertTrue(run.output.contains("2,3,5"), run.output);
     assertTrue(run.output.contains("times a copy: forward"), run.output);
     String kept = Files.readString(directory.resolve("report/vbn.txt"));
-    assertTrue(kept.contains("emulated") && kept.contains("[2, 3, 5]"), kept);
+    assertTrue(kept.contains("emulated") && kept.contains("2,3,5"), kept);
     assertTrue(
         Files.readString(directory.resolve("report/machine.txt")).contains("revision: a test"));
     assertTrue(Files.exists(directory.resolve("report/pytorch.txt")));
+  }
+
+  /** From end to end, but for the kit, which takes long here. */
+  @ParameterizedTest
+  @CsvSource({
+    "first, 'machine, probe, kit-one, kit-two, kit-three, benchmark', benchmark.json",
+    "second, 'large, again', large.json"
+  })
+  void whatIsAskedOfAGpuOnceIsAllDone(String part, String steps, String json) throws Exception {
+    Emulator.controls(); // skips where there is none
+    Run run = runScript("once.sh", Emulator.library(), part, "report");
+    assertEquals(0, run.status, run.output);
+    String done = Files.readString(directory.resolve("report/steps.txt"));
+    for (String step : steps.split(", ", -1)) {
+      assertTrue(done.contains("=== " + step + ": done after "), () -> step + " in: " + done);
+    }
+    String results = Files.readString(directory.resolve("report").resolve(json));
+    for (String batch : new String[] {"2,3,5", "bfloat16:3,2,4:last"}) {
+      for (String plan : new String[] {"one", "two", "three"}) {
+        String result = "{\"batch\": \"" + batch + "\", \"plan\": \"" + plan + "\"";
+        assertTrue(results.contains(result), () -> result + " in: " + results);
+      }
+    }
+    assertFalse(results.contains("false"), results); // whether results are right
+    assertTrue(Files.size(directory.resolve("report.tar.gz")) > 0);
+    if (part.equals("first")) {
+      assertEquals("by plan two", Files.readString(directory.resolve("report/kit-two/index.html")));
+    }
+  }
+
+  @Test
+  void onceAFailureIsTold() throws Exception {
+    Run run = runScript("once.sh", directory.resolve("libcuda.so.1"), "first", "report");
+    assertEquals(1, run.status, run.output);
+    String steps = Files.readString(directory.resolve("report/steps.txt"));
+    assertTrue(steps.contains("=== benchmark: FAILED with 1 after "), steps);
+    assertEquals(2, runScript("once.sh", Path.of("/"), "third").status);
   }
 
   @Test
@@ -105,7 +151,7 @@ class BundleTest {
   @Test
   void whatItCannotDoIsRefused() throws Exception {
     for (String[] arguments :
-        new String[][] {{}, {"tests"}, {"test", "report", "2,3,5"}, {"bench", "report", "2,3"}}) {
+        new String[][] {{}, {"tests"}, {"test", "report", "2,3,5"}, {"bench", "report", "2"}}) {
       Run run = run(Path.of("/"), arguments);
       assertEquals(2, run.status, run.output);
       assertTrue(run.output.contains("expected"), run.output);

@@ -291,13 +291,13 @@ class KernelFaultsTest {
           Found.RESULTS),
       new Fault(
           "no barrier before a tile is added up",
-          "readTile<E, VECTOR>(tile, x + start, held, vector);\n  ",
+          "readTile<E, VECTOR>(tile, x + tile.start, held, vector);\n  ",
           "__syncthreads();",
           ";",
           Found.RESULTS),
       new Fault(
           "no barrier before the sums of a tile are mixed",
-          "groupRows * after, 1, 1, 1, 0, team, THREADS / team, true, shared.threads);\n    ",
+          "tile.rows * tile.after, 1, 1, 1, 0, team, THREADS / team, true, shared.threads);\n    ",
           "__syncthreads();",
           ";",
           Found.RESULTS),
@@ -312,6 +312,18 @@ class KernelFaultsTest {
           "place.take(lines + f);\n    for (int row = threadIdx.x / tile.width; ",
           "row < tile.rows",
           "row + 1 < tile.rows",
+          Found.RESULTS),
+      new Fault(
+          "the last of several features in a place of a tile left out",
+          "tile.after / V;\n  for (int lane = threadIdx.x & (tile.width - 1); ",
+          "lane < places",
+          "lane < places - (LINES > 1)",
+          Found.RESULTS),
+      new Fault(
+          "the last tile of a group one feature short",
+          "r.features = features - first < strip ? ",
+          "features - first",
+          "(features - first) / 2 + 1",
           Found.RESULTS),
       new Fault(
           "a tile longer than the shared memory that was asked for",
