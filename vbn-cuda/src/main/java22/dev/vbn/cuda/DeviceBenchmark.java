@@ -21,6 +21,7 @@ import java.util.Random;
 import java.util.function.IntConsumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -61,6 +62,7 @@ final class DeviceBenchmark {
   private static final int BLOCK = 1 << 20;
   private static final int COMPARED = 64;
 
+  /** Where results go as JSON; beside it as HTML. */
   private static final String JSON_PROPERTY = "vbn.benchmark.json";
 
   /** What to measure. */
@@ -104,6 +106,37 @@ final class DeviceBenchmark {
     }
   }
 
+  private record Result(
+      String batch,
+      String plan,
+      int sets,
+      Times copy,
+      Times forward,
+      Times backward,
+      boolean right) {
+    String json() {
+      return "{\"batch\": \"" + batch + "\", \"plan\": \"" + plan + "\", \"inTurn\": " + sets
+          + ", \"copy\": " + copy.json() + ", \"forward\": " + forward.json() + ", \"backward\": "
+          + backward.json() + ", \"right\": " + right + "}";
+    }
+
+    String row() {
+      return String.format(
+          Locale.ROOT,
+          "<tr><td>%s<td>%s<td>%.1f<td>%.1f<td>%.1f<td>%.2f<td>%.2f<td>%.2f<td>%.2f<td>%s%n",
+          batch,
+          plan,
+          copy.busy,
+          forward.busy,
+          backward.busy,
+          forward.busy / copy.busy,
+          backward.busy / copy.busy,
+          forward.alone / copy.alone,
+          backward.alone / copy.alone,
+          right ? "right" : "WRONG");
+    }
+  }
+
   private final Batch batch;
   private final VbnBackend<CudaTensor> backend;
   private final StreamBackend device;
@@ -138,7 +171,7 @@ final class DeviceBenchmark {
     }
     System.out.println(availability.description() + "; median of " + SAMPLES + " after " + WARM_UPS
         + ", live-batch; busy: many calls in a row, alone: one in an idle stream");
-    List<String> results = new ArrayList<>();
+    List<Result> results = new ArrayList<>();
     boolean right = true;
     for (Batch batch : batches) {
       for (String plan : List.of("one", "two", "three")) {
@@ -157,17 +190,29 @@ final class DeviceBenchmark {
     }
   }
 
-  private static void write(String description, List<String> results) {
+  private static void write(String description, List<Result> results) {
     String file = System.getProperty(JSON_PROPERTY);
     if (file == null) {
       return;
     }
+    String json = results.stream().map(Result::json).collect(Collectors.joining(",\n"));
+    String rows = results.stream().map(Result::row).collect(Collectors.joining());
     try {
       Files.writeString(
           Path.of(file),
           "{\"device\": \"" + description.replace("\"", "'")
-              + "\", \"unit\": \"microseconds\", \"results\": [\n" + String.join(",\n", results)
-              + "\n]}\n");
+              + "\", \"unit\": \"microseconds\", \"results\": [\n" + json + "\n]}\n");
+      Files.writeString(Path.of(file.replaceFirst("(\\.json)?$", ".html")), """
+          <!DOCTYPE html>
+          <html lang="en"><meta charset="utf-8"><title>VBN on CUDA</title>
+          <style>td, th { padding: 0 1em; text-align: right } td:first-child { text-align: left }</style>
+          <h1>VBN on CUDA</h1>
+          <p>%s. Microseconds of a call among many, and times a copy of the batch, among many and alone.</p>
+          <table>
+          <tr><th>batch<th>plan<th>copy<th>forward<th>backward<th>forward/copy<th>backward/copy<th>alone<th>alone<th>results
+          %s</table>
+          """.formatted(
+              description.replace("&", "&amp;").replace("<", "&lt;"), rows));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
@@ -178,7 +223,7 @@ final class DeviceBenchmark {
     System.exit(status);
   }
 
-  private boolean measure(String plan, List<String> results) {
+  private boolean measure(String plan, List<Result> results) {
     VbnConfig config =
         VbnConfig.of(Math.toIntExact(batch.features())).withFeatureAxis(batch.featureAxis);
     double[] xs = block(1);
@@ -226,10 +271,7 @@ final class DeviceBenchmark {
           backward.busy,
           sets,
           right ? "results right" : "WRONG: off by " + error);
-      results.add("{\"batch\": \"" + batch.name + "\", \"plan\": \"" + plan + "\", \"inTurn\": "
-          + sets
-          + ", \"copy\": " + copy.json() + ", \"forward\": " + forward.json() + ", \"backward\": "
-          + backward.json() + ", \"right\": " + right + "}");
+      results.add(new Result(batch.name, plan, sets, copy, forward, backward, right));
       return right;
     } finally {
       for (List<CudaTensor> each : List.of(x, upstream, output)) {

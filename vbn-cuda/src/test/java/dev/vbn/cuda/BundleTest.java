@@ -123,6 +123,9 @@ class BundleTest {
       }
     }
     assertFalse(results.contains("false"), results); // whether results are right
+    String page =
+        Files.readString(directory.resolve("report").resolve(json.replace(".json", ".html")));
+    assertTrue(page.contains("<tr><td>bfloat16:3,2,4:last<td>three<td>"), page);
     assertTrue(Files.size(directory.resolve("report.tar.gz")) > 0);
     if (part.equals("first")) {
       assertEquals("by plan two", Files.readString(directory.resolve("report/kit-two/index.html")));
