@@ -3,6 +3,9 @@ package dev.vbn.conformance;
 /**
  * A number of about 106 bits as the unevaluated sum of two doubles (Dekker 1971; Knuth, TAOCP 2,
  * 4.2.2): the arithmetic of the oracle, exact enough that its own error never shows.
+ *
+ * <p>An operation makes one object, its result. With one for each step of it, the JIT compiler was at
+ * the loops of the oracle for half of a run of the kit.
  */
 record DoubleDouble(double high, double low) {
   static final DoubleDouble ZERO = new DoubleDouble(0, 0);
@@ -14,19 +17,29 @@ record DoubleDouble(double high, double low) {
 
   private static DoubleDouble sum(double a, double b) {
     double sum = a + b;
+    return new DoubleDouble(sum, error(a, b, sum));
+  }
+
+  /** What rounding took from a sum. */
+  private static double error(double a, double b, double sum) {
     double other = sum - a;
-    return new DoubleDouble(sum, (a - (sum - other)) + (b - other));
+    return (a - (sum - other)) + (b - other);
   }
 
   DoubleDouble plus(DoubleDouble other) {
-    DoubleDouble highs = sum(high, other.high);
-    DoubleDouble lows = sum(low, other.low);
-    DoubleDouble result = sum(highs.high, highs.low + lows.high);
-    return sum(result.high, result.low + lows.low);
+    return plus(other.high, other.low);
   }
 
   DoubleDouble minus(DoubleDouble other) {
-    return plus(other.negated());
+    return plus(-other.high, -other.low);
+  }
+
+  private DoubleDouble plus(double otherHigh, double otherLow) {
+    double highs = high + otherHigh;
+    double lows = low + otherLow;
+    double rest = error(high, otherHigh, highs) + lows;
+    double result = highs + rest;
+    return sum(result, error(highs, rest, result) + error(low, otherLow, lows));
   }
 
   DoubleDouble negated() {
@@ -34,13 +47,17 @@ record DoubleDouble(double high, double low) {
   }
 
   DoubleDouble times(DoubleDouble other) {
-    double product = high * other.high;
-    double error = Math.fma(high, other.high, -product);
-    return sum(product, error + (high * other.low + low * other.high));
+    return times(other.high, other.low);
   }
 
   DoubleDouble times(double factor) {
-    return times(of(factor));
+    return times(factor, 0);
+  }
+
+  private DoubleDouble times(double otherHigh, double otherLow) {
+    double product = high * otherHigh;
+    double error = Math.fma(high, otherHigh, -product);
+    return sum(product, error + (high * otherLow + low * otherHigh));
   }
 
   DoubleDouble dividedBy(DoubleDouble divisor) {
@@ -48,7 +65,7 @@ record DoubleDouble(double high, double low) {
     DoubleDouble rest = minus(divisor.times(first));
     double second = rest.high / divisor.high;
     rest = rest.minus(divisor.times(second));
-    return sum(first, second).plus(of(rest.high / divisor.high));
+    return sum(first, second).plus(rest.high / divisor.high, 0);
   }
 
   DoubleDouble dividedBy(double divisor) {
