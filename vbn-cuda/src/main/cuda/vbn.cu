@@ -922,9 +922,8 @@ static __device__ __forceinline__ void mixGroups(
 }
 
 // Whether this is the last of `blocks` blocks that count themselves here, which then sees what all of them have written. The counter
-// ends where it began, at 0. Every thread of the block has to come here. Not static: the PTX would have a name for `last` with a
-// hash of this file's folder in it.
-__device__ __forceinline__ bool isLast(unsigned* counter, int blocks) {
+// ends where it began, at 0. Every thread of the block has to come here.
+static __device__ __forceinline__ bool isLast(unsigned* counter, int blocks) {
   __shared__ int last;
   __syncthreads();
   if (threadIdx.x == 0) {
