@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# All that is to be asked of a GPU, with what lies beside it alone: each step with a limit of its own, and none ends the rest.
+# All that is to be asked of a GPU, with nothing but what lies next to it: each step with a limit of its own, and none ends the rest.
 #
-#   once.sh first  [REPORT_DIR]   500 s at most: the machine, the kit by each plan, times beside copies and PyTorch
+#   once.sh first  [REPORT_DIR]   500 s at most: the machine, the kit by each plan, times next to copies and PyTorch
 #   once.sh second [REPORT_DIR]   what is left: compute-sanitizer and a profile where they are installed, more than 2^31 elements,
 #                                 and the times once more
 #

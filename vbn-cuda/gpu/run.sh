@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the conformance kit or the benchmark on this machine's NVIDIA devices, with what lies beside it alone.
+# Runs the conformance kit or the benchmark on this machine's NVIDIA devices, with nothing but what lies next to it.
 #
 #   run.sh test  [REPORT_DIR]             the whole kit; no device is a failure
 #   run.sh bench [REPORT_DIR [N,C,L]...]  forward and backward beside a copy of the same bytes, and beside

@@ -1265,12 +1265,13 @@ static __device__ __forceinline__ void writeTile(
   }
 }
 
-// What a block keeps in shared memory beside its tile.
+// What a block keeps in shared memory with its tile.
 struct TileSums {
   double threads[4][THREADS];
   double features[MOST_IN_A_TILE][5];
   Lines lines[MOST_IN_A_TILE];
 };
+static_assert(sizeof(TileSums) == 13824, "KernelModule takes so much from what a tile may have");
 
 // The sums of a feature of a tile.
 static __device__ __forceinline__ Sums sumsOf(const double* of) {
@@ -1661,7 +1662,7 @@ extern "C" __global__ void __launch_bounds__(256) vbn_mask(
   }
 }
 
-// Parameters are of 32 bits, or of 64 beside batches of 64.
+// Parameters are of 32 bits, or of 64 with batches of 64.
 #define PARAMETER_ENTRIES(NAME, P) \
   extern "C" __global__ void __launch_bounds__(256) vbn_mix_forward_##NAME( \
       FORWARD_MIX_OF(P), const double* sums, Lines* lines, long long groups, int features, int unitsPerGroup, int team) { \

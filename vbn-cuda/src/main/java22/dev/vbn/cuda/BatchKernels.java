@@ -244,12 +244,12 @@ final class BatchKernels {
             && features / (2 * strip) >= kernels.multiprocessors();
   }
 
-  private void launchOnTiles(String kernel, Tiles tiles, int held, long[]... arguments) {
+  private void launchOnTiles(String kernel, Tiles tiles, long[]... arguments) {
     kernels.launchOnTiles(
         "vbn_" + kernel + type,
         groups * tiles.strips,
         THREADS,
-        held * tiles.bytes,
+        tiles.held * tiles.bytes,
         joined(arguments));
   }
 
@@ -286,7 +286,6 @@ final class BatchKernels {
    * What backward mixes with, and where gradients go.
    *
    * @param centers what the upstream is asked around, of each feature; 0 for the live means
-   * @param gradients takes what each group adds; 0 where that is to be added up
    * @param dMean 0 where the reference statistics get no gradient; the variance likewise
    */
   record BackwardMix(
@@ -294,29 +293,14 @@ final class BatchKernels {
       long referenceMean,
       long referenceVariance,
       long gamma,
-      long gradients,
       long dgamma,
       long dbeta,
       long dMean,
       long dVariance,
       double weight,
       double epsilon) {
-    private BackwardMix into(long gradients) {
-      return new BackwardMix(
-          centers,
-          referenceMean,
-          referenceVariance,
-          gamma,
-          gradients,
-          dgamma,
-          dbeta,
-          dMean,
-          dVariance,
-          weight,
-          epsilon);
-    }
-
-    private long[] arguments() {
+    /** @param gradients takes what each group adds; 0 where that is to be added up */
+    private long[] arguments(long gradients) {
       return new long[] {
         centers,
         referenceMean,
@@ -346,7 +330,7 @@ final class BatchKernels {
     Tiles tiles = tiles(1);
     if (tiles != null) {
       launchOnTiles(
-          "forward_", tiles, 1, numbers(x), how.arguments(), numbers(output), tileNumbers(tiles));
+          "forward_", tiles, numbers(x), how.arguments(), numbers(output), tileNumbers(tiles));
       return;
     }
     boolean live = how.weight != 0;
@@ -376,8 +360,7 @@ final class BatchKernels {
     if (tiles == null) {
       long memory = call.scratch(linesBytes + gradientsBytes + sumsBytes());
       gradients = gradientsBytes == 0 ? 0 : memory + linesBytes;
-      gradientSums(
-          call, x, upstream, memory + linesBytes + gradientsBytes, memory, how.into(gradients));
+      gradientSums(call, x, upstream, memory + linesBytes + gradientsBytes, memory, gradients, how);
       // Without a weight x has no part in its gradient: 0 * NaN is NaN.
       eachElement("differentiate_", memory, how.weight == 0 ? 0 : x, upstream, output);
     } else {
@@ -385,9 +368,8 @@ final class BatchKernels {
       launchOnTiles(
           "backward_",
           tiles,
-          2,
           numbers(x, upstream),
-          how.into(gradients).arguments(),
+          how.arguments(gradients),
           numbers(output),
           tileNumbers(tiles));
     }
@@ -399,19 +381,26 @@ final class BatchKernels {
   /**
    * What groups add to the gradients.
    *
-   * @param how with memory of {@link #gradientsBytes}
+   * @param gradients takes them; has {@link #gradientsBytes}
    */
-  void groupGradients(DeviceStream.Call call, long x, long upstream, BackwardMix how) {
+  void groupGradients(
+      DeviceStream.Call call, long x, long upstream, long gradients, BackwardMix how) {
     long memory = call.scratch(linesBytes() + sumsBytes());
-    gradientSums(call, x, upstream, memory + linesBytes(), memory, how);
+    gradientSums(call, x, upstream, memory + linesBytes(), memory, gradients, how);
   }
 
   private void gradientSums(
-      DeviceStream.Call call, long x, long upstream, long sums, long lines, BackwardMix how) {
-    launchSums(
-        "gradient_sums_", numbers(x, upstream), how.arguments(), sums, counters(call), lines);
+      DeviceStream.Call call,
+      long x,
+      long upstream,
+      long sums,
+      long lines,
+      long gradients,
+      BackwardMix how) {
+    long[] mix = how.arguments(gradients);
+    launchSums("gradient_sums_", numbers(x, upstream), mix, sums, counters(call), lines);
     if (plan == Plan.THREE) {
-      launchMix("vbn_mix_backward_", how.arguments(), sums, unitsPerGroup, lines);
+      launchMix("vbn_mix_backward_", mix, sums, unitsPerGroup, lines);
     }
   }
 
@@ -523,7 +512,7 @@ final class BatchKernels {
     mask = memory;
   }
 
-  /** Launches a kernel on the batch, or that for a masked one, which takes the mask besides. */
+  /** Launches a kernel on the batch, or that for a masked one, which also takes the mask. */
   private void launch(String kernel, boolean items, long gridX, long gridY, long... arguments) {
     if (mask == 0) {
       kernels.launch("vbn_" + kernel + type, gridX, gridY, THREADS, arguments);

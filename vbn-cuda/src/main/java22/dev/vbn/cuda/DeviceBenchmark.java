@@ -25,7 +25,7 @@ import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Times forward and backward on a device by each plan, by its own clock, beside a copy on the device of
+ * Times forward and backward on a device by each plan, by its own clock, next to a copy on the device of
  * the same tensor: all are bound by the bytes that they move. What is timed is compared with 64 bits.
  *
  * <pre>
@@ -62,7 +62,7 @@ final class DeviceBenchmark {
   private static final int BLOCK = 1 << 20;
   private static final int COMPARED = 64;
 
-  /** Where results go as JSON; beside it as HTML. */
+  /** Where results go as JSON, and next to it as HTML. */
   private static final String JSON_PROPERTY = "vbn.benchmark.json";
 
   /** What to measure. */

@@ -292,7 +292,7 @@ final class DeviceStream implements CudaTensor.Owner {
       return pointer;
     }
 
-    /** A graph may run beside later calls, and so has memory of its own. */
+    /** A graph may run at the same time as later calls, and so has memory of its own. */
     private boolean capturing() {
       if (capturing == null) {
         capturing = driver.isCapturing(handle);
