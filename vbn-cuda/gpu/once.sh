@@ -69,12 +69,12 @@ export here
 if [[ $part == first ]]; then
   step machine 15 bash -c machine
   step probe 30 "${java[@]}" dev.vbn.cli.Main backends
-  for plan in one two three; do
+  for plan in one together two three; do
     # shellcheck disable=SC2086
-    step "kit-$plan" 75 "${java[@]}" "-Dvbn.cuda.plan=$plan" -Dvbn.conformance.requireDevice=true dev.vbn.cli.Main conform \
+    step "kit-$plan" 60 "${java[@]}" "-Dvbn.cuda.plan=$plan" -Dvbn.conformance.requireDevice=true dev.vbn.cli.Main conform \
       --backend cuda --report "$report/kit-$plan" ${KIT:-}
   done
-  step benchmark 150 "${java[@]}" "-Dvbn.benchmark.json=$report/benchmark.json" dev.vbn.cuda.DeviceBenchmark \
+  step benchmark 145 "${java[@]}" "-Dvbn.benchmark.json=$report/benchmark.json" dev.vbn.cuda.DeviceBenchmark \
     ${batches[@]+"${batches[@]}"}
   if python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
     step pytorch 70 python3 "$here/pytorch_peer.py"

@@ -5,7 +5,8 @@
 // variance: `groupRows` rows of one feature; scope BATCH has one group per feature, scope EXAMPLE one per example
 // and feature.
 //
-// A small group is done in one launch: a block reads it into shared memory, and adds up, mixes and writes there. Else it is two:
+// A small group is done in one launch: a block reads it into shared memory, and adds up, mixes and writes there. A larger one
+// may be, by blocks that hold a part of it each and wait for each other. Else it is two:
 // sums of units (parts of groups), which the last block of a group mixes with the reference into a line for each feature, and the
 // output from those. Another one adds up what several groups give to the gradients of parameters. Mixing may be a launch of its own:
 // where nothing is live, or to compare. Sums are merged in one order, whatever the order of threads and blocks, so that every run
@@ -181,6 +182,8 @@ static const int THREADS = 256;
 #ifndef DYNAMIC_SHARED // the emulator has its own
 #define DYNAMIC_SHARED(NAME) extern __shared__ __align__(16) unsigned char NAME[]
 #define READ_SHARED_BY_BLOCKS(FROM) __ldcg(FROM)
+#define WAIT_FOR(COUNTER, LEAST) \
+  while (*(const volatile unsigned*) (COUNTER) < (LEAST)) {}
 #endif
 
 // What a thread adds up: x around a shift, which is to be near the mean, for its distance costs the squares digits; what
@@ -921,18 +924,22 @@ static __device__ __forceinline__ void mixGroups(
   mixGroup(how, sums, lines, of, features, unitsPerGroup, team, shared);
 }
 
-// Whether this is the last of `blocks` blocks that count themselves here, which then sees what all of them have written. The counter
-// ends where it began, at 0. Every thread of the block has to come here.
-static __device__ __forceinline__ bool isLast(unsigned* counter, int blocks) {
+// Counts this block, and shows the others what it has written until the last barrier; how many had counted before. Begins again at
+// 0 behind `most`. For one thread of the block.
+static __device__ __forceinline__ unsigned countBlock(unsigned* counter, unsigned most) {
+  __threadfence();
+  unsigned before = atomicInc(counter, most);
+  __threadfence();
+  return before;
+}
+
+// Whether this is the last of `blocks` blocks that count themselves here, which then sees what all of them have written. Every
+// thread of the block has to come here.
+static __device__ __forceinline__ bool isLast(unsigned* counter, int blocks, unsigned most) {
   __shared__ int last;
   __syncthreads();
   if (threadIdx.x == 0) {
-    last = 1;
-    if (blocks > 1) {
-      __threadfence();
-      last = atomicInc(counter, blocks - 1) == (unsigned) blocks - 1;
-      __threadfence();
-    }
+    last = countBlock(counter, most) == (unsigned) blocks - 1;
   }
   __syncthreads();
   return last != 0;
@@ -949,7 +956,13 @@ static __device__ __forceinline__ void mixIfLast(
   }
   int blocksAcross = (features + width - 1) / width;
   long long group = blockIdx.x / blocksAcross / unitsPerGroup; // where it has several units
-  if (isLast(counters + (group * blocksAcross + blockIdx.x % blocksAcross), unitsPerGroup)) {
+  bool last = true;
+  if (unitsPerGroup > 1) {
+    last = isLast(counters + (group * blocksAcross + blockIdx.x % blocksAcross), unitsPerGroup, unitsPerGroup - 1);
+  } else {
+    __syncthreads();
+  }
+  if (last) {
     int ofBlock = threadIdx.x / team;
     Feature of = featureOf(blockIdx.x, ofBlock, groups, features, unitsPerGroup, width);
     of.part /= unitsPerGroup;
@@ -1169,11 +1182,11 @@ struct Tile {
   long long place; // of that among those of all groups
 };
 
-// The tile of this block: `strip` features of a group, or what is left of them, which lie `strips` to a group.
+// The tile `index` of all: `strip` features of a group, or what is left of them, which lie `strips` to a group.
 static __device__ __forceinline__ Tile tileOf(
-    int groupRows, int features, int after, int strip, int strips, int pitch, int width) {
-  long long group = blockIdx.x / strips;
-  int first = (int) (blockIdx.x - group * strips) * strip;
+    long long index, int groupRows, int features, int after, int strip, int strips, int pitch, int width) {
+  long long group = index / strips;
+  int first = (int) (index - group * strips) * strip;
   Tile r;
   r.features = features - first < strip ? features - first : strip;
   r.rows = groupRows;
@@ -1267,11 +1280,11 @@ static __device__ __forceinline__ void writeTile(
 
 // What a block keeps in shared memory with its tile.
 struct TileSums {
-  double threads[4][THREADS];
+  double threads[5][THREADS];
   double features[MOST_IN_A_TILE][5];
   Lines lines[MOST_IN_A_TILE];
 };
-static_assert(sizeof(TileSums) == 13824, "KernelModule takes so much from what a tile may have");
+static_assert(sizeof(TileSums) == 15872, "KernelModule takes so much from what a tile may have");
 
 // The sums of a feature of a tile.
 static __device__ __forceinline__ Sums sumsOf(const double* of) {
@@ -1279,19 +1292,35 @@ static __device__ __forceinline__ Sums sumsOf(const double* of) {
   return r;
 }
 
-// `team` threads, a power of two, for each feature of a tile. `output` is null where only statistics are asked for.
+// Reads a tile into `held`, and its upstream `apart` elements behind that, and adds up its features by `team` threads, a power of
+// two, each. Every thread of the block has to come here.
+template <class E, int VECTOR, bool WITH_UPSTREAM>
+static __device__ __forceinline__ void addUpTile(
+    const Tile& tile, const typename E::Stored* x, const typename E::Stored* upstream, typename E::Stored* held, int apart,
+    const double* centers, bool live, int team, int vector, TileSums& shared) {
+#pragma unroll 1 // one copy of the code
+  for (int i = 0; i < (WITH_UPSTREAM ? 2 : 1); i++) {
+    readTile<E, VECTOR>(tile, (i == 0 ? x : upstream) + tile.start, held + i * apart, vector);
+  }
+  __syncthreads();
+  sumUnits<E, 1, WITH_UPSTREAM, false>(held, held + apart, NO_MASK, centers == nullptr ? nullptr : centers + tile.first,
+      &shared.features[0][0], 1, 1, tile.features, tile.pitch, tile.rows * tile.after, 1, 1, 1, 0, team, THREADS / team,
+      live, shared.threads);
+  __syncthreads();
+}
+
+// `output` is null where only statistics are asked for.
 template <class E, int VECTOR>
 static __device__ __forceinline__ void forwardTile(
     const ForwardMix<typename E::Value>& how, const Tile& tile, const typename E::Stored* x, typename E::Stored* output,
     int team, int vector, TileSums& shared) {
   DYNAMIC_SHARED(dynamicShared);
   typename E::Stored* held = (typename E::Stored*) dynamicShared;
-  readTile<E, VECTOR>(tile, x + tile.start, held, vector);
-  __syncthreads();
-  if (how.weight != 0) {
-    sumUnits<E, 1, false, false>(held, nullptr, NO_MASK, nullptr, &shared.features[0][0], 1, 1, tile.features, tile.pitch,
-        tile.rows * tile.after, 1, 1, 1, 0, team, THREADS / team, true, shared.threads);
+  if (how.weight == 0) {
+    readTile<E, VECTOR>(tile, x + tile.start, held, vector);
     __syncthreads();
+  } else {
+    addUpTile<E, VECTOR, false>(tile, x, nullptr, held, 0, nullptr, true, team, vector, shared);
   }
   int f = threadIdx.x;
   if (f < tile.features) {
@@ -1314,22 +1343,123 @@ static __device__ __forceinline__ void backwardTile(
     const typename E::Stored* upstream, typename E::Stored* output, int apart, int team, int vector, TileSums& shared) {
   DYNAMIC_SHARED(dynamicShared);
   typename E::Stored* held = (typename E::Stored*) dynamicShared;
-  typename E::Stored* heldUpstream = held + apart;
-#pragma unroll 1 // one copy of the code
-  for (int i = 0; i < 2; i++) {
-    readTile<E, VECTOR>(tile, (i == 0 ? x : upstream) + tile.start, i == 0 ? held : heldUpstream, vector);
-  }
-  __syncthreads();
-  sumUnits<E, 1, true, false>(held, heldUpstream, NO_MASK, how.centers == nullptr ? nullptr : how.centers + tile.first,
-      &shared.features[0][0], 1, 1, tile.features, tile.pitch, tile.rows * tile.after, 1, 1, 1, 0, team, THREADS / team,
-      how.weight != 0, shared.threads);
-  __syncthreads();
+  addUpTile<E, VECTOR, true>(tile, x, upstream, held, apart, how.centers, how.weight != 0, team, vector, shared);
   int f = threadIdx.x;
   if (f < tile.features) {
     shared.lines[f] = how.line(sumsOf(shared.features[f]), tile.first + f, tile.place + f);
   }
   __syncthreads();
-  writeTile<E, VECTOR, DifferentiateOrScale>(tile, held, heldUpstream, shared.lines, output + tile.start, vector);
+  writeTile<E, VECTOR, DifferentiateOrScale>(tile, held, held + apart, shared.lines, output + tile.start, vector);
+}
+
+// ---- One launch for groups that are too large for a block: as many blocks as run at once hold a part of a tile each, and wait for
+// each other between its sums and its output: for the last of them, which mixes. A part is some rows, or where a row is too long for a
+// block, some positions of one. Where a block has room for two parts, it adds up the next before it waits for the others with the last.
+
+struct Parts {
+  int ofTile;    // a tile is cut into so many
+  int rows;      // of a part
+  int positions; // of a row in a part: all, unless a part is of one row
+  int blocks;    // of the launch, whole tiles at a time
+  int held;      // that a block has room for: 1 or 2
+  int bytes;     // of that room for one
+
+  // A tile is counted once by each of its parts that is added up, by its mixture, and by each part that has seen that. Then its
+  // counter is where it began, at 0.
+  __device__ __forceinline__ unsigned most() const { return 2 * ofTile; }
+};
+
+struct Part {
+  Tile tile;
+  long long group;
+  long long ofAll; // the number of its tile
+  int ofTile;      // its number in that
+};
+
+static __device__ __forceinline__ Part partOf(
+    long long index, const Parts& parts, long long groupRows, int features, int after, int strip, int strips, int pitch,
+    int width) {
+  Part r;
+  r.ofAll = index / parts.ofTile;
+  r.ofTile = (int) (index - r.ofAll * parts.ofTile);
+  r.group = r.ofAll / strips;
+  int pieces = (after + parts.positions - 1) / parts.positions; // of a row
+  long long row = (long long) (r.ofTile / pieces) * parts.rows;
+  int position = r.ofTile % pieces * parts.positions;
+  r.tile = tileOf(r.ofAll, 0, features, after, strip, strips, pitch, width);
+  r.tile.start += (r.group * groupRows + row) * r.tile.row + position;
+  r.tile.rows = (int) (groupRows - row < parts.rows ? groupRows - row : parts.rows);
+  r.tile.after = after - position < parts.positions ? after - position : parts.positions;
+  return r;
+}
+
+// Adds up a part; the last block to do so mixes what all parts of the tile have added up.
+template <class E, int VECTOR, bool WITH_UPSTREAM, class MIX>
+static __device__ __forceinline__ void addUpPart(
+    const MIX& how, const Part& part, const typename E::Stored* x, const typename E::Stored* upstream,
+    typename E::Stored* held, int apart, const double* centers, double* sums, unsigned* counters, Lines* lines,
+    const Parts& parts, int features, int team, int vector, TileSums& shared) {
+  addUpTile<E, VECTOR, WITH_UPSTREAM>(
+      part.tile, x, upstream, held, apart, centers, how.weight != 0, team, vector, shared);
+  double* to = sums + ((part.group * parts.ofTile + part.ofTile) * features + part.tile.first) * 5;
+  for (int i = threadIdx.x; i < part.tile.features * 5; i += THREADS) {
+    to[i] = shared.features[i / 5][i % 5];
+  }
+  if (isLast(counters + part.ofAll, parts.ofTile, parts.most())) {
+    int f = threadIdx.x / team;
+    Feature of = {part.group, part.tile.first + f, f < part.tile.features};
+    mixGroup(how, sums, lines, of, features, parts.ofTile, team, (Sums*) shared.threads);
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      countBlock(counters + part.ofAll, parts.most());
+    }
+  }
+}
+
+// Writes a part once its tile is mixed.
+template <class E, int VECTOR, class F>
+static __device__ __forceinline__ void writePart(
+    const Part& part, const typename E::Stored* held, int apart, typename E::Stored* output, unsigned* counters,
+    const Lines* lines, const Parts& parts, int vector, TileSums& shared) {
+  if (threadIdx.x == 0) {
+    WAIT_FOR(counters + part.ofAll, parts.ofTile + 1u);
+    countBlock(&counters[part.ofAll], parts.most());
+  }
+  __syncthreads();
+  const int DOUBLES = sizeof(Lines) / sizeof(double);
+  const double* from = (const double*) (lines + part.tile.place);
+  for (int i = threadIdx.x; i < part.tile.features * DOUBLES; i += THREADS) {
+    ((double*) shared.lines)[i] = READ_SHARED_BY_BLOCKS(from + i);
+  }
+  __syncthreads();
+  writeTile<E, VECTOR, F>(part.tile, held, held + apart, shared.lines, output + part.tile.start, vector);
+  __syncthreads();
+}
+
+template <class E, int VECTOR, bool WITH_UPSTREAM, class F, class MIX>
+static __device__ __forceinline__ void together(
+    const MIX& how, const typename E::Stored* x, const typename E::Stored* upstream, typename E::Stored* output,
+    const double* centers, double* sums, unsigned* counters, Lines* lines, const Parts& parts, long long groups,
+    long long groupRows, int features, int after, int strip, int pitch, int width, int team, int vector, TileSums& shared) {
+  DYNAMIC_SHARED(dynamicShared);
+  int strips = (features + strip - 1) / strip;
+  int apart = WITH_UPSTREAM ? parts.bytes / 2 / (int) sizeof(typename E::Stored) : 0;
+  long long end = groups * strips * parts.ofTile;
+  long long toAdd = blockIdx.x;
+#pragma unroll 1
+  for (long long index = blockIdx.x; index < end; index += parts.blocks) {
+#pragma unroll 1 // one copy of the code
+    for (; toAdd < end && toAdd < index + (long long) parts.held * parts.blocks; toAdd += parts.blocks) {
+      Part part = partOf(toAdd, parts, groupRows, features, after, strip, strips, pitch, width);
+      int room = (int) (toAdd / parts.blocks % parts.held) * parts.bytes;
+      addUpPart<E, VECTOR, WITH_UPSTREAM>(how, part, x, upstream, (typename E::Stored*) (dynamicShared + room), apart,
+          centers, sums, counters, lines, parts, features, team, vector, shared);
+    }
+    Part part = partOf(index, parts, groupRows, features, after, strip, strips, pitch, width);
+    int room = (int) (index / parts.blocks % parts.held) * parts.bytes;
+    writePart<E, VECTOR, F>(part, (const typename E::Stored*) (dynamicShared + room), apart, output, counters, lines, parts,
+        vector, shared);
+  }
 }
 
 // The gradients of backward, in 64 bits: Normalization.secondSlopes has the formula. A team of `team` threads (a power
@@ -1514,7 +1644,7 @@ static __device__ __forceinline__ void differentiateTwice(
       int strips, int pitch, int width, int team, int vector) { \
     __shared__ TileSums shared; \
     FORWARD_MIX(E::Value); \
-    Tile tile = tileOf(groupRows, features, after, strip, strips, pitch, width); \
+    Tile tile = tileOf(blockIdx.x, groupRows, features, after, strip, strips, pitch, width); \
     forwardTile<E, VECTOR>(how, tile, x, output, team, vector, shared); \
   } \
   extern "C" __global__ void __launch_bounds__(256) vbn_backward_##NAME( \
@@ -1522,9 +1652,37 @@ static __device__ __forceinline__ void differentiateTwice(
       int features, int after, int strip, int strips, int pitch, int apart, int width, int team, int vector) { \
     __shared__ TileSums shared; \
     BACKWARD_MIX(E::Value); \
-    Tile tile = tileOf(groupRows, features, after, strip, strips, pitch, width); \
+    Tile tile = tileOf(blockIdx.x, groupRows, features, after, strip, strips, pitch, width); \
     backwardTile<E, VECTOR>(how, tile, x, upstream, output, apart, team, vector, shared); \
   }
+
+// One cooperative launch for larger ones.
+#define PARTS UNITS, int partsOfTile, int partRows, int partPositions, int blocks, int held, int partBytes
+#define PARTS_OF Parts parts = {partsOfTile, partRows, partPositions, blocks, held, partBytes}
+#define PART_ENTRIES(NAME, E, VECTOR) \
+  extern "C" __global__ void __launch_bounds__(256) vbn_forward_together_##NAME( \
+      const E::Stored* x, FORWARD_MIX_OF(E::Value), E::Stored* output, PARTS, long long groups, long long groupRows, int features, \
+      int after, int strip, int pitch, int width, int team, int vector) { \
+    __shared__ TileSums shared; \
+    FORWARD_MIX(E::Value); \
+    PARTS_OF; \
+    together<E, VECTOR, false, Normalize>(how, x, nullptr, output, nullptr, sums, counters, lines, parts, groups, groupRows, \
+        features, after, strip, pitch, width, team, vector, shared); \
+  } \
+  extern "C" __global__ void __launch_bounds__(256) vbn_backward_together_##NAME( \
+      const E::Stored* x, const E::Stored* upstream, BACKWARD_MIX_OF(E::Value), E::Stored* output, PARTS, long long groups, \
+      long long groupRows, int features, int after, int strip, int pitch, int width, int team, int vector) { \
+    __shared__ TileSums shared; \
+    BACKWARD_MIX(E::Value); \
+    PARTS_OF; \
+    together<E, VECTOR, true, DifferentiateOrScale>(how, x, upstream, output, centers, sums, counters, lines, parts, groups, groupRows, \
+        features, after, strip, pitch, width, team, vector, shared); \
+  }
+
+PART_ENTRIES(float32, Float32, 4)
+PART_ENTRIES(float64, Float64, 2)
+PART_ENTRIES(float16, Float16, 8)
+PART_ENTRIES(bfloat16, BFloat16, 8)
 
 TILE_ENTRIES(float32, Float32, 4)
 TILE_ENTRIES(float64, Float64, 2)

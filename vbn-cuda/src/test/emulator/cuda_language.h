@@ -13,6 +13,7 @@
 #define DYNAMIC_SHARED(NAME) unsigned char* const NAME = emulated::dynamicShared
 #define READ_SHARED_BY_BLOCKS(FROM) (*(FROM))
 #define __threadfence() emulated::fence()
+#define WAIT_FOR(COUNTER, LEAST) emulated::waitFor(COUNTER, LEAST, __FILE__, __LINE__)
 #define atomicInc(AT, MOST) emulated::countUp(AT, MOST, __FILE__, __LINE__)
 #define __syncthreads() emulated::barrier(__FILE__, __LINE__)
 #define threadIdx (emulated::running->thread)

@@ -6,8 +6,9 @@
 #include <random>
 #include <vector>
 
-// Every thread is a fiber with a stack of its own, and gives way at barriers alone. What one order of threads hides,
-// such as a missing barrier, another shows: therefore the order is random, and the kernels are run with several seeds.
+// Every thread is a fiber with a stack of its own, and gives way at barriers alone, and where it waits for other blocks. What one
+// order of threads hides, such as a missing barrier, another shows: therefore the order is random, and the kernels are run with
+// several seeds.
 
 // Begin and end of all __shared__ variables, given by the linker.
 extern char __start_emulated_shared[] __attribute__((weak));
@@ -28,7 +29,7 @@ unsigned char* const dynamicShared = sharedMemory + SHARED_FENCE;
 
 namespace {
 
-enum class State { READY, WAITING, DONE };
+enum class State { READY, AT_BARRIER, FOR_BLOCKS, DONE };
 
 struct Fiber {
   void* stackPointer;
@@ -36,7 +37,18 @@ struct Fiber {
   State state;
   const char* file;
   int line;
-  bool fenced; // since the last barrier
+  bool fenced;             // since the last barrier
+  const unsigned* counter; // what it waits for, where it waits for other blocks
+  unsigned least;
+
+  bool mayGoOn() const { return state == State::READY || (state == State::FOR_BLOCKS && *counter >= least); }
+};
+
+struct Block {
+  unsigned number; // of all that have run
+  std::vector<Fiber> fibers;
+  std::vector<unsigned char> shared; // while another block runs: the kernels' own variables and what was asked for
+  bool done;
 };
 
 const size_t STACK = 64 * 1024;
@@ -50,7 +62,6 @@ std::vector<Kernel>& kernels() {
   return declared;
 }
 
-std::vector<Fiber> fibers;
 Fiber* self;
 std::string wrong; // what a thread has been stopped for
 void* scheduler;
@@ -143,12 +154,24 @@ void* freshStack(char* top, void (*entry)()) {
 #error "no switch of fibers for this processor; x86-64 and 64-bit Arm have one"
 #endif
 
-void barrier(const char* file, int line) {
-  self->state = State::WAITING;
+namespace {
+
+void wait(State state, const char* file, int line) {
+  self->state = state;
   self->file = file;
   self->line = line;
   self->fenced = false; // what others wrote before it is not
   vbn_emulator_switch(&self->stackPointer, scheduler);
+}
+
+} // namespace
+
+void barrier(const char* file, int line) { wait(State::AT_BARRIER, file, line); }
+
+void waitFor(const unsigned* at, unsigned least, const char* file, int line) {
+  self->counter = at;
+  self->least = least;
+  wait(State::FOR_BLOCKS, file, line);
 }
 
 void fence() { self->fenced = true; }
@@ -209,41 +232,67 @@ unsigned countUp(unsigned* at, unsigned most, const char* file, int line) {
 
 namespace {
 
-// Lets the threads of a block run until all are done.
-std::string runBlock(std::mt19937_64& random, std::vector<unsigned>& order) {
+// What a block that has come no further waits for: a barrier, which may open, or other blocks.
+std::string openBarrier(Block& block) {
+  const Fiber* waiting = nullptr;
+  const Fiber* done = nullptr;
+  for (const Fiber& fiber : block.fibers) {
+    if (fiber.state == State::FOR_BLOCKS) {
+      return "";
+    }
+    if (fiber.state == State::DONE) {
+      done = &fiber;
+    } else if (waiting == nullptr) {
+      waiting = &fiber;
+    } else if (waiting->line != fiber.line || waiting->file != fiber.file) {
+      return "divergent barriers: " + name(waiting->at) + " waits at " + place(*waiting) + ", " + name(fiber.at)
+          + " at " + place(fiber);
+    }
+  }
+  if (waiting == nullptr) {
+    block.done = true;
+    return "";
+  }
+  if (done != nullptr) {
+    return name(waiting->at) + " waits at the barrier " + place(*waiting) + ", but " + name(done->at)
+        + " has returned";
+  }
+  for (Fiber& fiber : block.fibers) {
+    fiber.state = State::READY;
+  }
+  return "";
+}
+
+// Lets the threads of a block run until all are done, or one waits for other blocks; or, where there are `others`, as far as
+// some of them come. Whether they came any further.
+bool runBlock(Block& block, bool others, std::mt19937_64& random, std::vector<unsigned>& order) {
+  emulated::block = block.number;
+  bool moved = false;
   for (;;) {
     std::shuffle(order.begin(), order.end(), random);
+    bool further = false;
+    size_t turns = others && random() % 2 == 0 ? random() % order.size() : order.size();
     for (unsigned i : order) {
-      if (fibers[i].state == State::READY) {
-        self = &fibers[i];
+      if (block.fibers[i].mayGoOn()) {
+        if (turns-- == 0) {
+          return true;
+        }
+        further = true;
+        self = &block.fibers[i];
+        self->state = State::READY;
         running = &self->at;
         vbn_emulator_switch(&scheduler, self->stackPointer);
       }
     }
-    if (!wrong.empty()) {
-      return std::exchange(wrong, "");
+    if (!further) {
+      return moved;
     }
-    const Fiber* waiting = nullptr;
-    const Fiber* done = nullptr;
-    for (const Fiber& fiber : fibers) {
-      if (fiber.state == State::DONE) {
-        done = &fiber;
-      } else if (waiting == nullptr) {
-        waiting = &fiber;
-      } else if (waiting->line != fiber.line || waiting->file != fiber.file) {
-        return "divergent barriers: " + name(waiting->at) + " waits at " + place(*waiting) + ", " + name(fiber.at)
-            + " at " + place(fiber);
-      }
+    moved = true;
+    if (wrong.empty()) {
+      wrong = openBarrier(block);
     }
-    if (waiting == nullptr) {
-      return "";
-    }
-    if (done != nullptr) {
-      return name(waiting->at) + " waits at the barrier " + place(*waiting) + ", but " + name(done->at)
-          + " has returned";
-    }
-    for (Fiber& fiber : fibers) {
-      fiber.state = State::READY;
+    if (!wrong.empty() || block.done) {
+      return true;
     }
   }
 }
@@ -273,13 +322,87 @@ const Kernel* find(const std::string& name) {
   return nullptr;
 }
 
+namespace {
+
+size_t ownShared() { return static_cast<size_t>(__stop_emulated_shared - __start_emulated_shared); }
+
+void poisonShared(size_t bytes) {
+  if (__start_emulated_shared != nullptr) {
+    memset(__start_emulated_shared, 0xFF, ownShared());
+  }
+  memset(sharedMemory, 0xFF, bytes + 2 * SHARED_FENCE);
+}
+
+void keepShared(Block& block, size_t bytes) {
+  block.shared.resize(ownShared() + bytes + 2 * SHARED_FENCE);
+  memcpy(block.shared.data(), __start_emulated_shared, ownShared());
+  memcpy(block.shared.data() + ownShared(), sharedMemory, bytes + 2 * SHARED_FENCE);
+}
+
+// As it was kept, or poisoned for a block that has not run.
+void restoreShared(const Block& block, size_t bytes) {
+  if (block.shared.empty()) {
+    poisonShared(bytes);
+    return;
+  }
+  memcpy(__start_emulated_shared, block.shared.data(), ownShared());
+  memcpy(sharedMemory, block.shared.data() + ownShared(), bytes + 2 * SHARED_FENCE);
+}
+
+std::string sharedDamage(size_t bytes) {
+  for (size_t i = 0; i < SHARED_FENCE; i++) {
+    if (sharedMemory[i] != 0xFF || dynamicShared[bytes + i] != 0xFF) {
+      return "shared memory was written beside the " + std::to_string(bytes) + " bytes that were asked for";
+    }
+  }
+  return "";
+}
+
+// Lets blocks take turns until all are done.
+std::string runTogether(std::vector<Block>& blocks, size_t sharedBytes, std::mt19937_64& random, std::vector<unsigned>& order) {
+  for (size_t left = blocks.size(); left > 0;) {
+    std::shuffle(blocks.begin(), blocks.end(), random);
+    bool moved = false;
+    for (Block& block : blocks) {
+      if (block.done) {
+        continue;
+      }
+      restoreShared(block, sharedBytes);
+      moved = runBlock(block, blocks.size() > 1, random, order) || moved;
+      if (!wrong.empty()) {
+        return std::exchange(wrong, "");
+      }
+      if (!block.done) {
+        keepShared(block, sharedBytes);
+        continue;
+      }
+      left--;
+      std::string damage = sharedDamage(sharedBytes);
+      if (!damage.empty()) {
+        return damage;
+      }
+    }
+    if (!moved) {
+      for (const Block& block : blocks) {
+        for (const Fiber& fiber : block.fibers) {
+          if (fiber.state == State::FOR_BLOCKS) {
+            return name(fiber.at) + " waits at " + place(fiber) + " for " + std::to_string(fiber.least)
+                + " blocks, of which " + std::to_string(*fiber.counter) + " have come and no other will";
+          }
+        }
+      }
+    }
+  }
+  return "";
+}
+
+} // namespace
+
 std::string run(
-    const Kernel& kernel, void* const* arguments, Index blocks, unsigned threads, size_t sharedBytes,
+    const Kernel& kernel, void* const* arguments, Index blocks, unsigned threads, size_t sharedBytes, bool cooperative,
     unsigned outerBlocks, uint64_t seed) {
   current = &kernel;
   currentArguments = arguments;
-  char* memory = stacks(threads);
-  fibers.resize(threads);
   std::mt19937_64 random(seed);
   std::vector<unsigned> order(threads);
   for (unsigned i = 0; i < threads; i++) {
@@ -292,28 +415,29 @@ std::string run(
     }
   }
   std::shuffle(blockOrder.begin(), blockOrder.end(), random);
-  for (uint64_t index : blockOrder) {
-    block++;
-    if (__start_emulated_shared != nullptr) {
-      memset(__start_emulated_shared, 0xFF, __stop_emulated_shared - __start_emulated_shared);
+  size_t atOnce = cooperative ? blockOrder.size() : 1;
+  char* memory = stacks(static_cast<unsigned>(atOnce) * threads);
+  std::vector<Block> alive(atOnce);
+  for (size_t first = 0; first < blockOrder.size(); first += atOnce) {
+    for (size_t b = 0; b < atOnce; b++) {
+      uint64_t index = blockOrder[first + b];
+      Index at = {
+          static_cast<unsigned>(index % blocks.x),
+          static_cast<unsigned>(index / blocks.x % blocks.y),
+          static_cast<unsigned>(index / blocks.x / blocks.y)};
+      alive[b].number = ++block;
+      alive[b].done = false;
+      alive[b].shared.clear();
+      alive[b].fibers.resize(threads);
+      for (unsigned i = 0; i < threads; i++) {
+        char* top = memory + (b * threads + i + 1) * STACK - i % COLORS * CACHE_LINE;
+        alive[b].fibers[i] =
+            Fiber{freshStack(top, &threadMain), {{i, 0, 0}, at}, State::READY, "", 0, false, nullptr, 0};
+      }
     }
-    memset(sharedMemory, 0xFF, sharedBytes + 2 * SHARED_FENCE);
-    Index at = {
-        static_cast<unsigned>(index % blocks.x),
-        static_cast<unsigned>(index / blocks.x % blocks.y),
-        static_cast<unsigned>(index / blocks.x / blocks.y)};
-    for (unsigned i = 0; i < threads; i++) {
-      char* top = memory + (i + 1) * STACK - i % COLORS * CACHE_LINE;
-      fibers[i] = Fiber{freshStack(top, &threadMain), {{i, 0, 0}, at}, State::READY, "", 0, false};
-    }
-    std::string error = runBlock(random, order);
+    std::string error = runTogether(alive, sharedBytes, random, order);
     if (!error.empty()) {
       return error;
-    }
-    for (size_t i = 0; i < SHARED_FENCE; i++) {
-      if (sharedMemory[i] != 0xFF || dynamicShared[sharedBytes + i] != 0xFF) {
-        return "shared memory was written beside the " + std::to_string(sharedBytes) + " bytes that were asked for";
-      }
     }
   }
   return "";

@@ -45,6 +45,9 @@ void fence();
 // Adds 1, or begins again behind `most`; what was there. Stops a thread that has not fenced what its block has written.
 unsigned countUp(unsigned* at, unsigned most, const char* file, int line);
 
+// Waits until other blocks have counted so far.
+void waitFor(const unsigned* at, unsigned least, const char* file, int line);
+
 struct Parameter {
   unsigned bytes;
   bool pointer;
@@ -62,9 +65,10 @@ void declare(const Kernel& kernel);
 const Kernel* find(const std::string& name);
 
 // Runs a grid, or of each axis only so many blocks at either end; the answer is empty, or what went wrong. The seed
-// decides the order of blocks and threads.
+// decides the order of blocks and threads. Of a cooperative launch all blocks are there at once, and take turns; of another
+// each comes when the last is done.
 std::string run(
-    const Kernel& kernel, void* const* arguments, Index blocks, unsigned threads, size_t sharedBytes,
+    const Kernel& kernel, void* const* arguments, Index blocks, unsigned threads, size_t sharedBytes, bool cooperative,
     unsigned outerBlocks, uint64_t seed);
 
 template <auto FUNCTION>

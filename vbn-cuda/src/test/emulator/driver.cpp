@@ -40,6 +40,7 @@ enum : Status {
   NOT_READY = 600,
   ILLEGAL_ADDRESS = 700,
   LAUNCH_FAILED = 719,
+  COOPERATIVE_LAUNCH_TOO_LARGE = 720,
   NOT_PERMITTED = 800,
   NOT_SUPPORTED = 801,
   CAPTURE_UNSUPPORTED = 900,
@@ -70,6 +71,7 @@ const Text TEXTS[] = {
     {NOT_READY, "CUDA_ERROR_NOT_READY", "device not ready"},
     {ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"},
     {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
+    {COOPERATIVE_LAUNCH_TOO_LARGE, "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE", "too many blocks in cooperative launch"},
     {NOT_PERMITTED, "CUDA_ERROR_NOT_PERMITTED", "operation not permitted"},
     {NOT_SUPPORTED, "CUDA_ERROR_NOT_SUPPORTED", "operation not supported"},
     {CAPTURE_UNSUPPORTED,
@@ -82,6 +84,8 @@ const Text TEXTS[] = {
 
 const int MOST_DEVICES = 8;
 const size_t SHARED_WITHOUT_ASKING = 48 << 10;
+const size_t SHARED_OF_THE_SYSTEM = 1 << 10; // of each block
+const unsigned THREADS_OF_A_MULTIPROCESSOR = 1024;
 const size_t RED_ZONE = 4096;
 const unsigned char POISON = 0xFF;
 // NaN of every type, as the poison, but told from it: poison that was copied shows.
@@ -97,6 +101,7 @@ struct Controls {
   bool pools = true;
   int multiprocessors = 2;
   size_t sharedMemory = 64 << 10; // of a block, as compute capability 7.5 has it
+  bool cooperative = true;
   unsigned outerBlocks = ~0u;
   std::map<std::string, std::pair<int, Status>> failures; // calls to come, the status
 };
@@ -614,6 +619,9 @@ EXPORT Status cuDeviceGetAttribute(int* value, int attribute, int device) {
       return SUCCESS;
     case 38: // bytes of the L2 cache
       *value = 256;
+      return SUCCESS;
+    case 95: // cooperative launches
+      *value = controls.cooperative;
       return SUCCESS;
     case 97: // shared memory of a block that asks for it
       *value = static_cast<int>(controls.sharedMemory);
@@ -1234,7 +1242,16 @@ EXPORT Status cuFuncSetAttribute(Function* function, int attribute, int value) {
   return SUCCESS;
 }
 
-EXPORT Status cuLaunchKernel(
+namespace {
+
+// Blocks that a multiprocessor has room for at once.
+unsigned occupancy(const Function* function, unsigned threads, size_t sharedBytes) {
+  size_t byThreads = THREADS_OF_A_MULTIPROCESSOR / threads;
+  size_t shared = function->declaredShared + sharedBytes + SHARED_OF_THE_SYSTEM;
+  return static_cast<unsigned>(std::min(byThreads, (controls.sharedMemory + SHARED_OF_THE_SYSTEM) / shared));
+}
+
+Status launch(
     Function* function,
     unsigned gridX,
     unsigned gridY,
@@ -1245,8 +1262,7 @@ EXPORT Status cuLaunchKernel(
     unsigned sharedBytes,
     Stream* stream,
     void** parameters,
-    void** extra) {
-  ENTER_CONTEXT;
+    bool cooperative) {
   if (functions.count(function) == 0) {
     return INVALID_HANDLE;
   }
@@ -1254,11 +1270,13 @@ EXPORT Status cuLaunchKernel(
       || blockY != 1 || blockZ != 1) {
     return INVALID_VALUE;
   }
-  if (extra != nullptr) {
-    return NOT_SUPPORTED;
-  }
   if (function->declaredShared + sharedBytes > function->mostShared) {
     return INVALID_VALUE;
+  }
+  if (cooperative
+      && static_cast<uint64_t>(gridX) * gridY
+          > static_cast<uint64_t>(controls.multiprocessors) * occupancy(function, blockX, sharedBytes)) {
+    return COOPERATIVE_LAUNCH_TOO_LARGE;
   }
   const emulated::Kernel* kernel = function->kernel;
   auto arguments = std::make_shared<std::vector<uint64_t>>(kernel->count);
@@ -1289,8 +1307,8 @@ EXPORT Status cuLaunchKernel(
       pointers.push_back(&value);
     }
     std::string error =
-        emulated::run(*kernel, pointers.data(), {gridX, gridY, gridZ}, blockX, sharedBytes, controls.outerBlocks,
-            controls.seed++);
+        emulated::run(*kernel, pointers.data(), {gridX, gridY, gridZ}, blockX, sharedBytes, cooperative,
+            controls.outerBlocks, controls.seed++);
     if (!error.empty()) {
       return fault(LAUNCH_FAILED, std::string(kernel->name) + ": " + error);
     }
@@ -1298,11 +1316,62 @@ EXPORT Status cuLaunchKernel(
       error = damage(**at);
     }
     // A write far from what a kernel was given is rare, and all of the memory takes long to look at.
-    if (error.empty() && ++launches % 64 == 0) {
+    if (error.empty() && ++launches % 512 == 0) {
       error = damage();
     }
     return error.empty() ? SUCCESS : fault(ILLEGAL_ADDRESS, std::string(kernel->name) + ": " + error);
   });
+}
+
+} // namespace
+
+EXPORT Status cuLaunchKernel(
+    Function* function,
+    unsigned gridX,
+    unsigned gridY,
+    unsigned gridZ,
+    unsigned blockX,
+    unsigned blockY,
+    unsigned blockZ,
+    unsigned sharedBytes,
+    Stream* stream,
+    void** parameters,
+    void** extra) {
+  ENTER_CONTEXT;
+  return extra != nullptr
+      ? NOT_SUPPORTED
+      : launch(function, gridX, gridY, gridZ, blockX, blockY, blockZ, sharedBytes, stream, parameters, false);
+}
+
+EXPORT Status cuLaunchCooperativeKernel(
+    Function* function,
+    unsigned gridX,
+    unsigned gridY,
+    unsigned gridZ,
+    unsigned blockX,
+    unsigned blockY,
+    unsigned blockZ,
+    unsigned sharedBytes,
+    Stream* stream,
+    void** parameters) {
+  ENTER_CONTEXT;
+  return controls.cooperative
+      ? launch(function, gridX, gridY, gridZ, blockX, blockY, blockZ, sharedBytes, stream, parameters, true)
+      : NOT_SUPPORTED;
+}
+
+EXPORT Status cuOccupancyMaxActiveBlocksPerMultiprocessor(
+    int* blocks, Function* function, int threads, size_t sharedBytes) {
+  ENTER_CONTEXT;
+  if (functions.count(function) == 0) {
+    return INVALID_HANDLE;
+  }
+  if (threads < 1 || threads > 1024) {
+    return INVALID_VALUE;
+  }
+  // As on a device, of shared memory that the function has not asked for nothing is said.
+  *blocks = static_cast<int>(occupancy(function, static_cast<unsigned>(threads), sharedBytes));
+  return SUCCESS;
 }
 
 EXPORT Status cuGetErrorName(Status status, const char** name) {
@@ -1391,6 +1460,12 @@ EXPORT void vbn_emulator_devices(int count) {
 EXPORT void vbn_emulator_version(int version) {
   LOCK;
   controls.version = version;
+}
+
+// Whether the devices can run all blocks of a launch at once.
+EXPORT void vbn_emulator_cooperative(int available) {
+  LOCK;
+  controls.cooperative = available != 0;
 }
 
 EXPORT void vbn_emulator_pools(int available) {

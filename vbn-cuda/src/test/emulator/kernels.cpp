@@ -16,7 +16,9 @@
   DECLARE(vbn_masked_differentiate_twice_##type)
 #define DECLARE_TILE_KERNELS(type) \
   DECLARE(vbn_forward_##type) \
-  DECLARE(vbn_backward_##type)
+  DECLARE(vbn_backward_##type) \
+  DECLARE(vbn_forward_together_##type) \
+  DECLARE(vbn_backward_together_##type)
 #define DECLARE_PARAMETER_KERNELS(type) \
   DECLARE(vbn_mix_forward_##type) \
   DECLARE(vbn_mix_backward_##type) \

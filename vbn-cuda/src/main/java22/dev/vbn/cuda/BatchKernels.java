@@ -51,6 +51,9 @@ final class BatchKernels {
   private static final int OF_A_RUN = 1;
   private static final int OF_FEATURES = 2;
 
+  private static final String FORWARD_TOGETHER = "forward_together_";
+  private static final String BACKWARD_TOGETHER = "backward_together_";
+
   private static final int MOST_IN_A_TILE = 64; // features
 
   // Of a row a tile has what one access to memory brings, better what a warp reads at once.
@@ -202,15 +205,12 @@ final class BatchKernels {
    */
   private @Nullable Tiles tiles(int held) {
     long elements = groupRows * after;
-    if (plan == Plan.TWO
-        || plan == Plan.THREE
+    if ((plan != Plan.AUTO && plan != Plan.ONE)
         || masked
         || elements * elementBytes > kernels.tileBytes()) {
       return null;
     }
-    // An odd number of packs from one feature to the next: neighbours are in different banks.
-    int ofRun = vector == OF_A_RUN ? pack : 1;
-    int pitch = ofRun * ((int) elements / ofRun | 1);
+    int pitch = pitch((int) elements);
     int feature = pitch * elementBytes * held;
     int row = after * elementBytes;
     int strip = 1;
@@ -236,6 +236,18 @@ final class BatchKernels {
         : null;
   }
 
+  /**
+   * Elements from one feature of a tile to the next: an odd number of packs, for neighbours to be in
+   * different banks.
+   */
+  private int pitch(int elements) {
+    return packOfRun() * (elements / packOfRun() | 1);
+  }
+
+  private int packOfRun() {
+    return vector == OF_A_RUN ? pack : 1;
+  }
+
   /** Whether a tile of twice the features is better. */
   private boolean isWorthMore(int strip, int elements) {
     return scope == Scope.EXAMPLE
@@ -251,6 +263,118 @@ final class BatchKernels {
         THREADS,
         tiles.held * tiles.bytes,
         joined(arguments));
+  }
+
+  /**
+   * How tiles are cut into parts, of which each block of a launch of blocks that wait for each other
+   * holds one, or two. The words are those of {@link Tiles} and of {@code Parts} in {@code vbn.cu}.
+   */
+  private record Parts(
+      int ofTile,
+      int rows,
+      int positions,
+      int blocks,
+      int held,
+      int bytes,
+      int strip,
+      int strips,
+      int pitch) {}
+
+  /**
+   * Parts for one launch of all blocks at once; null where there is to be none, or its blocks have not
+   * the room.
+   *
+   * @param tensors how many of a part a block holds
+   */
+  private @Nullable Parts parts(DeviceStream.Call call, String kernel, int tensors) {
+    if (plan != Plan.TOGETHER || masked || call.capturing()) {
+      return null;
+    }
+    int atOnce = kernels.blocksAtOnce("vbn_" + kernel + type, THREADS);
+    Parts parts = parts(atOnce, tensors, 2);
+    return parts == null ? parts(atOnce, tensors, 1) : parts;
+  }
+
+  private @Nullable Parts parts(int atOnce, int tensors, int held) {
+    long row = (long) after * elementBytes;
+    int strip = 1;
+    while (strip < MOST_IN_A_TILE && strip * row < GOOD_TILE_ROW_BYTES) {
+      strip *= 2;
+    }
+    strip = Math.min(strip, features);
+    int strips = Math.ceilDiv(features, strip);
+    long tiles = groups * strips;
+    int room = kernels.tileBytes() / tensors / held / 16 * 16;
+    int most = packOfRun() * (room / (strip * elementBytes * packOfRun()) - 1 | 1); // of a feature
+    int mostRows = Math.max(1, most / after);
+    long pieces = Math.ceilDiv(after, most); // of a row
+    long least = Math.ceilDiv(groupRows, mostRows) * pieces;
+    if (most < packOfRun() || least > atOnce || (pieces > 1 && strip > 1)) {
+      return null;
+    }
+    // How an example is cut does not depend on how many there are.
+    long together = scope == Scope.EXAMPLE ? atOnce / least : Math.min(atOnce / least, tiles);
+    long worthIt = Math.ceilDiv(groupRows * after * strip, TILE_ELEMENTS);
+    long wanted =
+        scope == Scope.EXAMPLE ? least : Math.max(least, Math.min(atOnce / together, worthIt));
+    pieces = Math.max(pieces, strip == 1 ? wanted / groupRows : 1);
+    int positions = packOfRun() * Math.ceilDiv(Math.ceilDiv(after, (int) pieces), packOfRun());
+    pieces = Math.ceilDiv(after, positions);
+    int rows = pieces > 1 ? 1 : (int) Math.ceilDiv(groupRows, wanted);
+    int ofTile = (int) (Math.ceilDiv(groupRows, rows) * pieces);
+    int pitch = pitch(rows * positions);
+    int bytes = Math.ceilDiv(strip * pitch * elementBytes, 16) * 16 * tensors;
+    int blocks = (int) Math.min(together, tiles) * ofTile;
+    return new Parts(
+        ofTile,
+        rows,
+        positions,
+        blocks,
+        tiles * ofTile > blocks ? held : 1,
+        bytes,
+        strip,
+        strips,
+        pitch);
+  }
+
+  private void launchTogether(
+      String kernel, Parts parts, long lines, long counters, long[]... arguments) {
+    int width = powerOfTwo(Math.min(THREADS, (long) parts.strip * parts.positions / pack));
+    long[] numbers = {
+      lines + linesBytes(),
+      counters,
+      lines,
+      parts.ofTile,
+      parts.rows,
+      parts.positions,
+      parts.blocks,
+      parts.held,
+      parts.bytes,
+      groups,
+      groupRows,
+      features,
+      after,
+      parts.strip,
+      parts.pitch,
+      width,
+      THREADS / powerOfTwo(parts.strip),
+      vector
+    };
+    kernels.launchTogether(
+        "vbn_" + kernel + type,
+        parts.blocks,
+        THREADS,
+        parts.held * parts.bytes,
+        joined(joined(arguments), numbers));
+  }
+
+  /** Lines, and sums behind them. */
+  private long bytes(Parts parts) {
+    return linesBytes() + groups * parts.ofTile * features * SUMS * Double.BYTES;
+  }
+
+  private long counters(Parts parts) {
+    return groups * parts.strips;
   }
 
   /** What forward mixes with, and where its statistics go: null addresses where there are none. */
@@ -334,6 +458,18 @@ final class BatchKernels {
       return;
     }
     boolean live = how.weight != 0;
+    Parts parts = live && output != 0 ? parts(call, FORWARD_TOGETHER, 1) : null;
+    if (parts != null) {
+      launchTogether(
+          FORWARD_TOGETHER,
+          parts,
+          call.scratch(bytes(parts)),
+          call.counters(counters(parts)),
+          numbers(x),
+          how.arguments(),
+          numbers(output));
+      return;
+    }
     long linesBytes = output == 0 ? 0 : linesBytes();
     long memory = call.scratch(linesBytes + (live ? sumsBytes() : 0));
     long lines = output == 0 ? 0 : memory;
@@ -355,15 +491,9 @@ final class BatchKernels {
     // Else the gradients of the one group are those of the parameters.
     long gradientsBytes = groups > 1 ? gradientsBytes() : 0;
     Tiles tiles = tiles(2);
-    long linesBytes = tiles == null ? linesBytes() : 0;
+    Parts parts = tiles == null ? parts(call, BACKWARD_TOGETHER, 2) : null;
     long gradients = 0;
-    if (tiles == null) {
-      long memory = call.scratch(linesBytes + gradientsBytes + sumsBytes());
-      gradients = gradientsBytes == 0 ? 0 : memory + linesBytes;
-      gradientSums(call, x, upstream, memory + linesBytes + gradientsBytes, memory, gradients, how);
-      // Without a weight x has no part in its gradient: 0 * NaN is NaN.
-      eachElement("differentiate_", memory, how.weight == 0 ? 0 : x, upstream, output);
-    } else {
+    if (tiles != null) {
       gradients = gradientsBytes == 0 ? 0 : call.scratch(gradientsBytes);
       launchOnTiles(
           "backward_",
@@ -372,6 +502,24 @@ final class BatchKernels {
           how.arguments(gradients),
           numbers(output),
           tileNumbers(tiles));
+    } else if (parts != null) {
+      long memory = call.scratch(gradientsBytes + bytes(parts));
+      gradients = gradientsBytes == 0 ? 0 : memory;
+      launchTogether(
+          BACKWARD_TOGETHER,
+          parts,
+          memory + gradientsBytes,
+          call.counters(counters(parts)),
+          numbers(x, upstream),
+          how.arguments(gradients),
+          numbers(output));
+    } else {
+      long linesBytes = linesBytes();
+      long memory = call.scratch(linesBytes + gradientsBytes + sumsBytes());
+      gradients = gradientsBytes == 0 ? 0 : memory + linesBytes;
+      gradientSums(call, x, upstream, memory + linesBytes + gradientsBytes, memory, gradients, how);
+      // Without a weight x has no part in its gradient: 0 * NaN is NaN.
+      eachElement("differentiate_", memory, how.weight == 0 ? 0 : x, upstream, output);
     }
     if (gradients != 0) {
       sumGroups(gradients, how.dgamma, how.dbeta, how.dMean, how.dVariance);

@@ -71,6 +71,11 @@ final class CudaDriver {
   /** Measures time for the benchmark alone. */
   private final @Nullable MethodHandle eventElapsedTime;
 
+  /** CUDA 9.0; with it {@link #maxActiveBlocks}. */
+  private final @Nullable MethodHandle launchCooperativeKernel;
+
+  private final @Nullable MethodHandle maxActiveBlocks;
+
   /** CUDA 9.2. */
   private final @Nullable MethodHandle streamGetCtx;
 
@@ -142,6 +147,28 @@ final class CudaDriver {
         ADDRESS,
         ADDRESS);
     funcSetAttribute = required(symbols, "cuFuncSetAttribute", JAVA_LONG, JAVA_INT, JAVA_INT);
+    launchCooperativeKernel = optional(
+            symbols,
+            "cuLaunchCooperativeKernel",
+            JAVA_LONG,
+            JAVA_INT,
+            JAVA_INT,
+            JAVA_INT,
+            JAVA_INT,
+            JAVA_INT,
+            JAVA_INT,
+            JAVA_INT,
+            JAVA_LONG,
+            ADDRESS)
+        .orElse(null);
+    maxActiveBlocks = optional(
+            symbols,
+            "cuOccupancyMaxActiveBlocksPerMultiprocessor",
+            ADDRESS,
+            JAVA_LONG,
+            JAVA_INT,
+            JAVA_LONG)
+        .orElse(null);
     streamGetCtx = optional(symbols, "cuStreamGetCtx", JAVA_LONG, ADDRESS).orElse(null);
     pools = optionalPools(symbols);
   }
@@ -495,6 +522,39 @@ final class CudaDriver {
           "cuLaunchKernel",
           status,
           " of " + kernel + " on " + gridX + " x " + gridY + " blocks of " + blockX);
+    }
+  }
+
+  /**
+   * Blocks of a function for which a multiprocessor has room at once; 0 where the driver has no
+   * {@link #launchTogether}.
+   */
+  int blocksAtOnce(long function, int blockX, long sharedBytes) {
+    MethodHandle blocks = maxActiveBlocks;
+    return blocks == null || launchCooperativeKernel == null
+        ? 0
+        : intOf("cuOccupancyMaxActiveBlocksPerMultiprocessor", out ->
+            (int) blocks.invokeExact(out, function, blockX, sharedBytes));
+  }
+
+  /** Launches blocks of which all run at once, as {@link #launch} does otherwise. */
+  void launchTogether(
+      String kernel,
+      long function,
+      int blocks,
+      int blockX,
+      int sharedBytes,
+      MemorySegment arguments,
+      long stream) {
+    MethodHandle launch = requireNonNull(
+        launchCooperativeKernel, "this driver has no cooperative launch; expected blocksAtOnce()");
+    int status = invoke(() -> (int)
+        launch.invokeExact(function, blocks, 1, 1, blockX, 1, 1, sharedBytes, stream, arguments));
+    if (status != 0) {
+      throw failure(
+          "cuLaunchCooperativeKernel",
+          status,
+          " of " + kernel + " on " + blocks + " blocks of " + blockX);
     }
   }
 

@@ -174,7 +174,7 @@ final class DeviceBenchmark {
     List<Result> results = new ArrayList<>();
     boolean right = true;
     for (Batch batch : batches) {
-      for (String plan : List.of("one", "two", "three")) {
+      for (String plan : List.of("one", "together", "two", "three")) {
         System.setProperty(Plan.PROPERTY, plan);
         try (VbnBackend<CudaTensor> backend = VbnBackend.open(new CudaProvider())) {
           right &= new DeviceBenchmark(batch, backend).measure(plan, results);
@@ -251,7 +251,7 @@ final class DeviceBenchmark {
       double bytes = 2e-3 * x.get(0).bytes();
       System.out.printf(
           Locale.ROOT,
-          "%-28s %-5s times a copy: forward %.2f, backward %.2f (%.2f of the bytes it must move), alone %.2f and %.2f%n",
+          "%-28s %-8s times a copy: forward %.2f, backward %.2f (%.2f of the bytes it must move), alone %.2f and %.2f%n",
           batch.name,
           plan,
           forward.busy / copy.busy,
@@ -261,7 +261,7 @@ final class DeviceBenchmark {
           backward.alone / copy.alone);
       System.out.printf(
           Locale.ROOT,
-          "%-28s %-5s copy %.1f us (%.0f GB/s), forward %.1f us (%.0f %% of a copy), backward %.1f us; %d in turn; %s%n",
+          "%-28s %-8s copy %.1f us (%.0f GB/s), forward %.1f us (%.0f %% of a copy), backward %.1f us; %d in turn; %s%n",
           "",
           "",
           copy.busy,

@@ -293,7 +293,7 @@ final class DeviceStream implements CudaTensor.Owner {
     }
 
     /** A graph may run at the same time as later calls, and so has memory of its own. */
-    private boolean capturing() {
+    boolean capturing() {
       if (capturing == null) {
         capturing = driver.isCapturing(handle);
       }

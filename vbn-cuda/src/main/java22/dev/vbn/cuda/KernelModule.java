@@ -17,10 +17,11 @@ final class KernelModule {
 
   // CUdevice_attribute
   private static final int MULTIPROCESSORS = 16;
+  private static final int COOPERATIVE_LAUNCH = 95;
   private static final int MOST_SHARED_OF_A_BLOCK = 97;
 
   /** Bytes of {@code TileSums}. */
-  private static final int BESIDE_A_TILE = 13824;
+  private static final int BESIDE_A_TILE = 15872;
 
   /** Two rounds of what fits a multiprocessor at most. */
   private static final int ENOUGH_FOR_A_MULTIPROCESSOR = 2 * 2048;
@@ -30,7 +31,9 @@ final class KernelModule {
   private final long stream;
   private final int multiprocessors;
   private final int tileBytes;
+  private final boolean cooperative;
   private final Map<String, Long> functions = new HashMap<>();
+  private final Map<String, Integer> blocksAtOnce = new HashMap<>();
 
   /** A slot for each argument, and the addresses of the slots; freed with this object. */
   private final MemorySegment slots;
@@ -38,12 +41,18 @@ final class KernelModule {
   private final MemorySegment addresses;
 
   private KernelModule(
-      CudaDriver driver, long module, long stream, int multiprocessors, int tileBytes) {
+      CudaDriver driver,
+      long module,
+      long stream,
+      int multiprocessors,
+      int tileBytes,
+      boolean cooperative) {
     this.driver = driver;
     this.module = module;
     this.stream = stream;
     this.multiprocessors = multiprocessors;
     this.tileBytes = tileBytes;
+    this.cooperative = cooperative;
     Arena arena = Arena.ofAuto();
     slots = arena.allocate(JAVA_LONG, MOST_ARGUMENTS);
     addresses = arena.allocate(ADDRESS, MOST_ARGUMENTS);
@@ -55,7 +64,9 @@ final class KernelModule {
   static KernelModule load(CudaDriver driver, int device, long stream) {
     int multiprocessors = driver.attribute(device, MULTIPROCESSORS);
     int tileBytes = driver.attribute(device, MOST_SHARED_OF_A_BLOCK) - BESIDE_A_TILE;
-    return new KernelModule(driver, driver.loadModule(ptx()), stream, multiprocessors, tileBytes);
+    boolean cooperative = driver.attribute(device, COOPERATIVE_LAUNCH) != 0;
+    return new KernelModule(
+        driver, driver.loadModule(ptx()), stream, multiprocessors, tileBytes, cooperative);
   }
 
   /** Threads that keep the device busy. */
@@ -102,12 +113,31 @@ final class KernelModule {
    * @param bytes of a block's tile
    */
   void launchOnTiles(String kernel, long blocks, int blockX, int bytes, long... arguments) {
-    long function = functions.computeIfAbsent(kernel, name -> {
+    launch(kernel, functionOnTiles(kernel), blocks, 1, blockX, bytes, arguments);
+  }
+
+  /** Blocks of {@link #tileBytes} of which all run at once; 0 where the device promises that of none. */
+  int blocksAtOnce(String kernel, int blockX) {
+    return cooperative
+        ? blocksAtOnce.computeIfAbsent(
+            kernel,
+            name -> multiprocessors * driver.blocksAtOnce(functionOnTiles(name), blockX, tileBytes))
+        : 0;
+  }
+
+  /** As {@link #launchOnTiles}, all blocks at once. */
+  void launchTogether(String kernel, int blocks, int blockX, int bytes, long... arguments) {
+    MemorySegment.copy(arguments, 0, slots, JAVA_LONG, 0, arguments.length);
+    driver.launchTogether(
+        kernel, functionOnTiles(kernel), blocks, blockX, bytes, addresses, stream);
+  }
+
+  private long functionOnTiles(String kernel) {
+    return functions.computeIfAbsent(kernel, name -> {
       long found = driver.function(module, name);
       driver.allowShared(found, tileBytes);
       return found;
     });
-    launch(kernel, function, blocks, 1, blockX, bytes, arguments);
   }
 
   private void launch(

@@ -10,6 +10,11 @@ enum Plan {
   AUTO,
   /** One wherever a multiprocessor has room for a group. */
   ONE,
+  /**
+   * One, of blocks that wait for each other, where together they have room for a group: it is not known
+   * of any device yet whether that is faster.
+   */
+  TOGETHER,
   /** Sums with the mixture, output. */
   TWO,
   /** Sums, mixture, output: what the others are compared with. */

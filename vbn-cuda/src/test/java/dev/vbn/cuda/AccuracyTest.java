@@ -134,6 +134,7 @@ class AccuracyTest extends OnEmulator {
       for (DType dtype : DTYPES) {
         for (int[] shape : SHAPES) {
           cases.add(Arguments.of("one", data, dtype, shape));
+          cases.add(Arguments.of("together", data, dtype, shape));
           cases.add(Arguments.of("two", data, dtype, shape));
         }
       }
@@ -224,6 +225,9 @@ class AccuracyTest extends OnEmulator {
   @ParameterizedTest
   @MethodSource("cases")
   void agreesWith64Bits(String plan, Data data, DType dtype, int[] shape) {
+    if (plan.equals("together")) {
+      emulator.device(16, 24 << 10); // in parts
+    }
     double epsilon = 1e-100; // smaller than the variance of the smallest
     VbnConfig config = VbnConfig.of(shape[1])
         .withEpsilon(epsilon)

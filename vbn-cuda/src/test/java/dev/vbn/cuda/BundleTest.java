@@ -104,7 +104,7 @@ class BundleTest {
   /** From end to end, but for the kit, which takes long here. */
   @ParameterizedTest
   @CsvSource({
-    "first, 'machine, probe, kit-one, kit-two, kit-three, benchmark', benchmark.json",
+    "first, 'machine, probe, kit-one, kit-together, kit-two, kit-three, benchmark', benchmark.json",
     "second, 'large, again', large.json"
   })
   void whatIsAskedOfAGpuOnceIsAllDone(String part, String steps, String json) throws Exception {
@@ -117,7 +117,7 @@ class BundleTest {
     }
     String results = Files.readString(directory.resolve("report").resolve(json));
     for (String batch : new String[] {"2,3,5", "bfloat16:3,2,4:last"}) {
-      for (String plan : new String[] {"one", "two", "three"}) {
+      for (String plan : new String[] {"one", "together", "two", "three"}) {
         String result = "{\"batch\": \"" + batch + "\", \"plan\": \"" + plan + "\"";
         assertTrue(results.contains(result), () -> result + " in: " + results);
       }

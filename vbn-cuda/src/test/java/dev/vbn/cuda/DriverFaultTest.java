@@ -64,6 +64,9 @@ class DriverFaultTest extends OnEmulator {
       "cuMemAllocFromPoolAsync",
       "cuMemFreeAsync");
 
+  private static final List<String> CALLS_TOGETHER =
+      List.of("cuLaunchCooperativeKernel", "cuOccupancyMaxActiveBlocksPerMultiprocessor");
+
   private static final List<String> CALLS_WITHOUT_POOLS = List.of("cuMemAlloc_v2", "cuMemFree_v2");
 
   /** Those that fail with something left that nothing else can free. */
@@ -84,7 +87,7 @@ class DriverFaultTest extends OnEmulator {
   @Test
   void thePageListsTheFunctions() throws IOException {
     String page = Files.readString(Path.of("..", "docs", "GPU.md"));
-    Stream.of(CALLS, POOL_CALLS, CALLS_WITHOUT_POOLS)
+    Stream.of(CALLS, POOL_CALLS, CALLS_TOGETHER, CALLS_WITHOUT_POOLS)
         .flatMap(List::stream)
         .forEach(function ->
             assertTrue(page.contains("`" + function + "`"), () -> function + " in docs/GPU.md"));
@@ -109,6 +112,21 @@ class DriverFaultTest extends OnEmulator {
   void everyCallOfAFunctionFailsInTurnWithoutPools(String function) {
     emulator.pools(false);
     failEachInTurn(function);
+  }
+
+  static Stream<String> callsTogether() {
+    return CALLS_TOGETHER.stream();
+  }
+
+  @ParameterizedTest
+  @MethodSource("callsTogether")
+  void everyCallOfAFunctionFailsInTurnWhereBlocksWaitForEachOther(String function) {
+    System.setProperty(Emulator.PLAN_PROPERTY, "together");
+    try {
+      failEachInTurn(function);
+    } finally {
+      System.clearProperty(Emulator.PLAN_PROPERTY);
+    }
   }
 
   private void failEachInTurn(String function) {

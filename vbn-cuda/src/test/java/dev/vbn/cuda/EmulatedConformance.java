@@ -44,6 +44,9 @@ abstract class EmulatedConformance extends VbnConformance {
       Emulator.Controls controls = Emulator.controls();
       controls.seed(seed);
       controls.pools(pools);
+      if (System.getProperty(Emulator.PLAN_PROPERTY, plan).equals("together")) {
+        controls.device(8, 20 << 10); // of which most groups take several blocks
+      }
     }
     if (GIVEN_PLAN == null) {
       System.setProperty(Emulator.PLAN_PROPERTY, plan);

@@ -45,6 +45,9 @@ final class Emulator {
     /** Whether the devices have memory pools. */
     void pools(boolean pools);
 
+    /** Whether the devices can run all blocks of a launch at once. */
+    void cooperative(boolean cooperative);
+
     /** What later backends find: the number of multiprocessors, and the most shared memory of a block. */
     void device(int multiprocessors, int sharedBytes);
 

@@ -4,6 +4,7 @@ import static java.util.stream.Collectors.joining;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assertions.fail;
 
 import dev.vbn.BackendFailedException;
@@ -53,6 +54,9 @@ class KernelFaultsTest {
   private static final double ROUNDING = 1e-5;
 
   private static final long[] SEEDS = {1, 2, 3};
+
+  /** What a block has of shared memory next to a tile. */
+  private static final int BESIDE_A_TILE = 15872;
 
   /** How a fault is noticed. */
   enum Found {
@@ -291,13 +295,13 @@ class KernelFaultsTest {
           Found.RESULTS),
       new Fault(
           "no barrier before a tile is added up",
-          "readTile<E, VECTOR>(tile, x + tile.start, held, vector);\n  ",
+          "held + i * apart, vector);\n  }\n  ",
           "__syncthreads();",
           ";",
           Found.RESULTS),
       new Fault(
           "no barrier before the sums of a tile are mixed",
-          "tile.rows * tile.after, 1, 1, 1, 0, team, THREADS / team, true, shared.threads);\n    ",
+          "live, shared.threads);\n  ",
           "__syncthreads();",
           ";",
           Found.RESULTS),
@@ -339,7 +343,7 @@ class KernelFaultsTest {
           Found.RESULTS),
       new Fault(
           "no fence before a block counts itself",
-          "if (blocks > 1) {\n      ",
+          "unsigned* counter, unsigned most) {\n  ",
           "__threadfence();",
           ";",
           Found.STOPPED),
@@ -348,12 +352,54 @@ class KernelFaultsTest {
           ") == ",
           "(unsigned) blocks - 1",
           "(unsigned) blocks - 2",
-          Found.RESULTS),
+          Found.STOPPED),
       new Fault(
           "a counter of blocks that is not at 0 again",
-          "last = atomicInc(counter, ",
-          "blocks - 1",
-          "blocks",
+          "unitsPerGroup, ",
+          "unitsPerGroup - 1",
+          "unitsPerGroup",
+          Found.STOPPED),
+      new Fault(
+          "a part written before its tile is mixed",
+          "WAIT_FOR(counters + part.ofAll, ",
+          "parts.ofTile + 1u",
+          "(unsigned) parts.ofTile",
+          Found.RESULTS),
+      new Fault(
+          "a block that waits for one more than there are",
+          "const Lines* lines, const Parts& parts, int vector, TileSums& shared) {\n  if (",
+          "threadIdx.x == 0",
+          "threadIdx.x == 0 && (WAIT_FOR(counters + part.ofAll, 2 * parts.ofTile + 1), true)",
+          Found.STOPPED),
+      new Fault(
+          "a block that counts before all its threads have written their sums",
+          "__shared__ int last;\n  ",
+          "__syncthreads();",
+          ";",
+          Found.RESULTS),
+      new Fault(
+          "a counter of parts that is not at 0 again",
+          "countBlock(&counters[part.ofAll], ",
+          "parts.most()",
+          "parts.most() + 1",
+          Found.STOPPED),
+      new Fault(
+          "one room for two parts",
+          "int room = (int) ",
+          "(toAdd / parts.blocks % parts.held)",
+          "0",
+          Found.RESULTS),
+      new Fault(
+          "the rows behind the last whole part of a tile left out",
+          "r.tile.rows = (int) (",
+          "groupRows - row < parts.rows ? groupRows - row : parts.rows",
+          "groupRows - row < parts.rows ? 0 : parts.rows",
+          Found.RESULTS),
+      new Fault(
+          "the positions behind the last whole part of a row left out",
+          "r.tile.after = ",
+          "after - position < parts.positions ? after - position : parts.positions",
+          "after - position < parts.positions ? after - position - 1 : parts.positions",
           Found.RESULTS));
 
   private static final Path DIRECTORY =
@@ -369,7 +415,7 @@ class KernelFaultsTest {
   @BeforeAll
   void build() throws IOException {
     Emulator.Controls sound = Emulator.controls(); // skips where there is no compiler
-    expected = results();
+    expected = results(sound);
     sound.reset();
     Path source = DIRECTORY.resolve("vbn.cu");
     Files.createDirectories(DIRECTORY);
@@ -392,6 +438,7 @@ class KernelFaultsTest {
       Fault fault = FAULTS.get(i);
       String place = fault.before() + fault.good();
       assertEquals(2, source.split(Pattern.quote(place), -1).length, "places of: " + fault);
+      assertTrue(result.contains(place), () -> "another fault stands in the way of: " + fault);
       String on = "emulated::fault == " + (i + 1);
       String both = fault.good().endsWith(";")
           ? "if (" + on + ") { " + fault.bad() + " } else { " + fault.good() + " }"
@@ -406,7 +453,7 @@ class KernelFaultsTest {
     for (long seed : SEEDS) {
       controls.reset();
       controls.seed(seed);
-      List<double[]> actual = results();
+      List<double[]> actual = results(controls);
       for (int i = 0; i < expected.size(); i++) {
         assertArrayEquals(expected.get(i), actual.get(i), "result " + i + ", seed " + seed);
       }
@@ -432,7 +479,7 @@ class KernelFaultsTest {
       controls.seed(seed);
       controls.fault(FAULTS.indexOf(fault) + 1);
       try {
-        if (differ(results())) {
+        if (differ(results(controls))) {
           assertEquals(fault.found, Found.RESULTS, "how it was found");
           return;
         }
@@ -464,8 +511,16 @@ class KernelFaultsTest {
   }
 
   /** All that the kernels compute, on shapes that take their different ways. */
-  private static List<double[]> results() {
+  private static List<double[]> results(Emulator.Controls emulator) {
     List<double[]> results = new ArrayList<>();
+    emulator.device(8, BESIDE_A_TILE + 4096);
+    try (VbnBackend<CudaTensor> backend = Emulator.open("together")) {
+      addResults(backend, Variant.BATCH, results, 40, 3, 33); // parts of a group are some rows
+      addResults(backend, Variant.BATCH, results, 300, 12, 1); // of features
+      addResults(backend, Variant.BATCH, results, 2, 2, 2000); // or some positions of one
+      addResults(backend, Variant.PER_EXAMPLE, results, 2, 2, 2000);
+    }
+    emulator.device(2, 64 << 10);
     try (VbnBackend<CudaTensor> backend = Emulator.open("one")) {
       for (Variant variant : List.of(Variant.POOLED, Variant.PER_EXAMPLE)) {
         addResults(backend, variant, results, 5, 3, 33);

@@ -32,13 +32,17 @@ class LaunchesTest extends OnEmulator {
 
   /** Counts from here on. */
   private void start() {
-    launches = emulator.calls("cuLaunchKernel");
+    launches = launches();
     allocations = emulator.calls("cuMemAllocFromPoolAsync");
     calls = emulator.calls(ALL);
   }
 
+  private long launches() {
+    return emulator.calls("cuLaunchKernel") + emulator.calls("cuLaunchCooperativeKernel");
+  }
+
   private void assertSince(String call, long launched, long allocated, long others) {
-    assertEquals(launched, emulator.calls("cuLaunchKernel") - launches, "launches of " + call);
+    assertEquals(launched, launches() - launches, "launches of " + call);
     assertEquals(
         allocated,
         emulator.calls("cuMemAllocFromPoolAsync") - allocations,
@@ -57,6 +61,9 @@ class LaunchesTest extends OnEmulator {
     "auto, LIVE_BATCH, 1, 1, 1, false, false",
     "one, PER_EXAMPLE, 1, 1, 2, false, true", // the gradients of groups are added up
     "one, REFERENCE_ONLY, 1, 1, 1, false, false",
+    "together, LIVE_BATCH, 1, 1, 1, true, true",
+    "together, PER_EXAMPLE, 1, 1, 2, true, true",
+    "together, REFERENCE_ONLY, 1, 2, 1, true, true", // forward has no sums to wait for
     "two, LIVE_BATCH, 1, 2, 2, true, true", // sums with the mixture, and output
     "two, PER_EXAMPLE, 1, 2, 3, true, true",
     "two, REFERENCE_ONLY, 1, 2, 2, true, true", // no sums: mixture, and output

@@ -27,13 +27,16 @@ import org.junit.jupiter.params.provider.CsvSource;
 /** What {@code vbn.cuda.plan} chooses from. */
 @EnabledForJreRange(min = JRE.JAVA_22)
 class PlansTest extends OnEmulator {
+  private static final String TOGETHER = "cuLaunchCooperativeKernel";
+
   @Test
   void anotherNameIsRefusedWithTheChoices() {
     Throwable e = assertThrows(RuntimeException.class, () -> Emulator.open("four"));
     while (e.getCause() != null) {
       e = e.getCause();
     }
-    assertEquals("vbn.cuda.plan is 'four'; expected auto, one, two, three", e.getMessage());
+    assertEquals(
+        "vbn.cuda.plan is 'four'; expected auto, one, together, two, three", e.getMessage());
     assertEquals(0, emulator.live(), "left open");
   }
 
@@ -49,17 +52,55 @@ class PlansTest extends OnEmulator {
     "PER_EXAMPLE, FLOAT32, 40, 6, 12",
     "PER_EXAMPLE, FLOAT32, 9, 3, 5"
   })
-  void twoAndThreeGiveTheSameBitsAndOneNearlyThose(
+  void twoAndThreeGiveTheSameBitsAndTheOthersNearlyThose(
       Variant variant, DType dtype, int examples, int features, int positions) {
+    emulator.device(16, 40 << 10);
     int[] shape = {examples, features, positions};
     List<double[]> two = results("two", variant, dtype, shape);
     List<double[]> three = results("three", variant, dtype, shape);
     List<double[]> one = results("one", variant, dtype, shape);
+    long before = emulator.calls(TOGETHER);
+    List<double[]> together = results("together", variant, dtype, shape);
+    assertEquals(2, emulator.calls(TOGETHER) - before, "forward and backward");
     double rounding = dtype == DType.FLOAT64 ? 1e-13 : 1e-5;
     for (int i = 0; i < two.size(); i++) {
+      double near = rounding * (1 + largest(two.get(i)));
       assertArrayEquals(three.get(i), two.get(i), "result " + i);
-      assertArrayEquals(two.get(i), one.get(i), rounding * (1 + largest(two.get(i))), "one, " + i);
+      assertArrayEquals(two.get(i), one.get(i), near, "one, " + i);
+      assertArrayEquals(two.get(i), together.get(i), near, "together, " + i);
     }
+  }
+
+  /** Also the order in which blocks come to wait for each other. */
+  @Test
+  void everyOrderGivesTheSameBits() {
+    emulator.device(16, 40 << 10);
+    int[] shape = {60, 5, 333};
+    emulator.seed(1);
+    List<double[]> expected = results("together", Variant.POOLED, DType.FLOAT32, shape);
+    for (int seed = 2; seed <= 5; seed++) {
+      emulator.seed(seed);
+      List<double[]> actual = results("together", Variant.POOLED, DType.FLOAT32, shape);
+      for (int i = 0; i < expected.size(); i++) {
+        assertArrayEquals(expected.get(i), actual.get(i), "result " + i + ", seed " + seed);
+      }
+    }
+  }
+
+  @Test
+  void wherePartsHaveNoRoomOrBlocksDoNotRunAtOnceTwoLaunchesDo() {
+    int[] shape = {5, 2, 8192};
+    List<double[]> two = results("two", Variant.LIVE_BATCH, DType.FLOAT32, shape);
+    List<double[]> tooLarge = results("together", Variant.LIVE_BATCH, DType.FLOAT32, shape);
+    emulator.cooperative(false);
+    emulator.device(16, 40 << 10);
+    List<double[]> twoOnMore = results("two", Variant.LIVE_BATCH, DType.FLOAT32, shape);
+    List<double[]> refused = results("together", Variant.LIVE_BATCH, DType.FLOAT32, shape);
+    for (int i = 0; i < two.size(); i++) {
+      assertArrayEquals(two.get(i), tooLarge.get(i), "result " + i);
+      assertArrayEquals(twoOnMore.get(i), refused.get(i), "result " + i);
+    }
+    assertEquals(0, emulator.calls(TOGETHER));
   }
 
   private static double largest(double[] values) {
@@ -70,7 +111,7 @@ class PlansTest extends OnEmulator {
     return largest;
   }
 
-  private static List<double[]> results(String plan, Variant variant, DType dtype, int[] shape) {
+  private static List<double[]> results(String plan, Variant variant, DType dtype, int... shape) {
     VbnConfig config = VbnConfig.of(shape[1]).withVariant(variant);
     List<double[]> results = new ArrayList<>();
     try (VbnBackend<CudaTensor> backend = Emulator.open(plan);

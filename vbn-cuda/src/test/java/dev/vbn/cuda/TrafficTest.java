@@ -58,6 +58,9 @@ class TrafficTest {
     "auto, LIVE_BATCH, FLOAT32, 1, '100, 1024, 8', 132, 1",
     "auto, LIVE_BATCH, FLOAT32, 1, '8, 64', 132, 1",
     "auto, PER_EXAMPLE, FLOAT32, 1, '16, 64, 1024', 132, 1", // of (4096, 64, 1024)
+    "together, LIVE_BATCH, FLOAT32, 1, '100, 16, 1024', 33, 1",
+    "together, LIVE_BATCH, FLOAT32, 1, '8, 16, 8192', 40, 1",
+    "together, LIVE_BATCH, BFLOAT16, 3, '8, 64, 128, 16', 33, 1",
     "two, LIVE_BATCH, FLOAT32, 1, '100, 16, 1024', 33, 2", // of (100, 64, 1024)
     "two, LIVE_BATCH, FLOAT32, 1, '8, 16, 8192', 16, 2", // of (64, 16, 8192)
     "two, LIVE_BATCH, FLOAT32, 1, '32, 2, 16384', 2, 2", // of (256, 64, 16384)
@@ -87,11 +90,11 @@ class TrafficTest {
           CudaTensor output = cuda.allocate(dtype, shape);
           ReferenceStatistics<CudaTensor> statistics = layer.referenceStatistics(x)) {
         cuda.synchronize();
-        long before = emulator.calls("cuLaunchKernel");
+        long before = launches();
         emulator.count();
         layer.forwardInto(output, x, statistics).close();
         cuda.synchronize();
-        assertEquals(launches, emulator.calls("cuLaunchKernel") - before, "launches of forward");
+        assertEquals(launches, launches() - before, "launches of forward");
         assertMoved("forward", launches, 1, x, upstream, output);
 
         emulator.count();
@@ -102,6 +105,10 @@ class TrafficTest {
         }
       }
     }
+  }
+
+  private long launches() {
+    return emulator.calls("cuLaunchKernel") + emulator.calls("cuLaunchCooperativeKernel");
   }
 
   private void assertMoved(

@@ -86,6 +86,11 @@ final class EmulatorControls implements Emulator.Controls {
   }
 
   @Override
+  public void cooperative(boolean cooperative) {
+    call(procedure("vbn_emulator_cooperative", JAVA_INT), cooperative ? 1 : 0);
+  }
+
+  @Override
   public void pools(boolean pools) {
     call(procedure("vbn_emulator_pools", JAVA_INT), pools ? 1 : 0);
   }
