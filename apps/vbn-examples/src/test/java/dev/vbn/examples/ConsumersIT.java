@@ -22,8 +22,6 @@ class ConsumersIT {
   /** Stays until the build is cleaned, for the sake of Kotlin's compiler, which is 60 MB. */
   private static final Path REPOSITORY = Path.of("target", "consumers").toAbsolutePath();
 
-  private static final boolean OFFLINE = Elsewhere.property("vbn.offline").endsWith("true");
-
   @TempDir
   static Path directory;
 
@@ -46,11 +44,7 @@ class ConsumersIT {
   /** Builds a copy of a project, and yields the folder with what that made. */
   private static Path built(String consumer) throws Exception {
     Path project = elsewhere.project(CONSUMERS.resolve(consumer));
-    if (OFFLINE) {
-      elsewhere.maven(project, "--offline", "package");
-    } else {
-      elsewhere.maven(project, "package");
-    }
+    elsewhere.maven(project, "package");
     return project.resolve("target");
   }
 
@@ -126,7 +120,8 @@ class ConsumersIT {
   @Test
   void inKotlin() throws Exception {
     assumeTrue(
-        !OFFLINE || Files.exists(REPOSITORY.resolve("org/jetbrains/kotlin/kotlin-maven-plugin")),
+        !Elsewhere.OFFLINE
+            || Files.exists(REPOSITORY.resolve("org/jetbrains/kotlin/kotlin-maven-plugin")),
         "Maven is offline, and Kotlin's compiler was not fetched before");
     Path target = built("kotlin");
     String classPath = "kotlin-1.0.0.jar" + File.pathSeparator + "lib/*";

@@ -29,6 +29,9 @@ final class Elsewhere {
   static final String VERSION =
       RELEASE.map(Elsewhere::versionIn).orElseGet(() -> property("vbn.version"));
 
+  /** Whether this build fetches nothing. */
+  static final boolean OFFLINE = property("vbn.offline").endsWith("true");
+
   private final Path directory;
   private final Path repository;
 
@@ -112,7 +115,7 @@ final class Elsewhere {
     return project;
   }
 
-  /** Runs Maven on a project, and yields what it printed if it succeeded. */
+  /** Runs Maven on a project, offline if this build is, and yields what it printed if it succeeded. */
   String maven(Path project, String... arguments) throws Exception {
     boolean windows = File.separatorChar == '\\';
     List<String> command = new ArrayList<>(List.of(
@@ -125,6 +128,9 @@ final class Elsewhere {
         "-Dmaven.repo.local.tail=" + RELEASE.map(release -> release + ",").orElse("")
             + property("vbn.localRepository"),
         "-Dmaven.repo.local.tail.ignoreAvailability=true"));
+    if (OFFLINE) {
+      command.add("--offline");
+    }
     command.addAll(List.of(arguments));
     return succeed(project, command.toArray(String[]::new));
   }

@@ -51,7 +51,7 @@ class ReadmeIT {
     for (Path example : examples) {
       Files.copy(example, sources.resolve(example.getFileName()));
     }
-    elsewhere.maven(project, "--offline", "package");
+    elsewhere.maven(project, "package");
 
     Map<String, String> printed = new TreeMap<>();
     for (Path example : examples) {
