@@ -1132,6 +1132,27 @@ size_t sharedOf(const std::string& ptx, size_t from, size_t to) {
   return bytes;
 }
 
+// Those of what it uses of the variables that the PTX declares for all entries: ".shared .align 4 .u32 name;". An array without a
+// length is what a launch asks for.
+size_t sharedByAll(const std::string& ptx, size_t from, size_t to) {
+  const std::string declared = "\n.shared .align ";
+  size_t bytes = 0;
+  for (size_t at = ptx.find(declared); at != std::string::npos; at = ptx.find(declared, at + 1)) {
+    int align = 0;
+    char name[256];
+    if (sscanf(ptx.c_str() + at, "\n.shared .align %d .%*s %255[^;[]", &align, name) != 2) {
+      continue;
+    }
+    size_t used = ptx.find(name, from);
+    if (used < to) {
+      size_t end = ptx.find(';', at);
+      size_t length = ptx.find('[', at);
+      bytes += length < end ? static_cast<size_t>(atoi(ptx.c_str() + length + 1)) : static_cast<size_t>(align);
+    }
+  }
+  return bytes;
+}
+
 std::string differs(const emulated::Kernel& kernel, const std::vector<unsigned>& bytes) {
   bool same = static_cast<int>(bytes.size()) == kernel.count;
   for (int i = 0; same && i < kernel.count; i++) {
@@ -1192,7 +1213,8 @@ EXPORT Status cuModuleLoadDataEx(
     if (!difference.empty()) {
       return refuse(INVALID_PTX, difference);
     }
-    size_t shared = sharedOf(ptx, close, ptx.find(entry, close));
+    size_t end = std::min(ptx.find(entry, close), ptx.size());
+    size_t shared = sharedOf(ptx, close, end) + sharedByAll(ptx, close, end);
     loaded->functions[name].reset(new Function{kernel, shared, SHARED_WITHOUT_ASKING});
   }
   for (auto& function : loaded->functions) {

@@ -20,8 +20,8 @@ final class KernelModule {
   private static final int COOPERATIVE_LAUNCH = 95;
   private static final int MOST_SHARED_OF_A_BLOCK = 97;
 
-  /** Bytes of {@code TileSums}. */
-  private static final int BESIDE_A_TILE = 15872;
+  /** At least what kernels on tiles declare: {@code TileSums} and a few bytes. */
+  private static final int BESIDE_A_TILE = 16 << 10;
 
   /** Two rounds of what fits a multiprocessor at most. */
   private static final int ENOUGH_FOR_A_MULTIPROCESSOR = 2 * 2048;

@@ -56,7 +56,7 @@ class KernelFaultsTest {
   private static final long[] SEEDS = {1, 2, 3};
 
   /** What a block has of shared memory next to a tile. */
-  private static final int BESIDE_A_TILE = 15872;
+  private static final int BESIDE_A_TILE = 16 << 10;
 
   /** How a fault is noticed. */
   enum Found {
