@@ -57,7 +57,7 @@ public final class BackendCandidate {
     }
   }
 
-  /** Of a provider whose class is known. */
+  /** A candidate for a provider whose class is known. */
   static BackendCandidate broken(Class<?> type, String reason, @Nullable Throwable cause) {
     return broken(type.getName(), originOf(type), reason, cause);
   }
@@ -80,7 +80,9 @@ public final class BackendCandidate {
         : source.getLocation().toString();
   }
 
-  /** Name by which the backend is chosen; of a provider that could not be loaded, what is known. */
+  /**
+   * Name by which the backend is chosen; for a provider that could not be loaded, what is known.
+   */
   public String name() {
     return name;
   }
@@ -232,7 +234,7 @@ public final class BackendCandidate {
     return kernels;
   }
 
-  /** Closes what was opened where the handle to it cannot be made. */
+  /** Closes what was opened if the handle to it cannot be made. */
   private <T> VbnBackend<T> handle(
       Availability answer,
       BackendOptions options,
@@ -254,7 +256,7 @@ public final class BackendCandidate {
     }
   }
 
-  /** What was opened tells; else what was asked for, and by default what probing told of that. */
+  /** What the opened backend says; else the device asked for, or by default what probing said. */
   private static String description(
       Kernels<?> opened, Availability answer, BackendOptions options) {
     String description = opened.description();

@@ -1,8 +1,8 @@
 package dev.vbn;
 
 /**
- * A backend failed at what it was rightly asked for: its own exception is the cause. What VBN
- * refuses itself, before a backend sees it, throws other exceptions.
+ * A backend failed at a valid request: its own exception is the cause. What VBN refuses itself,
+ * before a backend sees it, throws other exceptions.
  */
 public final class BackendFailedException extends RuntimeException {
   private static final long serialVersionUID = 1;

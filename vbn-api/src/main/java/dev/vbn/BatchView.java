@@ -7,18 +7,18 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * How kernels, which know one feature axis and the batch in front, see a batch whose axes are where a
- * {@link VbnConfig} says.
+ * How kernels, which know one feature axis and the batch axis first, see a batch whose axes are
+ * where a {@link VbnConfig} says.
  *
- * <p>Neighbouring feature axes are one, as the memory has them. Where the batch is not in front, the
- * kernels see one example: what needs to know examples apart sees their features as features of its
- * own, {@link #byExample}.
+ * <p>Neighbouring feature axes are merged, as they lie in memory. Where the batch axis is not
+ * first, the kernels see one example: what must tell examples apart sees the features of each as
+ * features of their own, {@link #byExample}.
  *
- * @param geometry of which each group is a feature of the whole batch
+ * @param geometry view in which each group is a feature of the whole batch
  * @param batch length of the batch axis
  * @param examples those of which something counts
- * @param byExample of which each group, in {@code scopeByExample}, is a feature of one example; null
- *     where there is no such view
+ * @param byExample view in which each group, in {@code scopeByExample}, is a feature of one
+ *     example; null where there is no such view
  * @param featuresFirst whether examples follow each other within a feature, in the order of groups
  */
 record BatchView(
@@ -32,7 +32,7 @@ record BatchView(
   /**
    * The view of a batch of {@code shape}.
    *
-   * @throws IllegalArgumentException if the shape has not the axes, or the mask does not fit it
+   * @throws IllegalArgumentException if the shape lacks the axes, or the mask does not fit it
    */
   static BatchView of(VbnConfig config, long[] shape, @Nullable Mask mask) {
     boolean oneAxis = config.featureAxis() == config.lastFeatureAxis();
@@ -160,7 +160,7 @@ record BatchView(
     return product;
   }
 
-  /** The mask for the shape whose feature axes are one. */
+  /** The mask for the shape whose feature axes are merged. */
   private static @Nullable Mask moved(@Nullable Mask mask, int first, int last, long[] shape) {
     if (mask == null || !mask.isOfLengths() || mask.axis() == 0) {
       return mask;

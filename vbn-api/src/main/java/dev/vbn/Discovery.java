@@ -18,18 +18,18 @@ import org.jspecify.annotations.Nullable;
  * Finds the providers that a class loader sees, and survives those that cannot be loaded, whatever
  * they throw.
  *
- * <p>Each step of the iteration is guarded by itself: a class file too new or a missing superclass
- * throws from {@code hasNext}, as does a missing class or one that is no provider, and all go on to
- * the next provider when asked again. A class loader that always fails does not.
+ * <p>Each step of the iteration is guarded on its own: {@code hasNext} throws for a class file that
+ * is too new, a missing class or superclass, or a class that is no provider, and goes on to the
+ * next provider when asked again. A class loader that always fails does not.
  */
 final class Discovery {
-  /** After so many times the same failure in a row the class loader itself is taken for broken. */
+  /** After this many identical failures in a row the class loader itself is taken to be broken. */
   private static final int SAME_FAILURES = 8;
 
-  /** Likewise after so many failures in a row that read differently. */
+  /** Likewise after this many failures in a row with different messages. */
   private static final int FAILURES = 100;
 
-  /** Backends of VBN itself, which advice can name where they are not found. */
+  /** VBN's own backends, which advice can name when they are not found. */
   private static final List<Ours> OURS = List.of(
       new Ours("dev.vbn.cuda.CudaProvider", "dev.vbn.cuda.CudaTensor", "vbn-cuda"),
       new Ours("dev.vbn.djl.DjlProvider", "ai.djl.ndarray.NDArray", "vbn-djl"),
@@ -37,7 +37,7 @@ final class Discovery {
       new Ours(
           "dev.vbn.reference.ReferenceProvider", "dev.vbn.tensor.HostTensor", "vbn-reference"));
 
-  /** A provider and the class of its tensors by name, and the artifact that has it. */
+  /** The names of a provider and of its tensor class, and the artifact that has the provider. */
   private record Ours(String provider, String tensors, String artifact) {}
 
   private Discovery() {}
@@ -79,7 +79,7 @@ final class Discovery {
     return refuseDuplicates(found);
   }
 
-  /** By stream, which gives the class of a provider before it makes one. */
+  /** As a stream, which gives a provider's class before it makes an instance. */
   @SuppressWarnings("unchecked") // ServiceLoader knows classes without their arguments
   private static Iterator<ServiceLoader.Provider<VbnProvider<?>>> load(
       @Nullable ClassLoader classLoader) {
@@ -120,7 +120,7 @@ final class Discovery {
         .toList();
   }
 
-  /** Providers of ours whose classes are seen, although no services file names them. */
+  /** Our own providers whose classes are seen although no services file names them. */
   static List<String> unlisted(
       @Nullable ClassLoader classLoader, List<BackendCandidate> candidates) {
     ClassLoader loader = orSystem(classLoader);
@@ -130,7 +130,7 @@ final class Discovery {
         .toList();
   }
 
-  /** Tensor types whose library is seen, and our backend on it is not. */
+  /** Tensor types whose library is seen while our backend on it is not. */
   static List<TensorType<?>> unserved(
       @Nullable ClassLoader classLoader, List<BackendCandidate> candidates) {
     List<TensorType<?>> types = new ArrayList<>();
@@ -144,7 +144,7 @@ final class Discovery {
     return types;
   }
 
-  /** The artifact of ours that computes on a tensor type, where it was not found; else null. */
+  /** Our artifact that computes on a tensor type, if it was not found; else null. */
   static @Nullable String artifact(TensorType<?> type, List<BackendCandidate> candidates) {
     return missing(candidates)
         .filter(ours -> ours.tensors.equals(type.rawClass().getName()))
@@ -162,7 +162,7 @@ final class Discovery {
     return classLoader == null ? ClassLoader.getSystemClassLoader() : classLoader;
   }
 
-  /** Those that could not be loaded have the name in their reason, with dots or as linkers write it. */
+  /** One that could not be loaded has the name in its reason, with dots or as linkers write it. */
   private static boolean isOf(BackendCandidate candidate, String className) {
     if (className(candidate).equals(className)) {
       return true;

@@ -19,22 +19,22 @@ import java.util.Arrays;
  * <p>NaN and infinity are counted, not summed: see {@link #nonFinite} and {@link #result}.
  *
  * <p>Takes 150 bytes per feature for values of usual range, and 1.6 KB for the whole range of
- * {@code double}. Not safe for use by several threads: each adds to its own, and they are merged.
+ * {@code double}. Not safe for use by several threads: let each add to its own, and merge them.
  */
 public final class ExactMoments implements Serializable {
   // A superaccumulator (Kulisch 1971; R. M. Neal, "Fast exact summation using small and large
   // superaccumulators", 2015) for each feature's sum and sum of squares: digits of 32 bits in
-  // longs, whose upper halves put carries off. An element is m * 2^(shift - 1074) with an integer
-  // m of at most 53 bits; digit d of a sum counts in 2^(32 * d - 1074), and digit d of a sum of
-  // squares in 2^(32 * d - 2148). Only digits that the values seen need are there: the features
-  // share a window of shifts, 32 * first <= shift < 32 * (first + window).
+  // longs, whose upper halves defer carries. An element is m * 2^(shift - 1074) with an integer m
+  // of at most 53 bits; digit d of a sum counts in 2^(32 * d - 1074), and digit d of a sum of
+  // squares in 2^(32 * d - 2148). Only the digits that the values so far need are kept: the
+  // features share a window of shifts, 32 * first <= shift < 32 * (first + window).
   private static final long serialVersionUID = 1L;
 
   private static final int SHIFTS = 2046;
   private static final int LARGEST_WINDOW = (SHIFTS + 31) / 32;
   private static final int MOST_FEATURES = (Integer.MAX_VALUE - 8) / width(LARGEST_WINDOW);
   private static final long LOW = 0xffffffffL;
-  // An exponent's bits and this make a shift.
+  // Added to an exponent's bits, this gives a shift.
   private static final int FLOAT_BIAS = 1074 - 149 - 1;
   private static final int DOUBLE_BIAS = -1;
   // One addition changes a digit by less than 2^55 (a float's 24 bits, shifted by up to 31).
@@ -57,10 +57,10 @@ public final class ExactMoments implements Serializable {
   private long[] nonFinite;
 
   /**
-   * Of no example yet.
+   * Sums of no examples yet.
    *
    * @param features number of features, 1 to 10631107
-   * @throws IllegalArgumentException if {@code features} is not so
+   * @throws IllegalArgumentException if {@code features} is out of range
    */
   public ExactMoments(int features) {
     if (features < 1 || features > MOST_FEATURES) {
@@ -92,8 +92,8 @@ public final class ExactMoments implements Serializable {
    * @param x batch of rank 2 to 5, the examples along axis 0
    * @param featureAxis 1 to rank-1, or -1 to -(rank-1) counted from the end
    * @return this
-   * @throws IllegalArgumentException if the shape or the axis is not so, the axis has another
-   *     length than {@link #features}, or a count overflows; nothing is added then
+   * @throws IllegalArgumentException if the shape or the axis is invalid, the axis has a length
+   *     other than {@link #features}, or a count overflows; nothing is added then
    * @throws NullPointerException if {@code x} is null
    */
   public ExactMoments add(HostTensor x, int featureAxis) {
@@ -272,7 +272,7 @@ public final class ExactMoments implements Serializable {
 
   /**
    * Takes an element that the loops above cannot add. If the window had to be widened for it, it is
-   * not added yet, and the answer is true.
+   * not added yet, and the result is true.
    *
    * @param shift the element's, or negative for what has no leading bit: zero or a subnormal
    */
@@ -347,7 +347,7 @@ public final class ExactMoments implements Serializable {
     carry(digits, window);
   }
 
-  /** Brings all digits to 0 to 2^32 - 1, except the last of a sum, which has the sign. */
+  /** Brings every digit into 0 to 2^32 - 1, except the last of a sum, which holds the sign. */
   private static void carry(long[] digits, int window) {
     int from = 0;
     while (from < digits.length) {
@@ -369,7 +369,7 @@ public final class ExactMoments implements Serializable {
   }
 
   /**
-   * Adds all that {@code other} has summed, which stays as it is.
+   * Adds all that {@code other} has summed; {@code other} is unchanged.
    *
    * @return this
    * @throws IllegalArgumentException if the number of features differs, or a count overflows;
@@ -397,11 +397,11 @@ public final class ExactMoments implements Serializable {
   }
 
   /**
-   * Mean and biased variance of all examples added, each the double next to the exact value (of two
-   * equally near, the even one); a variance beyond the largest double is infinity.
+   * Mean and biased variance of all examples added, each the double nearest to the exact value (of
+   * two equally near, the even one); a variance beyond the largest double is infinity.
    *
-   * <p>A feature that was given NaN, or infinity of both signs, has the mean NaN; one that was given
-   * infinity of one sign has that as its mean. The variance of both is NaN.
+   * <p>A feature that was given NaN, or infinity of both signs, has the mean NaN; one that was
+   * given infinity of one sign has that as its mean. In both cases the variance is NaN.
    *
    * @return {@link ReferenceMoments#empty} if there was no example
    */
@@ -531,7 +531,7 @@ public final class ExactMoments implements Serializable {
         + ")";
   }
 
-  /** Whether some elements can have these sums: else results or later sums would be wrong. */
+  /** Whether any elements can have these sums: else results or later sums would be wrong. */
   private boolean isPossible(int feature) {
     long left = elements;
     for (int i = 0; i < KINDS && nonFinite.length > 0; i++) {
@@ -614,7 +614,7 @@ public final class ExactMoments implements Serializable {
         moments.digits[i] =
             i % width(window) == signed ? digits[i] : Integer.toUnsignedLong(digits[i]);
       }
-      // Of sums and counts that are all 0 nothing is there, whatever number of features is claimed.
+      // Sums and counts that are all 0 take no space, whatever number of features is claimed.
       boolean empty = digits.length == 0 && nonFinite.length == 0;
       for (int c = 0; c < features && !empty; c++) {
         if (!moments.isPossible(c)) {

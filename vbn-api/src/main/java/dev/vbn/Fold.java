@@ -8,12 +8,12 @@ import java.util.Arrays;
 import java.util.function.IntToDoubleFunction;
 
 /**
- * A layer of {@link Variant#REFERENCE_ONLY} with its statistics, as the line per feature that it is:
- * {@code y = scale*x + shift}, with {@code scale = gamma/s} and {@code shift = beta - scale*m}. Such a
- * layer behind a convolution or a linear layer is left out when that gets {@link #weight} and {@link
- * #bias}.
+ * A layer of {@link Variant#REFERENCE_ONLY} with its statistics, as one line per feature:
+ * {@code y = scale*x + shift}, with {@code scale = gamma/s} and {@code shift = beta - scale*m}.
+ * Such a layer after a convolution or linear layer can be left out if that is given {@link #weight}
+ * and {@link #bias}.
  *
- * <p>On the host, of the parameters and statistics at the time of {@link VirtualBatchNorm#fold}.
+ * <p>On the host, from the parameters and statistics at the time of {@link VirtualBatchNorm#fold}.
  * Immutable and safe to share between threads.
  */
 public final class Fold {
@@ -41,10 +41,10 @@ public final class Fold {
   }
 
   /**
-   * The weight of a convolution or linear layer with this layer folded in: each feature's part times
-   * its scale, computed in 64 bits and rounded once.
+   * The weight of a convolution or linear layer with this layer folded in: each feature's part
+   * times its scale, computed in 64 bits and rounded once.
    *
-   * @param weight features on axis 0, which is the output channels in PyTorch and DJL
+   * @param weight features on axis 0, which holds the output channels in PyTorch and DJL
    * @return of the weight's shape and type
    * @throws IllegalArgumentException if axis 0 is of another length
    */

@@ -44,7 +44,7 @@ public final class GradientSums implements Serializable {
    * The sums over both parts. Up to rounding their order does not matter; the same order gives the
    * same bits.
    *
-   * @throws IllegalArgumentException if the other has another number of features
+   * @throws IllegalArgumentException if the other has a different number of features
    */
   public GradientSums merge(GradientSums other) {
     requireNonNull(other, "other is null; expected the sums of another part");

@@ -5,8 +5,8 @@ import dev.vbn.spi.ReferenceGradient;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What a backward pass yields. Closing it frees the tensors, but for a dx that the caller supplied
- * and for what has been taken out.
+ * What a backward pass yields. Closing it frees the tensors, except a dx that the caller supplied
+ * and what has been taken out.
  */
 public final class Gradients<T> implements AutoCloseable {
   private final Part<T> dx;
@@ -83,7 +83,7 @@ public final class Gradients<T> implements AutoCloseable {
         dbeta;
         dmean;
         dvariance) {
-      // each is closed, also where another cannot be
+      // each is closed, even if another cannot be
     }
   }
 }

@@ -19,8 +19,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * A pass whose two sweeps the backend makes one at a time, while what lies between them is computed
- * here, in 64 bits: where parameters are not one for each feature, where live statistics come from
- * several workers or are constants, and where the examples are not in front.
+ * here, in 64 bits: for parameters that are not one for each feature, for live statistics that come
+ * from several workers or are constants, and for batches whose batch axis is not first.
  *
  * <p>A group is a feature of the whole batch, or of one example where something differs between the
  * examples. A set is the groups that share live statistics.
@@ -31,7 +31,7 @@ final class GroupedPass<T> {
   private final Normalization how;
   private final ReferenceMoments reference;
 
-  /** Of all workers; null where the batch's own are taken. */
+  /** Live statistics of all workers; null if the batch's own are used. */
   private final @Nullable ReferenceMoments live;
 
   private final Parameter gamma;
@@ -219,7 +219,7 @@ final class GroupedPass<T> {
     return new GradientSums(a, b);
   }
 
-  /** Of what is mixed already, the kernels are told as if it were a reference batch's. */
+  /** Statistics that are already mixed go to the kernels as if they were a reference batch's. */
   private GroupSums groupSums(T x, T upstream, Mixture[] mixtures) {
     boolean mixed = !mixedByExample;
     double[] mr = reference.mean();

@@ -259,7 +259,7 @@ final class HostKernels<T> implements Kernels<HostTensor> {
         try {
           tensors.release(made.remove(made.size() - 1));
         } finally {
-          close(); // the others, also where this one cannot be freed
+          close(); // the others, even if this one cannot be freed
         }
       }
     }

@@ -26,7 +26,7 @@ final class JoinedLoader extends ClassLoader {
     this.other = other;
   }
 
-  /** Both; {@code own} itself where the other sees nothing else, as what {@code own} goes on to. */
+  /** Both; {@code own} itself if the other is null, {@code own} or a parent of it. */
   static @Nullable ClassLoader of(@Nullable ClassLoader own, @Nullable ClassLoader other) {
     for (ClassLoader seen = own; seen != null; seen = seen.getParent()) {
       if (seen.equals(other)) {
@@ -51,7 +51,7 @@ final class JoinedLoader extends ClassLoader {
     return isOfAnotherCopy(name) ? Collections.emptyEnumeration() : other.getResources(name);
   }
 
-  /** Each once, though the other loader may go on to the provider's own. */
+  /** Each once, though the other loader may delegate to the provider's own. */
   @Override
   public Enumeration<URL> getResources(String name) throws IOException {
     Map<String, URL> found = new LinkedHashMap<>(); // a URL itself compares by asking name servers
@@ -63,7 +63,7 @@ final class JoinedLoader extends ClassLoader {
 
   /**
    * Whether a file lists services for a copy of their library that only the other loader has. They
-   * fit no library of the provider's, and one would end whoever iterates over all.
+   * fit no library of the provider's, and a single one would break an iteration over all.
    */
   private boolean isOfAnotherCopy(String name) {
     if (!name.startsWith(SERVICES)) {

@@ -4,8 +4,8 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Which element of a parameter belongs to which feature of which example, where that is not one for
- * each feature in a tensor of shape {@code [features]}.
+ * Which element of a parameter belongs to which feature of which example, for a parameter that is
+ * not simply of shape {@code [features]}.
  *
  * @param shape of the parameter
  * @param byExample whether each example has elements of its own

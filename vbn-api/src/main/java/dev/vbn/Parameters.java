@@ -34,7 +34,7 @@ final class Parameters<T> {
     lifetime.requireOpen();
   }
 
-  /** A layer made of one that frees its parameters would leave nobody to close that one. */
+  /** A layer made from one that frees its parameters would leave nobody to close that one. */
   void requireNoneOwned() {
     if (isOwned(gamma) || isOwned(beta)) {
       throw new IllegalStateException(

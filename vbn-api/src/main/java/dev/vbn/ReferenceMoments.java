@@ -14,7 +14,7 @@ import java.util.Arrays;
  * <p>Immutable and safe to share between threads.
  */
 public final class ReferenceMoments implements Serializable {
-  /** In the place of a count that is not known. */
+  /** Stands for a count that is not known. */
   static final long UNKNOWN = -1;
 
   private static final long serialVersionUID = 1L;
@@ -32,8 +32,8 @@ public final class ReferenceMoments implements Serializable {
   }
 
   /**
-   * Statistics from mean and variance. NaN and infinity are let through, as they are from a
-   * reference batch.
+   * Statistics from mean and variance. NaN and infinity are accepted, as they are from a reference
+   * batch.
    *
    * @param mean mean per feature; copied
    * @param variance biased variance per feature, 0 or more; copied
@@ -50,8 +50,8 @@ public final class ReferenceMoments implements Serializable {
   }
 
   /**
-   * Statistics of a reference batch whose elements nobody has counted, as files of others may hold
-   * them: they are not merged, and no layer of {@link Variant#POOLED} takes them.
+   * Statistics of a reference batch whose elements have not been counted, as in files from
+   * elsewhere: they cannot be merged, and no layer of {@link Variant#POOLED} takes them.
    *
    * @param mean as in {@link #of(double[], double[], long, long)}
    * @param variance likewise
@@ -75,7 +75,7 @@ public final class ReferenceMoments implements Serializable {
     return counted(mean, variance, UNKNOWN, UNKNOWN);
   }
 
-  /** With counts of which each may be {@link #UNKNOWN}, that of the examples with the other only. */
+  /** Either count may be {@link #UNKNOWN}, that of the examples only together with the other. */
   static ReferenceMoments counted(double[] mean, double[] variance, long examples, long elements) {
     requireSameLength(mean, variance, "variance");
     double[] copy = variance.clone();
@@ -159,12 +159,12 @@ public final class ReferenceMoments implements Serializable {
   }
 
   /**
-   * The statistics of both reference batches together (Chan, Golub and LeVeque 1983). {@code
-   * a.merge(b)} equals {@code b.merge(a)}; more than two rounded merges depend on their order in
-   * the last bits, unlike those of {@link ExactMoments}.
+   * The statistics of both reference batches together (Chan, Golub and LeVeque 1983).
+   * {@code a.merge(b)} equals {@code b.merge(a)}; more than two rounded merges depend on their
+   * order in the last bits, unlike those of {@link ExactMoments}.
    *
-   * @throws IllegalArgumentException if the number of features differs, a count overflows, or is not
-   *     known
+   * @throws IllegalArgumentException if the number of features differs, or a count overflows or is
+   *     not known
    * @throws NullPointerException if {@code other} is null
    */
   public ReferenceMoments merge(ReferenceMoments other) {
@@ -210,7 +210,7 @@ public final class ReferenceMoments implements Serializable {
 
   /**
    * {@code (1 - share) * heavy + share * light} for a share of at most 1/2: equal values stay as
-   * they are, and none of 0 or more gets below 0.
+   * they are, and values of 0 or more give nothing below 0.
    */
   private static double between(double heavy, double light, double share) {
     if (Double.compare(heavy, light) == 0) {
@@ -224,14 +224,15 @@ public final class ReferenceMoments implements Serializable {
   }
 
   /**
-   * A reference that moves: the statistics of these with weight {@code 1 - weight} and of the other
-   * with {@code weight}, as exponential averages of means and of means of squares have them. The
-   * counts stay these ones', for a variant's weight goes by the size of one reference batch.
+   * A moving reference: these statistics with weight {@code 1 - weight} and the other with
+   * {@code weight}, as in exponential averages of means and of mean squares. The counts stay those
+   * of these statistics, since a variant's weight depends on the size of one reference batch.
    *
    * @param other statistics of the next reference batch
    * @param weight of {@code other}, 0 to 1; 0.1 for what others call a momentum of 0.9
    * @return these if {@code other} is of no example, and {@code other} if these are
-   * @throws IllegalArgumentException if the number of features differs, or {@code weight} is not so
+   * @throws IllegalArgumentException if the number of features differs, or {@code weight} is out of
+   *     range
    * @throws NullPointerException if {@code other} is null
    */
   public ReferenceMoments blend(ReferenceMoments other, double weight) {
@@ -277,7 +278,8 @@ public final class ReferenceMoments implements Serializable {
    * normalises by the biased one. {@code of(mean(), unbiasedVariance(), ...)} gives those that
    * normalise by this one.
    *
-   * @throws IllegalStateException if these are of fewer than 2 elements, or of a number not known
+   * @throws IllegalStateException if these are of fewer than 2 elements, or their number is not
+   *     known
    */
   public double[] unbiasedVariance() {
     if (elements() < 2) {
@@ -398,7 +400,7 @@ public final class ReferenceMoments implements Serializable {
         "stream holds ReferenceMoments themselves; expected their serialized form");
   }
 
-  /** What a stream holds. Only what {@link #of} accepts gets out of one. */
+  /** What a stream holds. Only what {@link #of} accepts is read back. */
   private static final class Serialized implements Serializable {
     private static final long serialVersionUID = 1L;
 

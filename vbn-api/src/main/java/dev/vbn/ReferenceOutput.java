@@ -1,7 +1,7 @@
 package dev.vbn;
 
 /**
- * What the reference pass yields. Closing it frees output and statistics, but for what has been
+ * What the reference pass yields. Closing it frees output and statistics, except what has been
  * taken out.
  */
 public final class ReferenceOutput<T> implements AutoCloseable {

@@ -10,9 +10,9 @@ import java.util.Arrays;
 /**
  * {@link ReferenceMoments} on a backend: what a layer normalises live batches with.
  *
- * <p>Obtained from {@link VirtualBatchNorm#reference} or {@link
- * VirtualBatchNorm#referenceStatistics}, or made of moments. Immutable and safe to share between
- * threads until closed.
+ * <p>Obtained from {@link VirtualBatchNorm#reference} or
+ * {@link VirtualBatchNorm#referenceStatistics}, or made from moments. Immutable and safe to share
+ * between threads until closed.
  */
 public final class ReferenceStatistics<T> implements AutoCloseable {
   private final VbnBackend<T> backend;
@@ -69,15 +69,15 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
   }
 
   /**
-   * Statistics in tensors of the caller's, without a copy: for instance the parameters of a
-   * framework's own layer. They stay the caller's, who leaves them as they are as long as the
-   * statistics are in use; their values are not looked at.
+   * Statistics in the caller's tensors, without a copy: for instance the parameters of a
+   * framework's own layer. They stay the caller's, who must not change them while the statistics
+   * are in use; their values are not checked.
    *
    * @param mean mean, shape {@code [features]}, type {@link VbnBackend#statisticsType()}
    * @param variance biased variance, likewise
    * @param examples examples of the reference batch, at least 1
    * @param elements elements of one feature in the reference batch, at least {@code examples}
-   * @throws IllegalArgumentException if shape or type is another, or a count is too low
+   * @throws IllegalArgumentException if shape or type differs, or a count is too low
    */
   public static <T> ReferenceStatistics<T> wrap(
       VbnBackend<T> backend, T mean, T variance, long examples, long elements) {
@@ -86,12 +86,13 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
   }
 
   /**
-   * As above, where nobody has counted the elements: no layer of {@link Variant#POOLED} takes these.
+   * As above, if the elements have not been counted: no layer of {@link Variant#POOLED} takes
+   * these.
    *
    * @param mean mean, shape {@code [features]}, type {@link VbnBackend#statisticsType()}
    * @param variance biased variance, likewise
    * @param examples examples of the reference batch, at least 1
-   * @throws IllegalArgumentException if shape or type is another, or the count is too low
+   * @throws IllegalArgumentException if shape or type differs, or the count is too low
    */
   public static <T> ReferenceStatistics<T> wrap(
       VbnBackend<T> backend, T mean, T variance, long examples) {
@@ -100,12 +101,12 @@ public final class ReferenceStatistics<T> implements AutoCloseable {
   }
 
   /**
-   * As above, where neither count is known: enough for {@link Variant#LIVE_BATCH} and {@link
-   * Variant#REFERENCE_ONLY}.
+   * As above, if neither count is known: enough for {@link Variant#LIVE_BATCH} and
+   * {@link Variant#REFERENCE_ONLY}.
    *
    * @param mean mean, shape {@code [features]}, type {@link VbnBackend#statisticsType()}
    * @param variance biased variance, likewise
-   * @throws IllegalArgumentException if shape or type is another
+   * @throws IllegalArgumentException if shape or type differs
    */
   public static <T> ReferenceStatistics<T> wrap(VbnBackend<T> backend, T mean, T variance) {
     return wrapCounted(backend, mean, variance, ReferenceMoments.UNKNOWN, ReferenceMoments.UNKNOWN);

@@ -3,7 +3,7 @@ package dev.vbn;
 import dev.vbn.spi.TwiceDifferentiated;
 
 /**
- * What a backward pass through a backward pass yields. Closing it frees the tensors, but for what
+ * What a backward pass through a backward pass yields. Closing it frees the tensors, except what
  * has been taken out.
  */
 public final class SecondGradients<T> implements AutoCloseable {
@@ -66,7 +66,7 @@ public final class SecondGradients<T> implements AutoCloseable {
     try (x;
         upstream;
         gamma) {
-      // each is closed, also where another cannot be
+      // each is closed, even if another cannot be
     }
   }
 }

@@ -34,7 +34,7 @@ public enum Variant {
     this.scope = scope;
   }
 
-  /** Over what the live statistics are taken. */
+  /** What the live statistics are taken over. */
   public Scope scope() {
     return scope;
   }
@@ -57,12 +57,12 @@ public enum Variant {
     };
   }
 
-  /** Whether the weight goes by the examples of the reference batch. */
+  /** Whether the weight depends on the examples of the reference batch. */
   public boolean needsExamples() {
     return this == BATCH || this == PER_EXAMPLE;
   }
 
-  /** Whether the weight goes by the elements of the reference batch. */
+  /** Whether the weight depends on the elements of the reference batch. */
   public boolean needsElements() {
     return this == POOLED;
   }

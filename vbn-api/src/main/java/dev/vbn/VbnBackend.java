@@ -34,12 +34,12 @@ import java.util.concurrent.atomic.LongAdder;
 import org.jspecify.annotations.Nullable;
 
 /**
- * An open backend: makes, shows and frees tensors of type {@code T}, and computes for the {@link
- * VirtualBatchNorm} layers made on it. Safe to share between threads.
+ * An open backend: makes, shows and frees tensors of type {@code T}, and computes for the
+ * {@link VirtualBatchNorm} layers made on it. Safe to share between threads.
  *
- * <p>After {@link #close} every use of it is an {@link IllegalStateException}, but for {@link
- * #release} and closing what it gave, which stay harmless. Where the backend itself fails, a {@link
- * BackendFailedException} has the backend's own exception as its cause.
+ * <p>After {@link #close} every use of it throws {@link IllegalStateException}, except
+ * {@link #release} and closing what it gave, which stay harmless. If the backend itself fails, a
+ * {@link BackendFailedException} has the backend's own exception as its cause.
  *
  * @param <T> the tensor type
  */
@@ -114,9 +114,9 @@ public final class VbnBackend<T> implements AutoCloseable {
   }
 
   /**
-   * What the provider opened, be it under {@link MaskedKernels}, where it has more to give than every
-   * backend has: for instance {@code unwrap(CudaBackend.class)} to allocate device memory and to wait
-   * for it.
+   * What the provider opened, even if wrapped in {@link MaskedKernels}, for what it offers beyond
+   * every backend: for instance {@code unwrap(CudaBackend.class)} to allocate device memory and to
+   * wait for it.
    *
    * @throws IllegalArgumentException if it is of another class
    * @throws IllegalStateException if closed
@@ -224,8 +224,8 @@ public final class VbnBackend<T> implements AutoCloseable {
 
   /**
    * Frees a tensor that this backend made: one of {@link #fromHost}, or one taken out of a result.
-   * Harmless when repeated, and after {@link #close}. Garbage-collected tensors need it only for
-   * code that is to run on any backend.
+   * Harmless when repeated, and after {@link #close}. Where tensors are garbage-collected, only
+   * code that is to run on any backend needs it.
    */
   public void release(T tensor) {
     requireNonNull(tensor, "tensor is null; expected one to free");
@@ -271,7 +271,7 @@ public final class VbnBackend<T> implements AutoCloseable {
     lifetime.requireOpen();
   }
 
-  /** Refuses a type of batches that the backend lacks. */
+  /** Refuses a batch type that the backend lacks. */
   void requireBatchType(String what, DType dtype) {
     Capability needed = Capability.of(dtype).orElse(null);
     if (needed != null) {
@@ -457,7 +457,7 @@ public final class VbnBackend<T> implements AutoCloseable {
     }
   }
 
-  /** Frees both tensors, the second also where the first cannot be. */
+  /** Frees both tensors, the second even if the first cannot be freed. */
   void releaseBoth(Moments<T> moments) {
     try {
       release(moments.mean());
@@ -466,7 +466,7 @@ public final class VbnBackend<T> implements AutoCloseable {
     }
   }
 
-  /** Frees a tensor because of a failure, which stays the one to be reported. */
+  /** Frees a tensor after a failure, which stays the one that is reported. */
   void releaseAfter(Throwable failure, T tensor) {
     try {
       release(tensor);
@@ -517,7 +517,7 @@ public final class VbnBackend<T> implements AutoCloseable {
     return new BackendFailedException(name, call, "gave null; expected a result");
   }
 
-  /** But for what the JVM itself lacks, as memory, which says nothing of the backend. */
+  /** Except for what the JVM itself lacks, such as memory, which says nothing about the backend. */
   private BackendFailedException failed(String call, Throwable cause) {
     if (cause instanceof VirtualMachineError error) {
       throw error;

@@ -19,15 +19,16 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The backends on the class path. {@link #open()} opens the best one available, {@link
- * #open(String)} the named one or none; {@link #open(Class)} opens one on tensors of a type.
+ * The backends on the class path. {@link #open()} opens the best one available,
+ * {@link #open(String)} the named one or none; {@link #open(Class)} opens one on tensors of a type.
  *
  * <p>The system property {@value #BACKEND_PROPERTY} chooses where the program names no backend and
  * there is a choice: a program that asks for tensors of a type on which the named backend does not
  * compute gets the best one that does. {@link HostTensor} goes with every backend: those on other
  * tensors are given copies.
  *
- * <p>Providers that cannot be loaded, or fail, are listed with their reason and disturb no other.
+ * <p>Providers that cannot be loaded, or fail, are listed with their reason and do not affect the
+ * others.
  */
 public final class VbnBackends {
   /** System property that names the backend to open where the program names none. */
@@ -72,7 +73,7 @@ public final class VbnBackends {
 
   /**
    * The same backends, opened on one of their devices: where no backend is named, on the first that
-   * has a device of the name.
+   * has a device of that name.
    *
    * @param device one of the names that {@link Availability#devices} gives
    */
@@ -96,8 +97,8 @@ public final class VbnBackends {
   }
 
   /**
-   * The same backends, each opened once: later openings give the first's instance, unless it has
-   * been closed. For whoever hands out backends for a whole application.
+   * The same backends, each opened once: later openings give the first instance, unless it has been
+   * closed. For code that hands out backends to a whole application.
    */
   public VbnBackends shared() {
     return new VbnBackends(classLoader, candidates, device, parallelism, new HashMap<>());
@@ -176,7 +177,7 @@ public final class VbnBackends {
    * Opens the named backend, never another.
    *
    * @throws BackendUnavailableException if there is none of that name, or it is unavailable
-   * @throws IllegalArgumentException if it has no such device as asked for
+   * @throws IllegalArgumentException if it does not have the device asked for
    */
   public VbnBackend<?> open(String name) {
     return openNamed(named(name, ""), null, "");
@@ -187,7 +188,7 @@ public final class VbnBackends {
    *
    * @throws BackendUnavailableException if there is none of that name and type, or it is
    *     unavailable
-   * @throws IllegalArgumentException if it has no such device as asked for
+   * @throws IllegalArgumentException if it does not have the device asked for
    */
   public <T> VbnBackend<T> open(String name, Class<T> tensorType) {
     requireNonNull(tensorType, "tensorType is null; expected the class of the tensors");

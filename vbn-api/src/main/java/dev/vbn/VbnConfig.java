@@ -13,15 +13,15 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Axes are counted from 0, or with a negative number from the end.
  *
- * @param features number of features, at least 1; of several feature axes the product of their
+ * @param features number of features, at least 1; with several feature axes, the product of their
  *     lengths
  * @param epsilon added to the variance inside the root; finite and above 0, default 1e-5
  * @param batchAxis axis of the examples, default 0
- * @param featureAxis axis of the features, or the first of several that are neighbours, default 1
+ * @param featureAxis axis of the features, or the first of several neighbouring ones, default 1
  * @param lastFeatureAxis the last of them, default {@code featureAxis}
  * @param variant how live statistics are taken and weighed, default {@link Variant#LIVE_BATCH}
- * @param referenceGradient through which statistics gradients flow, default {@link
- *     ReferenceGradient#DETACHED}
+ * @param referenceGradient through which statistics gradients flow, default
+ *     {@link ReferenceGradient#DETACHED}
  */
 public record VbnConfig(
     int features,
@@ -93,12 +93,12 @@ public record VbnConfig(
   }
 
   /**
-   * Looks whether a batch has these axes.
+   * Checks that a batch has these axes.
    *
    * @param shape of the batch
-   * @param mask what counts of it; null if all does
+   * @param mask what counts in it; null if all does
    * @return how many features it has, whatever {@link #features()} says
-   * @throws IllegalArgumentException if the shape has not the axes, or the mask does not fit it
+   * @throws IllegalArgumentException if the shape lacks the axes, or the mask does not fit it
    */
   public int featuresOf(long[] shape, @Nullable Mask mask) {
     requireNonNull(shape, "shape is null; expected that of a batch");
@@ -106,8 +106,8 @@ public record VbnConfig(
   }
 
   /**
-   * Checks that a layer of this configuration takes a gamma or beta of that shape: one number for each
-   * feature, for each of an example, or as the feature axes have them.
+   * Checks that a layer of this configuration takes a gamma or beta of that shape: one number for
+   * each feature, one for each feature of each example, or the shape of the feature axes.
    *
    * @param name of the parameter, for the message
    * @throws IllegalArgumentException if it does not
@@ -117,19 +117,19 @@ public record VbnConfig(
     ParameterForm.of(name, shape, this);
   }
 
-  /** This with another {@link #epsilon()}. */
+  /** A copy with another {@link #epsilon()}. */
   public VbnConfig withEpsilon(double epsilon) {
     return new VbnConfig(
         features, epsilon, batchAxis, featureAxis, lastFeatureAxis, variant, referenceGradient);
   }
 
-  /** This with one {@link #featureAxis()}, another one. */
+  /** A copy with a single {@link #featureAxis()}, the given one. */
   public VbnConfig withFeatureAxis(int featureAxis) {
     return withFeatureAxes(featureAxis, featureAxis);
   }
 
   /**
-   * This with features on several neighbouring axes: for instance 1 to 3 for one of each channel,
+   * A copy with features on several neighbouring axes: for instance 1 to 3 for one of each channel,
    * row and column of images.
    */
   public VbnConfig withFeatureAxes(int first, int last) {
@@ -137,21 +137,21 @@ public record VbnConfig(
   }
 
   /**
-   * This with examples and features on other axes, both at once: for instance 1 and -1 for sequences
-   * with the time first.
+   * A copy with examples and features on other axes, both at once: for instance 1 and -1 for
+   * sequences with the time first.
    */
   public VbnConfig withAxes(int batchAxis, int featureAxis) {
     return new VbnConfig(
         features, epsilon, batchAxis, featureAxis, featureAxis, variant, referenceGradient);
   }
 
-  /** This with another {@link #variant()}. */
+  /** A copy with another {@link #variant()}. */
   public VbnConfig withVariant(Variant variant) {
     return new VbnConfig(
         features, epsilon, batchAxis, featureAxis, lastFeatureAxis, variant, referenceGradient);
   }
 
-  /** This with another {@link #referenceGradient()}. */
+  /** A copy with another {@link #referenceGradient()}. */
   public VbnConfig withReferenceGradient(ReferenceGradient referenceGradient) {
     return new VbnConfig(
         features, epsilon, batchAxis, featureAxis, lastFeatureAxis, variant, referenceGradient);

@@ -23,21 +23,22 @@ import org.jspecify.annotations.Nullable;
 /**
  * The layer: normalises a batch with the statistics of a fixed reference batch, mixed with its own.
  *
- * <p>{@link #reference} normalises the reference batch by itself and yields its statistics; {@link
- * #forward} normalises live batches with them. Batches have rank 2 to 5, and the batch axis
- * first unless the {@link VbnConfig} says another.
+ * <p>{@link #reference} normalises the reference batch by itself and yields its statistics;
+ * {@link #forward} normalises live batches with them. Batches have rank 2 to 5, with the batch axis
+ * first unless the {@link VbnConfig} says otherwise.
  *
- * <p>What a call returns is closed by the caller; closing it frees what the backend made, and
- * nothing that the caller supplied or has taken out.
+ * <p>The caller closes what a call returns; closing it frees what the backend made, and nothing
+ * that the caller supplied or has taken out.
  *
- * <p>Every argument is checked here, before the backend sees it: null gets a {@link
- * NullPointerException}, a wrong shape, axis or type an {@link IllegalArgumentException}, a type or
- * a service that the backend lacks an {@link UnsupportedCapabilityException}, and use after {@link
- * #close} an {@link IllegalStateException}; each names what was given and what was expected. A
- * failure of the backend itself is a {@link BackendFailedException}.
+ * <p>Every argument is checked here, before the backend sees it: null gets a
+ * {@link NullPointerException}, a wrong shape, axis or type an {@link IllegalArgumentException}, a
+ * type or a capability that the backend lacks an {@link UnsupportedCapabilityException}, and use
+ * after {@link #close} an {@link IllegalStateException}; each names what was given and what was
+ * expected. A failure of the backend itself is a {@link BackendFailedException}.
  *
- * <p>Safe to share between threads, but for {@link #setGamma}, {@link #setBeta} and {@link #close},
- * which are not to run while another thread computes with the layer, as with any optimiser's step.
+ * <p>Safe to share between threads, except for {@link #setGamma}, {@link #setBeta} and
+ * {@link #close}, which must not run while another thread computes with the layer, like any
+ * optimiser's step.
  *
  * @param <T> the backend's tensor type
  */
@@ -110,11 +111,11 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    * The layer with the caller's gamma. The tensor stays the caller's and is read at each call, so
    * that a framework may train it in place.
    *
-   * <p>On a backend with {@link Capability#CONDITIONAL} it may also be of shape {@code [examples,
-   * features]}, for batches of so many examples with a scale each, as conditional normalisation
-   * has; and in a layer of several feature axes of their lengths, or of that of the first alone,
-   * whose gradient then is the sum over the others. Its gradient has its shape. A layer with such a
-   * parameter has no second gradients.
+   * <p>On a backend with {@link Capability#CONDITIONAL} it may also be of shape
+   * {@code [examples, features]}, for batches of that many examples with a scale each, as in
+   * conditional normalisation. In a layer of several feature axes it may also have the lengths of
+   * all of them, or of the first alone, where its gradient is the sum over the others. The gradient
+   * has the shape of the parameter. A layer with such a parameter has no second gradients.
    *
    * @param gamma scale, shape {@code [features]}, of type {@link DType#parameterType()} of the
    *     batches; or of a shape as above
@@ -133,8 +134,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /**
-   * The layer with the caller's beta, of shapes as {@link #withGamma} takes. The tensor stays the
-   * caller's and is read at each call, so that a framework may train it in place.
+   * The layer with the caller's beta, of a shape that {@link #withGamma} takes. The tensor stays
+   * the caller's and is read at each call, so that a framework may train it in place.
    *
    * @param beta offset, shape {@code [features]}, of type {@link DType#parameterType()} of the
    *     batches; or of a shape as above
@@ -157,9 +158,10 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /**
-   * A layer of another variant that shares all else with this one: setting or closing the parameters
-   * of one sets or closes those of both. For instance one trained as {@link Variant#LIVE_BATCH} and
-   * served as {@link Variant#REFERENCE_ONLY}, whose answers do not depend on who shares a batch.
+   * A layer of another variant that shares all else with this one: setting or closing the
+   * parameters of one sets or closes those of both. For instance one trained as
+   * {@link Variant#LIVE_BATCH} and served as {@link Variant#REFERENCE_ONLY}, whose outputs do not
+   * depend on what else is in the batch.
    */
   public VirtualBatchNorm<T> withVariant(Variant variant) {
     parameters.requireOpen();
@@ -167,18 +169,18 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /**
-   * The layer for a batch that is padded: whatever is called on it takes the batch, live or
-   * reference, as one of which the mask says what counts. What does not count has no effect, and
-   * output and gradients are 0 there. All else is shared with this layer.
+   * The layer for padded batches: in every call on it, the mask says what counts in the batch, live
+   * or reference. What does not count has no effect, and output and gradients are 0 there. All else
+   * is shared with this layer.
    *
    * <pre>{@code
    * layer.withMask(Mask.lengths(5, 3, 8)).forward(x, statistics)
    * }</pre>
    *
-   * <p>The mask is checked where a batch is given: one that does not fit it, or leaves nothing of it,
-   * is an {@link IllegalArgumentException}.
+   * <p>The mask is checked when a batch is given: one that does not fit the batch, or leaves
+   * nothing of it, causes an {@link IllegalArgumentException}.
    *
-   * @param mask null if everything counts, as in a layer of which this was not called
+   * @param mask null if everything counts, as in a layer on which this was not called
    * @throws UnsupportedCapabilityException if the backend lacks {@link Capability#MASK}
    */
   public VirtualBatchNorm<T> withMask(@Nullable Mask mask) {
@@ -200,11 +202,11 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /**
-   * Gives the layer this gamma, on any backend, in place of one that it may have. The layer frees
-   * the tensor that it makes; a gamma that was the caller's stays as it is.
+   * Gives the layer this gamma, on any backend, in place of any that it has. The layer frees the
+   * tensor that it makes; a gamma that was the caller's stays as it is.
    *
-   * @param gamma of a shape as {@link #withGamma} takes; rounded to the type of the layer's parameters, or kept in
-   *     its own type where the layer has none
+   * @param gamma of a shape that {@link #withGamma} takes; rounded to the type of the layer's
+   *     parameters, or kept in its own type where the layer has none
    */
   public void setGamma(HostTensor gamma) {
     ParameterForm form = requireForm("gamma", gamma);
@@ -212,11 +214,11 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /**
-   * Gives the layer this beta, on any backend, in place of one that it may have. The layer frees
-   * the tensor that it makes; a beta that was the caller's stays as it is.
+   * Gives the layer this beta, on any backend, in place of any that it has. The layer frees the
+   * tensor that it makes; a beta that was the caller's stays as it is.
    *
-   * @param beta of a shape as {@link #withGamma} takes; rounded to the type of the layer's parameters, or kept in
-   *     its own type where the layer has none
+   * @param beta of a shape that {@link #withGamma} takes; rounded to the type of the layer's
+   *     parameters, or kept in its own type where the layer has none
    */
   public void setBeta(HostTensor beta) {
     ParameterForm form = requireForm("beta", beta);
@@ -284,7 +286,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     return new GroupedPass<>(backend, view, how, parameters, reference.moments(), live);
   }
 
-  /** Whether the kernels do all of a pass, given how it is. */
+  /** Whether the kernels do all of such a pass. */
   private boolean isPlain(BatchView view, Normalization how) {
     return parameters.arePlain() && (how.scope() != Scope.EXAMPLE || view.isBatchFirst());
   }
@@ -366,8 +368,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
 
   /**
    * Mean and variance of a part of a live batch, to be merged with those of the other workers that
-   * share it: the live statistics of {@link #forward(Object, ReferenceStatistics,
-   * ReferenceMoments)}.
+   * share it: the live statistics of
+   * {@link #forward(Object, ReferenceStatistics, ReferenceMoments)}.
    *
    * <pre>{@code
    * ReferenceMoments live = allReduce(layer.liveMoments(x), ReferenceMoments::merge);
@@ -378,7 +380,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
    * Gradients<T> gradients = layer.backward(x, statistics, live, dy, sums);
    * }</pre>
    *
-   * @param x the part of the live batch that is here
+   * @param x this worker's part of the live batch
    */
   public ReferenceMoments liveMoments(T x) {
     try (ReferenceStatistics<T> part = referenceStatistics(x)) {
@@ -387,13 +389,14 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /**
-   * Normalises the part of a live batch that is here, as if the whole of it were.
+   * Normalises this worker's part of a live batch, as if the whole batch were here.
    *
-   * @param x the part of the live batch that is here
+   * @param x this worker's part of the live batch
    * @param reference statistics of the reference batch
    * @param live the {@link #liveMoments} of all parts, merged
-   * @throws IllegalStateException also if the variant shares no live statistics: that of each example
-   *     is the worker's own, and that of the reference alone needs none
+   * @throws IllegalStateException also if the variant shares no live statistics: those of
+   *     {@link Variant#PER_EXAMPLE} are the worker's own, and {@link Variant#REFERENCE_ONLY} has
+   *     none
    * @throws UnsupportedCapabilityException also if the backend lacks {@link Capability#CONDITIONAL}
    */
   public Output<T> forward(T x, ReferenceStatistics<T> reference, ReferenceMoments live) {
@@ -403,7 +406,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /**
-   * The sums over the part of a live batch that is here that gradients are made of, to be merged with
+   * The sums that gradients are made of, over this worker's part of a live batch; to be merged with
    * those of the other workers.
    *
    * @param x as in {@link #forward(Object, ReferenceStatistics, ReferenceMoments)}
@@ -419,9 +422,9 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /**
-   * Gradients of {@link #forward(Object, ReferenceStatistics, ReferenceMoments)}: dx as of the whole
-   * live batch; those of gamma, beta and the reference statistics are this part's, and those of all
-   * parts add up to those of the whole.
+   * Gradients of {@link #forward(Object, ReferenceStatistics, ReferenceMoments)}: dx is as for the
+   * whole live batch; those of gamma, beta and the reference statistics are this part's, and those
+   * of all parts add up to those of the whole.
    *
    * @param x as there
    * @param reference likewise
@@ -465,8 +468,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /**
-   * The mixed statistics that {@link #forward} normalises a live batch with, computed by a pass of
-   * their own: a forward keeps none.
+   * The mixed statistics that {@link #forward} normalises a live batch with, computed by a separate
+   * pass: a forward keeps none.
    *
    * @param x as in {@link #forward}
    * @param reference as in {@link #forward}
@@ -521,17 +524,17 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /**
-   * Gradients of {@link #forward}, that of the input in a given tensor.
+   * Gradients of {@link #forward}, with that of the input written into a given tensor.
    *
-   * @param dx takes the gradient with respect to {@code x}: of its shape and type, or {@code
-   *     upstream} or {@code x} itself; it stays the caller's
+   * @param dx takes the gradient with respect to {@code x}: of its shape and type, or
+   *     {@code upstream} or {@code x} itself; it stays the caller's
    * @param x as in {@link #backward}
    * @param reference as in {@link #backward}
    * @param upstream as in {@link #backward}
    * @throws IllegalArgumentException also if {@code dx} overlaps another argument without being
    *     {@code x} or {@code upstream}
-   * @throws UnsupportedCapabilityException also if the backend lacks {@link
-   *     Capability#CALLER_SUPPLIED_OUTPUT}
+   * @throws UnsupportedCapabilityException also if the backend lacks
+   *     {@link Capability#CALLER_SUPPLIED_OUTPUT}
    */
   public Gradients<T> backwardInto(T dx, T x, ReferenceStatistics<T> reference, T upstream) {
     BatchView view = requireBatch("x", x);
@@ -702,7 +705,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /**
-   * The scale, null if the layer does not scale. It stays the layer's, or the caller's who gave it.
+   * The scale, null if the layer does not scale. It still belongs to the layer, or to the caller
+   * who gave it.
    *
    * @throws IllegalStateException if closed
    */
@@ -711,8 +715,8 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
   }
 
   /**
-   * The offset, null if the layer does not center. It stays the layer's, or the caller's who gave
-   * it.
+   * The offset, null if the layer does not center. It still belongs to the layer, or to the caller
+   * who gave it.
    *
    * @throws IllegalStateException if closed
    */
@@ -818,7 +822,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     return view;
   }
 
-  /** Refuses a batch that the parameters are not for; statistics alone take any. */
+  /** Refuses a batch that does not fit the parameters; statistics alone take any. */
   private void requireFits(String name, T x) {
     if (!parameters.arePlain()) {
       long[] shape = backend.shape(x);
@@ -870,7 +874,7 @@ public final class VirtualBatchNorm<T> implements AutoCloseable {
     }
   }
 
-  /** A tensor of the caller's, to be written to. */
+  /** Checks a tensor of the caller's that is to be written to. */
   private void requireOutput(String name, T tensor, T x, ReferenceStatistics<T> reference) {
     requireNonNull(tensor, name + " is null; expected a tensor to write to");
     backend.require(Capability.CALLER_SUPPLIED_OUTPUT, "a tensor for " + name + " was given");

@@ -21,13 +21,14 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Binds the backends found: {@link VbnBackend VbnBackend&lt;?&gt;} to the one that {@link
- * VbnBackends#open()} chooses, {@code VbnBackend<X>} to the one that {@link
- * VbnBackends#open(TensorType)} chooses, for each {@link VbnBackends#tensorTypes() tensor type} X;
- * both also {@code @Named} by a provider's name; and {@code Map<String, VbnProvider<?>>} by name.
+ * Binds the backends found: {@link VbnBackend VbnBackend&lt;?&gt;} to the one that
+ * {@link VbnBackends#open()} chooses, {@code VbnBackend<X>} to the one that
+ * {@link VbnBackends#open(TensorType)} chooses, for each
+ * {@link VbnBackends#tensorTypes() tensor type} X; both also {@code @Named} by a provider's name;
+ * and {@code Map<String, VbnProvider<?>>} by name.
  *
- * <p>VBN's own backends are bound by name, and the tensor types on which they compute, also where
- * they were not found: injecting one then says what to put on the class path.
+ * <p>VBN's own backends, by name, and the tensor types that they compute on are bound even if they
+ * were not found: injecting one then says what to put on the class path.
  *
  * <p>A backend is opened, and native code loaded, when it is first injected. Each is one instance,
  * whichever way it is injected; whoever owns the injector closes them.
@@ -49,7 +50,7 @@ public final class VbnModule extends AbstractModule {
   /**
    * Binds {@code backends}.
    *
-   * @param wanted tensor types of other backends, to be bound also where no provider has them
+   * @param wanted tensor types of other backends, to be bound even if no provider has them
    */
   public VbnModule(VbnBackends backends, TensorType<?>... wanted) {
     this.backends = requireNonNull(backends, "backends is null; expected VbnBackends.find()")

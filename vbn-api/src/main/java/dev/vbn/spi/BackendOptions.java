@@ -29,7 +29,7 @@ public record BackendOptions(@Nullable String device, int parallelism) {
 
   /**
    * The default device, and as many threads as the system property {@value #PARALLELISM_PROPERTY}
-   * says, or else as there are processors.
+   * says, or else one per processor.
    *
    * @throws IllegalArgumentException if the property is not a number of 1 or more
    */
@@ -52,13 +52,13 @@ public record BackendOptions(@Nullable String device, int parallelism) {
         PARALLELISM_PROPERTY + " is '" + property + "'; expected a number of 1 or more");
   }
 
-  /** This with another {@link #device()}. */
+  /** A copy with another {@link #device()}. */
   public BackendOptions withDevice(String device) {
     return new BackendOptions(
         requireNonNull(device, "device is null; expected the name of one"), parallelism);
   }
 
-  /** This with another {@link #parallelism()}. */
+  /** A copy with another {@link #parallelism()}. */
   public BackendOptions withParallelism(int parallelism) {
     return new BackendOptions(device, parallelism);
   }

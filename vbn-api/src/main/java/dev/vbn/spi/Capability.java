@@ -8,7 +8,7 @@ import java.util.Optional;
  * capability is refused with {@link UnsupportedCapabilityException}, and nothing is changed.
  */
 public enum Capability {
-  /** Batches of {@link DType#FLOAT64}. Whoever has them has {@link #FLOAT64_STATISTICS} too. */
+  /** Batches of {@link DType#FLOAT64}. Implies {@link #FLOAT64_STATISTICS}. */
   FLOAT64,
   /**
    * Statistics kept in {@link DType#FLOAT64}, whatever the type of the batches. Without it they are
@@ -21,23 +21,23 @@ public enum Capability {
   /** Batches of {@link DType#BFLOAT16}. */
   BFLOAT16,
   /**
-   * Writing the output of {@link Kernels#forward} and the dx of {@link Kernels#backward} into a given
-   * tensor, also into an input itself.
+   * Writing the output of {@link Kernels#forward} and the dx of {@link Kernels#backward} into a
+   * given tensor, which may be an input itself.
    */
   CALLER_SUPPLIED_OUTPUT,
-  /** Subnormal numbers are kept. Without it they may be taken for 0, and results flushed to it. */
+  /** Subnormal numbers are kept. Without it they may be read as 0, and results flushed to 0. */
   SUBNORMALS,
   /**
    * Batches of which not all elements count: a {@link Geometry} with {@link Geometry#counted}.
    */
   MASK,
   /**
-   * The two sweeps of a pass apart, {@link Kernels#sums} and {@link Kernels#write}: what parameters
-   * for each example (conditional normalisation), live statistics that several workers share, and
-   * live statistics as constants are made of.
+   * The two sweeps of a pass as separate calls, {@link Kernels#sums} and {@link Kernels#write}.
+   * They serve parameters for each example (conditional normalisation), live statistics that
+   * several workers share, and live statistics as constants.
    */
   CONDITIONAL,
-  /** A tensor made by a backend can still be read when that backend is closed. */
+  /** A tensor made by a backend can still be read after that backend is closed. */
   TENSORS_OUTLIVE_BACKEND,
   /** Gradients of gradients, by {@link Kernels#doubleBackward}. */
   DOUBLE_BACKWARD;

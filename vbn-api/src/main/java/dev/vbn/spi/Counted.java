@@ -7,9 +7,9 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The elements of a masked batch that count, in the order of its {@link Geometry}: of each row, which
- * is {@code example * before + b}, spans of {@code after}. At least one element counts, and one does
- * not. Spans neither touch nor overlap, and are in ascending order.
+ * The elements of a masked batch that count, in the order of its {@link Geometry}: in each row
+ * {@code example * before + b}, spans of {@code after}. At least one element counts, and at least
+ * one does not. Spans neither touch nor overlap, and are in ascending order.
  */
 public final class Counted {
   private final long batch;
@@ -17,16 +17,16 @@ public final class Counted {
   private final long after;
   private final @Nullable Lengths lengths;
 
-  /** Whether the axis of the lengths is behind the features, so that it is cut within a row. */
+  /** Whether the axis of the lengths comes after the features, so that it is cut within a row. */
   private final boolean inRows;
 
-  /** Where the spans of a row begin in {@link #bounds}, and behind the last row; or none. */
+  /** Where the spans of each row begin in {@link #bounds}, and where the last ends; or none. */
   private final int[] firstSpans;
 
-  /** First element of each span and the one behind its last, in turn; or none. */
+  /** First element of each span and the one after its last, in turn; or none. */
   private final int[] bounds;
 
-  /** Of each row, the one behind those that are {@link #alike}; or none. */
+  /** For each row, the row after those that are {@link #alike}; or none. */
   private final int[] endsOfAlike;
 
   private final long[] ofExample;
@@ -68,7 +68,7 @@ public final class Counted {
   }
 
   /**
-   * What a mask lets count.
+   * The elements that a mask lets count.
    *
    * @param shape of the batch
    * @param axis of the features, from 1
@@ -174,9 +174,9 @@ public final class Counted {
   }
 
   /**
-   * For each position in the order {@code [batch, before, after]} whether it counts: 1, or 0.
+   * For each position, in the order {@code [batch, before, after]}, whether it counts: 1 or 0.
    *
-   * @throws ArithmeticException if they are more than an array holds
+   * @throws ArithmeticException if there are more than an array can hold
    */
   public byte[] positions() {
     byte[] positions = new byte[Math.toIntExact(batch * before * after)];
@@ -224,8 +224,8 @@ public final class Counted {
   }
 
   /**
-   * Neighbouring rows that have the same spans: this one and as many behind it as there are. As many
-   * for lengths as for the mask that says the same.
+   * Number of neighbouring rows with the same spans: this one and all directly after it. Lengths
+   * give the same number as a mask that says the same.
    *
    * @param row {@code example * before + b}
    */
@@ -266,7 +266,7 @@ public final class Counted {
         firstSpans[other + 1]);
   }
 
-  /** The row behind those that count, or do not, for the same reason as this one. */
+  /** The row after those that count, or do not, for the same reason as this one. */
   private long endOfPlace(long row) {
     Lengths given = requireNonNull(lengths);
     long rowsOfPlace = given.inner / after;
@@ -284,7 +284,7 @@ public final class Counted {
     return inRows ? span * lengths.along * lengths.inner : 0;
   }
 
-  /** The element behind the last of a span of a row. */
+  /** The element after the last of a span of a row. */
   public long to(long row, int span) {
     if (lengths == null) {
       return bounds[firstSpans[(int) row] + 2 * span + 1];
@@ -293,7 +293,7 @@ public final class Counted {
     return inRows && length < lengths.along ? from(row, span) + length * lengths.inner : after;
   }
 
-  /** Whether one element counts. Who asks for many of them goes from span to span instead. */
+  /** Whether one element counts. To look at many, go from span to span instead. */
   public boolean counts(long example, long beforeFeatures, long afterFeatures) {
     long row = example * before + beforeFeatures;
     for (int span = 0; span < spans(row); span++) {

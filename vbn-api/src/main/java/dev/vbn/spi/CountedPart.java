@@ -4,10 +4,7 @@ import static java.util.Objects.requireNonNull;
 
 import java.util.stream.IntStream;
 
-/**
- * Neighbouring examples of a masked batch, and the smaller batch that what counts of them is when it
- * lies together.
- */
+/** Neighbouring examples of a masked batch, and the smaller, dense batch of what counts in them. */
 public final class CountedPart {
   private final Geometry whole;
   private final Counted counted;
@@ -24,11 +21,11 @@ public final class CountedPart {
   }
 
   /**
-   * What is computed together of a masked batch.
+   * The parts of a masked batch that are each computed as one.
    *
    * @param geometry with {@link Geometry#counted}
-   * @return in {@link Scope#EXAMPLE} each example, also those of which nothing counts; else the whole
-   *     batch
+   * @return in {@link Scope#EXAMPLE} each example, even those of which nothing counts; else the
+   *     whole batch
    */
   public static CountedPart[] of(Geometry geometry, Scope scope) {
     Counted counted =
@@ -57,14 +54,14 @@ public final class CountedPart {
     return first * whole.positions() * whole.features();
   }
 
-  /** The element behind the last of the part in the batch. */
+  /** The element after the last of the part in the batch. */
   public long to() {
     return from() + examples * whole.positions() * whole.features();
   }
 
   /**
-   * The batch of what counts, one example in all: channels-last where the whole is, and else
-   * features first. Of a part of which something counts.
+   * The batch of what counts, as one example: channels-last where the whole batch is, else features
+   * first. Only for a part of which something counts.
    */
   public Geometry dense() {
     return whole.after() == 1
@@ -79,10 +76,10 @@ public final class CountedPart {
         : new long[] {1, whole.features(), elements};
   }
 
-  /** What is done with neighbours. */
+  /** What to do with a run of neighbours. */
   public interface Run {
     /**
-     * Neighbouring elements of the batch that are neighbours among what counts too.
+     * Elements that are neighbours both in the batch and among what counts.
      *
      * @param inBatch first of them in the batch, row-major
      * @param inDense first of them in the dense batch

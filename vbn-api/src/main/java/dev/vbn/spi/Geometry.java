@@ -26,8 +26,8 @@ public record Geometry(
   /**
    * Checks that the elements can be counted, so that every product of the lengths is exact.
    *
-   * @throws IllegalArgumentException if a length is below 1, or all together are more elements than
-   *     a long counts
+   * @throws IllegalArgumentException if a length is below 1, or there are more elements than a long
+   *     can count
    */
   public Geometry {
     if (batch < 1 || before < 1 || features < 1 || after < 1) {
@@ -50,7 +50,7 @@ public record Geometry(
   }
 
   /**
-   * The view of {@code shape} where a mask lets elements count.
+   * The view of {@code shape} under a mask.
    *
    * @param shape as below
    * @param featureAxis as below
@@ -73,7 +73,7 @@ public record Geometry(
    *
    * @param shape 2 to 5 lengths, the batch first, none of them 0
    * @param featureAxis 1 to rank-1, or -1 to -(rank-1) counted from the end
-   * @throws IllegalArgumentException if the shape or the axis is not so
+   * @throws IllegalArgumentException if the shape or the axis is invalid
    */
   public static Geometry of(long[] shape, int featureAxis) {
     int rank = shape.length;

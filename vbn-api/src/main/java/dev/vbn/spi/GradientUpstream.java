@@ -13,17 +13,17 @@ import org.jspecify.annotations.Nullable;
 public record GradientUpstream<T>(
     T dx, @Nullable T dgamma, @Nullable T dbeta) {
 
-  /** The upstream gradient of dx alone, as a gradient penalty on the input has it. */
+  /** The upstream gradient of dx alone, as for a gradient penalty on the input. */
   public static <T> GradientUpstream<T> ofDx(T dx) {
     return new GradientUpstream<>(dx, null, null);
   }
 
-  /** This with an upstream gradient of dgamma. */
+  /** A copy with an upstream gradient of dgamma. */
   public GradientUpstream<T> withDgamma(T dgamma) {
     return new GradientUpstream<>(dx, dgamma, dbeta);
   }
 
-  /** This with an upstream gradient of dbeta. */
+  /** A copy with an upstream gradient of dbeta. */
   public GradientUpstream<T> withDbeta(T dbeta) {
     return new GradientUpstream<>(dx, dgamma, dbeta);
   }

@@ -4,12 +4,12 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The straight lines that {@link Kernels#write} puts elements on, for each group and feature in this
- * order: {@code factor*(x - center) + offset}, or with an upstream gradient {@code factor*dy +
- * (slope*(x - center) + offset)}.
+ * The straight lines that {@link Kernels#write} puts elements on, for each group and feature in
+ * this order: {@code factor*(x - center) + offset}, or with an upstream gradient
+ * {@code factor*dy + (slope*(x - center) + offset)}.
  *
- * @param slope null without an upstream gradient, and where the result has no part of x, which then
- *     is not read: NaN in it must not show
+ * @param slope null without an upstream gradient, and where the result does not depend on x; x is
+ *     then not read, and NaN in it must not show
  */
 public record GroupLines(
     double[] center, double[] factor, double @Nullable [] slope, double[] offset) {

@@ -7,16 +7,16 @@ import org.jspecify.annotations.Nullable;
  * An open backend, as its provider writes it: computes virtual batch normalization on tensors of
  * type {@code T}.
  *
- * <p>Users hold a {@code dev.vbn.VbnBackend} over it, which refuses what is not to be computed
- * before a kernel sees it: wrong shapes and types, absent capabilities, outputs that overlap an
- * input without being it, use after {@link #close}. Kernels never change an argument other than a
- * tensor supplied for a result, compute the same bits on every run, and are safe to call from many
- * threads. A call that has returned or thrown leaves nothing running, and holds no argument. A
- * tensor returned is new, unless it was supplied, and belongs to the caller.
+ * <p>Users hold a {@code dev.vbn.VbnBackend} over it, which refuses invalid calls before a kernel
+ * sees them: wrong shapes and types, absent capabilities, outputs that overlap an input without
+ * being it, use after {@link #close}. Kernels never change an argument other than a tensor supplied
+ * for a result, compute the same bits on every run, and are safe to call from many threads. A call
+ * that has returned or thrown leaves nothing running, and holds no argument. A tensor returned is
+ * new, unless it was supplied, and belongs to the caller.
  *
- * <p>With {@link Capability#MASK} a geometry may say which elements count. The others are not read, or
- * leave no trace, NaN and infinity included; results of a batch's shape are 0 there, in a supplied
- * tensor too.
+ * <p>With {@link Capability#MASK} a geometry may say which elements count. The others are not read,
+ * or leave no trace, NaN and infinity included; results of a batch's shape are 0 there, in a
+ * supplied tensor too.
  *
  * <p>Whatever a kernel throws is reported as this backend's failure.
  *
@@ -50,7 +50,7 @@ public interface Kernels<T> extends AutoCloseable {
   /**
    * The reference pass: normalises a batch by its own statistics, and yields them.
    *
-   * @param how of weight 1 and {@link Scope#BATCH}
+   * @param how with weight 1 and {@link Scope#BATCH}
    * @param gamma scale, shape {@code [features]}; null for ones
    * @param beta offset, likewise; null for zeros
    */
@@ -92,15 +92,15 @@ public interface Kernels<T> extends AutoCloseable {
       T x, T upstream, Normalization how, Moments<T> reference, @Nullable T gamma, @Nullable T dx);
 
   /**
-   * Gradients of {@link #backward}: those of {@code sum(dx*v) + sum(dgamma*vgamma) +
-   * sum(dbeta*vbeta)}, with the reference statistics as constants. {@link
-   * Normalization#secondSlopes} has the formula. Called only with {@link
-   * Capability#DOUBLE_BACKWARD}, which is what the default lacks.
+   * Gradients of {@link #backward}: those of
+   * {@code sum(dx*v) + sum(dgamma*vgamma) + sum(dbeta*vbeta)}, with the reference statistics as
+   * constants. {@link Normalization#secondSlopes} has the formula. Called only with
+   * {@link Capability#DOUBLE_BACKWARD}, which is what the default lacks.
    *
    * @param x as in {@link #backward}
    * @param upstream as in {@link #backward}
    * @param second v, vgamma and vbeta
-   * @param how of {@link ReferenceGradient#DETACHED}
+   * @param how with {@link ReferenceGradient#DETACHED}
    * @param reference as in {@link #forward}
    * @param gamma as in {@link #forward}
    */
@@ -134,7 +134,7 @@ public interface Kernels<T> extends AutoCloseable {
    * @param x the batch that was normalised
    * @param upstream as in {@link #backward}
    * @param how its scope says what the groups are; with weight 0 the reference statistics alone
-   *     normalise, then also in {@link Scope#EXAMPLE}
+   *     normalise, even in {@link Scope#EXAMPLE}
    * @param reference as in {@link #forward}
    * @return 0 for an example of which nothing counts
    */

@@ -11,22 +11,22 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * {@link Capability#MASK} for kernels that know no masks: what counts is copied together, computed as a
- * batch of its own, and copied back. Batches without a mask go to the kernels as they are.
+ * {@link Capability#MASK} for kernels that know no masks: what counts is packed into a batch of its
+ * own, computed, and copied back. Batches without a mask go to the kernels as they are.
  *
- * <p>It costs a copy of what counts on the way in and on the way out. Kernels that skip what does not
- * count need neither.
+ * <p>It costs a copy of what counts on the way in and on the way out. Kernels that skip what does
+ * not count need neither.
  *
  * @param <T> the tensor type
  */
 public final class MaskedKernels<T> implements Kernels<T> {
   /**
-   * Copies between a batch and the dense one of what counts.
+   * Copies between a batch and the dense batch of what counts.
    *
    * @param <T> the tensor type
    */
   public interface Copies<T> {
-    /** A new tensor of that shape and of the type of {@code like}, for all of its elements to be set. */
+    /** A new tensor of that shape and the type of {@code like}; all of its elements will be set. */
     T make(T like, long... shape);
 
     /** Copies what counts of a part to a tensor of {@link CountedPart#denseShape}. */
@@ -61,7 +61,7 @@ public final class MaskedKernels<T> implements Kernels<T> {
     return new MaskedKernels<>(kernels, new ArrayCopies());
   }
 
-  /** Those that know no masks. */
+  /** The wrapped kernels, which know no masks. */
   public Kernels<T> kernels() {
     return kernels;
   }
@@ -458,7 +458,7 @@ public final class MaskedKernels<T> implements Kernels<T> {
 
   /** Of plain arrays. */
   private static final class ArrayCopies implements Copies<HostTensor> {
-    /** Fewer elements are copied faster than the call takes. */
+    /** Copying fewer elements one by one is faster than the call. */
     private static final int SHORT = 16;
 
     @Override

@@ -8,27 +8,27 @@ import java.util.HashMap;
 import java.util.Map;
 
 /**
- * Where the elements of a tensor lie: that of index {@code (i, j, ...)} at {@code start + i*strides[0]
- * + j*strides[1] + ...}. It tells whether two tensors share memory or only interleave.
+ * Where the elements of a tensor lie: the one of index {@code (i, j, ...)} at
+ * {@code start + i*strides[0] + j*strides[1] + ...}. It tells whether two tensors share memory or
+ * only interleave.
  */
 public final class MemoryRange {
   private static final long[] NONE = {};
 
-  /** Steps of the search for a common byte, after which there is taken to be one. */
+  /** Steps of the search for a common byte; after that many, one is assumed to exist. */
   private static final int PATIENCE = 10_000;
 
   private final Object space;
   private final long start;
   private final int width;
 
-  // Bytes that lie together, and the axes around them. Axes of length 1 are left out, and axes
-  // without gaps between them are one: which element of a row-major array lies where is then told
-  // in one way only.
+  // Contiguous bytes, and the axes around them. Axes of length 1 are left out, and axes without
+  // gaps between them are merged, so that a row-major layout has only one representation.
   private final long run;
   private final long[] lengths;
   private final long[] strides;
 
-  // The first byte of any element, and behind the last
+  // The first byte of any element, and the one past the last
   private final long low;
   private final long high;
 
@@ -112,9 +112,10 @@ public final class MemoryRange {
   }
 
   /**
-   * Whether an element of each have a byte in common. Elements that interleave, as the two halves of
-   * a row's features do, have none. Exact, but for views so entangled that no program makes them:
-   * those that some thousand steps cannot tell apart are taken to overlap.
+   * Whether any element of one has a byte in common with an element of the other. Elements that
+   * interleave, such as the two halves of a row's features, have none. Exact except for views so
+   * entangled that no program makes them: those that several thousand steps cannot tell apart are
+   * assumed to overlap.
    */
   public boolean overlaps(MemoryRange other) {
     return space.equals(other.space)
@@ -122,16 +123,17 @@ public final class MemoryRange {
         && new Meeting(this, other).found();
   }
 
-  /** The range in bytes, from the first to behind the last. */
+  /** The range in bytes, from the first to the one past the last. */
   @Override
   public String toString() {
     return "bytes 0x" + Long.toHexString(low) + " to 0x" + Long.toHexString(high);
   }
 
   /**
-   * The search for two runs that meet: for numbers {@code 0 <= n[k] <= most[k]} with {@code from
-   * <= sum(n[k] * steps[k]) <= to}. Both tensors' axes of one stride are one unknown, so that views
-   * of one array have few, and a step larger than all that smaller ones reach leaves no choice.
+   * The search for two runs that meet: for numbers {@code 0 <= n[k] <= most[k]} with
+   * {@code from <= sum(n[k] * steps[k]) <= to}. Axes of equal stride share one unknown, in both
+   * tensors, so that views of one array have few; a step larger than all smaller ones reach
+   * together leaves no choice.
    */
   private static final class Meeting {
     private final long[] steps;
@@ -162,8 +164,7 @@ public final class MemoryRange {
         divisor[i] = divisor(steps[i], divisor[i + 1]);
       }
       // From the lowest run of one to the highest of the other. The steps lead from there to any
-      // two
-      // runs, and to two that meet if they end less than a run's length from each other.
+      // two runs, and to two that meet if they end less than a run's length from each other.
       long distance = other.high - other.run - one.low;
       from = distance - one.run + 1;
       to = distance + other.run - 1;

@@ -6,6 +6,6 @@ package dev.vbn.spi;
  * @param difference d, live mean minus reference mean
  * @param mean m
  * @param variance v
- * @param deviation s, the root of variance and epsilon together
+ * @param deviation s, the square root of variance plus epsilon
  */
 public record Mixture(double difference, double mean, double variance, double deviation) {}

@@ -1,28 +1,29 @@
 package dev.vbn.spi;
 
 /**
- * One member of the family of normalisations, on one shape. With the reference statistics {@code
- * mr, vr}, the live statistics {@code ma, va} over the scope and the weight {@code w}, per feature
- * (and, in {@link Scope#EXAMPLE}, per example):
+ * One member of the family of normalisations, on one shape. With the reference statistics
+ * {@code mr, vr}, the live statistics {@code ma, va} over the scope and the weight {@code w}, per
+ * feature (and, in {@link Scope#EXAMPLE}, per example):
  *
  * <pre>
  *   d = ma - mr        m = mr + w*d        v = (1-w)*vr + w*va + w*(1-w)*d*d
  *   s = sqrt(v + epsilon)        xh = (x - m)/s        y = gamma*xh + beta
  * </pre>
  *
- * <p>The reference pass is weight 1 and {@link Scope#BATCH}: {@code m = ma, v = va}. Compute {@code
- * x - m} first, then scale it, then add beta: {@code a*x + b} loses beta where the mean is large.
+ * <p>The reference pass is weight 1 and {@link Scope#BATCH}: {@code m = ma, v = va}. Compute
+ * {@code x - m} first, then scale it, then add beta: {@code a*x + b} loses beta where the mean is
+ * large.
  *
- * <p>What a mask leaves out is in no mean, variance, sum or count. There {@code y} and {@code dx} are 0,
- * whatever the batch holds, NaN included.
+ * <p>What a mask leaves out is in no mean, variance, sum or count. There {@code y} and {@code dx}
+ * are 0, whatever the batch holds, NaN included.
  *
  * <p>A variance too large for its type is infinite, not NaN, as long as the mean is finite: then
  * {@code xh} is 0, and {@code y} is beta, wherever {@code x - m} is finite.
  *
  * @param geometry view of the live batch
- * @param scope over what live statistics are taken
- * @param weight of the live statistics, 0 to 1; 0 if and only if the scope is {@link Scope#NONE}, but
- *     for {@link Kernels#sums}
+ * @param scope what the live statistics are taken over
+ * @param weight of the live statistics, 0 to 1; 0 if and only if the scope is {@link Scope#NONE},
+ *     except for {@link Kernels#sums}
  * @param epsilon added to the variance inside the root, above 0
  * @param referenceGradient whether gradients reach the reference statistics; where detached, they
  *     are constants to automatic differentiation too
@@ -76,7 +77,7 @@ public record Normalization(
     double factor = gamma / s;
     double dm = -factor * a;
     double dv = -factor / (2 * s) * b;
-    if (weight == 0) { // 0 * NaN is NaN, and the sums are no concern of what they have no weight in
+    if (weight == 0) { // 0 * NaN is NaN, and sums without weight must have no effect
       return new Slopes(factor, 0, 0, dm, dv);
     }
     double share = -factor * weight / elements;
@@ -89,14 +90,14 @@ public record Normalization(
 
   /**
    * The second gradients of one group: those of {@code L = sum(dx*v) + vgamma*B + vbeta*A}, with dx
-   * as {@link #slopes} gives it and the reference statistics as constants. With {@code k =
-   * gamma/s*w/n} and the {@link SecondSums}
+   * as {@link #slopes} gives it and the reference statistics as constants. With
+   * {@code k = gamma/s*w/n} and the {@link SecondSums}
    *
    * <pre>
    *   L = gamma/s*Q + vgamma*B + vbeta*A        Q = D - w/n*(A*V + B*W)
    * </pre>
    *
-   * <p>L depends on dy, on gamma, on xh and on s. Held apart, its derivatives are
+   * <p>L depends on dy, on gamma, on xh and on s. Taken separately, its derivatives are
    *
    * <pre>
    *   by dy:     gamma/s*v - k*(V + xh*W) + vgamma*xh + vbeta
@@ -150,8 +151,8 @@ public record Normalization(
   }
 
   /**
-   * n, elements that share one mixture; 0 for an example that is not part of the batch, of which
-   * there is none.
+   * n, the elements that share one mixture; 0 for an example that is not part of the batch and so
+   * has none.
    *
    * @param group the example in {@link Scope#EXAMPLE}, else 0
    */

@@ -3,8 +3,7 @@ package dev.vbn.spi;
 /** Through which statistics gradients flow. */
 public enum ReferenceGradient {
   /**
-   * Reference statistics are constants; the reference pass too treats them so in its backward. The
-   * default.
+   * Reference statistics are constants, also in the backward of the reference pass. The default.
    */
   DETACHED,
   /**
@@ -13,8 +12,9 @@ public enum ReferenceGradient {
    */
   ATTACHED,
   /**
-   * The live statistics are constants too: {@code dx = gamma/s*dy}. To a forward pass it is {@link
-   * #DETACHED}, but to automatic differentiation; no kernel is asked for a backward pass of it.
+   * The live statistics are constants too: {@code dx = gamma/s*dy}. In a forward pass it equals
+   * {@link #DETACHED}, except under automatic differentiation; no kernel is asked for its backward
+   * pass.
    */
   ALL_DETACHED
 }

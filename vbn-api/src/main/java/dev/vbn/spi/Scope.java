@@ -1,6 +1,6 @@
 package dev.vbn.spi;
 
-/** Over what the live statistics of one feature are taken. */
+/** What the live statistics of one feature are taken over. */
 public enum Scope {
   /** All positions of all examples: one group per feature. */
   BATCH,

@@ -8,8 +8,9 @@ import org.jspecify.annotations.Nullable;
  * How VBN looks at a library's tensors, makes them and frees them. Safe to call from many threads.
  *
  * <p>A tensor that was freed, or that is another backend's and cannot be used here, is the caller's
- * mistake, and so is one that is too large for the library: the exceptions stated reach the caller as
- * they are. VBN asks for the shape of each of the caller's tensors before a kernel sees it.
+ * mistake, and so is one that is too large for the library: the exceptions documented here reach
+ * the caller unchanged. VBN asks for the shape of each of the caller's tensors before a kernel sees
+ * it.
  *
  * @param <T> the library's tensor type
  */
@@ -54,8 +55,8 @@ public interface TensorAccess<T> {
   default void release(T tensor) {}
 
   /**
-   * Where a tensor's elements lie, for refusing an output that overlaps an input without being it;
-   * null where the library does not tell.
+   * Where a tensor's elements lie, so that an output that overlaps an input without being that
+   * input can be refused; null if the library does not tell.
    *
    * @throws IllegalStateException if the tensor has been freed
    */

@@ -1,6 +1,6 @@
 package dev.vbn.spi;
 
-/** Refusal of what a backend has declared that it lacks. */
+/** Refusal of what a backend has declared absent. */
 public final class UnsupportedCapabilityException extends UnsupportedOperationException {
   private static final long serialVersionUID = 1;
 

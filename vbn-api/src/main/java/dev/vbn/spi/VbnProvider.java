@@ -3,13 +3,13 @@ package dev.vbn.spi;
 import dev.vbn.tensor.TensorType;
 
 /**
- * Entry of a backend, found by {@link java.util.ServiceLoader}. Cheap to construct: no native work,
- * and no touching of the tensor library, in constructor, static fields or in {@link #name} and
+ * Entry of a backend, found by {@link java.util.ServiceLoader}. Cheap to construct: no native work
+ * and no use of the tensor library in the constructor, in static fields, or in {@link #name} and
  * {@link #priority}.
  *
- * <p>The thread's context class loader during {@link #probe} and {@link #open} sees what the
- * provider's own does, and then what the caller's does: libraries that look for their engines
- * through it find those next to the provider, and those of the application that calls.
+ * <p>During {@link #probe} and {@link #open} the thread's context class loader sees what the
+ * provider's own sees, and then what the caller's sees: libraries that look for their engines
+ * through it find those next to the provider, and those of the calling application.
  *
  * @param <T> the tensor type
  */
@@ -21,7 +21,7 @@ public interface VbnProvider<T> {
    */
   String name();
 
-  /** The available provider of the highest priority is opened by default; ties go by name. */
+  /** The available provider with the highest priority is opened by default; ties go by name. */
   int priority();
 
   /** The tensor type of the backend that {@link #open} gives. */
@@ -29,15 +29,15 @@ public interface VbnProvider<T> {
 
   /**
    * Whether {@link #open} can be expected to succeed. May load native libraries; may be called
-   * often, and may answer otherwise the next time. Does not throw: what goes wrong is the reason of
-   * unavailability.
+   * often, and may answer differently the next time. Does not throw: what goes wrong becomes the
+   * reason for unavailability.
    */
   Availability probe();
 
   /**
    * Opens a backend, which the caller closes. Several can be open at once.
    *
-   * @param options whose device is null or one of those that {@link #probe} named
+   * @param options their device is null or one of those that {@link #probe} named
    */
   Kernels<T> open(BackendOptions options);
 }

@@ -42,7 +42,7 @@ public enum DType {
     return parameterType();
   }
 
-  /** The value of this type nearest to {@code value}; ties go to even, too large becomes infinite. */
+  /** The value of this type nearest to {@code value}; ties go to even, overflow to infinity. */
   public double round(double value) {
     if (this == FLOAT32) {
       return (float) value; // the same, and much faster

@@ -5,7 +5,7 @@ import static java.util.Objects.requireNonNull;
 import java.util.Arrays;
 
 /**
- * A dense, row-major tensor over a plain Java array: the neutral tensor, for code that holds no
+ * A dense, row-major tensor over a plain Java array: the neutral tensor, for code without a
  * framework's. It wraps its array; it does not copy it.
  */
 public final class HostTensor {
@@ -52,8 +52,8 @@ public final class HostTensor {
   /**
    * A new tensor of zeros.
    *
-   * @throws IllegalArgumentException if {@code dtype} is a 16-bit type, or the shape is negative or
-   *     beyond the length of a Java array
+   * @throws IllegalArgumentException if {@code dtype} is a 16-bit type, or the shape has a negative
+   *     length or more elements than a Java array can hold
    */
   public static HostTensor zeros(DType dtype, long... shape) {
     long size = size(shape);

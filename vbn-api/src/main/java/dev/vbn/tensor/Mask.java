@@ -52,11 +52,10 @@ public final class Mask implements Serializable {
   }
 
   /**
-   * The mask of sequences: of each example the first positions count. Takes no memory for each
-   * position.
+   * The mask of sequences: the first positions of each example count. Takes no memory per position.
    *
-   * @param lengths how many positions of each example count along the first axis of positions,
-   *     another with {@link #along}; 0 for an example that is not part of the batch; copied
+   * @param lengths how many positions of each example count along the first axis of positions, or
+   *     another given by {@link #along}; 0 for an example that is not part of the batch; copied
    * @throws IllegalArgumentException if a length is negative, or there is none
    * @throws NullPointerException if {@code lengths} is null
    */
@@ -75,10 +74,10 @@ public final class Mask implements Serializable {
   }
 
   /**
-   * The same lengths along an axis of positions that is named.
+   * The same lengths along a given axis of positions.
    *
-   * @param axis of the batch, the feature axis counted; negative from the end
-   * @throws IllegalArgumentException if the axis is 0, the batch's
+   * @param axis of the batch, the feature axis included; negative from the end
+   * @throws IllegalArgumentException if the axis is 0, the batch axis
    * @throws IllegalStateException if this mask is not of lengths
    */
   public Mask along(int axis) {
@@ -148,7 +147,7 @@ public final class Mask implements Serializable {
     return counts;
   }
 
-  /** Whether the other was made of the same values. */
+  /** Whether the other was made from the same values. */
   @Override
   public boolean equals(Object object) {
     return object instanceof Mask other
@@ -162,7 +161,7 @@ public final class Mask implements Serializable {
     return 31 * (31 * Arrays.hashCode(counts) + Arrays.hashCode(shapeOrLengths)) + axis;
   }
 
-  /** What it was made of, but not the values of each position. */
+  /** What it was made from, but not the values of each position. */
   @Override
   public String toString() {
     return counts != null
@@ -179,7 +178,7 @@ public final class Mask implements Serializable {
     throw new InvalidObjectException("stream holds a Mask itself; expected its serialized form");
   }
 
-  /** What a stream holds. Only what the factories accept gets out of one. */
+  /** What a stream holds. Only what the factories accept is read back. */
   private static final class Serialized implements Serializable {
     private static final long serialVersionUID = 1L;
 

@@ -1,5 +1,5 @@
 /**
- * Tensors that no library is needed for: what every other package of VBN stands on.
+ * Tensors that need no library: what every other package of VBN builds on.
  *
  * @since 0.1
  */

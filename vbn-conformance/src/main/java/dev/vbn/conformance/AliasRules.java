@@ -77,7 +77,7 @@ abstract class AliasRules extends Rules {
     return MEANS[feature] + SIGNS[position % POSITIONS] * Math.sqrt(MEANS[feature]);
   }
 
-  /** All batches are this one, and all that is of each feature is its means. */
+  /** All batches are this one, and every tensor of one number per feature is its means. */
   private static Case ofOneBatch(VbnConfig config, HostTensor batch) {
     HostTensor means = HostTensor.of(MEANS, 3);
     return new Case(config, batch, batch, means, means, batch, batch)

@@ -14,8 +14,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * One input of the whole system.
  *
- * @param gamma shape {@code [features]}; null of a layer that does not scale
- * @param beta shape {@code [features]}; null of a layer that does not center
+ * @param gamma shape {@code [features]}; null for a layer that does not scale
+ * @param beta shape {@code [features]}; null for a layer that does not center
  * @param upstream gradient with respect to the live output
  * @param referenceUpstream gradient with respect to the reference output
  * @param padding what counts of the live batch; null where all does
@@ -129,7 +129,7 @@ record Case(
     return withSecond(Layouts.mapped(noise(7, x.shape()), each -> magnitude * each));
   }
 
-  /** With statistics that are said to be of so many examples, and of so many elements a feature. */
+  /** With statistics that are said to be of that many examples, and elements per feature. */
   Case countedAs(long examples, long elements) {
     return with(padding, referencePadding, v, new Counted(examples, elements));
   }

@@ -180,7 +180,7 @@ final class Census
     }
   }
 
-  /** The kit has no test that is disabled: it was done from outside. */
+  /** The kit disables none of its tests: it was done from outside. */
   @Override
   public synchronized void testDisabled(ExtensionContext context, Optional<String> reason) {
     if (rule(context).isPresent()) {

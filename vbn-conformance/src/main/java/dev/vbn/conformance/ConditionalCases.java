@@ -12,7 +12,7 @@ import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Rules on passes of which the sums and the lines are asked for one at a time. */
+/** Rules on passes whose sums and lines are requested separately. */
 abstract class ConditionalCases extends Rules {
   private static final String HINT = "See Kernels.sums and Kernels.write.";
 
@@ -26,7 +26,7 @@ abstract class ConditionalCases extends Rules {
     }
   }
 
-  /** Each way of an optimised kernel; reference and live batch have as many examples. */
+  /** Each path of an optimised kernel; reference and live batch have equally many examples. */
   private List<Case> cases(Variant variant, DType dtype) {
     boolean narrow = dtype.precision() < 24;
     VbnConfig config =

@@ -34,7 +34,7 @@ abstract class ConditionalRules extends ConditionalCases {
   }
 
   /**
-   * What the oracle, which knows parameters of features alone, says of them: without gamma, and with
+   * What the oracle, which knows only parameters of features, says of them: without gamma, and with
    * the upstream gradient multiplied by it, dx is the same; and an example's part in a gradient is
    * the gradient where the others have no upstream.
    */
@@ -81,7 +81,7 @@ abstract class ConditionalRules extends ConditionalCases {
     }
   }
 
-  /** Of each example, what the others would leave of the gradients had they no upstream. */
+  /** For each example, what the gradients would be if the others had no upstream. */
   private static List<Expected> ofExamples(Subject<?> subject, Case c, DType dtype) {
     int features = c.config().features();
     int examples = (int) c.x().shape()[0];

@@ -26,8 +26,8 @@ import java.util.stream.Stream;
 
 /**
  * The table of cases that every result is compared on: rows of conditions under which an optimised
- * backend may go another way, any two of which meet in some row, and any three of those that choose
- * between kernels.
+ * backend may take another path, any two of which meet in some row, and any three of those that
+ * choose between kernels.
  */
 final class Conditions {
   private static final int LARGEST = 21_000; // elements of a batch
@@ -90,7 +90,7 @@ final class Conditions {
   private static final Kind[] PADDINGS = Kind.values();
   private static final Junk[] JUNKS = Junk.values();
 
-  /** Axes before the features, axes behind them, and the sign of the feature axis. */
+  /** Axes before the features, axes after them, and the sign of the feature axis. */
   private enum Layout {
     NC(0, 0, false),
     NCL(0, 1, false),
@@ -118,7 +118,7 @@ final class Conditions {
     }
 
     long[] shape(long examples, long features, long positions) {
-      // In the middle the features part the positions: 3 before, the rest behind.
+      // In the middle the features split the positions: 3 before, the rest after.
       boolean middle = before > 0 && behind > 0;
       long[] first = factors(before, middle ? 3 : positions);
       long[] last = factors(behind, positions);
@@ -295,7 +295,7 @@ final class Conditions {
         <= LARGEST;
   }
 
-  /** The case of this row, with values that batches of {@code dtype} bear. */
+  /** The case of this row, with values that batches of {@code dtype} can hold. */
   Case of(DType dtype) {
     boolean wide = dtype.precision() >= 24;
     return cases.get(wide, () -> draw(wide));

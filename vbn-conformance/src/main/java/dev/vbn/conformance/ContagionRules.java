@@ -29,7 +29,7 @@ abstract class ContagionRules extends Rules {
   private static final int MARKED_FEATURE = 1;
   private static final int MARKED_EXAMPLE = 2;
 
-  /** Rows that a kernel takes at one go, and rows with a rest. */
+  /** Rows that a kernel takes in one go, and rows with a remainder. */
   private static final List<Shapes> SHAPES = List.of(
       new Shapes(1, new long[] {4, 3, 6}, new long[] {5, 3, 6}, Manner.PLAIN),
       new Shapes(1, new long[] {4, 3, 67}, new long[] {3, 3, 35}, Manner.PLAIN),
@@ -129,7 +129,10 @@ abstract class ContagionRules extends Rules {
     return drawn.asPositions(shape, shapes.featureAxis);
   }
 
-  /** The last element of the marked feature in the marked example: a rest is not forgotten. */
+  /**
+   * The last element of the marked feature in the marked example: a remainder must not be
+   * forgotten.
+   */
   private static int marked(Geometry geometry) {
     long row = (MARKED_EXAMPLE + 1) * geometry.before() - 1;
     return (int) ((row * geometry.features() + MARKED_FEATURE + 1) * geometry.after() - 1);

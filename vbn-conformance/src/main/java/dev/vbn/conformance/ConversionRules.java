@@ -83,7 +83,7 @@ abstract class ConversionRules extends Rules {
     }
   }
 
-  /** Of whatever payload: one that keeps its upper bits alone may become infinity. */
+  /** With any payload: one of which only the upper bits are kept may become infinity. */
   @ParameterizedTest
   @MethodSource("dtypes")
   @Checks(Rule.ROUND_TRIP)
@@ -104,7 +104,7 @@ abstract class ConversionRules extends Rules {
     });
   }
 
-  /** As many axes as a batch may have, and none, and axes of no length: refused, or as they are. */
+  /** As many axes as a batch may have, and none, and axes of length 0: refused, or as they are. */
   @ParameterizedTest
   @MethodSource("dtypes")
   @Checks(Rule.ROUND_TRIP)

@@ -27,7 +27,7 @@ final class CoveringArray {
   private final int[] starts;
   private final int choices;
 
-  /** Of the choices that are still to meet, by dimension one digit each, to the base of all. */
+  /** The choices that are still to meet, with one digit per dimension, to the base of all. */
   private final BitSet missing = new BitSet();
 
   private CoveringArray(int[] sizes, int strength, Predicate<int[]> allowed, long seed) {
@@ -136,7 +136,7 @@ final class CoveringArray {
   }
 
   /**
-   * How many of those that are missing the row has, of those with a choice of one dimension.
+   * How many missing combinations the row has, of those with a choice of one dimension.
    *
    * @param from first dimension that may be added to {@code chosen}
    * @param more how many are to be added

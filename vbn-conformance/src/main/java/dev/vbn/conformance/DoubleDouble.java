@@ -4,8 +4,8 @@ package dev.vbn.conformance;
  * A number of about 106 bits as the unevaluated sum of two doubles (Dekker 1971; Knuth, TAOCP 2,
  * 4.2.2): the arithmetic of the oracle, exact enough that its own error never shows.
  *
- * <p>An operation makes one object, its result. With one for each step of it, the JIT compiler was at
- * the loops of the oracle for half of a run of the kit.
+ * <p>An operation allocates one object, its result. With one for each step, the JIT compiler was
+ * busy with the oracle's loops for half of a run of the kit.
  */
 record DoubleDouble(double high, double low) {
   static final DoubleDouble ZERO = new DoubleDouble(0, 0);

@@ -97,7 +97,7 @@ abstract class ExtremeRules extends Rules {
         .withReference(Layouts.mapped(c.reference(), move), c.referenceUpstream());
   }
 
-  /** Of any magnitude, beside any epsilon: x - m is 0, and so are the variances. */
+  /** Of any magnitude, with any epsilon: x - m is 0, and so are the variances. */
   @ParameterizedTest
   @EnumSource(Variant.class)
   @Checks(Rule.CONSTANTS)
@@ -199,7 +199,7 @@ abstract class ExtremeRules extends Rules {
     return extreme(variant, dtype, largest, 1e-30);
   }
 
-  /** Deviations of subnormal numbers beside a smaller epsilon: what is flushed normalises to 0. */
+  /** Deviations of subnormal numbers with a smaller epsilon: what is flushed normalises to 0. */
   @ParameterizedTest
   @EnumSource(Variant.class)
   @Checks(Rule.SMALLEST)
@@ -230,8 +230,8 @@ abstract class ExtremeRules extends Rules {
   }
 
   /**
-   * Gamma and beta have 32 bits next to batches of 16, and are used as wide: beyond what these hold,
-   * and below it next to slopes that bring dx back.
+   * Gamma and beta have 32 bits where batches have 16, and are used at full width: beyond what 16
+   * bits hold, and below it with slopes that bring dx back.
    */
   @ParameterizedTest
   @EnumSource(Variant.class)
@@ -322,7 +322,7 @@ abstract class ExtremeRules extends Rules {
       return new Extreme(unit, other.withSecond(unit));
     }
 
-    /** Not one behind the other: a feature, too, is to have different ones. */
+    /** Not one after another: a feature, too, is to have different ones. */
     private static HostTensor repeated(HostTensor values, long... shape) {
       double[] all = new double[(int) Arrays.stream(shape).reduce(1, (a, b) -> a * b)];
       Arrays.setAll(all, i -> values.get((i + i / 7) % values.size()));

@@ -182,7 +182,7 @@ abstract class ForwardRules extends Rules {
             "s = sqrt(v + epsilon), not sqrt(v) + epsilon and not max(v, epsilon).");
   }
 
-  /** By the farthest two positions of each example and feature. */
+  /** By the two positions farthest apart of each example and feature. */
   private static double[] squaresOfS(HostTensor x, HostTensor y) {
     int positions = (int) x.shape()[2];
     double[] squares = new double[x.size() / positions];

@@ -63,7 +63,7 @@ final class GoldenCase {
     this.input = input;
   }
 
-  /** The cases of a variant, one a shape. */
+  /** The cases of a variant, one per shape. */
   static List<GoldenCase> of(Variant variant) {
     return requireNonNull(CASES.get(variant));
   }

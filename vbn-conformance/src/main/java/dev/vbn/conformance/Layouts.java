@@ -78,14 +78,14 @@ final class Layouts {
     return HostTensor.of(values, shape).to(first.dtype());
   }
 
-  /** A tensor of that shape and type, of one number throughout. */
+  /** A tensor of that shape and type, filled with one number. */
   static HostTensor filled(HostTensor tensor, double value) {
     double[] values = new double[tensor.size()];
     Arrays.fill(values, value);
     return HostTensor.of(values, tensor.shape()).to(tensor.dtype());
   }
 
-  /** Of that shape, each element made of that of the tensor, in 64 bits. */
+  /** A tensor of that shape with a function applied to each element, in 64 bits. */
   static HostTensor mapped(HostTensor tensor, DoubleUnaryOperator each) {
     return HostTensor.of(Arrays.stream(tensor.toDoubles()).map(each).toArray(), tensor.shape());
   }

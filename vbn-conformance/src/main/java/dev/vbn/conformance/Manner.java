@@ -16,7 +16,7 @@ record Manner(Into output, Into dx, Source statistics, Passes passes) {
     this(output, dx, statistics, Passes.WHOLE);
   }
 
-  /** This by other passes. */
+  /** A copy with other passes. */
   Manner by(Passes other) {
     return new Manner(output, dx, statistics, other);
   }

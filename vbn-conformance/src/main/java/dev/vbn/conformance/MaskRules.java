@@ -97,7 +97,9 @@ abstract class MaskRules extends Rules {
     });
   }
 
-  /** Each way of an optimised kernel: short and long runs, features first, in the middle and last. */
+  /**
+   * Each path of an optimised kernel: short and long runs, features first, in the middle and last.
+   */
   private static List<Case> cases(Variant variant, Kind kind) {
     VbnConfig config =
         VbnConfig.of(3).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED);

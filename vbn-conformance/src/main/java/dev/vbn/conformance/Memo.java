@@ -8,8 +8,8 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Supplier;
 
 /**
- * What several checks look at. It is kept while there is memory for it: the kit runs in a small heap,
- * where it makes it again.
+ * What several checks look at. It is kept while there is memory for it: in a small heap, the kit
+ * makes it again.
  */
 final class Memo<K, V> {
   private final Map<K, SoftReference<V>> kept;
@@ -27,7 +27,7 @@ final class Memo<K, V> {
     return new Memo<>(Collections.synchronizedMap(new WeakHashMap<>()));
   }
 
-  /** What is kept by this name; {@code make} must give the same each time. */
+  /** What is kept under this key; {@code make} must give the same each time. */
   V get(K key, Supplier<V> make) {
     SoftReference<V> reference = kept.get(key);
     V value = reference == null ? null : reference.get();

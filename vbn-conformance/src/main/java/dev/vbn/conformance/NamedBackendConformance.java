@@ -12,10 +12,10 @@ import org.junit.jupiter.api.extension.ParameterContext;
 import org.junit.jupiter.api.extension.ParameterResolver;
 
 /**
- * The kit on a backend of the class path, named by the JUnit configuration parameter {@value
- * #BACKEND_PARAMETER}: how it is run without a test class of the provider's own. What the backend
- * declares is taken for what its provider promises. The class path is that of the thread's context
- * class loader, where whoever starts the JUnit Platform puts classes to be tested.
+ * The kit on a backend from the class path, named by the JUnit configuration parameter
+ * {@value #BACKEND_PARAMETER}: how it is run without a test class of the provider's own. What the
+ * backend declares is taken for what its provider promises. The class path is that of the thread's
+ * context class loader, where whoever starts the JUnit Platform puts classes to be tested.
  */
 @ExtendWith(NamedBackendConformance.NameOfBackend.class)
 public final class NamedBackendConformance extends VbnConformance {

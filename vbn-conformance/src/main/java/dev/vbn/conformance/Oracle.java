@@ -16,10 +16,12 @@ import org.jspecify.annotations.Nullable;
  * shares no code with any provider.
  */
 final class Oracle {
-  /** What was computed before: many rules look at the same cases, and a suite at them again. */
+  /**
+   * What was computed before: many rules look at the same cases, and a suite looks at them again.
+   */
   private static final Memo<Case, Map<Precision, Expected>> KNOWN = Memo.byCase();
 
-  /** Of the batches, and whether the statistics have 64 bits whatever that is. */
+  /** The batches' type, and whether the statistics have 64 bits whatever that is. */
   private record Precision(DType dtype, boolean wide) {}
 
   private final Case c;
@@ -80,8 +82,8 @@ final class Oracle {
   }
 
   /**
-   * Of sums of so many numbers that are no wider than these: added up one after the other, each
-   * addition rounds what came before.
+   * For sums of that many numbers that are no wider than the numbers: added up one after another,
+   * each addition rounds what came before.
    *
    * @param share of a rounding of the numbers that one of the sum is
    */
@@ -339,7 +341,7 @@ final class Oracle {
 
   /**
    * The gradients of {@code L = sum(dx*v) + vgamma*B + vbeta*A}, by going back through every step
-   * from x to L, one after another: a way that the closed formula is not taken from.
+   * from x to L, one after another: a derivation that the closed formula does not come from.
    */
   private void differentiateTwice(
       Group group, Mixture by, DoubleDouble liveMean, DoubleDouble gamma, int feature) {

@@ -1,6 +1,6 @@
 package dev.vbn.conformance;
 
-/** How a check ended; and how a rule did, which is the last in this order of what its checks did. */
+/** How a check ended. A rule ends as the check of it whose outcome is last in this order. */
 public enum Outcome {
   /** The backend lacks an optional capability, and refused as documented. */
   DECLARED_ABSENT("declared absent"),

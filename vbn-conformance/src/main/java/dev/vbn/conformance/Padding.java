@@ -43,8 +43,9 @@ record Padding(boolean[] counts, int examples, Mask mask) {
   }
 
   /**
-   * A padding of a batch. Some example has something that counts; of several examples one, which may
-   * be the first, has nothing. Where there is no axis of positions, whole examples are left out.
+   * A padding of a batch. At least one example has something that counts; of several examples one,
+   * possibly the first, has nothing. Where there is no axis of positions, whole examples are left
+   * out.
    */
   static Padding draw(Kind kind, long[] shape, int featureAxis, Random random) {
     int axis = featureAxis < 0 ? featureAxis + shape.length : featureAxis;

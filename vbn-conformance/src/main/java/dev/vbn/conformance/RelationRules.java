@@ -20,8 +20,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /**
- * Outputs of one call by those of another: of a larger batch, of other companions, transposed,
- * permuted.
+ * Outputs of one call against those of another: of a larger batch, with other companions,
+ * transposed, permuted.
  */
 abstract class RelationRules extends Rules {
   RelationRules(VbnConformance kit) {

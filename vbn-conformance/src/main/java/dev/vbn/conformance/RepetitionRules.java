@@ -193,7 +193,7 @@ abstract class RepetitionRules extends Rules {
   }
 
   /**
-   * Statistics in tensors of the caller's, who may pair them as he likes, and write to them when the
+   * Statistics in tensors of the caller's, who may pair them at will, and write to them once the
    * statistics are no longer in use.
    */
   @ParameterizedTest
@@ -290,7 +290,7 @@ abstract class RepetitionRules extends Rules {
   private static final int CALLS = 4200;
   private static final int MADE = 70_000;
 
-  /** What is handed out by number, or kept in a table, gives out at some count. */
+  /** What is handed out by number, or kept in a table, runs out at some count. */
   @Test
   @Checks(Rule.SAME_BITS)
   final void manyTensorsAndManyCallsAreAsGoodAsTheFirst() {
@@ -341,7 +341,7 @@ abstract class RepetitionRules extends Rules {
     return Layouts.mapped(host, each -> each + number);
   }
 
-  /** Calls at random, with results of former calls and with tensors that were written to since. */
+  /** Calls at random, with results of earlier calls and with tensors that were written to since. */
   @ParameterizedTest
   @MethodSource("dtypes")
   @Checks(Rule.WALK)
@@ -397,7 +397,7 @@ abstract class RepetitionRules extends Rules {
     });
   }
 
-  /** Of one shape and with other numbers each, so that a buffer that calls share shows. */
+  /** Of one shape but with different numbers, so that a buffer that calls share shows. */
   @ParameterizedTest
   @EnumSource(Passes.class)
   @Checks(Rule.THREADS)
@@ -504,7 +504,7 @@ abstract class RepetitionRules extends Rules {
     }
   }
 
-  /** Runs the calls by 8 threads that start together. */
+  /** Runs the calls on 8 threads that start together. */
   private static <R> List<R> atOnce(List<Callable<R>> calls) throws Exception {
     ExecutorService threads = Executors.newFixedThreadPool(8);
     CountDownLatch start = new CountDownLatch(1);

@@ -10,10 +10,10 @@ import java.util.Optional;
 import java.util.Set;
 
 /**
- * What a backend must obey, one sentence a rule. Numbers stay with their rule: {@code 1xx}
+ * What a backend must obey, one sentence per rule. Numbers stay with their rule: {@code 1xx}
  * discovery, {@code 2xx} statistics, {@code 3xx} forward, {@code 4xx} gradients, {@code 5xx}
- * numerics, {@code 6xx} capabilities, {@code 7xx} lifecycle and threads, {@code 8xx}
- * conversion, {@code 9xx} masks.
+ * numerics, {@code 6xx} capabilities, {@code 7xx} lifecycle and threads, {@code 8xx} conversion,
+ * {@code 9xx} masks.
  */
 public enum Rule {
   /** Rule 101. */
@@ -151,7 +151,7 @@ public enum Rule {
   /** Families in the order in which an author gets them right, each resting on those before. */
   private static final List<Integer> FAMILIES = List.of(8, 1, 2, 3, 4, 6, 9, 7, 5);
 
-  /** Of a family, what its other rules rest on, where that is not the lowest number. */
+  /** What the other rules of a family rest on, where that is not the lowest number. */
   private static final Set<Rule> BASES = EnumSet.of(STATISTICS, REFERENCE_PASS);
 
   private final int number;
@@ -174,8 +174,8 @@ public enum Rule {
   }
 
   /**
-   * Where to begin with rules that fail, and how to go on: of each family of rules the one that the
-   * others rest on, in the order in which the families do.
+   * Where to begin with rules that fail, and how to go on: from each family the rule that the
+   * others rest on, in the order in which the families rest on each other.
    */
   public static List<Rule> orderOfWork(Collection<Rule> failed) {
     return FAMILIES.stream()

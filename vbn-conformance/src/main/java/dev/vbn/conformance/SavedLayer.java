@@ -21,8 +21,8 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A layer of a network that PyTorch trained and saved, with what it computed there in 64 bits of an
- * input in 32 bits.
+ * A layer of a network that PyTorch trained and saved, with what it computed there in 64 bits from
+ * an input in 32 bits.
  */
 final class SavedLayer {
   private static final List<SavedLayer> LAYERS = load();

@@ -33,7 +33,7 @@ final class SecondGoldenCase {
     this.input = input;
   }
 
-  /** The cases of a variant, one a shape. */
+  /** The cases of a variant, one per shape. */
   static List<SecondGoldenCase> of(Variant variant) throws IOException {
     List<SecondGoldenCase> cases = new ArrayList<>();
     for (String shape : SHAPES) {

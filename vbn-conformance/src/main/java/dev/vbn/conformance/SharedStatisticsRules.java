@@ -39,7 +39,10 @@ abstract class SharedStatisticsRules extends ConditionalCases {
     }
   }
 
-  /** Statistics of each example, and none, are no matter of others: parts give the whole as they are. */
+  /**
+   * Statistics of each example, or none, do not concern the other workers: the parts give the
+   * whole.
+   */
   private static <T> void checkUnshared(Subject<T> subject, Case c, DType dtype) {
     Expected expected = subject.expect(c, dtype);
     try (Tensors<T> made = subject.tensors()) {

@@ -18,8 +18,8 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
- * Batches beyond 16 bits in each direction. Their values never repeat, so that whatever reads an
- * element of another place shows, and are the same for every seed, as is then the verdict.
+ * Batches beyond 16 bits in each direction. Their values never repeat, so that an element read from
+ * the wrong place shows. They are the same for every seed, and so is the verdict.
  */
 abstract class SizeRules extends Rules {
   private static final int BEYOND_18_BITS = (1 << 18) + 15;
@@ -167,7 +167,7 @@ abstract class SizeRules extends Rules {
     return LONG;
   }
 
-  /** POOLED of a long batch is next to the live statistics alone: w is almost 1. */
+  /** POOLED of a long batch is close to the live statistics alone: w is almost 1. */
   @ParameterizedTest
   @MethodSource("all")
   @Checks(Rule.SIZE)
@@ -196,7 +196,10 @@ abstract class SizeRules extends Rules {
     });
   }
 
-  /** With one call more of some kernel between, so that none goes by turns of two. */
+  /**
+   * With one more call of some kernel in between, so that none that alternates between two goes
+   * unseen.
+   */
   private static <T> void assertRepeats(
       Subject<T> subject, Case c, DType dtype, Manner manner, Computed computed) {
     try (Tensors<T> made = subject.tensors()) {
@@ -211,7 +214,7 @@ abstract class SizeRules extends Rules {
         "Sums have one order, whatever their length.");
   }
 
-  /** Elements of a batch of a size between. */
+  /** Elements of a batch of a size in between. */
   private static final int MOST = 80_000;
 
   private static final long[] EXAMPLES = {2, 16, 100, 256, 300};
@@ -277,8 +280,8 @@ abstract class SizeRules extends Rules {
   private static final long[] COUNTS = {3000, 1 << 20, (1 << 24) + 1, (1L << 31) + 11, 1L << 40};
 
   /**
-   * Statistics that were gathered elsewhere, of more than a batch can hold. The live batch is as far
-   * from the reference as makes its small weight count.
+   * Statistics that were gathered elsewhere, of more than a batch can hold. The live batch is so
+   * far from the reference that its small weight counts.
    */
   @ParameterizedTest
   @EnumSource(Variant.class)
@@ -374,8 +377,8 @@ abstract class SizeRules extends Rules {
   }
 
   /**
-   * Off 0, so that a running sum grows and rounds more and more; but not by a deviation, for that
-   * would cover that one of 2^18 elements too few is counted.
+   * Off 0, so that a running sum grows and rounds more and more; but by less than a deviation,
+   * which would hide that one of 2^18 elements is not counted.
    */
   private static HostTensor offCenter(int stream, long... shape) {
     return Layouts.mapped(Case.noise(stream, shape), x -> 0.3 + x);

@@ -60,7 +60,7 @@ final class Subject<T> implements AutoCloseable {
     return backend.capabilities().contains(capability);
   }
 
-  /** Whether the backend has what a quantity takes. */
+  /** Whether the backend has what a quantity needs. */
   boolean computes(Quantity quantity) {
     return !quantity.isSecond() || has(Capability.DOUBLE_BACKWARD);
   }
@@ -103,7 +103,7 @@ final class Subject<T> implements AutoCloseable {
     }
   }
 
-  /** As above, on tensors of the given making. */
+  /** As above, on tensors that {@code made} makes. */
   Computed run(Case exact, DType dtype, Manner manner, Tensors<T> made) {
     Case c = exact.roundedTo(dtype);
     VirtualBatchNorm<T> whole = made.layer(c, dtype);

@@ -23,9 +23,9 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What of the kit is data, for those who cannot be called: inputs, what must come of them, and how
- * far a result may be from it. Rules about calls (identity, threads, closing, refusals, bits) and
- * those of the largest batches need a backend, and are left to it.
+ * The part of the kit that is data, for implementations that cannot be called: inputs, what must
+ * come of them, and how far a result may be from it. Rules about calls (identity, threads, closing,
+ * refusals, bits) and those of the largest batches need a backend, and are left to the kit.
  */
 public final class Suite {
   private static final Map<Quantity, Rule> OF_THE_TABLE = new EnumMap<>(Map.ofEntries(
@@ -48,8 +48,8 @@ public final class Suite {
   private final List<Entry> entries = new ArrayList<>();
 
   /**
-   * The suite for who has some capabilities: of them {@link Capability#FLOAT64}, {@link
-   * Capability#FLOAT64_STATISTICS} and {@link Capability#SUBNORMALS} count.
+   * The suite for an implementation with these capabilities, of which {@link Capability#FLOAT64},
+   * {@link Capability#FLOAT64_STATISTICS} and {@link Capability#SUBNORMALS} count.
    */
   public static Suite of(Set<Capability> capabilities) {
     return new Suite(capabilities);
@@ -168,12 +168,12 @@ public final class Suite {
     return Set.copyOf(capabilities);
   }
 
-  /** What its numbers were drawn by; the system property {@code vbn.conformance.seed} gives another. */
+  /** The seed of its numbers; the system property {@code vbn.conformance.seed} gives another. */
   public long seed() {
     return Samples.seed();
   }
 
-  /** All entries, each of another name. */
+  /** All entries; no two have the same name. */
   public List<Entry> entries() {
     return List.copyOf(entries);
   }
@@ -248,7 +248,7 @@ public final class Suite {
       return new NamedTensors(tensors, texts);
     }
 
-    /** Of each tensor that is wanted the values, and under {@code NAME.bound} how far one may be off. */
+    /** The values of each wanted tensor, and under {@code NAME.bound} how far each may be off. */
     public NamedTensors expected() {
       Map<String, HostTensor> tensors = new LinkedHashMap<>();
       expected.forEach((quantity, values) -> {

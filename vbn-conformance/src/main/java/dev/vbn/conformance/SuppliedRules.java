@@ -19,7 +19,7 @@ import org.junit.jupiter.api.Assertions;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
-/** Results that go into tensors of the caller's. */
+/** Results that go into the caller's tensors. */
 abstract class SuppliedRules extends Rules {
   SuppliedRules(VbnConformance kit) {
     super(kit);
@@ -31,7 +31,9 @@ abstract class SuppliedRules extends Rules {
     }
   }
 
-  /** Features on the second axis, on the last and in the middle: kernels often have a way each. */
+  /**
+   * Features on the second axis, on the last and in the middle: kernels often have a path for each.
+   */
   private static List<Case> cases(Variant variant) {
     VbnConfig config =
         VbnConfig.of(3).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED);
@@ -43,7 +45,9 @@ abstract class SuppliedRules extends Rules {
         samples.of(config.withFeatureAxis(2), new long[] {3, 2, 3, 67}, new long[] {2, 2, 3, 5}));
   }
 
-  /** The first feature is so large that 32 bits may not do for it, and a kernel goes another way. */
+  /**
+   * The first feature is so large that 32 bits may not suffice, and a kernel takes another path.
+   */
   private static Case withALargeFeature(Case c) {
     double[] x = c.x().toDoubles();
     for (int i = 0; i < x.length; i++) {
@@ -201,7 +205,9 @@ abstract class SuppliedRules extends Rules {
     }
   }
 
-  /** One tensor's examples but the last, and but the first: neither may be spoilt unseen. */
+  /**
+   * All examples of one tensor but the last, and all but the first: neither may be spoilt unseen.
+   */
   @ParameterizedTest
   @EnumSource(Variant.class)
   @Checks(Rule.OVERLAP)

@@ -42,7 +42,7 @@ final class Tolerance {
     };
   }
 
-  /** What is allowed beside: near 0 the rounding is absolute, and may be a flush to 0. */
+  /** What is allowed besides: near 0 the rounding is absolute, and may be a flush to 0. */
   private double floor(DType dtype) {
     double smallestNormal = Math.scalb(1.0, minExponent(dtype));
     return flushes ? smallestNormal : SUBNORMAL_UNITS * smallestNormal * rounding(dtype) * 2;
@@ -70,7 +70,7 @@ final class Tolerance {
   /**
    * Compares a result element by element; NaN is close to {@link Values#NOTHING} alone.
    *
-   * @param dtype type whose rounding errors are measured by
+   * @param dtype type whose rounding is the unit of the errors
    * @return what is wrong; null if nothing is
    */
   @Nullable

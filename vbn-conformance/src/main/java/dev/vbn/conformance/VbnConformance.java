@@ -39,15 +39,15 @@ import org.junit.jupiter.api.extension.RegisterExtension;
  * }
  * }</pre>
  *
- * <p>Each rule ({@link Rule}) must have been checked when the kit ends: a part of it fails.
+ * <p>Every rule ({@link Rule}) must have been checked when the kit ends: a partial run fails.
  *
  * <p>Families of rules run in the order in which an author gets them right, the long ones last.
  *
  * <p>Expected values come from outside every provider: golden files made by automatic
  * differentiation in 64 bits, an oracle in twice 64 bits, and the laws that the formula obeys.
  * Tolerances belong to the kit. An absent capability is skipped after its refusal has been checked.
- * A provider without its device is skipped as a whole, or fails where the system property {@value
- * #REQUIRE_DEVICE_PROPERTY} is true.
+ * A provider without its device is skipped as a whole, or fails where the system property
+ * {@value #REQUIRE_DEVICE_PROPERTY} is true.
  */
 @TestInstance(Lifecycle.PER_CLASS)
 @TestClassOrder(ClassOrderer.OrderAnnotation.class)
@@ -67,12 +67,13 @@ public abstract class VbnConformance {
   /** The provider to check. */
   protected abstract VbnProvider<?> provider();
 
-  /** The optional capabilities that the provider promises, stated apart from its own code. */
+  /** The optional capabilities that the provider promises, stated independently of its own code. */
   protected abstract Set<Capability> capabilities();
 
   /**
-   * Tensors that show the elements of {@code host}, of its type, in other layouts than a new tensor
-   * has: views, strides, offsets, other orders. None by default, for tensors that have one layout.
+   * Tensors that show the elements of {@code host}, of its type, in layouts other than that of a
+   * new tensor: views, strides, offsets, other orders. None by default, for tensors that have one
+   * layout.
    *
    * @param backend the open backend, of the provider's tensor type
    * @return objects of the tensor type, which the kit releases
@@ -82,7 +83,7 @@ public abstract class VbnConformance {
   }
 
   /**
-   * Two views of one tensor with the elements of {@code host}, along whose first axis they overlap:
+   * Two views of one tensor with the elements of {@code host} that overlap along its first axis:
    * all of it but the last, and all but the first. None by default, for tensors that share no
    * memory.
    *
@@ -94,14 +95,13 @@ public abstract class VbnConformance {
   }
 
   /**
-   * Writes the elements of {@code host} into a tensor of its shape, as a program does that trains
-   * parameters in place. By default tensors that are a {@link HostTensor} are written to and no
-   * others.
+   * Writes the elements of {@code host} into a tensor of its shape, as a program that trains
+   * parameters in place does. By default only a {@link HostTensor} is written to.
    *
    * @param backend as in {@link #views}
    * @param tensor made by that backend
    * @param host of the tensor's shape, its elements rounded to the tensor's type
-   * @return whether it was written; false of tensors that cannot change
+   * @return whether it was written; false for tensors that cannot change
    */
   protected boolean overwrite(VbnBackend<?> backend, Object tensor, HostTensor host) {
     if (!(tensor instanceof HostTensor known)) {
@@ -172,7 +172,10 @@ public abstract class VbnConformance {
     };
   }
 
-  /** Of an instance for all tests: JUnit refuses it in a kit that has several, which count apart. */
+  /**
+   * Needs one instance for all tests: JUnit refuses it in a kit with several, which count
+   * separately.
+   */
   @AfterAll
   final synchronized void closeSubject() {
     if (subject != null) {

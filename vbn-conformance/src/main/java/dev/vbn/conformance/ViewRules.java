@@ -11,13 +11,13 @@ import java.util.List;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
-/** Tensors whose elements do not lie one behind the other. */
+/** Tensors whose elements are not contiguous. */
 abstract class ViewRules extends Rules {
   ViewRules(VbnConformance kit) {
     super(kit);
   }
 
-  /** One argument at a time, so that none is read by the strides of another. */
+  /** One argument at a time, so that none is read with the strides of another. */
   @ParameterizedTest
   @EnumSource(Argument.class)
   @Checks(Rule.STRIDES)

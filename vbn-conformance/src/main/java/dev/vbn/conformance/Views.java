@@ -21,7 +21,7 @@ final class Views<T> extends Tensors<T> {
     this(kit, subject, null, 0);
   }
 
-  /** Makes {@code viewed} a view, of those that the test gives the one of that number. */
+  /** Makes {@code viewed} a view: of those that the test gives, the one of that number. */
   Views(VbnConformance kit, Subject<T> subject, @Nullable Argument viewed, int number) {
     super(subject.backend);
     this.kit = kit;
@@ -46,7 +46,7 @@ final class Views<T> extends Tensors<T> {
     return views;
   }
 
-  /** The examples but the last, and but the first; none if the test gives none. */
+  /** All examples but the last, and all but the first; none if the test gives none. */
   List<T> slices(HostTensor host) {
     return cast(kit.overlapping(subject.backend, host));
   }
@@ -62,7 +62,7 @@ final class Views<T> extends Tensors<T> {
     return tensors;
   }
 
-  /** By the backend's own access: the handle counts those alone that it has made. */
+  /** By the backend's own access: the handle counts only those that it has made. */
   @Override
   public void close() {
     super.close();

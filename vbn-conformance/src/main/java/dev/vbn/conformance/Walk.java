@@ -26,7 +26,7 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A program that at random makes tensors, calls layers with them, with results of former calls and
+ * A random program: it makes tensors, calls layers with them, with results of earlier calls and
  * with what it has overwritten, and frees them. The oracle says what each call must give, from what
  * the tensors must hold; the backend is asked for neither.
  */
@@ -61,7 +61,7 @@ final class Walk<T> implements AutoCloseable {
   private final class Held {
     final T tensor;
 
-    /** What the backend has said that it holds: a copy, whatever becomes of the tensor. */
+    /** What the backend said it holds: a copy, whatever becomes of the tensor. */
     @Nullable
     HostTensor read;
 
@@ -136,7 +136,7 @@ final class Walk<T> implements AutoCloseable {
     }
   }
 
-  /** A walk with batches of so many features. */
+  /** A walk with batches of that many features. */
   Walk(Subject<T> subject, Overwriting<T> overwriting, DType dtype, int features, long stream) {
     this.subject = subject;
     this.overwriting = overwriting;
@@ -168,7 +168,7 @@ final class Walk<T> implements AutoCloseable {
     };
   }
 
-  /** Whether the type bears the slopes of next to no variance. */
+  /** Whether the type can hold the slopes that next to no variance gives. */
   private boolean wide() {
     return dtype.precision() >= 24;
   }
@@ -198,7 +198,10 @@ final class Walk<T> implements AutoCloseable {
     return list.get(samples.below(list.size()));
   }
 
-  /** So many steps, by other threads at times; after them all that is held is as it was. */
+  /**
+   * Takes that many steps, at times on other threads; after them, all that is held must be as it
+   * was.
+   */
   void run(int count) {
     for (int i = 0; i < count; i++) {
       switch (samples.below(16)) {
@@ -320,7 +323,7 @@ final class Walk<T> implements AutoCloseable {
     }
   }
 
-  /** As above, of statistics that more are left of. */
+  /** As above, for statistics, if others are left. */
   private void freeAtTimes(Family family, Known known) {
     if (family.statistics.size() > 1 && samples.below(8) == 0) {
       family.statistics.remove(known);
@@ -345,7 +348,7 @@ final class Walk<T> implements AutoCloseable {
     subject.backend.release(old.tensor);
   }
 
-  /** Keeps a result as an argument of later calls, unless it would make numbers of extremes. */
+  /** Keeps a result as an argument of later calls, unless it would lead to extreme numbers. */
   private void keepResult(List<Held> list, T tensor, HostTensor result, int featureAxis) {
     if (isOrdinary(result, featureAxis)) {
       keep(list, new Held(tensor, result, copy(result)));
@@ -440,7 +443,10 @@ final class Walk<T> implements AutoCloseable {
     }
   }
 
-  /** Whether a feature's variance is next to nothing, as of one element: what follows is amplified. */
+  /**
+   * Whether a feature's variance is next to nothing, as with one element: what follows is
+   * amplified.
+   */
   private boolean isConstant(Case c) {
     double[] variances = subject.expect(c, dtype).of(Quantity.VARIANCE).expected();
     return Arrays.stream(variances).min().orElse(0) < 1e-3;
@@ -575,7 +581,7 @@ final class Walk<T> implements AutoCloseable {
     }
   }
 
-  /** What a batch gives whose statistics are shared with no one. */
+  /** What a batch gives when its statistics are shared with no one. */
   private void shared(Case c, VirtualBatchNorm<T> layer, Held x, Held dy, Known known) {
     if (!subject.has(Capability.CONDITIONAL) || c.config().variant().scope() != Scope.BATCH) {
       return;

@@ -14,9 +14,9 @@ import dev.vbn.tensor.DType;
  *
  * <p>Every method throws {@link CudaException} where the driver reports an error, {@link
  * CudaOutOfMemoryException} where memory is short, and {@link IllegalStateException} after the
- * backend is closed. From the layer the same exceptions come as the cause of a {@link
- * dev.vbn.BackendFailedException}. After a sticky error it is a {@link CudaException} whatever is
- * asked, until the process is restarted.
+ * backend is closed. The layer reports them as the cause of a
+ * {@link dev.vbn.BackendFailedException}. After a sticky error every call throws a
+ * {@link CudaException}, until the process is restarted.
  */
 public interface CudaBackend {
 
@@ -51,8 +51,8 @@ public interface CudaBackend {
   void synchronize();
 
   /**
-   * Waits likewise, and gives the memory that was freed, and kept for the next calls, back to the
-   * device, for whoever else needs it.
+   * Waits likewise, and gives memory that was freed but kept for later calls back to the device,
+   * for whoever else needs it.
    */
   void trim();
 }

@@ -45,7 +45,7 @@ public class CudaException extends RuntimeException {
     return isSticky(code);
   }
 
-  /** The codes of which the driver API says that the process must be terminated and relaunched. */
+  /** The codes for which the driver API says that the process must be terminated and relaunched. */
   static boolean isSticky(int code) {
     return switch (code) {
       case 214 /* ECC_UNCORRECTABLE */,

@@ -12,8 +12,8 @@ import org.jspecify.annotations.Nullable;
  * named by their ordinals, as the driver counts them: {@code "0"}, {@code "1"}. Each backend has a
  * stream of its own, or one {@linkplain #inStream of the caller's}.
  *
- * <p>What calls the driver is compiled for Java 22, and is reached from here by its name: on an
- * older Java this class still loads, and says what it needs.
+ * <p>The code that calls the driver is compiled for Java 22, and is reached from here by its name:
+ * on an older Java this class still loads, and says what it needs.
  */
 public final class CudaProvider implements VbnProvider<CudaTensor> {
   /** System property with the path of the driver's library, where it is not in its usual place. */
@@ -40,7 +40,7 @@ public final class CudaProvider implements VbnProvider<CudaTensor> {
 
   /**
    * For {@link java.util.ServiceLoader}, and for a backend in a new stream, which waits for work in
-   * the legacy default stream as that waits for it.
+   * the legacy default stream, and vice versa.
    */
   public CudaProvider() {
     this(null);
@@ -90,7 +90,7 @@ public final class CudaProvider implements VbnProvider<CudaTensor> {
   }
 
   /**
-   * {@inheritDoc} Without a device in the options it is the first that can be used.
+   * {@inheritDoc} Without a device in the options, it is on the first that can be used.
    *
    * @throws IllegalStateException if there is no usable driver or device, with the reason
    * @throws IllegalArgumentException if the stream is another device's

@@ -6,8 +6,8 @@ import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
  * A dense, row-major tensor in the memory of one device. {@link CudaBackend} makes them, with memory
- * of their own, or {@linkplain CudaBackend#wrap around} the caller's. Closing frees memory of its
- * own once whatever was asked of the device before has been done.
+ * of their own, or {@linkplain CudaBackend#wrap around} the caller's. Closing a tensor frees its
+ * own memory once the device has done everything asked of it before.
  */
 public final class CudaTensor implements AutoCloseable {
   private final Owner owner;
@@ -18,7 +18,7 @@ public final class CudaTensor implements AutoCloseable {
   private final long size;
   private final AtomicBoolean closed = new AtomicBoolean();
 
-  /** Where a tensor's memory is from. */
+  /** Where a tensor's memory comes from. */
   interface Owner {
     int device();
 
@@ -43,7 +43,7 @@ public final class CudaTensor implements AutoCloseable {
         throw new IllegalArgumentException(
             "shape " + Arrays.toString(shape) + " has a negative length; expected 0 or more");
       }
-      // Bytes are to fit too, of 8 an element.
+      // The bytes must fit too, at 8 per element.
       if (length != 0 && size > Long.MAX_VALUE / 8 / length) {
         throw new IllegalArgumentException("shape " + Arrays.toString(shape)
             + " has more bytes than a long counts; expected fewer than 2^63");

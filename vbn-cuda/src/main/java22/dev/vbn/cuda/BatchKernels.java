@@ -9,11 +9,11 @@ import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The kernels on one batch: the numbers of their launches. What the words mean says {@code vbn.cu}.
+ * The kernels on one batch: the numbers of their launches. {@code vbn.cu} says what the words mean.
  *
- * <p>How a batch is cut decides in which order sums are added up, and so their last bits. It depends
- * on shape and device alone, and in {@link Scope#EXAMPLE} not on the number of examples: an example's
- * bits do not depend on its companions.
+ * <p>How a batch is cut decides the order in which sums are added up, and so their last bits. It
+ * depends on shape and device alone, and in {@link Scope#EXAMPLE} not on the number of examples: an
+ * example's bits do not depend on its companions.
  */
 final class BatchKernels {
   private static final int THREADS = 256; // of a block, in every kernel
@@ -27,12 +27,14 @@ final class BatchKernels {
   private static final int POSITIONS_PER_THREAD = 8; // of a mask, about
 
   /**
-   * Packs that a thread adds up, about, before threads are added up: enough to hide the latter, and
-   * few enough for two rounds of blocks on the largest devices from 32 MB on.
+   * About how many packs a thread adds up before threads are added up: enough to hide the latter,
+   * and few enough for two rounds of blocks on the largest devices from 32 MB on.
    */
   private static final int PACKS_PER_THREAD = 8;
 
-  /** Packs of a run for each thread of a team at least, lest threads have next to nothing to add up. */
+  /**
+   * Fewest packs of a run for each thread of a team, lest threads have next to nothing to add up.
+   */
   private static final int RUN_PACKS_PER_THREAD = 4;
 
   private static final int WARP = 32;
@@ -43,7 +45,9 @@ final class BatchKernels {
   /** Units that a thread of the last block merges. */
   private static final int MERGES_PER_THREAD = 32;
 
-  /** Neighbouring features that a thread adds up at once where there are no positions behind them. */
+  /**
+   * Neighbouring features that a thread adds up at once where there are no positions after them.
+   */
   private static final int COLUMN = 4;
 
   // How elements are read and written: one by one, or 16 bytes of neighbours at once.
@@ -56,14 +60,16 @@ final class BatchKernels {
 
   private static final int MOST_IN_A_TILE = 64; // features
 
-  // Of a row a tile has what one access to memory brings, better what a warp reads at once.
+  // Of each row a tile has what one memory access brings, or better what a warp reads at once.
   private static final int LEAST_TILE_ROW_BYTES = 32;
   private static final int GOOD_TILE_ROW_BYTES = 128;
 
   /** Elements of a tile that are worth a block. */
   private static final int TILE_ELEMENTS = 16 * THREADS;
 
-  /** Rows that a thread writes, about, where there are enough: it has read its features' lines once. */
+  /**
+   * About how many rows a thread writes, if there are enough: it reads its features' lines once.
+   */
   private static final int ROWS_PER_THREAD = 8;
 
   private static final int ENOUGH_BLOCKS = 8192;
@@ -98,10 +104,10 @@ final class BatchKernels {
   private final long itemsPerUnit;
   private final int unitsPerGroup;
 
-  /** That add up. */
+  /** Blocks that add up. */
   private final long blocks;
 
-  /** Of the blocks that have a unit of a group; 0 where a group has but one. */
+  /** Counters of the blocks that have a unit of a group; 0 where a group has only one. */
   private final long counters;
 
   /** Address of {@link #maskBytes} that say what counts; 0 where everything does. */
@@ -182,7 +188,7 @@ final class BatchKernels {
     return Arrays.stream(pointers).allMatch(pointer -> pointer % 16 == 0);
   }
 
-  /** Smallest power of two that is no less. */
+  /** Smallest power of two that is not less than {@code value}. */
   private static int powerOfTwo(long value) {
     return value <= 1 ? 1 : Math.toIntExact(Long.highestOneBit(value - 1) * 2);
   }
@@ -199,7 +205,7 @@ final class BatchKernels {
   private record Tiles(int held, int strip, int strips, int pitch, int bytes) {}
 
   /**
-   * Tiles that blocks hold, where one launch is to do it all; null where more are.
+   * Tiles that blocks hold, where one launch is to do it all; null where several are.
    *
    * @param held how many a block holds
    */
@@ -225,8 +231,8 @@ final class BatchKernels {
     strip = Math.min(strip, features);
     int strips = Math.ceilDiv(features, strip);
     int bytes = Math.ceilDiv(strip * pitch * elementBytes, 16) * 16;
-    // Else what blocks of a multiprocessor read, add up and write overlaps less, which shows in
-    // many of them.
+    // Else the reading, adding and writing of a multiprocessor's blocks overlap less, which shows
+    // with many of them.
     boolean fitsWell = held * bytes <= kernels.tileBytes() / 2
         || (scope != Scope.EXAMPLE && strips <= kernels.multiprocessors());
     // Else most threads of a block have nothing to do, and two launches put many groups into one.
@@ -237,8 +243,8 @@ final class BatchKernels {
   }
 
   /**
-   * Elements from one feature of a tile to the next: an odd number of packs, for neighbours to be in
-   * different banks.
+   * Elements from one feature of a tile to the next: an odd number of packs, so that neighbours are
+   * in different banks.
    */
   private int pitch(int elements) {
     return packOfRun() * (elements / packOfRun() | 1);
@@ -266,8 +272,8 @@ final class BatchKernels {
   }
 
   /**
-   * How tiles are cut into parts, of which each block of a launch of blocks that wait for each other
-   * holds one, or two. The words are those of {@link Tiles} and of {@code Parts} in {@code vbn.cu}.
+   * How tiles are cut into parts, for a launch of blocks that wait for each other; each holds one
+   * part, or two. The words are those of {@link Tiles} and of {@code Parts} in {@code vbn.cu}.
    */
   private record Parts(
       int ofTile,
@@ -281,7 +287,7 @@ final class BatchKernels {
       int pitch) {}
 
   /**
-   * Parts for one launch of all blocks at once; null where there is to be none, or its blocks have not
+   * Parts for one launch of all blocks at once; null where there is to be none, or its blocks lack
    * the room.
    *
    * @param tensors how many of a part a block holds
@@ -368,7 +374,7 @@ final class BatchKernels {
         joined(joined(arguments), numbers));
   }
 
-  /** Lines, and sums behind them. */
+  /** Lines, and sums after them. */
   private long bytes(Parts parts) {
     return linesBytes() + groups * parts.ofTile * features * SUMS * Double.BYTES;
   }
@@ -387,7 +393,7 @@ final class BatchKernels {
       long variance,
       double weight,
       double epsilon) {
-    /** Of what is live alone. */
+    /** For live statistics alone. */
     static ForwardMix ofStatistics(long mean, long variance) {
       return new ForwardMix(0, 0, 0, 0, mean, variance, 1, 1);
     }
@@ -566,7 +572,9 @@ final class BatchKernels {
     return plan == Plan.THREE || counters == 0 ? 0 : call.counters(counters);
   }
 
-  /** Has units added up, and unless another launch does that, mixed by the last block of each group. */
+  /**
+   * Adds up units and, unless another launch does that, mixes them in the last block of each group.
+   */
   private void launchSums(
       String kernel, long[] tensors, long[] how, long sums, long counters, long lines) {
     int team = plan == Plan.THREE ? 0 : mixTeam(unitsPerGroup);
@@ -601,7 +609,7 @@ final class BatchKernels {
         joined(how, numbers(sums, lines, groups, features, units, team)));
   }
 
-  /** The same wherever units are mixed, so that bits are. */
+  /** The same wherever units are mixed, so that the bits are too. */
   private int mixTeam(int units) {
     return powerOfTwo(Math.min(THREADS / blockFeatures, Math.ceilDiv(units, 4)));
   }
@@ -618,7 +626,7 @@ final class BatchKernels {
     return groups * features * GRADIENTS * Double.BYTES;
   }
 
-  /** Items, and behind them a byte for each position. */
+  /** Items, and after them a byte for each position. */
   long maskBytes() {
     return itemsBytes() + rows * after;
   }
@@ -633,7 +641,7 @@ final class BatchKernels {
   }
 
   /**
-   * Has the coming launches read only what counts.
+   * Makes the coming launches read only what counts.
    *
    * @param memory of {@link #maskBytes}, until they are done
    * @param lengths on the device, of each example; 0 where the bytes of the positions are there
@@ -689,7 +697,7 @@ final class BatchKernels {
    *
    * @param mean that normalised each group; the variance likewise
    * @param vgamma 0 where dgamma has no upstream gradient; vbeta likewise
-   * @param gradients takes the part of each group in the gradient of gamma
+   * @param gradients takes each group's part in the gradient of gamma
    */
   void differentiateTwice(
       long x,

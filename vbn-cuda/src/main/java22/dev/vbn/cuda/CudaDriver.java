@@ -326,7 +326,7 @@ final class CudaDriver {
         (int) funcSetAttribute.invokeExact(function, maxDynamicShared, bytes));
   }
 
-  /** @throws CudaOutOfMemoryException if the current context's device has no such room */
+  /** @throws CudaOutOfMemoryException if the current context's device lacks the room */
   long allocate(long bytes) {
     return allocated("cuMemAlloc_v2", bytes, out -> (int) memAlloc.invokeExact(out, bytes));
   }
@@ -338,7 +338,7 @@ final class CudaDriver {
   /**
    * Host memory that the device reads and writes by itself, for every context.
    *
-   * @throws CudaOutOfMemoryException if the host has no such room
+   * @throws CudaOutOfMemoryException if the host lacks the room
    */
   MemorySegment allocatePinned(long bytes) {
     int portable = 1;
@@ -396,7 +396,7 @@ final class CudaDriver {
     check("cuMemPoolTrimTo", () -> (int) pools().trim.invokeExact(pool, 0L));
   }
 
-  /** @throws CudaOutOfMemoryException if the pool's device has no such room */
+  /** @throws CudaOutOfMemoryException if the pool's device lacks the room */
   long allocateFromPool(long pool, long bytes, long stream) {
     return allocated("cuMemAllocFromPoolAsync", bytes, out ->
         (int) pools().alloc.invokeExact(out, bytes, pool, stream));
@@ -537,7 +537,7 @@ final class CudaDriver {
             (int) blocks.invokeExact(out, function, blockX, sharedBytes));
   }
 
-  /** Launches blocks of which all run at once, as {@link #launch} does otherwise. */
+  /** Launches blocks that all run at once; otherwise as {@link #launch}. */
   void launchTogether(
       String kernel,
       long function,

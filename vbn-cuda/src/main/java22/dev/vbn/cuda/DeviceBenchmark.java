@@ -25,8 +25,9 @@ import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Times forward and backward on a device by each plan, by its own clock, next to a copy on the device of
- * the same tensor: all are bound by the bytes that they move. What is timed is compared with 64 bits.
+ * Times forward and backward on a device by each plan, by the device's clock, next to a copy of the
+ * same tensor on the device: all are bound by the bytes that they move. What is timed is checked
+ * against 64 bits.
  *
  * <pre>
  *   java -cp vbn-api.jar:vbn-cuda.jar [-Dvbn.benchmark.json=FILE] dev.vbn.cuda.DeviceBenchmark [BATCH ...]
@@ -54,7 +55,7 @@ final class DeviceBenchmark {
   private static final int WARM_UPS = 2;
   private static final int SAMPLES = 11;
 
-  /** Batches that are taken in turn, so that none is in the cache from the time before. */
+  /** Batches that are taken in turn, so that none is still in the cache from its last turn. */
   private static final int MOST_SETS = 64;
 
   private static final int MOST_ROTATED = 1 << 30;
@@ -89,7 +90,7 @@ final class DeviceBenchmark {
       return shape[featureAxis];
     }
 
-    /** Positions behind the feature axis. */
+    /** Positions after the feature axis. */
     long after() {
       return featureAxis == 1 ? Arrays.stream(shape).skip(2).reduce(1, Math::multiplyExact) : 1;
     }
@@ -152,8 +153,8 @@ final class DeviceBenchmark {
   }
 
   /**
-   * Prints ratios, then microseconds, of each batch: those named, or some that users have. Ends with 2
-   * where a name is of no batch, with 1 where there is no device or a result is wrong.
+   * Prints ratios, then microseconds, of each batch: those named, or some that users have. Exits
+   * with 2 if a name is not that of a batch, with 1 if there is no device or a result is wrong.
    */
   public static void main(String[] arguments) {
     List<Batch> batches;
@@ -301,7 +302,7 @@ final class DeviceBenchmark {
     return new Times(busy[SAMPLES / 2], alone[SAMPLES / 2]);
   }
 
-  /** The values that a tensor has over and over: what a kernel takes does not depend on them. */
+  /** The values that a tensor repeats: the time of a kernel does not depend on them. */
   private double[] block(long seed) {
     Random random = new Random(seed);
     double[] values = new double[(int) Math.min(BLOCK, batch.size())];
@@ -311,7 +312,7 @@ final class DeviceBenchmark {
     return HostTensor.of(values, values.length).to(batch.dtype).toDoubles();
   }
 
-  /** As many as are taken in turn, of these values or of none. */
+  /** As many as are taken in turn, with these values or not set. */
   private List<CudaTensor> tensors(double @Nullable [] values) {
     List<CudaTensor> tensors = new ArrayList<>();
     for (int set = 0; set < sets; set++) {
@@ -386,7 +387,7 @@ final class DeviceBenchmark {
     return worst;
   }
 
-  /** Mean and variance of a feature of what has these values over and over. */
+  /** Mean and variance of a feature of a tensor that repeats these values. */
   private double[] moments(double[] values, long feature) {
     long rows = batch.size() / batch.features() / batch.after();
     double sum = 0;

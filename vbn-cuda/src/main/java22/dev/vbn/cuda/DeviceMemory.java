@@ -10,7 +10,7 @@ final class DeviceMemory {
 
   private static final int NOT_SUPPORTED = 801; // CUDA_ERROR_NOT_SUPPORTED
 
-  /** More than that is not kept. */
+  /** More than this is not kept. */
   private static final long MOST_KEPT = 64 << 20;
 
   private static final int ALIGNMENT = 256;
@@ -58,7 +58,7 @@ final class DeviceMemory {
   /**
    * Address of new memory, for use in the stream; 0 for no bytes, which the driver refuses.
    *
-   * @throws CudaOutOfMemoryException if there is no such room, also in what the pool has kept
+   * @throws CudaOutOfMemoryException if there is no room, not even in what the pool has kept
    */
   long allocate(long bytes) {
     if (bytes == 0) {
@@ -89,7 +89,7 @@ final class DeviceMemory {
   }
 
   /**
-   * Memory until the call is {@link #done}, from what is kept; 0 where that does not reach, and the
+   * Memory until the call is {@link #done}, from what is kept; 0 where that is not enough, and the
    * next call will have enough. Not in a capture: a graph has its own.
    */
   long scratch(long bytes) {

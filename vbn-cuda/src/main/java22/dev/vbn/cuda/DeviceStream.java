@@ -199,7 +199,7 @@ final class DeviceStream implements CudaTensor.Owner {
     }
   }
 
-  /** Without the context everything would be left, so a failure is tried again before it is told. */
+  /** Without the context nothing could be freed, so a failure is retried before it is reported. */
   private long enterToClose(CloseStack steps) {
     try {
       return context.enter();
@@ -212,8 +212,8 @@ final class DeviceStream implements CudaTensor.Owner {
   }
 
   /**
-   * Gives the lock back as often as it was taken since then. By the count, since a lock that was
-   * taken with the last of the stack throws all the same.
+   * Gives the lock back as often as it was taken since then. By the count, since taking it with the
+   * last of the stack throws although it is then held.
    */
   private void unlock(int held) {
     while (lock.getHoldCount() > held) {
@@ -317,7 +317,7 @@ final class DeviceStream implements CudaTensor.Owner {
       memory.trim();
     }
 
-    /** Marks the call as done, what it has made as the caller's. */
+    /** Marks the call as done, and what it has made as the caller's. */
     <R> R done(R result) {
       freeScratch();
       made.clear();

@@ -23,7 +23,7 @@ final class KernelModule {
   /** At least what kernels on tiles declare: {@code TileSums} and a few bytes. */
   private static final int BESIDE_A_TILE = 16 << 10;
 
-  /** Two rounds of what fits a multiprocessor at most. */
+  /** Two rounds of the most that fits a multiprocessor. */
   private static final int ENOUGH_FOR_A_MULTIPROCESSOR = 2 * 2048;
 
   private final CudaDriver driver;
@@ -116,7 +116,9 @@ final class KernelModule {
     launch(kernel, functionOnTiles(kernel), blocks, 1, blockX, bytes, arguments);
   }
 
-  /** Blocks of {@link #tileBytes} of which all run at once; 0 where the device promises that of none. */
+  /**
+   * Blocks of {@link #tileBytes} that all run at once; 0 where the device promises that of none.
+   */
   int blocksAtOnce(String kernel, int blockX) {
     return cooperative
         ? blocksAtOnce.computeIfAbsent(

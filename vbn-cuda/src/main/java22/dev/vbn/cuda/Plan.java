@@ -4,15 +4,15 @@ import java.util.Arrays;
 import java.util.Locale;
 import java.util.stream.Collectors;
 
-/** In how many launches a call is done, where its batch allows; else in more. */
+/** How many launches a call takes, where its batch allows; else it takes more. */
 enum Plan {
   /** One for small groups, of which a multiprocessor holds several, or which are few; else two. */
   AUTO,
   /** One wherever a multiprocessor has room for a group. */
   ONE,
   /**
-   * One, of blocks that wait for each other, where together they have room for a group: it is not known
-   * of any device yet whether that is faster.
+   * One, of blocks that wait for each other, where together they have room for a group: whether
+   * that is faster is not known yet for any device.
    */
   TOGETHER,
   /** Sums with the mixture, output. */

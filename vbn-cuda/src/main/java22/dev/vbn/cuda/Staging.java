@@ -16,7 +16,7 @@ final class Staging {
   private final Half[] halves = new Half[2];
   private boolean ready;
 
-  /** Pinned memory, and an event that happens when the device has done with it. */
+  /** Pinned memory, and an event that happens when the device is done with it. */
   private record Half(MemorySegment memory, long event) {}
 
   Staging(CudaDriver driver, long stream) {

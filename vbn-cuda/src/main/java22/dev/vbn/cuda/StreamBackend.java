@@ -189,7 +189,7 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
     }
   }
 
-  /** How long the device takes for what {@code work} asks of it, and waits for it. */
+  /** Waits for what {@code work} asks of the device, and says how long that took. */
   float milliseconds(Runnable work) {
     CudaDriver driver = stream.driver();
     try (DeviceStream.Call call = stream.call()) {
@@ -203,7 +203,7 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
     }
   }
 
-  /** The kernels on a batch, of which they read what counts. */
+  /** The kernels on a batch; they read only what counts. */
   private BatchKernels kernelsOn(
       DeviceStream.Call call, DType dtype, Geometry geometry, Scope scope, long... tensors) {
     BatchKernels batch = new BatchKernels(kernels, plan, dtype, geometry, scope, tensors);
@@ -351,7 +351,7 @@ final class StreamBackend implements Kernels<CudaTensor>, CudaBackend {
     }
   }
 
-  /** Around what gradients are summed: 0 for the live means. */
+  /** What gradients are summed around: 0 for the live means. */
   private static long centers(Normalization how, long referenceMean) {
     return how.weight() <= NEARER_THE_REFERENCE ? referenceMean : 0;
   }

@@ -352,7 +352,7 @@ class KernelFaultsTest {
           ") == ",
           "(unsigned) blocks - 1",
           "(unsigned) blocks - 2",
-          Found.STOPPED),
+          Found.RESULTS),
       new Fault(
           "a counter of blocks that is not at 0 again",
           "unitsPerGroup, ",

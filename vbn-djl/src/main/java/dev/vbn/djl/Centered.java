@@ -12,14 +12,14 @@ import org.jspecify.annotations.Nullable;
  * is no more than a few deviations away from 0.
  *
  * <p>Both are constants, and the scale a power of two, so nothing is lost, and for most batches they
- * are 1 and 0 and cost nothing. A group has them for itself: what is in another group changes no bit
- * of it.
+ * are 1 and 0 and cost nothing. Each group has its own: what is in another group changes no bit of
+ * it.
  */
 final class Centered {
   /**
-   * Up to so many deviations between mean and 0 plain sums, and {@code a*x + b}, are accurate.
-   * Squares around 0 lose as many roundings as the mean has squared deviations: normalised groups of
-   * 2 to 256 elements were off by 4 to 9 units of 2^-24 here, by 20 at 2 deviations, by 90 at 4.
+   * Plain sums, and {@code a*x + b}, are accurate up to this many deviations between mean and 0.
+   * Squares around 0 lose as many roundings as the mean has squared deviations: normalised groups
+   * of 2 to 256 elements were off by 4 to 9 units of 2^-24 here, by 20 at 2 deviations, by 90 at 4.
    */
   static final double NEAR = 1;
 
@@ -54,7 +54,7 @@ final class Centered {
     return new Centered(work, layout, raw, raw, null, null);
   }
 
-  /** The same batch by another scale and shift; this is not to be used any more. */
+  /** The same batch with another scale and shift; this must not be used afterwards. */
   Centered at(double[] newScales, double[] newShifts) {
     double[] scaling = unlessAll(1, newScales);
     double[] shifting = unlessAll(0, newShifts);
@@ -81,8 +81,8 @@ final class Centered {
   }
 
   /**
-   * The same batch, placed so that {@code means} are near 0: this, where it is so placed. It is not
-   * to be used any more.
+   * The same batch, placed so that {@code means} are near 0: this, where it is so placed already.
+   * This must not be used afterwards.
    *
    * @param deviations the unit of the results
    * @param distances how far from 0 a mean may be
@@ -128,7 +128,7 @@ final class Centered {
     return !(isNarrow() ? square >= 1e-20 && square <= 1e30 : square >= 1e-250 && square <= 1e290);
   }
 
-  /** The power of two that brings {@code largest} close to 1; 1 for what is 0 or NaN. */
+  /** The power of two that brings {@code largest} close to 1; 1 for 0 or NaN. */
   double scaleFor(double largest) {
     if (!(largest > 0)) {
       return 1;
@@ -137,7 +137,7 @@ final class Centered {
     return Math.scalb(1.0, Math.max(-largestExponent(), Math.min(largestExponent(), exponent)));
   }
 
-  /** Of a power of two that has an inverse. */
+  /** The largest exponent of a power of two that has an inverse. */
   private int largestExponent() {
     return isNarrow() ? 126 : 1022;
   }
@@ -148,8 +148,8 @@ final class Centered {
   }
 
   /**
-   * The product with a factor per group: in steps where a factor is beyond the type of the values,
-   * although the product is not.
+   * The product with a factor per group: in steps where a factor is beyond the range of the values'
+   * type but the product is not.
    *
    * @param expendable whether {@code array} may be overwritten
    */

@@ -29,10 +29,10 @@ import java.util.function.ToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The kernels on {@code NDArray}: on the engine's own memory where they can be, and else as its
- * operations, what is as large as the batch in the batch's own width, what is per group in 64 bits.
- * Recorded by a {@code GradientCollector}, {@link #statistics},
- * {@link #reference} and {@link #forward} have the gradients that {@link #backward} computes.
+ * The kernels on {@code NDArray}: on the engine's own memory where possible, else as its
+ * operations, with what is as large as the batch in the batch's own width, and what is per group in
+ * 64 bits. Recorded by a {@code GradientCollector}, {@link #statistics}, {@link #reference} and
+ * {@link #forward} have the gradients that {@link #backward} computes.
  */
 final class DjlKernels implements Kernels<NDArray> {
   /** Not BFLOAT16: DJL has the name, but on PyTorch using it aborts the JVM, and MXNet lacks it. */
@@ -86,7 +86,7 @@ final class DjlKernels implements Kernels<NDArray> {
   }
 
   /**
-   * Where a batch can be computed with on its memory; null if that is not so. Of {@link #backward},
+   * What computes on a batch's own memory; null where that is not possible. For {@link #backward},
    * {@link #sums}, {@link #write} and {@link #referenceGradient}.
    */
   @Nullable
@@ -200,7 +200,7 @@ final class DjlKernels implements Kernels<NDArray> {
   /**
    * How far the mean of each group may be from where its values are 0, for {@code a*x + b} to be
    * accurate: a few deviations, of whichever of the statistics has the smallest. An outlier makes
-   * all of them large but the reference's.
+   * all of them large except the reference's.
    */
   private static double[] reach(
       Mixture[] groups,

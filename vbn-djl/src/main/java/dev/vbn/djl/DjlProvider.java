@@ -25,9 +25,9 @@ import java.util.function.Supplier;
  * arrays. The engine is the one that the system property {@value #ENGINE_PROPERTY} names, or else
  * DJL's own default; devices have the names that DJL gives them: {@code cpu}, {@code gpu0}.
  *
- * <p>Where DJL was not started yet, it is started without its report of use, which is a connection
- * to the cloud's metadata address and one to Amazon: the system property {@code OPT_OUT_TRACKING} is
- * set to {@code true}, unless it or the environment variable of that name is set already.
+ * <p>If DJL has not been started yet, it is started without its usage report, which connects to the
+ * cloud's metadata address and to Amazon: the system property {@code OPT_OUT_TRACKING} is set to
+ * {@code true}, unless it or the environment variable of that name is set already.
  */
 public final class DjlProvider implements VbnProvider<NDArray> {
   /** System property that names the engine, such as {@code PyTorch}. */

@@ -36,7 +36,7 @@ final class DjlTensors implements TensorAccess<NDArray> {
     };
   }
 
-  /** Arrays remember shape and type, and would give them when their memory is gone. */
+  /** Arrays remember shape and type, and would report them even after their memory is gone. */
   private static void requireNotFreed(NDArray tensor) {
     if (tensor.isReleased()) {
       throw new IllegalStateException(
@@ -90,7 +90,7 @@ final class DjlTensors implements TensorAccess<NDArray> {
     };
   }
 
-  /** DJL copies through one Java buffer, and counts its bytes in an int without a look. */
+  /** DJL copies through one Java buffer, and counts its bytes in an unchecked int. */
   static void requireBytes(long elements, int width) {
     if (elements > Integer.MAX_VALUE / width) {
       throw new IllegalArgumentException(elements + " elements of " + width

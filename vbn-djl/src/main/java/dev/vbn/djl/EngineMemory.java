@@ -54,9 +54,9 @@ final class EngineMemory {
   }
 
   /**
-   * Whether an operation may be recorded: while there is a collector, on whatever thread. Neither DJL
-   * nor its PyTorch engine can be asked; the engine has a field that says it. What records by thread,
-   * {@code JniUtils.isGradMode}, is true in threads without a collector too.
+   * Whether an operation may be recorded: while there is a collector, on whatever thread. Neither
+   * DJL nor its PyTorch engine can be asked, but the engine has a field that tells. The flag of a
+   * thread, {@code JniUtils.isGradMode}, is true in threads without a collector too.
    */
   static boolean mayRecord(NDArray x) {
     return COLLECTING.get(x.getClass()).get();
@@ -118,7 +118,7 @@ final class EngineMemory {
     return new Normalized<>(output, moments(x, statistics.mean(), statistics.variance(), shape));
   }
 
-  /** What the arrays' memory is read through does not keep them. */
+  /** Keeps arrays alive: what their memory is read through does not. */
   @SuppressWarnings("ReachabilityFenceUsage") // the fence is what this is for
   static void fence(@Nullable NDArray... arrays) {
     for (NDArray array : arrays) {

@@ -72,7 +72,7 @@ final class Engines {
     return seen;
   }
 
-  /** What is not there, as the default, makes the class {@code Engine} unusable for good. */
+  /** A default engine that is not there makes the class {@code Engine} unusable for good. */
   private static void requireDefault(Map<String, EngineProvider> seen) {
     String variable = System.getenv(DEFAULT_VARIABLE);
     String name = variable != null ? variable : System.getProperty(DEFAULT_PROPERTY);

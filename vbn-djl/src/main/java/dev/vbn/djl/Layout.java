@@ -19,7 +19,7 @@ final class Layout {
   /** Runs shorter than this are multiplied faster as whole examples. */
   private static final long VECTOR = 8;
 
-  /** So many rows are added up at a time: more, a power of two apart, contend for lines of cache. */
+  /** Rows that are added up at once: more, a power of two apart, would contend for cache lines. */
   private static final long STRIPS = 16;
 
   /** Longer runs than this are too long for an accumulator of 32 bits that adds one by one. */
@@ -62,7 +62,7 @@ final class Layout {
     return geometry.features();
   }
 
-  /** Shape of statistics in the results: without groups where there is one. */
+  /** Shape of statistics in the results: without groups where there is only one. */
   Shape statisticsShape() {
     return perExample ? new Shape(groups(), features()) : new Shape(features());
   }

@@ -4,8 +4,8 @@ import ai.djl.ndarray.NDArray;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Mean and biased variance of each group of a batch, as arrays that may be part of a graph, and in
- * Java to decide by.
+ * Mean and biased variance of each group of a batch, as arrays that may be part of a graph, and as
+ * Java values to decide by.
  *
  * @param batch the batch as it was placed to be measured
  * @param mean in 64 bits
@@ -15,8 +15,8 @@ record LiveStatistics(
     Centered batch, NDArray mean, NDArray variance, double[] means, double[] variances) {
 
   /**
-   * A group far from 0 is measured again around its mean. Around the mean of a constant, in 32 bits
-   * some units beside it, it is exactly 0 the time after.
+   * A group far from 0 is measured again around its mean. In 32 bits the mean of a constant is some
+   * units off; measured again around it, it is exactly 0.
    */
   private static final int ROUNDS = 3;
 
@@ -30,7 +30,7 @@ record LiveStatistics(
   /**
    * Measures a batch.
    *
-   * @param constant whether the statistics are to be constants to automatic differentiation
+   * @param constant whether automatic differentiation is to treat the statistics as constants
    */
   static LiveStatistics of(Workspace work, Layout layout, Centered given, boolean constant) {
     Centered batch = given;

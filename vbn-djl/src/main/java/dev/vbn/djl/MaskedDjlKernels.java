@@ -29,10 +29,10 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Masks. The kernels on an engine's memory know them; for operations, what counts is taken together,
- * computed as a batch of its own, and taken back to its places, where what does not count takes a 0:
- * by {@code take}, the one such operation that both engines have and record. NaN in what does not count
- * is never an operand, in the graph's gradient neither.
+ * Masks. The kernels on an engine's memory know them; for operations, what counts is gathered,
+ * computed as a batch of its own, and put back in its places, with 0 for what does not count: by
+ * {@code take}, the one such operation that both engines have and record. NaN in what does not
+ * count is never an operand, not even in the graph's gradient.
  */
 final class MaskedDjlKernels implements Kernels<NDArray> {
   static final Set<Capability> CAPABILITIES = withMask();
@@ -280,7 +280,7 @@ final class MaskedDjlKernels implements Kernels<NDArray> {
     }
   }
 
-  /** What belongs to the caller. */
+  /** A result that belongs to the caller. */
   private NDArray result(NDArray x, double[] values, DType type) {
     NDArray result = tensors.fromHost(HostTensor.of(values, values.length), type);
     result.attach(x.getManager());
@@ -351,7 +351,10 @@ final class MaskedDjlKernels implements Kernels<NDArray> {
     kernels.close();
   }
 
-  /** What is computed together of a batch, and the arrays of one call, freed with it. */
+  /**
+   * The parts of a batch that are each computed together, and the arrays of one call, freed with
+   * it.
+   */
   private static final class Parts implements AutoCloseable {
     private final CountedPart[] parts;
     private final Geometry whole;
@@ -409,7 +412,7 @@ final class MaskedDjlKernels implements Kernels<NDArray> {
       return flat.take(own, index(places)).reshape(dense);
     }
 
-    /** The batch of the dense ones of all parts that are not empty; 0 where nothing counts. */
+    /** The batch from the dense ones of all non-empty parts; 0 where nothing counts. */
     NDArray putBack(NDList dense) {
       long[] places = new long[Math.toIntExact(whole.size())];
       long counted = whole.countedElements() * whole.features();

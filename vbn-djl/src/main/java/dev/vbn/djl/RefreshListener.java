@@ -8,10 +8,10 @@ import dev.vbn.spi.ReferenceGradient;
 
 /**
  * Refreshes the reference of every {@link VirtualBatchNormBlock} of a network while {@code EasyTrain}
- * trains it: after every so many batches, and after each epoch.
+ * trains it: after a given number of batches, and after each epoch.
  *
- * <p>{@code EasyTrain} tells of a batch when its gradients are there and the optimiser's step is yet
- * to come: the refreshed statistics are one step behind. It tells of nothing before the first batch:
+ * <p>{@code EasyTrain} reports a batch once its gradients are there but before the optimiser's
+ * step: the refreshed statistics are one step behind. It reports nothing before the first batch:
  * call {@link VirtualBatchNormBlock#refresh} once before training.
  */
 public final class RefreshListener extends TrainingListenerAdapter {
@@ -35,7 +35,7 @@ public final class RefreshListener extends TrainingListenerAdapter {
   }
 
   /**
-   * Refreshes, if it is time.
+   * Refreshes if it is time.
    *
    * @throws IllegalStateException if a block is {@link ReferenceGradient#ATTACHED}: its reference
    *     pass has to be inside the gradient collector

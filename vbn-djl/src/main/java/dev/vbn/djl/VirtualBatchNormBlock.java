@@ -62,14 +62,14 @@ import org.jspecify.annotations.Nullable;
  * lengths)}. What does not count has no effect, NaN included, and its output and gradient are 0.
  *
  * <ul>
- *   <li>INT32 or INT64 of shape {@code (N)}: of each example how many positions count, from the first
- *       on, along the first axis of {@code x} that is neither the batch's nor the features';
+ *   <li>INT32 or INT64 of shape {@code (N)}: how many positions of each example count, from the
+ *       first on, along the first axis of {@code x} that is neither the batch's nor the features';
  *   <li>BOOLEAN or UINT8 of the shape of {@code x} without the feature axis: a mask, true (not 0)
  *       where a position counts.
  * </ul>
  *
- * <p>The block yields one array all the same. The reference batch of {@link #refresh} may have its
- * own, as any live batch may, or none.
+ * <p>The block still yields one array. The reference batch of {@link #refresh} may have a second
+ * input too, as any live batch may.
  *
  * <p>An array given for gamma or beta may have lengths of 1 next to that of the features, as
  * {@code (1, C, 1)} has.
@@ -90,10 +90,10 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   /** Its number of features is 1 until the shape of the input is known. */
   private VbnConfig config;
 
-  /** What to begin with; null for what is drawn. */
+  /** The layer to begin with; null to draw one. */
   private final @Nullable LayerState initial;
 
-  /** In prediction, where it is another than in training. */
+  /** The variant of prediction, where it differs from that of training. */
   private @Nullable Variant servingVariant;
 
   private @Nullable Reference reference;
@@ -106,7 +106,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
 
   private @Nullable ReferenceStatistics<NDArray> found;
 
-  /** What belongs to the values of the two statistics parameters; 0 of what is not known. */
+  /** What belongs to the values of the two statistics parameters; 0 for what is not known. */
   private record Reference(long examples, long elements) {
     static Reference of(ReferenceStatistics<?> statistics) {
       return new Reference(
@@ -180,7 +180,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
    *
    * <p>Call it inside the gradient collector where {@link ReferenceGradient#ATTACHED} is to send
    * gradients through the reference pass too; then call it in every step, since a graph serves one
-   * backward pass. Where it fails, every block keeps the reference it had.
+   * backward pass. If it fails, every block keeps the reference it had.
    *
    * @param network a block, or a tree of blocks, that is initialized
    * @param forward runs the network on inputs, for instance {@code trainer::forward}
@@ -234,8 +234,8 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   }
 
   /**
-   * Has every virtual batch normalization of a network predict by a variant of its own, as {@link
-   * #setServingVariant(Variant)} does.
+   * Makes every virtual batch normalization of a network predict by a variant of its own, as
+   * {@link #setServingVariant(Variant)} does.
    *
    * @throws IllegalArgumentException if the network has no virtual batch normalization
    */
@@ -244,12 +244,12 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   }
 
   /**
-   * The variant of prediction, where it is not to be that of training: for instance {@link
-   * Variant#REFERENCE_ONLY} for a network trained as {@link Variant#LIVE_BATCH}, so that an answer
-   * does not depend on what else is in its batch. It is not saved.
+   * Sets the variant of prediction, where it is to differ from that of training: for instance
+   * {@link Variant#REFERENCE_ONLY} for a network trained as {@link Variant#LIVE_BATCH}, so that an
+   * answer does not depend on what else is in its batch. It is not saved.
    *
    * @param variant null for the variant of training
-   * @throws IllegalArgumentException if its weight goes by a count that the state of this block
+   * @throws IllegalArgumentException if its weight depends on a count that the state of this block
    *     lacks
    */
   public void setServingVariant(@Nullable Variant variant) {
@@ -292,7 +292,8 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   /**
    * Takes statistics that were measured elsewhere as the reference of this block's input.
    *
-   * @throws IllegalArgumentException if they are of no example, or of another number of features
+   * @throws IllegalArgumentException if they are of no examples, or of a different number of
+   *     features
    * @throws IllegalStateException if this block is not initialized
    */
   public void setReference(ReferenceMoments moments) {
@@ -360,12 +361,12 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
 
   /**
    * Takes the parameters and the reference of a layer that was saved or trained elsewhere, and
-   * forgets those of its own. Gamma and beta are rounded to the type that they have here.
+   * forgets its own. Gamma and beta are rounded to the type that they have here.
    *
-   * @throws IllegalArgumentException if the layer is configured otherwise than this block (but for
-   *     whether its reference is attached, and for its variant where this block has a serving
+   * @throws IllegalArgumentException if the layer is configured differently from this block (except
+   *     for whether its reference is attached, and for its variant where this block has a serving
    *     variant), or lacks gamma or beta, or has one too many, or lacks a count that the serving
-   *     variant goes by; this block is then as it was
+   *     variant depends on; this block is then left as it was
    * @throws IllegalStateException if this block is not initialized
    */
   public void setState(LayerState state) {
@@ -439,7 +440,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
 
   @Override
   public void initialize(NDManager manager, DataType dataType, Shape... inputShapes) {
-    // Beside batches of 16 bits too, parameters have 32.
+    // Parameters have 32 bits even with batches of 16.
     DataType type = dataType == DataType.FLOAT64 ? DataType.FLOAT64 : DataType.FLOAT32;
     boolean loaded = isInitialized();
     super.initialize(manager, type, inputShapes);
@@ -570,8 +571,8 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
   }
 
   /**
-   * With the values of the parameters. Copies, because automatic differentiation does not bear that
-   * what it has recorded is changed by the next refresh before the backward pass.
+   * With the values of the parameters. Copies, because the next refresh may come before the
+   * backward pass, and must not change what automatic differentiation has recorded.
    */
   private NDArray detachedPass(VirtualBatchNorm<NDArray> layer, NDArray x) {
     Reference counts = requireReference();
@@ -712,7 +713,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
     }
   }
 
-  /** Another than this block's is taken over where that of prediction is known apart from it. */
+  /** The variant of a label; one that is not this block's is taken only with a serving variant. */
   private Variant variant(String label) throws MalformedModelException {
     if (servingVariant == null) {
       requireSame("variant", label, config.variant().label());
@@ -796,7 +797,7 @@ public final class VirtualBatchNormBlock extends AbstractBlock {
       return this;
     }
 
-    /** Whether gradients flow through the reference of {@link #refresh}; default not. */
+    /** Whether gradients flow through the reference of {@link #refresh}; by default they do not. */
     public Builder optReferenceGradient(ReferenceGradient referenceGradient) {
       config = config.withReferenceGradient(referenceGradient);
       return this;

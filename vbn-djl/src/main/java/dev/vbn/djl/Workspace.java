@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * once for all kernels: arithmetic with a {@code Number} (its memory is freed before the backward
  * pass reads it), {@code toType} and {@code duplicate} on PyTorch (they forget the graph), arrays over
  * Java memory, and in-place operations on what a graph may need. Whether an array is part of a graph
- * cannot be asked: {@code hasGradient} speaks of leaves alone.
+ * cannot be asked: {@code hasGradient} tells of leaves alone.
  */
 final class Workspace implements AutoCloseable {
   /** Engine that records in-place operations, and forgets the graph on {@code toType}. */
@@ -168,7 +168,7 @@ final class Workspace implements AutoCloseable {
         .singletonOrThrow();
   }
 
-  /** The difference, in the place of {@code array} if that is expendable and no graph can need it. */
+  /** The difference, in place of {@code array} if that is expendable and no graph can need it. */
   NDArray sub(NDArray array, boolean expendable, NDArray subtrahend) {
     return expendable && mayOverwrite() ? array.subi(subtrahend) : array.sub(subtrahend);
   }
@@ -187,7 +187,7 @@ final class Workspace implements AutoCloseable {
     return expendable && mayOverwrite() ? array.muli(factor) : array.mul(factor);
   }
 
-  /** The sum, in the place of {@code product}: the gradient of a product needs its factors alone. */
+  /** The sum, in place of {@code product}: the gradient of a product needs its factors alone. */
   NDArray addToProduct(NDArray product, NDArray summand) {
     return pytorch ? product.addi(summand) : product.add(summand);
   }

@@ -8,14 +8,14 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What counts of the rows of a masked group: of each row some spans of every run.
+ * What counts in the rows of a masked group: in each row, some spans of every run.
  *
  * @param firstRow of the group, in the batch
  * @param rows of the group
  * @param elements of each feature that count
  * @param span elements that count next to each other, in the mean
- * @param wholeRows whether each row counts as a whole, or not at all
- * @param lanes for rows that are gone through as wholes although not all of them counts; else null
+ * @param wholeRows whether each row counts either entirely or not at all
+ * @param lanes for rows that are processed whole although only part of them counts; else null
  */
 record Counts(
     Counted counted,
@@ -25,7 +25,7 @@ record Counts(
     double span,
     boolean wholeRows,
     @Nullable Lanes lanes) {
-  /** Of one of so many groups of a masked batch. */
+  /** The counts of one of the {@code groups} of a masked batch. */
   static Counts of(Geometry geometry, Counted counted, int group, int groups) {
     long rows = geometry.batch() * geometry.before() / groups;
     long first = group * rows;
@@ -46,7 +46,7 @@ record Counts(
     return new Counts(counted, first, rows, elements, span, wholeRows, null);
   }
 
-  /** The same for rows that are gone through as wholes, with so many positions behind each. */
+  /** The same for rows that are processed whole, with {@code behind} positions after each run. */
   Counts inWholeRows(int run, int behind) {
     Lanes each = Lanes.of(this, run, behind);
     return new Counts(counted, firstRow, rows, elements, span, wholeRows, each);
@@ -55,7 +55,7 @@ record Counts(
   /**
    * Whether each position of a run counts, row by row.
    *
-   * @param counting of a row {@code run} of them and, behind these, the first ones again, so that a
+   * @param counting for each row, {@code run} of them and then the first ones again, so that a
    *     vector may begin at any
    * @param stride from one row to the next
    */
@@ -85,7 +85,7 @@ record Counts(
     }
   }
 
-  /** Whether each position counts, of rows that are gone through as wholes. */
+  /** Whether each position counts, for rows that are processed whole. */
   boolean[] counting() {
     return requireNonNull(lanes).counting;
   }
@@ -95,7 +95,7 @@ record Counts(
     return (int) row * requireNonNull(lanes).stride;
   }
 
-  /** Whether nothing of a row counts. */
+  /** Whether nothing in a row counts. */
   boolean isEmpty(long row) {
     return counted.spans(firstRow + row) == 0;
   }
@@ -103,7 +103,7 @@ record Counts(
   /** What is done with neighbouring rows that are alike. */
   interface Action {
     /**
-     * With some positions of each run of some rows.
+     * Takes some positions of each run of some rows.
      *
      * @param row the first, counted from the group's
      * @param from the first position
@@ -149,7 +149,7 @@ record Counts(
   }
 
   /**
-   * The next row of the group of which something counts, from one on and around its end.
+   * The next row of the group in which something counts, from a given one on, wrapping around.
    *
    * @param row counted from the group's first, as is the result
    */
@@ -178,7 +178,7 @@ record Counts(
     return counted.from(firstRow + row, 0);
   }
 
-  /** The position behind the first span of a row. */
+  /** The position after the first span of a row. */
   long to(long row) {
     return counted.to(firstRow + row, 0);
   }

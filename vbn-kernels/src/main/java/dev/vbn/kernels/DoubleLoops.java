@@ -1,6 +1,6 @@
 package dev.vbn.kernels;
 
-/** Arrays of 64 bits: every line has room in them. */
+/** Arrays of 64 bits: every line fits them. */
 final class DoubleLoops extends PlainDoubles {
   @Override
   boolean prepare(Lines lines, int features, boolean derivative) {

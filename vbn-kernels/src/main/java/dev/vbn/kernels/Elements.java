@@ -9,21 +9,21 @@ import org.jspecify.annotations.Nullable;
 /**
  * Numbers in memory, one after the other: an array, a buffer over memory that another library holds,
  * or whatever a subclass reads and writes. They stay the caller's. Many threads read and write them
- * at a time, each its own places.
+ * at once, each in its own places.
  *
- * @param <A> what they are computed with as: {@code float[]} or {@code double[]}
+ * @param <A> what they are computed in: {@code float[]} or {@code double[]}
  */
 public abstract class Elements<A> {
-  /** Elements that are copied at a time, at most. */
+  /** The most elements that are copied at once. */
   public static final int LONGEST_COPY = 4096;
 
   private static final double[] ZEROS = new double[LONGEST_COPY];
   private static final float[] ZEROS_32 = new float[LONGEST_COPY];
 
-  /** Null where the numbers are no array's. */
+  /** Null where the numbers are not in an array. */
   final @Nullable A array;
 
-  /** Of no array. */
+  /** For numbers that are not in an array. */
   protected Elements() {
     this(null);
   }
@@ -68,7 +68,7 @@ public abstract class Elements<A> {
     return new Doubles(buffer);
   }
 
-  /** The type of the elements: FLOAT64 if and only if they are computed with as {@code double[]}. */
+  /** The type of the elements: FLOAT64 if and only if they are computed in {@code double[]}. */
   public abstract DType dtype();
 
   /** Copies elements out. */

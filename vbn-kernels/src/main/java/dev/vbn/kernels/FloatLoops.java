@@ -2,14 +2,14 @@ package dev.vbn.kernels;
 
 import org.jspecify.annotations.Nullable;
 
-/** Arrays of 32 bits: which sums and lines have room in them, and few elements summed in 64. */
+/** Arrays of 32 bits: which sums and lines fit them, and sums of few elements in 64 bits. */
 class FloatLoops extends PlainFloats {
   /** Squares outside this range have overflowed, or lost digits to underflow. */
   static final double SMALL = 0x1p-80;
 
   static final double LARGE = 0x1p120;
 
-  /** Elements for which 64 bits cost less than a second look at them, for a shift. */
+  /** Up to this many elements, 64 bits cost less than a second look at them, for a shift. */
   private static final int FEW = 4096;
 
   @Override

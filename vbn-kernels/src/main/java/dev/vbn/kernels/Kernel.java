@@ -16,13 +16,12 @@ import org.jspecify.annotations.Nullable;
  *       place in the strip. One run by itself would be too short for vectors.
  * </ul>
  *
- * <p>Arrays are computed with as they are; other memory through windows that fit the first-level
- * cache.
+ * <p>Arrays are used as they are; other memory through windows that fit the first-level cache.
  *
  * @param <A> {@code float[]} or {@code double[]}
  */
 abstract class Kernel<A> {
-  /** Strips that a strip of several rows must leave: few vectorise badly. */
+  /** Fewest strips to leave where one is several rows: few vectorise badly. */
   private static final int STRIPS = 16;
 
   final Loops<A> loops;
@@ -55,7 +54,7 @@ abstract class Kernel<A> {
   }
 
   interface WindowAction {
-    /** With {@code length} neighbours of each of {@code features} features. */
+    /** Takes {@code length} neighbours of each of {@code features} features. */
     void accept(long at, int feature, int features, int length);
   }
 
@@ -86,7 +85,9 @@ abstract class Kernel<A> {
     }
   }
 
-  /** Copies a strip of a row that is blended, with something else in the place of what does not count. */
+  /**
+   * Copies a strip of a row that is blended, with something else in place of what does not count.
+   */
   final void select(
       Layout layout, long row, A from, int at, int count, A otherwise, A to, int first) {
     Counts counts = requireNonNull(layout.counts());

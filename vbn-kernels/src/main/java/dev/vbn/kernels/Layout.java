@@ -6,14 +6,14 @@ import org.jspecify.annotations.Nullable;
  * How the elements of one group lie: {@code rows} rows of {@code features} runs of {@code run}
  * neighbours each.
  *
- * <p>A tile is the features that are computed together. Of long runs these are as many as may be, so
- * that rows are gone through in the order of the memory; what is kept for each of them bounds them. Of
- * short runs they are a strip, which is found in cache when it is written. A part is what one thread
- * sums or writes at a time: a range of rows of a tile or, where rows are long, a range of features or
- * of positions of all rows. Parts are cut by the shape alone, so that no bit depends on the number of
- * threads.
+ * <p>A tile is the features that are computed together. With long runs these are as many as
+ * possible, so that rows are processed in memory order; what is kept for each of them limits their
+ * number. With short runs they are a strip, which is still in cache when it is written. A part is
+ * what one thread sums or writes at a time: a range of rows of a tile or, where rows are long, a
+ * range of features or of positions of all rows. Parts are cut by the shape alone, so that no bit
+ * depends on the number of threads.
  *
- * @param order how elements are gone through
+ * @param order in which elements are processed
  * @param counts what counts; null where everything does
  */
 record Layout(
@@ -22,26 +22,26 @@ record Layout(
     long run,
     Order order,
     @Nullable Counts counts) {
-  /** How elements are gone through. */
+  /** The order in which elements are processed. */
   enum Order {
     /** Strip by strip. */
     STRIPS,
     /** Row by row, and in each row run by run. */
     ROWS,
-    /** Feature by feature, and of each run by run. */
+    /** Feature by feature, and in each run by run. */
     FEATURES
   }
 
-  /** Their statistics and parameters are copied at a time. */
+  /** Most features of a tile, whose statistics and parameters are copied at once. */
   private static final int FEATURES = Elements.LONGEST_COPY;
 
-  /** Elements of a run from which on the order of the memory gains nothing over less memory. */
+  /** Run length from which memory order gains nothing over using less memory. */
   private static final int SEPARATE = 2048;
 
   /** Elements of a part: enough for a hand-over, and 1 MiB of 32 bits. */
   private static final int PART = 1 << 18;
 
-  /** Of which everything counts. */
+  /** A layout in which everything counts. */
   Layout(long rows, long features, long run, Order order) {
     this(rows, features, run, order, null);
   }
@@ -59,20 +59,20 @@ record Layout(
     return counts == null ? rows * run : counts.elements();
   }
 
-  /** Whether of each row everything counts, or nothing. */
+  /** Whether each row counts either entirely or not at all. */
   boolean hasWholeRows() {
     return counts == null || counts.wholeRows();
   }
 
   /**
-   * Whether rows of which not all counts are gone through as wholes: of an element that does not
-   * count the shift is summed, which adds nothing, and 0 is written.
+   * Whether rows that count only in part are processed whole: for an element that does not count,
+   * the shift is summed, which adds nothing, and 0 is written.
    */
   boolean blends() {
     return counts != null && counts.lanes() != null;
   }
 
-  /** The row itself, or the next one of which something counts. */
+  /** The row itself, or the next one in which something counts. */
   long countingRow(long row) {
     return counts == null ? row : counts.countingFrom(row);
   }
@@ -113,7 +113,7 @@ record Layout(
     return Math.min(rows, Math.max(1, PART / features(tile) / run));
   }
 
-  /** Of a row too long for a part. */
+  /** Features of a part, fewer where a row is too long for one. */
   private long featuresOfPart(int tile) {
     if (size() <= PART) {
       return features(tile);
@@ -121,7 +121,7 @@ record Layout(
     return Math.min(features(tile), Math.max(1, PART / run));
   }
 
-  /** Of a run too long for a part. */
+  /** Pieces of a run, several where it is too long for a part. */
   private long cuts() {
     return ceil(run, PART);
   }
@@ -149,11 +149,11 @@ record Layout(
   /**
    * A part of a group.
    *
-   * @param at of its first element, counted from the group's
-   * @param row its first, counted from the group's
-   * @param feature its first, counted from the tile's
-   * @param from its first position of each run
-   * @param length of each run of it
+   * @param at index of its first element, counted from the group's
+   * @param row its first row, counted from the group's
+   * @param feature its first feature, counted from the tile's
+   * @param from its first position in each run
+   * @param length of its piece of each run
    */
   record Part(long at, long row, int rows, int feature, int features, long from, int length) {
     /** One row of it. */
@@ -240,7 +240,7 @@ record Layout(
   }
 
   private static long ceil(long a, long b) {
-    // Without a division where there is one of them: ten took a tenth of the time of (8, 64).
+    // No division where there is only one: ten divisions took a tenth of the time of (8, 64).
     return a <= b ? 1 : (a + b - 1) / b;
   }
 }

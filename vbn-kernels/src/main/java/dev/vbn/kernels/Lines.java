@@ -19,18 +19,18 @@ final class Lines {
   float[] slope32 = {};
   float[] offset32 = {};
 
-  /** Beyond these 32 bits would overflow, or lose digits to underflow. */
+  /** Beyond these, 32 bits would overflow, or lose digits to underflow. */
   private static final double LARGE = 0x1p100;
 
   private static final double SMALL = 0x1p-100;
 
-  /** Makes gamma and beta, in the places of factor and offset, the line of a feature's output. */
+  /** Turns gamma and beta, stored as factor and offset, into the line of a feature's output. */
   void normalize(int feature, Mixture mixture) {
     center[feature] = mixture.mean();
     factor[feature] /= mixture.deviation();
   }
 
-  /** Makes room for the lines of as many features. */
+  /** Makes room for the lines of {@code features} features. */
   void clear(int features) {
     if (center.length < features) {
       int length = features + 24;

@@ -4,8 +4,8 @@ import dev.vbn.kernels.Layout.Part;
 import java.util.Arrays;
 
 /**
- * Compares loops with the scalar ones, so that an incubator that has changed costs speed and not a
- * result.
+ * Compares loops with the scalar ones, so that a change in the incubator costs speed, not
+ * correctness.
  */
 final class LoopCheck {
   /** Rounding in 32 bits, of values up to a few dozen. */
@@ -18,7 +18,7 @@ final class LoopCheck {
 
   private LoopCheck() {}
 
-  /** Fails if loops compute something else than the scalar ones. */
+  /** Fails if loops compute anything other than the scalar ones do. */
   static void check(FloatLoops loops) {
     checkSelection(loops);
     for (int[] shape : SHAPES) {

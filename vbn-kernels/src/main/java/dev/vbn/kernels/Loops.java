@@ -7,42 +7,42 @@ import org.jspecify.annotations.Nullable;
 /**
  * The innermost loops, over arrays of one type.
  *
- * <p>Where an upstream gradient is given, sums are those of the gradient too, and outputs are dx.
- * What is summed in 32 bits is carried over into 64 bits every {@value #FOLD} additions: with 32 of
- * them results were 8 units in the last place off where the mean is 1e4 standard deviations.
+ * <p>Where an upstream gradient is given, the gradient is summed too, and outputs are dx. What is
+ * summed in 32 bits is carried over into 64 bits every {@value #FOLD} additions: with 32, results
+ * were off by 8 units in the last place where the mean is 1e4 standard deviations.
  *
  * @param <A> {@code float[]} or {@code double[]}
  */
 abstract class Loops<A> {
   static final int FOLD = 8;
 
-  /** The order in which runs of so many neighbours are gone through, if all of them count. */
+  /** The order in which runs of this many neighbours are processed if all of them count. */
   abstract Order order(long run);
 
-  /** Neighbours that count, in the mean, from which on they are computed with where they lie. */
+  /** Mean length of counting spans from which on they are processed where they lie. */
   abstract int longSpan();
 
   /**
-   * Whether rows of a masked batch are better gone through as wholes.
+   * Whether rows of a masked batch are better processed whole.
    *
-   * @param span neighbours that count, in the mean
-   * @param share of all elements, those that count
+   * @param span mean length of counting spans
+   * @param share of all elements that counts
    */
   boolean blends(double span, double share) {
     return false;
   }
 
-  /** Positions behind a run that {@link #select} reads. */
+  /** Positions after a run that {@link #select} reads. */
   int behind() {
     return 0;
   }
 
   /**
-   * Copies a strip, with something else in the place of what does not count.
+   * Copies a strip, with something else in place of what does not count.
    *
-   * @param run positions after which {@code counting} begins anew
+   * @param run positions after which {@code counting} repeats
    * @param place of the first position in {@code counting}
-   * @param otherwise of each lane
+   * @param otherwise what stands in its place, for each lane
    */
   abstract void select(
       A from,
@@ -55,7 +55,7 @@ abstract class Loops<A> {
       A to,
       int first);
 
-  /** Copies a run, with one number in the place of what does not count. */
+  /** Copies a run, with one number in place of what does not count. */
   abstract void select(
       A from, int at, int count, boolean[] counting, int place, double otherwise, A to, int first);
 
@@ -73,7 +73,7 @@ abstract class Loops<A> {
   /** Strips, all in one call, after which {@link #foldStrips} is due. */
   abstract int stripsOfFold();
 
-  /** Of {@link #stripsOfFold}, how many these strips of one call take. */
+  /** How many of {@link #stripsOfFold} these strips take when added in one call. */
   int additions(int strips) {
     return strips;
   }
@@ -140,8 +140,8 @@ abstract class Loops<A> {
   }
 
   /**
-   * Whether to sum so few elements in 64 bits, around whatever shift: then {@link #addFew} adds their
-   * rows to the sums of features, and nothing of these is ever far.
+   * Whether there are so few elements that they are summed in 64 bits, around any shift:
+   * {@link #addFew} then adds their rows to the sums of features, and no shift is ever far.
    */
   boolean isFew(Layout layout) {
     return false;
@@ -156,7 +156,7 @@ abstract class Loops<A> {
   void beginRuns(int feature, int features, boolean withUpstream, Scratch<A> scratch) {}
 
   /**
-   * Adds a row: of each feature a run.
+   * Adds a row: a run of each feature.
    *
    * @param stride from one feature's first element to the next one's
    * @param length of each run
@@ -181,7 +181,7 @@ abstract class Loops<A> {
   /** Adds the sums of runs to those of features. */
   void endRuns(int feature, int features, boolean withUpstream, Scratch<A> scratch, Sums into) {}
 
-  /** Rounds the lines of features to what is computed with, and says whether all of them fit. */
+  /** Rounds the lines of features to the type computed in, and says whether all of them fit. */
   abstract boolean prepare(Lines lines, int features, boolean derivative);
 
   abstract boolean fits(Lines lines, int feature, boolean derivative);
@@ -192,7 +192,7 @@ abstract class Loops<A> {
   abstract void writeStrips(
       A x, @Nullable A dy, A out, int at, int strips, int stride, int count, Scratch<A> scratch);
 
-  /** Writes a row: of each feature a run. */
+  /** Writes a row: a run of each feature. */
   abstract void writeRow(
       A x,
       @Nullable A dy,
@@ -248,7 +248,7 @@ abstract class Loops<A> {
 
   /**
    * The lanes of a strip: runs of some features, once or, where a strip is several whole rows, once
-   * a row.
+   * per row.
    */
   record Strip(int feature, int features, int run, int rows) {
     int lanes() {

@@ -17,13 +17,13 @@ import java.util.concurrent.Executor;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Virtual batch normalization of numbers in this process's memory, as {@link Normalization} says: what
- * a backend over such memory computes with.
+ * Virtual batch normalization of numbers in this process's memory, as {@link Normalization} defines
+ * it, for backends over such memory.
  *
  * <p>It computes with SIMD instructions where the JVM was started with {@code --add-modules
  * jdk.incubator.vector}. The system property {@code vbn.kernel} asks for {@code scalar} or
- * {@code simd}; without what it asks for, opening fails. Large batches are spread over the calling
- * thread and others. Results do not depend on their number. Safe to call from many threads.
+ * {@code simd}; if that is missing, opening fails. Large batches are spread over the calling thread
+ * and others. Results do not depend on their number. Safe to call from many threads.
  */
 public final class MemoryKernels implements AutoCloseable {
   private final FloatLoops floatLoops;
@@ -35,7 +35,7 @@ public final class MemoryKernels implements AutoCloseable {
    * With threads to share the work of a call.
    *
    * @param executor stays the caller's; one that is busy or refuses costs speed, and blocks nothing
-   * @param parallelism threads at most, the calling one included
+   * @param parallelism most threads to use, the calling one included
    * @throws IllegalStateException if {@link #availability} says that there are no kernels
    */
   public MemoryKernels(Executor executor, int parallelism) {
@@ -91,7 +91,7 @@ public final class MemoryKernels implements AutoCloseable {
     Keeper(int groups, int features) {
       statistics = new Statistics(new double[groups * features], new double[groups * features]);
       this.features = features;
-      // What stays so is an example of which nothing counts.
+      // These stay for an example in which nothing counts.
       Arrays.fill(statistics.mean, Double.NaN);
       Arrays.fill(statistics.variance, Double.NaN);
     }
@@ -106,7 +106,7 @@ public final class MemoryKernels implements AutoCloseable {
   }
 
   /**
-   * Normalises a batch by its own statistics, and yields them.
+   * Normalises a batch by its own statistics, and returns them.
    *
    * @param gamma null for ones
    * @param beta null for zeros
@@ -160,7 +160,7 @@ public final class MemoryKernels implements AutoCloseable {
     Call summed = how.scope() == Scope.NONE ? null : call;
     int groups = Math.toIntExact(how.groups());
     run(how.geometry(), groups, null, summed, call, (group, first, count, sums, lines) -> {
-      // At one index, for which C2 vectorises the loop.
+      // All arrays at one index, so that C2 vectorises the loop.
       double[] mean = lines.center;
       double[] variance = lines.slope;
       referenceMean.read(first, count, mean);
@@ -199,7 +199,7 @@ public final class MemoryKernels implements AutoCloseable {
     double[] centers = centers(means, x.dtype());
     boolean constant = how.weight() == 0;
     Call summed = new Call(x, upstream, dx);
-    // Without live statistics dx = slope*dy, whatever x: NaN in it must not show.
+    // Without live statistics dx = slope*dy, whatever x is: NaN in it must not show.
     Call written = constant ? new Call(upstream, null, dx) : summed;
     run(how.geometry(), groups, centers, summed, written, (group, first, count, sums, lines) -> {
       read(gamma, 1, first, count, lines.factor);
@@ -247,10 +247,10 @@ public final class MemoryKernels implements AutoCloseable {
   }
 
   /**
-   * Where {@code sum(dy*(x - m))} is summed around, before m is known: the reference mean is m itself
-   * with weights 0 and 1, and otherwise no farther from m than the elements are, be they near the
-   * reference mean or near the live one. The live mean would not do: one element of 1e9 carries it
-   * away, even if its upstream gradient is 0.
+   * What {@code sum(dy*(x - m))} is summed around before m is known: the reference mean is m itself
+   * with weights 0 and 1, and otherwise no farther from m than the elements are, whether near the
+   * reference mean or the live one. The live mean would not do: one element of 1e9 carries it away,
+   * even if its upstream gradient is 0.
    */
   private static double[] centers(double[] referenceMean, DType dtype) {
     double[] centers = new double[referenceMean.length];
@@ -395,7 +395,7 @@ public final class MemoryKernels implements AutoCloseable {
   }
 
   /**
-   * Carries the gradient of the reference statistics on to the reference batch or a chunk of it.
+   * Carries the gradient of the reference statistics back to the reference batch or a chunk of it.
    *
    * @param elements elements of one feature in the whole reference batch
    * @param dr where to write, of the batch's type
@@ -470,7 +470,7 @@ public final class MemoryKernels implements AutoCloseable {
         linesOfGroup);
   }
 
-  /** Frees what calls have left for the next one. */
+  /** Frees what calls have kept for later ones. */
   @Override
   public void close() {
     floats.close();

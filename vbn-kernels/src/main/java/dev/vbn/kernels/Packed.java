@@ -10,8 +10,8 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What counts of a group of a masked batch, copied together: computed with as a batch of its own, of
- * one example, and copied back. Short spans are faster so than by themselves.
+ * What counts of a group of a masked batch, copied together, processed as a batch of one example,
+ * and copied back. With short spans this is faster than processing each where it lies.
  *
  * @param <A> {@code float[]} or {@code double[]}
  */
@@ -19,10 +19,10 @@ final class Packed<A> {
   /** Runs shorter than this are packed position by position: all features of one, then of the next. */
   private static final int LONG_RUN = 64;
 
-  /** Elements whose array is kept for the next call. */
+  /** Most elements of an array that is kept for the next call. */
   private static final int KEPT = 1 << 20;
 
-  /** Neighbours that count, in the mean, from which on they are copied span by span. */
+  /** Mean length of counting spans from which on they are copied span by span. */
   private static final int COPIED_SPAN = 8;
 
   private final Loops<A> loops;
@@ -36,7 +36,7 @@ final class Packed<A> {
   /**
    * What counts of a group.
    *
-   * @param scratch whose arrays are this one's until another is made with it
+   * @param scratch lends its arrays, until another of these is made with it
    */
   Packed(Loops<A> loops, Scratch<A> scratch, Geometry geometry, Counts counts) {
     this.loops = loops;
@@ -46,7 +46,7 @@ final class Packed<A> {
     run = geometry.after();
   }
 
-  /** Whether an array holds what counts of a group. */
+  /** Whether what counts of a group fits an array. */
   static boolean fits(Geometry geometry, Counts counts) {
     return counts.elements() * geometry.features() <= Integer.MAX_VALUE - 8
         && geometry.after() <= Integer.MAX_VALUE;
@@ -114,19 +114,19 @@ final class Packed<A> {
 
   private interface BlockAction {
     /**
-     * With elements of the batch that lie together.
+     * Takes elements of the batch that lie together.
      *
-     * @param at of the first in the batch
-     * @param count elements
-     * @param runs of which they are, all with the same spans
-     * @param first of those of the first run that count among what is packed
-     * @param stride from there to those of the next run
-     * @param step from one of them to the next
+     * @param at index of the first in the batch
+     * @param count number of elements
+     * @param runs number of runs that they belong to, all with the same spans
+     * @param first index, in what is packed, of what counts of the first run
+     * @param stride from there to the same of the next run
+     * @param step from one element to the next
      */
     void accept(long at, int count, int runs, Spans spans, int first, int stride, int step);
   }
 
-  /** In the order of the memory. */
+  /** Visits the blocks in memory order. */
   private void forEachBlock(BlockAction action) {
     Spans spans = new Spans(byPosition() && run > 1);
     if (run == 1) {
@@ -171,7 +171,7 @@ final class Packed<A> {
 
   /** What counts of each run of a block. */
   static final class Spans {
-    /** First element of each span and the one behind its last, in turn. */
+    /** First element of each span and the one after its last, in turn. */
     int[] bounds = new int[16];
 
     int count;

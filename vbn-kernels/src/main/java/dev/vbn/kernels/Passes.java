@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
  * @param <A> {@code float[]} or {@code double[]}
  */
 final class Passes<A> {
-  /** Batches of fewer elements are the calling thread's alone: a hand-over has its price. */
+  /** Batches of fewer elements stay on the calling thread: a hand-over has its price. */
   private static final long PARALLEL_SIZE = 1 << 19;
 
   private final Loops<A> loops;
@@ -48,8 +48,8 @@ final class Passes<A> {
   }
 
   /**
-   * Sums each group, and writes its output. Of a group of which nothing counts there are no lines:
-   * its output is 0.
+   * Sums each group, and writes its output. A group in which nothing counts has no lines: its
+   * output is 0.
    *
    * @param centers what {@link Sums#deviation} is taken from, finite; null without upstream gradient
    * @param summed null where nothing is to be summed
@@ -104,7 +104,9 @@ final class Passes<A> {
     }
   }
 
-  /** One group, in a way that depends on its own counts alone, as then do the bits of an example. */
+  /**
+   * Runs one group in a way that depends on its own counts alone, and so do the bits of an example.
+   */
   private void runMasked(
       Geometry geometry,
       Counted counted,
@@ -218,12 +220,14 @@ final class Passes<A> {
     return (int) ((long) parts * range / ranges);
   }
 
-  /** Frees what calls have left for the next one. */
+  /** Frees what calls have kept for later ones. */
   void close() {
     workspaces.clear();
   }
 
-  /** One call on some groups that lie alike, from the first; a unit of it is a tile of a group. */
+  /**
+   * One call on groups of the same layout, from {@code first} on; its unit is a tile of a group.
+   */
   private static final class Call<A> {
     final Layout layout;
     final int first;

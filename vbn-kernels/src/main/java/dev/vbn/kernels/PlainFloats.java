@@ -8,11 +8,11 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Arrays of 32 bits in plain Java. C2 vectorises a loop that goes through all its arrays at one
- * index; strips are copied to have one. Sums of a run are those of {@value #CUT} lanes it is cut
- * into: a plain sum along the run would wait for each addition.
+ * index; strips are copied to have one. A run is cut into {@value #CUT} lanes that are summed side
+ * by side: a plain sum along the run would wait for each addition.
  *
- * <p>The class for 32 bits is the source; the build writes the one for 64 bits from it. What is not
- * the same for both is in the subclasses.
+ * <p>The class for 32 bits is the source; the build writes the one for 64 bits from it. What
+ * differs is in the subclasses.
  */
 @SuppressWarnings("cast") // there is something to cast in one of the two
 abstract class PlainFloats extends Loops<float[]> {
@@ -104,7 +104,9 @@ abstract class PlainFloats extends Loops<float[]> {
     }
   }
 
-  /** Writes each number {@code times} times, and leaves anything in the 16 elements behind. */
+  /**
+   * Writes each number {@code times} times, and may write anything to the 16 elements after them.
+   */
   void repeatEach(float[] numbers, int first, int count, int times, float[] into) {
     for (int i = 0; i < count; i++) {
       Arrays.fill(into, i * times, (i + 1) * times, numbers[first + i]);
@@ -184,7 +186,7 @@ abstract class PlainFloats extends Loops<float[]> {
     Arrays.fill(lanes, 0, count, 0);
   }
 
-  /** Of one feature, whose lanes are summed on from row to row. */
+  /** For one feature, whose lanes are summed on from row to row. */
   @Override
   void addRow(
       float[] x,

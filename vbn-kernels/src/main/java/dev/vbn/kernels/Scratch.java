@@ -10,7 +10,7 @@ import java.util.List;
  * @param <A> {@code float[]} or {@code double[]}
  */
 final class Scratch<A> {
-  /** Lanes of a strip at most: what is kept for each of them stays in the first-level cache. */
+  /** Most lanes of a strip: what is kept for each of them stays in the first-level cache. */
   static final int LANES = 1024;
 
   /** Elements, and strips, of a window. */
@@ -20,11 +20,11 @@ final class Scratch<A> {
 
   /**
    * A little more than there are, so that neighbouring arrays do not start a multiple of 4 KiB
-   * apart: processors take a load from one for a load of what has just been stored to the other.
+   * apart: processors mistake a load from one for a load of what has just been stored to the other.
    */
   private static final int LENGTH = LANES + 24;
 
-  /** Of each lane: sums as in {@link Sums}, and what they are taken around. */
+  /** For each lane: sums as in {@link Sums}, and what they are taken around. */
   final A shift;
 
   final A around;
@@ -33,21 +33,21 @@ final class Scratch<A> {
   final A upstream;
   final A deviation;
 
-  /** Of each lane: what sums have been carried over into 64 bits. */
+  /** For each lane: the sums that have been carried over into 64 bits. */
   final double[] wideSum = new double[LENGTH];
 
   final double[] wideSquares = new double[LENGTH];
   final double[] wideUpstream = new double[LENGTH];
   final double[] wideDeviation = new double[LENGTH];
 
-  /** Of each lane: its line, as in {@link Lines}. */
+  /** For each lane: its line, as in {@link Lines}. */
   final A center;
 
   final A factor;
   final A slope;
   final A offset;
 
-  /** Of each lane 0. */
+  /** For each lane: 0. */
   final A zero;
 
   /** A strip by itself. */
@@ -61,7 +61,7 @@ final class Scratch<A> {
   final double[] wideDy = new double[LANES];
   final double[] wideWindow = new double[WINDOW];
 
-  /** What is computed of memory that is no array: some strips, or some runs. */
+  /** A window on memory that is not an array: some strips, or some runs. */
   final A xWindow;
 
   final A dyWindow;
@@ -80,7 +80,7 @@ final class Scratch<A> {
   /** Elements of each. */
   int packedSize;
 
-  /** Of a part of a group. */
+  /** Sums over a part of a group. */
   final Sums sums = new Sums();
 
   Scratch(Loops<A> loops) {

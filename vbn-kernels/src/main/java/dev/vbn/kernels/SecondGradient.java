@@ -10,11 +10,13 @@ import dev.vbn.spi.SecondSums;
 import java.util.Arrays;
 
 /**
- * The gradients of a backward pass, by plain loops of 64 bits in the order of the memory on the
- * calling thread: once for the sums, and once for what is written.
+ * The gradients of a backward pass, by plain loops of 64 bits in memory order on the calling
+ * thread: once for the sums, and once for what is written.
  */
 final class SecondGradient {
-  /** Additions of one partial sum: in 64 bits one running sum of a long batch is too coarse. */
+  /**
+   * Additions of one partial sum: even in 64 bits, one running sum over a long batch is too coarse.
+   */
   private static final int BLOCK = 64;
 
   // Places in the sums of a group.
@@ -53,16 +55,18 @@ final class SecondGradient {
   }
 
   private interface RunAction {
-    /** With neighbours of one group and feature, from one index of the arrays to another. */
+    /** Takes neighbours of one group and feature, from one index of the arrays to another. */
     void accept(int group, int from, int to);
   }
 
   private interface CopyAction {
-    /** With what has been copied, of which the first was at {@code at}. */
+    /** Takes what has been copied, whose first element was at {@code at}. */
     void accept(long at, int count);
   }
 
-  /** Copies the batch piece by piece; the first action sees each run of a piece, then the second it. */
+  /**
+   * Copies the batch in pieces: the first action takes each run of one, then the second all of it.
+   */
   private void forEachPiece(RunAction ofRun, CopyAction ofPiece) {
     Geometry geometry = how.geometry();
     long after = geometry.after();
@@ -89,7 +93,7 @@ final class SecondGradient {
   }
 
   /**
-   * Goes through what counts of a run of a row. What does not is 0 afterwards.
+   * Goes through what counts in a run of a row. What does not is 0 afterwards.
    *
    * @param offset from an index of the arrays to a position of the run
    */

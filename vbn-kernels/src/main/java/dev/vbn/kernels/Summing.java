@@ -13,13 +13,13 @@ import org.jspecify.annotations.Nullable;
  * @param <A> {@code float[]} or {@code double[]}
  */
 final class Summing<A> extends Kernel<A> {
-  /** Elements of a feature that its first shift is the mean of. */
+  /** Elements of a feature whose mean is its first shift. */
   private static final int ESTIMATE = 16;
 
   /** So small that the squares of the largest numbers do not overflow, nor do 2^31 of them. */
   private static final double SCALE = 0x1p-540;
 
-  /** Whether all elements are arrays'. */
+  /** Whether all elements are in arrays. */
   private final boolean arrays;
 
   Summing(Loops<A> loops, Elements<A> x, @Nullable Elements<A> upstream) {
@@ -33,7 +33,7 @@ final class Summing<A> extends Kernel<A> {
         loops, packed.copyOf(x), upstream == null ? null : packed.copyOf(upstream));
   }
 
-  /** Whether the sums of a group are those of few elements, in 64 bits. */
+  /** Whether a group has few elements, which are summed in 64 bits. */
   boolean sumsFew(Layout layout) {
     return loops.isFew(layout);
   }
@@ -87,7 +87,7 @@ final class Summing<A> extends Kernel<A> {
     }
   }
 
-  /** Of the rows that a shift is estimated from, the elements of a feature that count. */
+  /** The elements of a feature that count in the rows that its shift is estimated from. */
   private static double elements(Layout layout, int rows) {
     Counts counts = layout.counts();
     if (counts == null || !layout.blends()) {
@@ -134,7 +134,7 @@ final class Summing<A> extends Kernel<A> {
     }
   }
 
-  /** Of a group that is one part, and fits a window. */
+  /** For a group that is one part and fits a window. */
   private void sumFew(Layout layout, long at, Scratch<A> scratch, Sums into) {
     int rows = (int) layout.rows();
     int features = (int) layout.features();
@@ -182,7 +182,7 @@ final class Summing<A> extends Kernel<A> {
     }
   }
 
-  /** Some rows at a time, with the shift in the place of what does not count. */
+  /** Some rows at a time, with the shift in place of what does not count. */
   private void addBlended(
       Layout layout, Strip strip, Part part, long at, Scratch<A> scratch, Sums into) {
     Counts counts = requireNonNull(layout.counts());
@@ -209,7 +209,7 @@ final class Summing<A> extends Kernel<A> {
     }
   }
 
-  /** Loads a strip of a row, with something else in the place of what does not count. */
+  /** Loads a strip of a row, with something else in place of what does not count. */
   private void loadCounting(
       Layout layout,
       long row,
@@ -319,7 +319,7 @@ final class Summing<A> extends Kernel<A> {
     }
   }
 
-  /** Loads runs of features, with the shift of each in the place of what does not count. */
+  /** Loads runs of features, with the shift of each in place of what does not count. */
   private void loadCounting(
       Layout layout,
       long row,
@@ -360,8 +360,8 @@ final class Summing<A> extends Kernel<A> {
   }
 
   /**
-   * Finishes sums, after summing again in 64 bits, over the whole group, what cannot be told from the
-   * sums of a feature.
+   * Finishes sums. What the sums of a feature cannot tell is first summed again in 64 bits, over
+   * the whole group.
    */
   void finish(Layout layout, int tile, long at, Sums sums, Scratch<A> scratch) {
     int features = layout.features(tile);
@@ -391,7 +391,7 @@ final class Summing<A> extends Kernel<A> {
     Wide wide = sumWide(layout, at, mean, 1, scratch);
     double scale = 1;
     if (!(wide.squares <= Double.MAX_VALUE)) {
-      // Squares, or differences, have overflowed; or elements are none.
+      // Squares, or differences, have overflowed; or there are no elements.
       mean = sumWide(layout, at, 0, SCALE, scratch).mean();
       Wide scaled = sumWide(layout, at, mean, SCALE, scratch);
       if (scaled.squares <= Double.MAX_VALUE) {

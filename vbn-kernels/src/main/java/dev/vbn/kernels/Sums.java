@@ -10,7 +10,7 @@ import java.util.Arrays;
  * are added as they are.
  */
 final class Sums {
-  /** Of shifts whose last place has a square in 32 bits. */
+  /** The smallest shift whose last place has a square in 32 bits. */
   private static final double SMALLEST = 0x1p-50;
 
   double[] shift = {};
@@ -22,8 +22,8 @@ final class Sums {
   double[] deviation = {};
 
   /**
-   * Given from outside: the mean may be far from all elements whose upstream gradient is not 0, which
-   * then would be lost in what moves their sum.
+   * Given from outside: the mean may be far from all elements whose upstream gradient is not 0,
+   * which would then be lost in what moves their sum.
    */
   double[] center = {};
 
@@ -37,7 +37,7 @@ final class Sums {
 
   private boolean wide;
 
-  /** 1/count: 64 divisions more took a fifth of the time of (8, 64). */
+  /** 1/count: 64 more divisions took a fifth of the time of (8, 64). */
   private double share;
 
   void clear(int features, double count, boolean wide) {
@@ -45,8 +45,8 @@ final class Sums {
     this.wide = wide;
     share = 1 / count;
     if (sum.length < features) {
-      // A little apart from a power of two: loads from one array must not look like what was just
-      // stored to another.
+      // A little off a power of two: loads from one array must not look like what was just stored
+      // to another.
       int length = features + 24;
       shift = new double[length];
       sum = new double[length];
@@ -64,14 +64,14 @@ final class Sums {
     Arrays.fill(deviation, 0, features, 0);
   }
 
-  /** Makes these the sums of none, around the same shifts and centers as {@code group}. */
+  /** Makes these the sums over nothing, around the same shifts and centers as {@code group}. */
   void beginPart(Sums group, int features) {
     clear(features, group.count, group.wide);
     System.arraycopy(group.shift, 0, shift, 0, features);
     System.arraycopy(group.center, 0, center, 0, features);
   }
 
-  /** Sums of none, around the same shifts and centers. */
+  /** Sums over nothing, around the same shifts and centers. */
   Sums ofPart(int features) {
     Sums part = new Sums();
     part.beginPart(this, features);

@@ -21,7 +21,7 @@ import org.jspecify.annotations.Nullable;
  * comes, and holds nothing of one that has ended.
  */
 final class Workers {
-  /** Nanoseconds to wait for the last task without giving the processor away. */
+  /** Nanoseconds to wait for the last task without giving up the processor. */
   private static final long SPIN = 20_000;
 
   private final Executor executor;
@@ -80,7 +80,7 @@ final class Workers {
       }
     }
 
-    /** Gives the place free; false if that has been done. */
+    /** Frees the place; false if that has been done. */
     boolean leave() {
       boolean left = waiting.getAndSet(false);
       if (left) {
@@ -125,10 +125,10 @@ final class Workers {
       }
     }
 
-    /** Lets no task begin any more, waits for those that have begun, and forgets them. */
+    /** Lets no more tasks begin, waits for those that have begun, and forgets them. */
     void end() {
       dropRest();
-      // To be woken costs more than this: 20 to 50 us.
+      // Being woken costs more than this: 20 to 50 us.
       for (long end = System.nanoTime() + SPIN; unfinished.getCount() > 0; ) {
         if (System.nanoTime() > end) {
           break;

@@ -12,7 +12,7 @@ import org.jspecify.annotations.Nullable;
  * @param <A> {@code float[]} or {@code double[]}
  */
 final class Writing<A> extends Kernel<A> {
-  /** Elements of a run from which on it is written by itself, with no line for each lane. */
+  /** Run length from which a run is written by itself, with no line for each lane. */
   private static final int WRITTEN_RUN = 64;
 
   /** A row of which everything is written. */
@@ -20,7 +20,7 @@ final class Writing<A> extends Kernel<A> {
 
   private final Elements<A> output;
 
-  /** Whether all elements are arrays'. */
+  /** Whether all elements are in arrays. */
   private final boolean arrays;
 
   Writing(Loops<A> loops, Elements<A> x, @Nullable Elements<A> upstream, Elements<A> output) {
@@ -42,7 +42,7 @@ final class Writing<A> extends Kernel<A> {
     return output;
   }
 
-  /** Rounds lines to what is computed with, and says whether all of them fit. */
+  /** Rounds lines to the type computed in, and says whether all of them fit. */
   boolean prepare(Lines lines, int features) {
     return loops.prepare(lines, features, withUpstream());
   }
@@ -71,7 +71,7 @@ final class Writing<A> extends Kernel<A> {
     }
   }
 
-  /** Row by row as a whole, with 0 in the place of what does not count. */
+  /** Row by row, each whole, with 0 in place of what does not count. */
   private void writeBlended(Layout layout, Part part, long at, Lines lines, Scratch<A> scratch) {
     Counts counts = requireNonNull(layout.counts());
     boolean strips = layout.run() < WRITTEN_RUN;

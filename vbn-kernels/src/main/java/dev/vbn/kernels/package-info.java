@@ -1,6 +1,6 @@
 /**
- * Virtual batch normalization of numbers in this process's memory, in two sweeps: one that sums and
- * one, backwards, that writes.
+ * Virtual batch normalization of numbers in this process's memory, in two sweeps: one that sums,
+ * and one that writes, backwards.
  *
  * <pre>
  *   a group:    rows x features x positions, in the order of the memory
@@ -17,14 +17,16 @@
  * <p>A batch has one group, or one for each example. Sums are taken around a shift for each feature,
  * an estimate of its mean, in the type of the elements, and carried over into 64 bits every few
  * additions. What they cannot tell (a shift that was far from the mean, squares that overflowed) is
- * summed again in 64 bits; groups of few elements are so from the first. Between the sweeps each
- * feature's sums become a line that its output lies on.
+ * summed again in 64 bits; groups of few elements are summed so from the start. Between the sweeps
+ * each feature's sums become a line that its output lies on.
  *
- * <p>Of a masked batch, long spans of what counts are gone through where they lie, {@code Counts}.
- * Rows of short ones are gone through as wholes where most of them counts, with the shift in the
- * place of what does not; else what counts is copied together first, {@code Packed}.
+ * <p>In a masked batch, long spans that count are processed where they lie, {@code Counts}. Rows of
+ * short ones are processed whole where most of the row counts, with the shift in place of what does
+ * not; else what counts is copied together first, {@code Packed}.
  *
  * <p>The scalar loops are written once, over 32 bits; the build writes those over 64 bits from them.
+ *
+ * @since 0.1
  */
 @NullMarked
 package dev.vbn.kernels;

@@ -10,11 +10,12 @@ import jdk.incubator.vector.VectorSpecies;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Arrays of 32 bits on {@code jdk.incubator.vector}. Compiled apart and loaded only where that module
- * is; it uses what the incubator has had, with the same signatures, since Java 17.
+ * Arrays of 32 bits on {@code jdk.incubator.vector}. Compiled separately, and loaded only where
+ * that module is present; it uses only what the incubator has had, with the same signatures, since
+ * Java 17.
  *
  * <p>Elements outside whole vectors are computed with the same fused operations, so that no bit
- * depends on where in a vector an element comes to lie.
+ * depends on where in a vector an element lies.
  */
 final class SimdLoops extends FloatLoops {
   private static final VectorSpecies<Float> F = FloatVector.SPECIES_PREFERRED;
@@ -28,10 +29,10 @@ final class SimdLoops extends FloatLoops {
   /** Elements of a run that make {@value #FOLD} additions to each of four vectors. */
   private static final int PIECE = 4 * FOLD * V;
 
-  /** Neighbours that count, in the mean, up to which rows are better gone through as wholes. */
+  /** Mean length of counting spans up to which rows are better processed whole. */
   private static final double BLENDED_SPAN = 48;
 
-  /** And of all elements the share that has to count. */
+  /** And the share of all elements that has to count. */
   private static final double BLENDED_SHARE = 0.3;
 
   /** Strips that are one addition. */

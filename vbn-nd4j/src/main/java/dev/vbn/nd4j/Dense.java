@@ -38,7 +38,7 @@ final class Dense implements AutoCloseable {
         : new Dense(empty(type, shape), given, true);
   }
 
-  /** A new array that no workspace of the caller ends. */
+  /** A new array that no workspace of the caller frees. */
   static INDArray empty(DataType type, long... shape) {
     return Nd4j.createUninitializedDetached(type, 'c', shape);
   }
@@ -58,7 +58,7 @@ final class Dense implements AutoCloseable {
     return NativeElements.of(array);
   }
 
-  /** The result where the caller expects it, who keeps it. */
+  /** The result, where the caller expects it; the caller keeps it. */
   INDArray deliver() {
     if (destination == null) {
       temporary = false;

@@ -7,10 +7,10 @@ import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.factory.Nd4j;
 
 /**
- * Which positions of a batch in a graph count. SameDiff has gradients neither of {@code where} nor of
- * {@code select}, its gradient of {@code gather} fails, and a product with 0 keeps NaN. So a batch is taken
- * apart into rows of features, and those that do not count are added to a row behind the others, which
- * is cut off; on the way back it has the gradient 0.
+ * Which positions of a batch in a graph count. SameDiff has no gradient of {@code where} or
+ * {@code select}, its gradient of {@code gather} fails, and a product with 0 keeps NaN. So a batch
+ * is taken apart into rows of features, and those that do not count are added to a row after the
+ * others, which is cut off; in the backward pass its gradient is 0.
  */
 final class GraphCounts {
   private final SameDiff graph;
@@ -18,7 +18,7 @@ final class GraphCounts {
   private final int[] featuresBack;
   private final int features;
 
-  /** Of each row its index, or that of the row behind the others. */
+  /** The index of each row, or that of the row after the others. */
   private final SDVariable rows;
 
   /** Lengths of the batch with the features last. */
@@ -28,8 +28,9 @@ final class GraphCounts {
   private final SDVariable ones;
 
   /**
-   * @param counts of a whole type and rank 1, lengths of the examples along the first axis of
-   *     positions; else of the batch's shape without the feature axis, not 0 where something counts
+   * @param counts of an integer type and rank 1, the lengths of the examples along the first axis
+   *     of positions; else of the batch's shape without the feature axis, not 0 where something
+   *     counts
    */
   GraphCounts(SDVariable x, SDVariable counts, int rank, int axis, int features) {
     graph = x.getSameDiff();
@@ -99,7 +100,7 @@ final class GraphCounts {
         graph.stridedSlice(added, new long[] {0, 0}, new long[] {-1, features}, new long[] {1, 1}));
   }
 
-  /** The sum over some axes of what counts, whose values are 0 elsewhere, by their number. */
+  /** The mean over some axes of what counts; {@code values} are 0 elsewhere. */
   SDVariable mean(SDVariable values, int[] axes) {
     SDVariable sum = axes.length == 0 ? values : values.sum(true, axes);
     SDVariable number = axes.length == 0 ? ones : ones.sum(true, axes);
@@ -111,7 +112,7 @@ final class GraphCounts {
     return values.mul(ones);
   }
 
-  /** Examples of which something counts. */
+  /** Examples in which something counts. */
   SDVariable examples() {
     int[] others = IntStream.range(1, featuresLast.length).toArray();
     SDVariable one = graph.constant(Nd4j.scalar(1.0));

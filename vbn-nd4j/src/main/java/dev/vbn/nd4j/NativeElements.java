@@ -16,8 +16,8 @@ import org.nd4j.linalg.api.ndarray.INDArray;
  * Elements of a dense row-major array as they lie in native memory. The caller keeps the array
  * reachable.
  *
- * <p>A buffer of Java reaches 2 GiB. Larger arrays get several, each a copy longer than its part, so
- * that whatever is copied at a time lies in one of them.
+ * <p>A Java buffer reaches 2 GiB. Larger arrays get several, each longer than its part by one copy,
+ * so that whatever is copied at a time lies in one of them.
  */
 final class NativeElements {
   private static final int PART_BITS = 27;
@@ -144,7 +144,7 @@ final class NativeElements {
     }
   }
 
-  /** Numbers of 16 bits, computed with in 32. */
+  /** Numbers of 16 bits, computed in 32. */
   private abstract static class Shorts extends Elements<float[]> {
     private final ShortBuffer[] parts;
 

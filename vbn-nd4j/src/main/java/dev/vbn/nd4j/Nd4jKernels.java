@@ -93,7 +93,7 @@ final class Nd4jKernels implements Kernels<INDArray> {
     return array == null ? null : numbers(array);
   }
 
-  /** Of an array with one number for each feature. */
+  /** The elements of an array with one number for each feature. */
   private static Elements<?> numbers(INDArray array) {
     Nd4jTensors.requireLive(array);
     return Dense.isDense(array)

@@ -24,11 +24,11 @@ import org.nd4j.linalg.factory.Nd4j;
  * Virtual batch normalization in a SameDiff graph, from elementary operations: ND4J's own batch norm
  * has wrong gradients there. Statistics are in 64 bits.
  *
- * <p>{@link #setState} puts a layer into a graph behind a prefix, {@link #normalize(SDVariable,
- * String)} uses it, and {@link #state} takes it out again, trained or loaded. Gamma and beta are
- * variables there and the reference a constant. With arrays of the graph of your own in place of a
- * layer, gradients reach whatever is a variable; hold the statistics as constants or placeholders
- * where they are to be detached.
+ * <p>{@link #setState} puts a layer into a graph under a prefix,
+ * {@link #normalize(SDVariable, String)} uses it, and {@link #state} takes it out again, trained or
+ * loaded. Gamma and beta are variables there and the reference a constant. With your own arrays of
+ * the graph in place of a layer, gradients reach whatever is a variable; hold the statistics as
+ * constants or placeholders where they are to be detached.
  */
 public final class VbnGraph {
   private static final String GAMMA = "gamma";
@@ -53,8 +53,8 @@ public final class VbnGraph {
    *
    * @param prefix of the names, such as {@code vbn1.}
    * @throws IllegalArgumentException if the layer has no reference; or if that of the graph is
-   *     configured otherwise, or has gamma or beta where this one has none or the other way round,
-   *     and then nothing is changed
+   *     configured otherwise, or has gamma or beta where this one has none or vice versa; nothing
+   *     is changed then
    */
   public static void setState(SameDiff graph, String prefix, LayerState state) {
     ReferenceMoments reference = state.reference();
@@ -79,7 +79,7 @@ public final class VbnGraph {
     put(graph, prefix + BETA, state.beta());
     put(graph, prefix + MEAN, perFeature(reference.mean()));
     put(graph, prefix + VARIANCE, perFeature(reference.variance()));
-    // A count that is not known is 0: the weight of no variant that the state can have goes by it.
+    // An unknown count is 0: no variant that the state can have takes its weight from it.
     long examples = reference.knowsExamples() ? reference.examples() : 0;
     long elements = reference.knowsElements() ? reference.elements() : 0;
     put(graph, prefix + EXAMPLES, Nd4j.scalar(examples));
@@ -124,13 +124,13 @@ public final class VbnGraph {
     return Nd4j.createFromArray(values);
   }
 
-  /** As bytes: arrays of strings are something else in each version of ND4J. */
+  /** As bytes: arrays of strings differ from one version of ND4J to the next. */
   private static INDArray text(String text) {
     return Nd4j.createFromArray(text.getBytes(UTF_8));
   }
 
   /**
-   * The layer that a graph has behind a prefix, as it is now: to save as {@code .safetensors} or
+   * The layer that a graph has under a prefix, as it is now: to save as {@code .safetensors} or
    * {@code .npz}, or to hand to another backend.
    *
    * @throws IllegalArgumentException if the graph has no such layer
@@ -210,9 +210,9 @@ public final class VbnGraph {
    *
    * @param x as above
    * @param counts how many positions of each example count along the first axis of positions, of
-   *     type INT32 or INT64 and shape {@code [examples]}; or which positions do, not 0, of type BOOL,
-   *     UINT8 or floating-point, as data sets have it, and of the batch's shape without the feature
-   *     axis. Placeholders may have open lengths.
+   *     type INT32 or INT64 and shape {@code [examples]}; or which positions count (not 0), of type
+   *     BOOL, UINT8 or floating-point, as data sets have it, and of the batch's shape without the
+   *     feature axis. Placeholders may have open lengths.
    * @param prefix as above
    * @return as above
    * @throws IllegalArgumentException also if the counts are of another type, or lengths of another
@@ -249,8 +249,8 @@ public final class VbnGraph {
    * @param rank number of its axes, 2 to 5
    * @param prefix as above
    * @return the output, of the shape and type of {@code x}
-   * @throws IllegalArgumentException if the graph has no such layer, the rank is not so, or the type
-   *     no floating-point type
+   * @throws IllegalArgumentException if the graph has no such layer, the rank is out of range, or
+   *     the type is not a floating-point type
    */
   public static SDVariable normalize(SDVariable x, int rank, String prefix) {
     return normalize(x, rank, null, prefix, state(x.getSameDiff(), prefix).config());
@@ -336,7 +336,8 @@ public final class VbnGraph {
    * @param gamma as above
    * @param beta as above
    * @return the output, of the shape and type of {@code x}
-   * @throws IllegalArgumentException if the rank is not so, or the type no floating-point type
+   * @throws IllegalArgumentException if the rank is out of range, or the type is not a
+   *     floating-point type
    */
   public static SDVariable normalize(
       SDVariable x,
@@ -379,8 +380,8 @@ public final class VbnGraph {
       requireCounts(counts, rank);
     }
     if (rank == 2) {
-      // Of one example, or of one feature, ND4J's reductions of rank 2 fail, or their gradients
-      // err.
+      // With one example, or one feature, ND4J's reductions of rank 2 fail, or their gradients are
+      // wrong.
       SameDiff graph = x.getSameDiff();
       SDVariable one = graph.constant(Nd4j.scalar(1L));
       SDVariable ofRank3 = normalize(
@@ -476,9 +477,10 @@ public final class VbnGraph {
   }
 
   /**
-   * One value for each feature of the batch that comes. SameDiff does not hold that to the declared
-   * shape: one feature would pass for all, and another rank broadcasts elsewhere. Here the reshape
-   * fails of any other number of features than there are values, and of any other rank.
+   * One value for each feature of the batch that comes. SameDiff does not hold that batch to the
+   * declared shape: one feature would pass for all, and another rank would broadcast elsewhere. The
+   * reshape here fails for any number of features other than that of the values, and for any other
+   * rank.
    */
   private static SDVariable asIn(SDVariable x, SDVariable values, int rank, int axis) {
     SameDiff graph = x.getSameDiff();

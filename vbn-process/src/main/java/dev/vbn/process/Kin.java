@@ -13,9 +13,9 @@ import java.util.UUID;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A process and all that it has started: its descendants, and on Linux also those that have left the
- * family, because a child whose parent has ended is nobody's. They are known by a variable of their
- * environment.
+ * A process and all that it has started: its descendants, and on Linux also those that have left
+ * the family, because a child whose parent has ended is nobody's. They are recognised by a variable
+ * of their environment.
  */
 final class Kin {
   private static final String VARIABLE = "VBN_PROCESS";
@@ -41,7 +41,7 @@ final class Kin {
     for (int round = 0; round < ROUNDS; round++) {
       List<ProcessHandle> found = new ArrayList<>(process.descendants().toList());
       found.addAll(marked());
-      if (process.isAlive()) { // else that would but close its streams, with its last words in them
+      if (process.isAlive()) { // else that only closes its streams, with its last words in them
         process.destroyForcibly();
       }
       found.forEach(ProcessHandle::destroyForcibly);
@@ -69,7 +69,7 @@ final class Kin {
     return marked;
   }
 
-  /** Empty of a process that is another user's, or has ended. */
+  /** Empty for a process that is another user's or has ended. */
   private static String environment(Path process) {
     try {
       return new String(Files.readAllBytes(process.resolve("environ")), ISO_8859_1);

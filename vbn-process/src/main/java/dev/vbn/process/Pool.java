@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The processes of one backend. Each has one request at a time; one that has failed is replaced for
- * the next call, and after one that hung there is none: a time limit is waited for once.
+ * the next call. After one that hung there is no next call: the time limit is waited out only once.
  */
 final class Pool implements AutoCloseable {
   private final String command;

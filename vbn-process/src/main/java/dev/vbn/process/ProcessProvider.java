@@ -72,7 +72,7 @@ public final class ProcessProvider implements VbnProvider<HostTensor> {
     return TensorType.of(HostTensor.class);
   }
 
-  /** Starts the program once, and asks who it is; then says again what it said. */
+  /** Starts the program once, and asks who it is; then repeats what it said. */
   @Override
   public synchronized Availability probe() {
     if (known == null) {

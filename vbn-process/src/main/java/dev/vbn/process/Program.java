@@ -21,7 +21,7 @@ import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One running process, and the conversation with it. Where it leaves the protocol, or is late, it is
+ * One running process, and the conversation with it. If it violates the protocol or is late, it is
  * killed with all that it has started: what follows in its answers cannot be trusted.
  */
 final class Program implements AutoCloseable {

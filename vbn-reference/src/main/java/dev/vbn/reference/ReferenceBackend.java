@@ -71,7 +71,7 @@ final class ReferenceBackend implements Kernels<HostTensor> {
         : Elements.of(tensor.doubles());
   }
 
-  /** Of a tensor that has just been made. */
+  /** The elements of a tensor that has just been made. */
   private static Elements<?> zeros(HostTensor tensor) {
     return tensor.dtype() == DType.FLOAT32
         ? Elements.zeros(tensor.floats())

@@ -13,11 +13,11 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.ForkJoinPool;
 
 /**
- * The backend {@code reference}: always available, and opened where nothing better is.
+ * The backend {@code reference}: always available, and opened where there is nothing better.
  *
  * <p>It computes with SIMD instructions where the JVM was started with {@code --add-modules
  * jdk.incubator.vector}. The system property {@code vbn.kernel} asks for {@code scalar} or
- * {@code simd}; without what it asks for, the backend is not available.
+ * {@code simd}; if that is missing, the backend is not available.
  *
  * <p>Large batches are spread over the calling thread and, with {@link BackendOptions#parallelism},
  * others. Results do not depend on their number.
@@ -31,7 +31,7 @@ public final class ReferenceProvider implements VbnProvider<HostTensor> {
   }
 
   /**
-   * With other threads than those of the common pool.
+   * With threads other than those of the common pool.
    *
    * @param executor stays the caller's; one that is busy or refuses costs speed, and blocks nothing
    * @throws NullPointerException if {@code executor} is null

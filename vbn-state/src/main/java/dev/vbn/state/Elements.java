@@ -76,7 +76,7 @@ final class Elements {
     return wide ? HostTensor.of(doubles, count) : HostTensor.of(floats, count);
   }
 
-  /** The value of an IEEE 754 binary16; Java has this only from 20 on. */
+  /** The value of an IEEE 754 binary16; Java has this only since version 20. */
   private static float ofFloat16(short bits) {
     int exponent = bits >> 10 & 0x1f;
     int significand = bits & 0x3ff;

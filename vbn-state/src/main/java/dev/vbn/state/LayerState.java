@@ -24,20 +24,22 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * All that a layer is, free of any backend: saved, and loaded on another, with the same bits.
+ * The whole state of a layer, independent of any backend: saved from one and loaded on another with
+ * the same bits.
  *
  * <p>{@link #save} writes {@code .safetensors} or {@code .npz}, by the file's ending; {@link #load}
- * reads both, whoever wrote them, and state dicts of PyTorch: see {@link StateNames}. A file of others may lack what VBN writes:
- * then the layer has no gamma or beta, no reference, and the defaults of {@link VbnConfig}. Gamma,
- * beta and statistics may have axes of length 1 around that of the features.
+ * reads both, whoever wrote them, and state dicts of PyTorch: see {@link StateNames}. A file from
+ * elsewhere may lack what VBN writes: then the layer has no gamma or beta, no reference, and the
+ * defaults of {@link VbnConfig}. Gamma, beta and statistics may have axes of length 1 around that
+ * of the features.
  *
  * @param config configuration of the layer
- * @param gamma scale, shape {@code [features]} or another that the configuration allows; null of a
+ * @param gamma scale, shape {@code [features]} or another that the configuration allows; null for a
  *     layer without
  * @param beta offset, likewise
- * @param reference statistics of the reference batch; null where there are none yet. Files of others
- *     may lack its counts: then they are not known, are not saved, and a variant whose weight goes by
- *     them is refused
+ * @param reference statistics of the reference batch; null where there are none yet. A file from
+ *     elsewhere may lack its counts: they are then unknown and not saved, and a variant whose
+ *     weight depends on them is refused
  */
 public record LayerState(
     VbnConfig config,
@@ -45,15 +47,16 @@ public record LayerState(
     @Nullable HostTensor beta,
     @Nullable ReferenceMoments reference) {
 
-  /** What a file says that was written here, with the version of its names. */
+  /** What a file written here says, with the version of its names. */
   private static final String FORMAT = "vbn";
 
   private static final String FORMAT_VERSION = "1";
 
   /**
-   * Checks that all are of one number of features, and that the weight of live statistics is known.
+   * Checks that all have the same number of features, and that the weight of live statistics is
+   * known.
    *
-   * @throws IllegalArgumentException if they are not, or it is not
+   * @throws IllegalArgumentException if either does not hold
    */
   public LayerState {
     requireNonNull(config, "config is null; expected a VbnConfig");
@@ -126,16 +129,16 @@ public record LayerState(
   }
 
   /**
-   * This with another {@link #config()}.
+   * A copy with another {@link #config()}.
    *
-   * @throws IllegalArgumentException if it is of another number of features, or of a variant that
-   *     goes by counts that are not known
+   * @throws IllegalArgumentException if it has a different number of features, or a variant whose
+   *     weight depends on unknown counts
    */
   public LayerState withConfig(VbnConfig config) {
     return new LayerState(config, gamma, beta, reference);
   }
 
-  /** This with another {@link #reference()}. */
+  /** A copy with another {@link #reference()}. */
   public LayerState withReference(ReferenceMoments reference) {
     return new LayerState(config, gamma, beta, reference);
   }
@@ -152,7 +155,7 @@ public record LayerState(
   }
 
   /**
-   * Writes the layers of a network into one file, each behind its prefix.
+   * Writes the layers of a network into one file, each after its prefix.
    *
    * @param layers by prefix, such as {@code vbn1.}
    */
@@ -341,7 +344,7 @@ public record LayerState(
       return known;
     }
 
-    /** That a text says; 0 where there is none. */
+    /** The number that a text gives; 0 where there is none. */
     private int numberOfFeatures() throws StateException {
       String text = text("features");
       return text == null ? 0 : (int) number("features", text, 1, Integer.MAX_VALUE);

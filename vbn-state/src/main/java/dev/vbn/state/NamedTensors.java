@@ -6,7 +6,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 
 /**
- * What a file of tensors holds: tensors by name, and texts by key for what is no tensor. Both in
+ * What a file of tensors holds: tensors by name, and texts by key for what is not a tensor. Both in
  * the order of the file; neither can be changed.
  *
  * @param tensors tensors by name

@@ -152,7 +152,7 @@ public final class Npy {
   /**
    * Bytes of data that the header promises.
    *
-   * @throws NpyException if it is of no type read here
+   * @throws NpyException if it is not of a type read here
    */
   static long dataBytes(NpyHeader header) throws NpyException {
     return isString(header)

@@ -24,7 +24,7 @@ record NpyHeader(String source, int length, String descr, boolean fortranOrder, 
   static final byte[] MAGIC = {(byte) 0x93, 'N', 'U', 'M', 'P', 'Y'};
   static final int MAX_RANK = 32;
   static final int MAX_ELEMENTS = Integer.MAX_VALUE - 8;
-  // NumPy refuses headers over 10000 bytes; only a structured dtype needs as much.
+  // NumPy refuses headers over 10000 bytes; only a structured dtype needs that much.
   private static final int MAX_TEXT = 65_535;
   private static final int EXCERPT = 80;
 
@@ -107,7 +107,7 @@ record NpyHeader(String source, int length, String descr, boolean fortranOrder, 
   /**
    * Number of elements.
    *
-   * @throws NpyException if a Java array cannot hold as many
+   * @throws NpyException if a Java array cannot hold that many
    */
   long count() throws NpyException {
     long count = 1;
@@ -147,7 +147,7 @@ record NpyHeader(String source, int length, String descr, boolean fortranOrder, 
     return new NpyException(source + ": " + message);
   }
 
-  /** The error of data that is {@code found} bytes long, or goes on after that many. */
+  /** The error for data that is {@code found} bytes long, or goes on after that many. */
   NpyException dataError(String found, long expected) {
     return error("data is " + found + " bytes; expected " + expected + " for " + printable(descr)
         + " of shape " + Arrays.toString(shape));

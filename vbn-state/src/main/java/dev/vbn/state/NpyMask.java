@@ -14,7 +14,7 @@ public final class NpyMask {
   private NpyMask() {}
 
   /**
-   * Reads the mask of a bool or uint8 array, where an element counts that is not 0.
+   * Reads the mask in a bool or uint8 array, where an element counts if it is not 0.
    *
    * @throws NpyException if the file is not exactly one such array
    * @throws IOException if the file cannot be read
@@ -25,7 +25,7 @@ public final class NpyMask {
     }
   }
 
-  /** As above, of a stream to its end; it stays open. */
+  /** As above, from a stream up to its end; it stays open. */
   public static Mask read(InputStream in) throws IOException {
     return positions(NpyHeader.read(in, "stream"), in);
   }
@@ -42,7 +42,7 @@ public final class NpyMask {
     }
   }
 
-  /** As above, of a stream to its end; it stays open. */
+  /** As above, from a stream up to its end; it stays open. */
   public static Mask readLengths(InputStream in) throws IOException {
     return lengths(NpyHeader.read(in, "stream"), in);
   }

@@ -29,7 +29,7 @@ public final class Npz {
   private static final LocalDateTime ENTRY_TIME = LocalDateTime.of(1980, 2, 1, 0, 0);
   private static final String SUFFIX = ".npy";
 
-  /** Bytes that deflate makes of one at most. */
+  /** The most bytes that one deflated byte can unpack to. */
   private static final long LARGEST_RATIO = 1032;
 
   private final String source;
@@ -57,7 +57,7 @@ public final class Npz {
    *
    * @param file a file of the default file system
    * @param wanted by name
-   * @throws NpyException if the file is not a whole zip, or a wanted array not one of a type read
+   * @throws NpyException if the file is not a whole zip, or a wanted array is not of a type read
    *     here
    * @throws IOException if the file cannot be read
    */
@@ -193,7 +193,7 @@ public final class Npz {
   private List<? extends ZipEntry> entries(ZipFile zip) throws NpyException {
     try {
       return zip.stream().toList();
-    } catch (IllegalArgumentException e) { // Java 17 finds out as late as here, and says it so
+    } catch (IllegalArgumentException e) { // Java 17 notices only here, and says it this way
       throw new NpyException(source + ": not a whole zip (bad entry name); expected an .npz", e);
     }
   }

@@ -49,7 +49,7 @@ final class Pickle {
       "torch._utils _rebuild_tensor_v3",
       "torch._utils _rebuild_parameter");
 
-  /** Types without a class of storages, which {@code _rebuild_tensor_v3} names. */
+  /** Types without a storage class, which {@code _rebuild_tensor_v3} names. */
   private static final Set<String> TYPES = Set.of(
       "torch uint16",
       "torch uint32",
@@ -166,7 +166,7 @@ final class Pickle {
         push(rebuild(pop(), arguments));
       }
       case 'b' -> build();
-      case 0x95 -> little(8); // a frame, whose length only helps who reads ahead
+      case 0x95 -> little(8); // a frame, whose length only helps readers that read ahead
       default ->
         throw error(
             String.format("has the opcode 0x%02x", opcode), "what a dictionary of tensors needs");

@@ -49,7 +49,8 @@ public final class Safetensors {
   }
 
   /**
-   * Reads a file's texts and those of its tensors that are wanted: of a large network one layer.
+   * Reads a file's texts and those of its tensors that are wanted: for instance one layer of a
+   * large network.
    *
    * @param wanted by name
    * @throws StateException if the file is not whole, or a wanted tensor is of a type not read here
@@ -82,8 +83,8 @@ public final class Safetensors {
   }
 
   /**
-   * Reads one file's worth from a stream of several, which stays open: where the largest offset is,
-   * it ends.
+   * Reads one file's worth from a stream of several, which stays open: the file ends at the largest
+   * offset.
    *
    * @throws EOFException if the stream has ended before the first byte
    * @throws StateException as {@link #read(Path)}
@@ -94,9 +95,9 @@ public final class Safetensors {
   }
 
   /**
-   * As {@link #read(InputStream)}, of a stream that is not trusted to know its measure.
+   * As {@link #read(InputStream)}, from a stream whose sizes are not trusted.
    *
-   * @param maxBytes of data: where the header promises more, nothing of it is read
+   * @param maxBytes of data: if the header promises more, none of it is read
    */
   public static NamedTensors read(InputStream in, long maxBytes) throws IOException {
     byte[] length = in.readNBytes(Long.BYTES);
@@ -138,7 +139,7 @@ public final class Safetensors {
   /**
    * Reads the tensors that are wanted.
    *
-   * @param whole whether the data are known to be there, as many as the header says
+   * @param whole whether all the data that the header promises are known to be there
    */
   private static NamedTensors readData(
       SafetensorsHeader header,

@@ -22,11 +22,11 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The header of a safetensors file: a JSON object of {@code "name": {"dtype", "shape",
- * "data_offsets": [begin, end]}}, with texts under {@code __metadata__}. It is read whole and
- * checked before any tensor is.
+ * The header of a safetensors file: a JSON object of
+ * {@code "name": {"dtype", "shape", "data_offsets": [begin, end]}}, with texts under
+ * {@code __metadata__}. It is read whole and checked before any tensor is.
  *
- * <p>As in the reference implementation the data of the tensors follow each other without gaps, in
+ * <p>As in the reference implementation, the data of the tensors follow each other without gaps, in
  * any order of the names.
  */
 final class SafetensorsHeader {
@@ -47,7 +47,7 @@ final class SafetensorsHeader {
       .disable(StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION)
       .build();
 
-  /** One tensor, with the place of its data behind the header. */
+  /** One tensor, with the place of its data after the header. */
   record Entry(String name, String dtype, long[] shape, long begin, long end) {}
 
   private final String source;
@@ -203,7 +203,7 @@ final class SafetensorsHeader {
     return entry;
   }
 
-  /** Bits of an element of the format's types; below 0 of what is none. */
+  /** Bits of an element of one of the format's types; below 0 for any other. */
   private static long bits(String dtype) {
     return switch (dtype) {
       case "BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0" -> 8;

@@ -27,8 +27,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Files that appear only when all of them have been written: each is written under its own name in
- * a hidden directory next to its target, and moved at the end. A file that is replaced passes on its
- * mode and its owner; a link stays one, and what it leads to is replaced.
+ * a hidden directory next to its target, and moved at the end. A file that is replaced passes on
+ * its mode and its owner; a link stays a link, and its target is replaced.
  *
  * <p>What has not been moved is removed when this is closed or the process is interrupted, with the
  * directories that were made for it. What a killed process left is removed by the next that writes
@@ -39,7 +39,9 @@ public final class StagedFiles implements AutoCloseable {
   private static final String SUFFIX = ".tmp";
   private static final String LOCK = ".lock";
 
-  /** Held from making a hidden directory to locking it: nobody in this process sees it between. */
+  /**
+   * Held from making a hidden directory to locking it: nobody in this process sees it in between.
+   */
   private static final Object BEGINNING = new Object();
 
   private final List<StagedFile> files = new ArrayList<>();
@@ -132,8 +134,8 @@ public final class StagedFiles implements AutoCloseable {
    *
    * @param role what the file is to its user, such as the option that names it, for messages; may
    *     be empty
-   * @throws FileSystemException if it cannot be written, is read-only, is no regular file, is a link
-   *     that leads nowhere, or is staged already
+   * @throws FileSystemException if it cannot be written, is read-only, is not a regular file, is a
+   *     link that leads nowhere, or is staged already
    */
   public synchronized StagedFile stage(String role, Path file) throws FileSystemException {
     Path target = file.toAbsolutePath().normalize();
@@ -203,7 +205,7 @@ public final class StagedFiles implements AutoCloseable {
     synchronized (BEGINNING) {
       removeLeftovers(directory);
       Staging staging = begin(directory);
-      // Another process may have taken it for left in the moment before it was locked.
+      // Another process may have taken it for a leftover just before it was locked.
       while (!Files.exists(staging.directory.resolve(LOCK))) {
         staging.lock.close();
         staging = begin(directory);
@@ -233,7 +235,7 @@ public final class StagedFiles implements AutoCloseable {
     }
   }
 
-  /** Removes it under its lock, so that nobody takes it into use meanwhile. */
+  /** Removes it under its lock, so that nobody starts to use it meanwhile. */
   private static void removeIfLeft(Path hidden) {
     try (FileChannel channel = FileChannel.open(hidden.resolve(LOCK), StandardOpenOption.WRITE);
         FileLock lock = channel.tryLock()) {
@@ -257,7 +259,7 @@ public final class StagedFiles implements AutoCloseable {
     }
   }
 
-  /** So that replacing a file gives nobody more or less leave to use it. */
+  /** So that replacing a file does not change who may use it. */
   private static void keepOwnerAndMode(String name, Path target, Path path)
       throws FileSystemException {
     PosixFileAttributeView view = Files.getFileAttributeView(path, PosixFileAttributeView.class);
@@ -292,8 +294,8 @@ public final class StagedFiles implements AutoCloseable {
   /**
    * Makes a directory for files, if it is missing; it stays only if they are committed.
    *
-   * @param role as of a file
-   * @throws FileSystemException if it cannot be made, or is no directory
+   * @param role as for a file
+   * @throws FileSystemException if it cannot be made, or is not a directory
    */
   public synchronized void makeDirectory(String role, Path directory) throws FileSystemException {
     String name = name(role, directory);

@@ -28,20 +28,20 @@ import java.util.zip.ZipFile;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Reads what {@code torch.save(module.state_dict(), file)} of PyTorch wrote: the zip of version 1.6 and
- * newer, and the plain file before. No code of a file is run, and a file that names anything but tensors
- * and dictionaries of them is refused.
+ * Reads what PyTorch's {@code torch.save(module.state_dict(), file)} wrote: the zip of version 1.6
+ * and later, and the plain file of earlier versions. No code in a file is run, and a file that
+ * names anything but tensors and dictionaries of them is refused.
  *
- * <p>Tensors of dictionaries in dictionaries, as checkpoints have them, are named by their path: {@code
- * model.bn1.weight}. Texts and numbers next to them are texts; the elements of lists are named by their
- * numbers. FloatStorage and DoubleStorage are read as they are, HalfStorage and BFloat16Storage as
- * float32; other types are refused where they are wanted, as {@code num_batches_tracked} of a batch
- * norm would be.
+ * <p>Tensors in nested dictionaries, as in checkpoints, are named by their path:
+ * {@code model.bn1.weight}. Texts and numbers next to them become texts; the elements of lists are
+ * named by their index. FloatStorage and DoubleStorage are read as they are, HalfStorage and
+ * BFloat16Storage as float32; other types are refused where they are wanted, as
+ * {@code num_batches_tracked} of a batch norm would be.
  */
 public final class StateDict {
   private static final List<String> ENDINGS = List.of(".pt", ".pth", ".bin");
 
-  /** Of dictionaries in dictionaries. */
+  /** Of nested dictionaries. */
   private static final int MAX_DEPTH = 64;
 
   private static final int MAX_NAMES = 1 << 17;
@@ -65,7 +65,7 @@ public final class StateDict {
   /** How many of the tensors are views of a storage. */
   private final Map<String, Integer> views = new HashMap<>();
 
-  /** What is read so far, of each storage until the tensors that need it are made. */
+  /** What has been read so far; a storage stays until the tensors that need it are made. */
   private final Map<String, HostTensor> read = new LinkedHashMap<>();
 
   private int names;
@@ -221,7 +221,7 @@ public final class StateDict {
     return new NamedTensors(result, texts);
   }
 
-  /** Whether it is its storage, and no other tensor has a part in that. */
+  /** Whether it is the whole of its storage, and no other tensor shares that. */
   private boolean isAlone(TorchTensor tensor) {
     return tensor.isWhole()
         && Integer.valueOf(1).equals(views.get(tensor.storage().key()));
@@ -283,7 +283,7 @@ public final class StateDict {
     }
   }
 
-  /** By their names; another reader of the zip would choose otherwise among two of one name. */
+  /** By name; of two with one name, another reader of the zip would choose the other. */
   private Map<String, ZipEntry> entries(ZipFile zip) throws StateException {
     Map<String, ZipEntry> entries = new LinkedHashMap<>();
     try {
@@ -293,7 +293,7 @@ public final class StateDict {
               "has two entries '" + NpyHeader.printable(entry.getName()) + "'", "one of each name");
         }
       }
-    } catch (IllegalArgumentException e) { // Java 17 finds out as late as here, and says it so
+    } catch (IllegalArgumentException e) { // Java 17 notices only here, and says it this way
       throw new StateException(
           source + ": not a whole zip (bad entry name); expected a state dict of PyTorch", e);
     }
@@ -371,7 +371,7 @@ public final class StateDict {
     };
   }
 
-  // Before version 1.6: pickles one behind the other, and then the storages
+  // Before version 1.6: pickles one after another, and then the storages
 
   private void readPlain(Path file) throws IOException {
     try (CountingInput in = new CountingInput(Files.newInputStream(file))) {

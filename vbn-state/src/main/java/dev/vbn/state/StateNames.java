@@ -9,13 +9,13 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Under which names a file has the parts of a layer: VBN's own ones, those of the founding module,
- * or the user's, behind a prefix that tells the layers of a network apart.
+ * The names under which a file has the parts of a layer: VBN's own, those of the founding module,
+ * or the user's, after a prefix that tells the layers of a network apart.
  *
  * <p>The parts are {@code gamma}, {@code beta}, {@code reference_mean}, {@code reference_variance}
- * (or {@code reference_mean_square} in its place), and the texts {@code reference_examples}, {@code
- * reference_elements}, {@code variant}, {@code epsilon}, {@code feature_axis}, {@code
- * last_feature_axis}, {@code batch_axis} and {@code reference_gradient}.
+ * (or {@code reference_mean_square} in its place), and the texts {@code reference_examples},
+ * {@code reference_elements}, {@code variant}, {@code epsilon}, {@code feature_axis},
+ * {@code last_feature_axis}, {@code batch_axis} and {@code reference_gradient}.
  */
 public final class StateNames {
   /** The parts of a layer, each with the other names that it is known by. */
@@ -56,17 +56,17 @@ public final class StateNames {
     return new StateNames("", Map.of());
   }
 
-  /** These behind a prefix, such as {@code vbn1.}. */
+  /** These names after a prefix, such as {@code vbn1.}. */
   public StateNames withPrefix(String prefix) {
     return new StateNames(
         requireNonNull(prefix, "prefix is null; expected what names begin with"), names);
   }
 
   /**
-   * These with another name for one part.
+   * These names with another one for one part.
    *
    * @param part one of the parts above
-   * @param name its name in the file, behind the prefix
+   * @param name its name in the file, after the prefix
    * @throws IllegalArgumentException if there is no such part
    */
   public StateNames with(String part, String name) {
@@ -104,14 +104,14 @@ public final class StateNames {
     return prefix;
   }
 
-  /** Where a text may stand: behind the layer's prefix, or without one for all layers. */
+  /** Where a text may stand: after the layer's prefix, or without one for all layers. */
   List<String> ofText(String part) {
     List<String> candidates = new ArrayList<>(of(part));
     candidates.add(names.getOrDefault(part, part));
     return candidates;
   }
 
-  /** Where the number of features may stand, of a layer that nothing else tells it of. */
+  /** Where the number of features may stand, for a layer in which nothing else tells it. */
   String ofFeatures() {
     return prefix + "features";
   }

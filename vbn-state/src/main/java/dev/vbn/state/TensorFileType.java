@@ -9,8 +9,8 @@ import java.util.Locale;
 import java.util.function.Predicate;
 
 /**
- * The two formats in which state files are written, told apart by the file's ending. State dicts of
- * PyTorch are read too: see {@link StateDict}.
+ * The two formats in which state files are written, told apart by the ending of the file's name.
+ * State dicts of PyTorch are read too: see {@link StateDict}.
  */
 public enum TensorFileType {
   /** {@link Safetensors}, {@code .safetensors}. */
@@ -54,7 +54,7 @@ public enum TensorFileType {
   }
 
   /**
-   * Reads what is wanted of a file of any format; the predicate is asked about every tensor.
+   * Reads what is wanted from a file of any format; the predicate is asked about every tensor.
    *
    * @throws IllegalArgumentException if the file's name ends as none of them does
    */

@@ -36,7 +36,7 @@ record TorchStorage(Type type, String key, long elements) {
       this.dtype = dtype;
     }
 
-    /** The type of a class, by module and name; null of what is no class of storages. */
+    /** The type of a class, by module and name; null for what is not a storage class. */
     static @Nullable Type ofClass(String name) {
       for (Type type : values()) {
         if (name.equals("torch " + type.className)) {
@@ -51,7 +51,7 @@ record TorchStorage(Type type, String key, long elements) {
       return bytes;
     }
 
-    /** The type that elements are read as; null of what is not read. */
+    /** The type that elements are read as; null for what is not read. */
     @Nullable
     DType dtype() {
       return dtype;

@@ -249,7 +249,7 @@ final class BenchCommand implements Callable<Integer> {
     return comparisons;
   }
 
-  /** What a comparison lacks of memory; null if it has enough. */
+  /** What memory a comparison lacks; null if it has enough. */
   private static @Nullable String lacking(Comparison comparison) {
     long needed = comparison.heapBytes() + comparison.nativeBytes();
     OptionalLong available = Machine.availableMemory();

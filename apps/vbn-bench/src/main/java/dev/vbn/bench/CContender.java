@@ -79,7 +79,7 @@ final class CContender implements Contender {
       }
     }
 
-    /** Mean and variance of the reference batch, which no clock sees. */
+    /** Mean and variance of the reference batch, which is not timed. */
     private static float[][] moments(HostTensor reference, int featureAxis) {
       Geometry geometry = Geometry.of(reference.shape(), featureAxis);
       int features = (int) geometry.features();

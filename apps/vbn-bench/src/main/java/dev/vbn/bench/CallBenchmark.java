@@ -22,11 +22,11 @@ import org.openjdk.jmh.runner.options.VerboseMode;
 /**
  * Times one contender for a moment.
  *
- * <p>JMH would start a JVM for each and measure it for long, one after the other. Then minutes lie
- * between a time and the copy it is divided by, and on a machine with other tenants the ratio says
- * more about them. So JMH calls and sinks the results here, without a JVM of its own, and {@link
- * Fork} calls it for all contenders in turn, again and again. The time is that of the thread without
- * what it waited for a processor that others had, where the system tells.
+ * <p>JMH would start a JVM for each and measure it for a long time, one after the other. Minutes
+ * would then lie between a time and the copy it is divided by, and on a machine with other tenants
+ * the ratio would say more about them. So JMH calls and sinks the results here, without a JVM of
+ * its own, and {@link Fork} calls it for all contenders in turn, again and again. The time is that
+ * of the thread less what it spent waiting for a processor, where the system tells.
  */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.AverageTime)

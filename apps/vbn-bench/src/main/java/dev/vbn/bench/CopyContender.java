@@ -9,14 +9,14 @@ import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A copy of the batch. Into memory that is there already it is the yardstick: what no pass over the
- * batch can undercut. Into a new array it shows what a new result costs by itself.
+ * A copy of the batch. Into existing memory it is the yardstick: what no pass over the batch can
+ * undercut. Into a new array it shows what a new result costs by itself.
  */
 final class CopyContender implements Contender {
   static final String NAME = "copy";
 
   /**
-   * Elements below which one thread copies: to wake another takes longer than it saves. An estimate
+   * Elements below which one thread copies: waking another takes longer than it saves. An estimate
    * on the safe side; a copy that is too slow would flatter everybody else.
    */
   private static final int LEAST_SHARE = 1 << 17;

@@ -127,7 +127,9 @@ public final class Fork {
             .toList()));
   }
 
-  /** Takes the samples: in every round each contender once, so that all meet the same weather. */
+  /**
+   * Takes the samples: in every round each contender once, so that all meet the same conditions.
+   */
   private void race(int number, List<Entrant> entrants) throws IOException {
     long start = System.nanoTime();
     int left = plan.comparisons().size() - number;
@@ -165,7 +167,7 @@ public final class Fork {
    * Lets a contender run until it is warm: until next to nothing has been compiled for three windows, and
    * the last two agree.
    *
-   * @return false if it was not before the time was over
+   * @return false if the time was over first
    */
   private static boolean isSteady(Prepared contender, long milliseconds) throws RunnerException {
     long end = System.nanoTime() + milliseconds * 1_000_000;
@@ -185,7 +187,7 @@ public final class Fork {
     return false;
   }
 
-  /** A step of a contender that is to end its own part alone if it fails. */
+  /** A step of a contender; if it fails, that contender alone drops out. */
   private interface Step {
     void run() throws RunnerException;
   }
@@ -213,7 +215,7 @@ public final class Fork {
     tell(new Event.Failed(number, contender.name(), ErrorLine.describe(failure)));
   }
 
-  /** JMH wraps what a call threw, and hangs it up as suppressed. */
+  /** JMH wraps what a call threw, and attaches it as suppressed. */
   private static Throwable thrownInside(RunnerException failure) {
     Throwable inside = failure;
     while (inside.getCause() != null) {

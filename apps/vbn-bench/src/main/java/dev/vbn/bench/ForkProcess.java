@@ -25,7 +25,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Runs {@link Fork}s and gathers what they tell. A fork that dies takes nobody with it but the
- * contender whose turn it was: another one goes on without it.
+ * contender whose turn it was: another fork goes on without it.
  */
 final class ForkProcess {
   private static final String VECTOR_MODULE = "jdk.incubator.vector";
@@ -116,7 +116,7 @@ final class ForkProcess {
    * How a fork ended.
    *
    * @param next comparison that is still to be done
-   * @param turn whose it was at the end
+   * @param turn whose turn it was at the end
    * @param failure null if it came to its end
    */
   private record Outcome(

@@ -36,7 +36,7 @@ final class GraphContender extends LibtorchContender {
     return true;
   }
 
-  /** As it is: the weight goes by its examples. */
+  /** As it is: the weight depends on its examples. */
   @Override
   NDArray batch(HostTensor batch, int featureAxis, NDManager manager) {
     return copyOf(batch, manager, batch.shape());

@@ -19,8 +19,8 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * A forward pass on libtorch through DJL, and the same recorded in the graph and differentiated. A
- * backward pass alone there is none: the graph is used up by it.
+ * A forward pass on libtorch through DJL, and the same recorded in the graph and differentiated.
+ * There is no backward pass alone: it uses up the graph.
  */
 abstract class LibtorchContender implements Contender {
   private static final String PYTORCH = "PyTorch";
@@ -48,7 +48,7 @@ abstract class LibtorchContender implements Contender {
   /** The forward pass for a workload, its constants in {@code manager}. */
   abstract Form form(Workload workload, NDManager manager);
 
-  /** Whether it computes this variant, or something of the same purpose. */
+  /** Whether it computes this variant, or something that serves the same purpose. */
   boolean computes(Variant variant) {
     return variant == Variant.LIVE_BATCH;
   }
@@ -154,7 +154,7 @@ abstract class LibtorchContender implements Contender {
         NDArray gammaLeaf = leaf(gamma, call);
         NDArray betaLeaf = leaf(beta, call);
         NDArray y = form.forward(xLeaf, gammaLeaf, betaLeaf);
-        // The collector's own backward knows an upstream gradient of ones alone.
+        // The collector's own backward knows only an upstream gradient of ones.
         JniUtils.backward((PtNDArray) y, (PtNDArray) upstream, false, false);
         return List.of(
             y,

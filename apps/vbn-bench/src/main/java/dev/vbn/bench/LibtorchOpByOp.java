@@ -7,8 +7,8 @@ import ai.djl.ndarray.types.DataType;
 /**
  * The form in which virtual batch normalization is found on the web, after SEGAN in PyTorch: mean
  * and mean of squares, axis by axis, mixed with those of the reference batch, and four passes of
- * arithmetic. Written with the same operations, but for what would be unfair: {@code square} in
- * place of {@code pow(2)}, and every intermediate array is let go of at once, as Python does.
+ * arithmetic. Written with the same operations, except what would be unfair: {@code square} in
+ * place of {@code pow(2)}, and every intermediate array is released at once, as Python does.
  */
 final class LibtorchOpByOp extends LibtorchContender {
   static final String NAME = "libtorch, op by op";

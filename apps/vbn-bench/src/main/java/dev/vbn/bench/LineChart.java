@@ -35,7 +35,7 @@ final class LineChart {
    * An empty chart.
    *
    * @param title for those who cannot see it
-   * @param xLabel words for a place on the axis across; every one that a line has gets them
+   * @param xLabel words for a place on the horizontal axis; every place that a line has gets them
    */
   LineChart(String title, String xTitle, DoubleFunction<String> xLabel, String yTitle) {
     this.title = title;

@@ -32,8 +32,8 @@ final class Machine {
   }
 
   /**
-   * A clock that stands while the calling thread is ready to run and has no processor, where the system
-   * tells.
+   * A clock that stops while the calling thread is ready to run but has no processor, where the
+   * system tells.
    */
   static long nanosecondsOfThread() {
     long waited = nanosecondsWaited();

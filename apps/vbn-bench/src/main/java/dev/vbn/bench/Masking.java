@@ -4,9 +4,9 @@ package dev.vbn.bench;
 enum Masking {
   /** All. */
   NONE(""),
-  /** Of each example a beginning: of the first none is missing, of the last half. */
+  /** The beginning of each example: all of the first, down to half of the last. */
   LENGTHS("lengths"),
-  /** Every second run of neighbours, of 1 to 64 of them. */
+  /** Every second run of neighbours, each of 1 to 64. */
   POSITIONS("mask");
 
   private final String label;

@@ -3,7 +3,7 @@ package dev.vbn.bench;
 import java.util.Arrays;
 
 /**
- * How long a contender took, and in the same rounds the copy.
+ * How long a contender took, and the copy in the same rounds.
  *
  * @param threads that it could use
  * @param nanoseconds of a call, one a round

@@ -74,7 +74,7 @@ final class Oracle {
     }
   }
 
-  /** Those of which something counts. */
+  /** Examples in which something counts. */
   private int examples(boolean @Nullable [] counts) {
     int examples = (int) workload.x().shape()[0];
     if (counts == null) {
@@ -161,9 +161,9 @@ final class Oracle {
   }
 
   /**
-   * Compares results with these.
+   * Compares results with the right ones.
    *
-   * @throws IllegalStateException if one is something else
+   * @throws IllegalStateException if one differs
    */
   void check(Pass pass, List<HostTensor> results) {
     List<String> names = pass.results();

@@ -63,7 +63,7 @@ final class PytorchContender implements Contender {
     return batchNorm ? Task.BATCH_NORM : Task.VIRTUAL_BATCH_NORM;
   }
 
-  /** To compile takes it seconds, for each shape. */
+  /** Compiling takes it seconds for each shape. */
   @Override
   public boolean takesPart(Comparison comparison) {
     return comparison.series() == Series.SHAPES;
@@ -131,7 +131,7 @@ final class PytorchContender implements Contender {
           : said.startsWith("absent ") ? python + ": " + said.substring("absent ".length()) : said;
     }
 
-    /** Has something done, and yields what is said of it. */
+    /** Sends a request, and returns the answer. */
     String ask(String request) {
       try {
         requireNonNull(to).write(request + "\n");

@@ -135,7 +135,7 @@ record ResultTable(String title, List<String> headings, List<List<String>> rows)
         rows);
   }
 
-  /** Of the ratios to the copy, which know nothing of how fast the machine was meanwhile. */
+  /** Of the ratios to the copy, which do not depend on how fast the machine was meanwhile. */
   private static OptionalDouble ratio(
       BenchReport report, int threads, String contender, Comparison over, Comparison under) {
     Measurement above = report.find(threads, over, contender).orElse(null);

@@ -26,7 +26,7 @@ final class ClassPath {
    * The jars and directories of {@code text}, written as for {@code java -cp}: {@code DIR/*} is
    * every jar in DIR, and an empty element the current directory.
    *
-   * @throws TypeConversionException if one of them is missing, or no jar
+   * @throws TypeConversionException if one of them is missing, or is not a jar
    */
   static ClassPath of(String text) {
     ClassPath classPath = new ClassPath();
@@ -67,7 +67,7 @@ final class ClassPath {
   }
 
   /**
-   * A class loader of the entries, beside the tool's own. Nobody closes it: threads of a backend
+   * A class loader of the entries, on top of the tool's own. Nobody closes it: threads of a backend
    * may load classes to the end of the process.
    */
   ClassLoader loader() {

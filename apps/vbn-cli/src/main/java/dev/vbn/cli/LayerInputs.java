@@ -62,7 +62,7 @@ record LayerInputs(
     return true;
   }
 
-  /** Refuses what is for layers of one number for each feature alone. */
+  /** Refuses what is only for layers with one number for each feature. */
   void requirePlain(String option) {
     if (gamma != null || beta != null) {
       throw new BadInputException(option + ": given with a " + (gamma != null ? "gamma" : "beta")

@@ -185,13 +185,13 @@ final class LayerOptions {
         readMask("--", mask, lengths, "--input", x, axes));
   }
 
-  /** Whether a state has a place for a parameter; of others the layer says what is right. */
+  /** Whether a state has a place for a parameter; for others the layer says what is right. */
   private static boolean isPerFeature(@Nullable HostTensor parameter, LayerState layer) {
     return parameter != null
         && Arrays.equals(parameter.shape(), new long[] {layer.config().features()});
   }
 
-  /** The mask of a batch, by either option of those that begin with {@code prefix}. */
+  /** The mask of a batch, from either of the options that begin with {@code prefix}. */
   private static @Nullable Mask readMask(
       String prefix,
       @Nullable Path positions,
@@ -232,7 +232,7 @@ final class LayerOptions {
     return batch;
   }
 
-  /** The settings with those that options say. */
+  /** The settings, changed by those that options give. */
   private VbnConfig set(VbnConfig config) {
     VbnConfig set = variant == null ? config : config.withVariant(variant);
     int first = featureAxis == null ? set.featureAxis() : featureAxis;
@@ -254,7 +254,7 @@ final class LayerOptions {
     return tensor.dtype() == type ? tensor : tensor.to(type);
   }
 
-  /** Says of how many features the statistics are no finite numbers, if there are any. */
+  /** Says for how many features the statistics are not finite, if there are any. */
   void warnUnlessFinite(ReferenceMoments moments, Progress progress) {
     int nonFinite = moments.nonFiniteFeatures();
     if (nonFinite > 0) {

@@ -154,7 +154,7 @@ final class NormalizeCommand implements Callable<Integer> {
     return new NamedTensors(arrays, rest.texts());
   }
 
-  /** The statistics of the reference batch; its output too, and written, where it is wanted. */
+  /** The statistics of the reference batch; writes its output too, where that is wanted. */
   private static ReferenceStatistics<HostTensor> reference(
       VirtualBatchNorm<HostTensor> layer, LayerInputs inputs, Targets targets) throws IOException {
     HostTensor batch = inputs.reference();

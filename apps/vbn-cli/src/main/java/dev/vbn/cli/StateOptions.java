@@ -13,7 +13,7 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
-/** A file that holds a layer, in place of options that say its parts one by one. */
+/** A file that holds a layer, in place of options that give its parts one by one. */
 final class StateOptions {
   static final String OPTION = "--state";
 
@@ -57,7 +57,7 @@ final class StateOptions {
   /**
    * Reads the layer; null where no file is given.
    *
-   * @param variant that an option says; null for the file's
+   * @param variant that an option gives; null for the file's
    */
   @Nullable
   LayerState read(@Nullable Variant variant) {

@@ -13,7 +13,7 @@ import picocli.CommandLine.Help.TextTable;
 
 /**
  * A table for a terminal: columns as wide as their cells, the last one wrapped. Picocli lays it out;
- * it would wrap too, but after hyphens as well, in the midst of an option or a module.
+ * it would wrap too, but after hyphens as well, in the middle of an option or a module.
  */
 public final class Table {
   /** Of the terminal. */

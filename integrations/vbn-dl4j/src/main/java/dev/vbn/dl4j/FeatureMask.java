@@ -11,11 +11,12 @@ final class FeatureMask {
   private FeatureMask() {}
 
   /**
-   * What a mask says of a batch.
+   * What a mask says about a batch.
    *
    * @param mask 1 where something counts, 0 elsewhere: of shape {@code [N, time]} for sequences, and
    *     else {@code [N, 1]}, or with the batch's rank and features on axis 1, {@code [N, 1, H, W]}
-   *     for images of either format; lengths of 1 go for a whole axis. Null where everything counts.
+   *     for images of either format; a length of 1 stands for a whole axis. Null where everything
+   *     counts.
    * @param featureAxis 1, or the last
    * @throws IllegalArgumentException if the mask does not fit the batch
    */

@@ -32,7 +32,7 @@ import org.nd4j.linalg.dataset.api.iterator.MultiDataSetIterator;
 final class Refresh {
   private final Model network;
 
-  /** Those of which the statistics are not known yet. */
+  /** Those whose statistics are not known yet. */
   private final Set<Measurement> open = new LinkedHashSet<>();
 
   /** Those of them that the batch has reached in this pass, in this order. */

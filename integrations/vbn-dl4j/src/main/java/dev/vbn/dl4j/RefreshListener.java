@@ -11,12 +11,12 @@ import org.nd4j.linalg.dataset.api.iterator.MultiDataSetIterator;
 
 /**
  * {@linkplain VirtualBatchNormalization#refresh Refreshes} the reference of a network while it is
- * trained: after every so many steps, at the end of each epoch, and at the beginning of an epoch
- * where a layer has none yet.
+ * trained: after a given number of steps, at the end of each epoch, and at the beginning of an
+ * epoch where a layer has none yet.
  *
- * <p>DL4J tells of epochs where an iterator is fitted. Before {@code fit(dataSet)} call {@code
- * refresh} once. A step is told of when the parameters are updated, and before constraints on them
- * are applied.
+ * <p>DL4J reports epochs only where an iterator is fitted: before {@code fit(dataSet)} call
+ * {@code refresh} once. It reports a step once the parameters are updated, and before constraints
+ * on them are applied.
  */
 public final class RefreshListener extends BaseTrainingListener {
   private final Consumer<Model> refresh;
@@ -52,7 +52,7 @@ public final class RefreshListener extends BaseTrainingListener {
     this(network -> VirtualBatchNormalization.refresh(network, reference), every);
   }
 
-  /** The same with all that an iterator has, which is not the one that is fitted. */
+  /** The same with all that an iterator has; it must not be the one that is fitted. */
   public RefreshListener(DataSetIterator reference, int every) {
     this(network -> VirtualBatchNormalization.refresh(network, reference), every);
   }
@@ -62,7 +62,7 @@ public final class RefreshListener extends BaseTrainingListener {
     this(network -> VirtualBatchNormalization.refresh(network, reference), every);
   }
 
-  /** Refreshes, if a layer has no reference. */
+  /** Refreshes if a layer has no reference. */
   @Override
   public void onEpochStart(Model network) {
     if (!VirtualBatchNormLayer.layersOf(network).values().stream()
@@ -71,7 +71,7 @@ public final class RefreshListener extends BaseTrainingListener {
     }
   }
 
-  /** Refreshes, if it is time. */
+  /** Refreshes if it is time. */
   @Override
   public void iterationDone(Model network, int iteration, int epoch) {
     steps++;
@@ -80,7 +80,7 @@ public final class RefreshListener extends BaseTrainingListener {
     }
   }
 
-  /** Refreshes, if a step was made since. */
+  /** Refreshes if a step was made since. */
   @Override
   public void onEpochEnd(Model network) {
     if (steps % every != 0) {

@@ -49,7 +49,7 @@ public final class VirtualBatchNormLayer extends BaseLayer<VirtualBatchNormaliza
   /** The configuration's reference on the backend, made anew where that has changed. */
   private transient @Nullable ReferenceStatistics<INDArray> statistics;
 
-  /** Of the last forward pass; the backward pass is that of the same. */
+  /** The variant of the last forward pass, and so of the backward pass. */
   private @Nullable Variant variant;
 
   /** Not null during a refresh. */
@@ -67,11 +67,11 @@ public final class VirtualBatchNormLayer extends BaseLayer<VirtualBatchNormaliza
   }
 
   /**
-   * The layers of virtual batch normalization of a network by name, that of the layer or, in a graph,
-   * that of the vertex. Those in wrappers, such as frozen ones, are among them.
+   * The virtual batch normalization layers of a network, by the name of the layer or, in a graph,
+   * of the vertex. Those in wrappers, such as frozen ones, are included.
    *
    * @param network a {@code MultiLayerNetwork} or a {@code ComputationGraph}, which is initialized
-   * @throws IllegalArgumentException if the network is no such network, or has no such layer
+   * @throws IllegalArgumentException if the network is neither of these, or has no such layer
    */
   public static Map<String, VirtualBatchNormLayer> layersOf(Model network) {
     Map<String, VirtualBatchNormLayer> layers = new LinkedHashMap<>();
@@ -235,7 +235,8 @@ public final class VirtualBatchNormLayer extends BaseLayer<VirtualBatchNormaliza
   /**
    * Takes statistics that were measured elsewhere as the reference of this layer's input.
    *
-   * @throws IllegalArgumentException if they are of another number of features, or of no example
+   * @throws IllegalArgumentException if they are of a different number of features, or of no
+   *     examples
    */
   public void setReference(ReferenceMoments moments) {
     layerConf()
@@ -265,9 +266,9 @@ public final class VirtualBatchNormLayer extends BaseLayer<VirtualBatchNormaliza
    * Takes the parameters and the reference of a layer that was saved or trained elsewhere. Gamma and
    * beta are rounded to the type of the network.
    *
-   * @throws IllegalArgumentException if the layer is configured otherwise than this one (but for
-   *     whether its reference is attached), has gamma or beta where this one has none or the other way
-   *     round, or has them in another shape; this layer is then as it was
+   * @throws IllegalArgumentException if the layer is configured differently from this one (except
+   *     for whether its reference is attached), has gamma or beta where this one has none or vice
+   *     versa, or has them in another shape; this layer is then left as it was
    */
   public void setState(LayerState state) {
     requireNonNull(state, "state is null; expected that of a layer");

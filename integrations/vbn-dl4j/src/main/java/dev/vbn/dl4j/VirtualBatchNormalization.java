@@ -45,12 +45,13 @@ import org.nd4j.shade.jackson.databind.annotation.JsonDeserialize;
 import org.nd4j.shade.jackson.databind.annotation.JsonSerialize;
 
 /**
- * Configuration of a layer of virtual batch normalization, which stands where a {@code
- * BatchNormalization} stood. It has no activation function; an {@code ActivationLayer} follows it.
+ * Configuration of a virtual batch normalization layer, which goes where a
+ * {@code BatchNormalization} stood. It has no activation function; an {@code ActivationLayer}
+ * follows it.
  *
  * <p>Before the first batch it needs the statistics of a reference batch: {@link #refresh} takes
- * them for all such layers of a network. They are part of this configuration, with 64 bits whatever
- * the type of the network, and so of saved models, clones, JSON and YAML. Gradients take them for
+ * them for all such layers of a network. They are part of this configuration, in 64 bits whatever
+ * the type of the network, and so of saved models, clones, JSON and YAML. Gradients treat them as
  * constants.
  *
  * <p>Inputs have rank 2 to 5. Which axis has the features follows from the input type of the network,
@@ -129,7 +130,7 @@ public final class VirtualBatchNormalization extends FeedForwardLayer {
    *
    * @param network a {@code MultiLayerNetwork} or a {@code ComputationGraph}
    * @param inputs the reference batch, one array for each input of the network
-   * @throws IllegalArgumentException if the network is no such network, or has no such layer
+   * @throws IllegalArgumentException if the network is neither of these, or has no such layer
    */
   public static void refresh(Model network, INDArray... inputs) {
     Refresh.of(network, inputs, null);
@@ -146,7 +147,7 @@ public final class VirtualBatchNormalization extends FeedForwardLayer {
   }
 
   /**
-   * The same with an iterator, all batches of which are one reference batch: up to rounding, the
+   * The same with an iterator, whose batches together are the reference batch: up to rounding, the
    * statistics are those of one array with all of it. One batch is held at a time. An iterator of
    * several batches is read once for each layer of virtual batch normalization.
    *
@@ -191,8 +192,8 @@ public final class VirtualBatchNormalization extends FeedForwardLayer {
   }
 
   /**
-   * The variant outside training, where it is not to be that of training: for instance {@link
-   * Variant#REFERENCE_ONLY}, so that an answer does not depend on what else is in its batch.
+   * Sets the variant outside training, where it is to differ from that of training: for instance
+   * {@link Variant#REFERENCE_ONLY}, so that an answer does not depend on what else is in its batch.
    *
    * @param servingVariant null for the variant of training
    */
@@ -218,7 +219,7 @@ public final class VirtualBatchNormalization extends FeedForwardLayer {
     return VbnConfig.of(1).withEpsilon(eps).epsilon();
   }
 
-  /** The data format of the input; null where none was said, for features on axis 1. */
+  /** The data format of the input; null where none was given, for features on axis 1. */
   public @Nullable DataFormat getDataFormat() {
     return dataFormat;
   }
@@ -246,7 +247,8 @@ public final class VirtualBatchNormalization extends FeedForwardLayer {
   /**
    * Takes statistics that were measured elsewhere.
    *
-   * @throws IllegalArgumentException if they are of another number of features, or of no example
+   * @throws IllegalArgumentException if they are of a different number of features, or of no
+   *     examples
    */
   void setReference(@Nullable ReferenceMoments moments) {
     if (moments != null && moments.isEmpty()) {
@@ -301,7 +303,7 @@ public final class VirtualBatchNormalization extends FeedForwardLayer {
     return input;
   }
 
-  /** Takes the number of features, where it is to, and the data format of the input. */
+  /** Takes the number of features, where asked to, and the data format of the input. */
   @Override
   public void setNIn(InputType input, boolean override) {
     long features = features(input);
@@ -458,8 +460,8 @@ public final class VirtualBatchNormalization extends FeedForwardLayer {
     }
 
     /**
-     * Whether the layer is without gamma and beta; default not. Gamma begins as N(1, 0.02) by the
-     * network's seed, beta as 0, and the network's updater trains them.
+     * Whether the layer is without gamma and beta; by default it has them. Gamma is drawn from N(1,
+     * 0.02) by the network's seed, beta begins as 0, and the network's updater trains them.
      */
     public Builder lockGammaBeta(boolean lockGammaBeta) {
       this.lockGammaBeta = lockGammaBeta;
@@ -472,13 +474,13 @@ public final class VirtualBatchNormalization extends FeedForwardLayer {
       return this;
     }
 
-    /** Constraints of gamma after each step; default none. */
+    /** Constraints on gamma after each step; default none. */
     public Builder constrainGamma(LayerConstraint... constraints) {
       gammaConstraints = Arrays.asList(constraints);
       return this;
     }
 
-    /** Constraints of beta after each step; default none. */
+    /** Constraints on beta after each step; default none. */
     public Builder constrainBeta(LayerConstraint... constraints) {
       betaConstraints = Arrays.asList(constraints);
       return this;

@@ -68,7 +68,7 @@ final class ChunkedSum {
     filled = 0;
   }
 
-  /** The statistics; null of no example. */
+  /** The statistics; null if there was no example. */
   @Nullable
   ReferenceMoments result() {
     if (filled > 0) {

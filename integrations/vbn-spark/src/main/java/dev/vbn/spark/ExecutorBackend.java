@@ -19,8 +19,8 @@ final class ExecutorBackend {
   private ExecutorBackend() {}
 
   /**
-   * The named backend. Not opened in a static initialiser: of that the first task alone would show
-   * the cause, and every retry no more than a {@code NoClassDefFoundError}.
+   * The named backend. Not opened in a static initialiser: only the first task would show the
+   * cause, and every retry no more than a {@code NoClassDefFoundError}.
    *
    * @throws IllegalStateException if the class path of this JVM lacks it, or it does not open
    */

@@ -32,8 +32,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>The result is a struct of the vectors {@code mean} and {@code variance} (biased), and of {@code
  * examples} and {@code elements}, their counts; {@link #moments} reads it. Where no example counts,
- * the vectors are null. NaN and infinity do to it what they do to {@link
- * dev.vbn.ExactMoments#result}.
+ * the vectors are null. NaN and infinity affect it as they do {@link dev.vbn.ExactMoments#result}.
  */
 public final class MomentsAggregator extends Aggregator<Row, MomentsSum, Row> {
   private static final long serialVersionUID = 1L;
@@ -91,7 +90,7 @@ public final class MomentsAggregator extends Aggregator<Row, MomentsSum, Row> {
   /**
    * Reads a result.
    *
-   * @throws IllegalArgumentException if it is of no example
+   * @throws IllegalArgumentException if it is of no examples
    */
   public static ReferenceMoments moments(Row result) {
     Vector mean = result.getAs("mean");

@@ -8,11 +8,12 @@ import java.io.Serializable;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What a {@link MomentsAggregator} carries from row to row and from task to task, and nothing to
- * users: Spark asks for a public class.
+ * What a {@link MomentsAggregator} carries from row to row and from task to task. Not for users:
+ * Spark asks for a public class.
  *
- * <p>Exact sums that know the number of features from their first example, for Spark starts one for
- * each partition before it has seen any. As {@link ExactMoments}, the same bits in any order.
+ * <p>Exact sums that know the number of features from their first example, because Spark starts one
+ * for each partition before it has seen any. As with {@link ExactMoments}, the bits are the same in
+ * any order.
  */
 public final class MomentsSum implements Serializable {
   private static final long serialVersionUID = 1L;
@@ -71,14 +72,14 @@ public final class MomentsSum implements Serializable {
     return sum;
   }
 
-  /** The statistics, which may not be finite; null of no example. */
+  /** The statistics, which may not be finite; null if there was no example. */
   @Nullable
   ReferenceMoments result() {
     return sum == null || sum.examples() == 0 ? null : sum.result();
   }
 
   /**
-   * The statistics of a reference batch that can be normalised by.
+   * The statistics, checked for use as those of a reference batch.
    *
    * @throws IllegalArgumentException if there was no example, or NaN or infinity in one
    */

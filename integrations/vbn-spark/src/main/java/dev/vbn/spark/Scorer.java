@@ -22,8 +22,8 @@ import org.apache.spark.util.TaskCompletionListener;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Normalises one row: a function, so that Catalyst keeps its plan and reads the columns that it
- * needs. What goes to the executors is plain data; the layer is made there.
+ * Normalises one row: a function, so that Catalyst keeps its plan and reads only the columns that
+ * it needs. What goes to the executors is plain data; the layer is made there.
  */
 final class Scorer implements UDF3<@Nullable Object, @Nullable Object, @Nullable Row, Object> {
   private static final long serialVersionUID = 1L;
@@ -44,7 +44,7 @@ final class Scorer implements UDF3<@Nullable Object, @Nullable Object, @Nullable
       ReferenceStatistics<HostTensor> statistics,
       boolean doubles) {}
 
-  /** Of each feature {@code factor*(x - mean)}. */
+  /** For each feature {@code factor*(x - mean)}. */
   private record Lines(double[] mean, double[] factor) {}
 
   Scorer(Examples examples, ReferenceMoments reference, VbnConfig config, String backend) {
@@ -86,8 +86,9 @@ final class Scorer implements UDF3<@Nullable Object, @Nullable Object, @Nullable
   }
 
   /**
-   * The reference backend's output, bit by bit, without it: a row at a time it would take the root of
-   * every variance again, and need 1.3 of StandardScaler's time at 1024 features.
+   * The reference backend's output, bit for bit, without that backend: a row at a time it would
+   * take the root of every variance again, and 1.3 times as long as StandardScaler at 1024
+   * features.
    */
   private HostTensor normalized(HostTensor x) {
     Lines open = lines;

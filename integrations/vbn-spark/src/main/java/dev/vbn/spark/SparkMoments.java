@@ -26,8 +26,8 @@ public final class SparkMoments {
    *
    * @param column of vectors, of arrays of float or double, or of sequences, which are arrays of
    *     those: each position has an element of each feature
-   * @throws IllegalArgumentException if the column is not there or of another type, or the examples
-   *     are none, or hold NaN or infinity
+   * @throws IllegalArgumentException if the column is not there or of another type, or there are no
+   *     examples, or they hold NaN or infinity
    */
   public static ReferenceMoments of(Dataset<?> data, String column) {
     return exact(data, Examples.of(data.schema(), column, null), null);
@@ -47,8 +47,8 @@ public final class SparkMoments {
   /**
    * The statistics of examples that have one element of each feature.
    *
-   * @throws IllegalArgumentException if the examples differ in length, are none, or hold NaN or
-   *     infinity
+   * @throws IllegalArgumentException if there are no examples, or they differ in length, or hold
+   *     NaN or infinity
    */
   public static ReferenceMoments ofFloats(JavaRDD<float[]> examples) {
     return examples
@@ -81,7 +81,7 @@ public final class SparkMoments {
 
   /**
    * Statistics of chunks by a backend. Each partition's are merged in its order, and then those of
-   * the partitions in theirs, so that a rerun has the same bits, but not another partitioning.
+   * the partitions in theirs, so that a rerun, but not another partitioning, has the same bits.
    */
   static ReferenceMoments fast(
       Dataset<?> data, Examples examples, @Nullable String lengths, String backend) {

@@ -166,11 +166,11 @@ public final class VirtualBatchNormalizer extends Estimator<VirtualBatchNormaliz
   }
 
   /**
-   * Takes the statistics of all examples. What is wrong with an example, such as null, a number of
-   * features of its own or a length out of range, is the cause of a {@code SparkException}.
+   * Takes the statistics of all examples. What is wrong with an example, such as null, a different
+   * number of features or a length out of range, is the cause of a {@code SparkException}.
    *
-   * @throws IllegalArgumentException if a column is not there or of another type, the variant needs one
-   *     that is not set, or the examples are none, or hold NaN or infinity
+   * @throws IllegalArgumentException if a column is not there or of another type, the variant needs
+   *     one that is not set, or there are no examples, or they hold NaN or infinity
    */
   @Override
   public VirtualBatchNormalizerModel fit(Dataset<?> data) {

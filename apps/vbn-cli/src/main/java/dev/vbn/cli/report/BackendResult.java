@@ -15,7 +15,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param description of the device and library; or the reason why none can be used here
  * @param available whether it can be used here, and so has been tested
- * @param required whether it is a failure that it cannot
+ * @param required whether it is a failure if it cannot
  * @param tensorType of its tensors; null if it cannot be told
  * @param origin jar or folder that it comes from
  * @param version of that jar; null if it states none

@@ -13,8 +13,8 @@ public final class HtmlPage {
   /**
    * Fills a page in the look that all reports share.
    *
-   * @param owner beside it are the resources {@code name.html}, which has places for {@code
-   *     {{style}}}, {@code {{title}}} and {@code {{report}}}, and {@code name.css}
+   * @param owner next to it are the resources {@code name.html}, which has places for
+   *     {@code {{style}}}, {@code {{title}}} and {@code {{report}}}, and {@code name.css}
    */
   public static String of(Class<?> owner, String name, Markup title, Markup report)
       throws IOException {

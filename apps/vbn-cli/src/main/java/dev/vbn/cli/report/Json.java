@@ -9,8 +9,8 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * JSON as the reports write it: indented, with nulls, and in ASCII, which also half a character
- * can be written in. JSON has no NaN and no infinity, which become texts.
+ * JSON as the reports write it: indented, with nulls, and in ASCII, in which even half a character
+ * can be written. JSON has no NaN and no infinity, which become texts.
  */
 public final class Json {
   private static final JSON WRITER = JSON.builder(

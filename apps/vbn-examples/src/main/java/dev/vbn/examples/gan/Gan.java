@@ -186,8 +186,7 @@ final class Gan implements AutoCloseable {
   }
 
   /**
-   * What becomes of one noise vector in training when its companions in the batch are others each
-   * time.
+   * What becomes of one noise vector in training when its companions in the batch differ each time.
    */
   float[][] sampleAmongCompanions(long seed, int batches) {
     float[][] samples = new float[batches][];

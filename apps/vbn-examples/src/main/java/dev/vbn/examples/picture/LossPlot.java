@@ -91,7 +91,7 @@ public final class LossPlot {
     return curve;
   }
 
-  /** The smallest of 1, 2 and 5 times a power of ten that is no smaller. */
+  /** The smallest of 1, 2 and 5 times a power of ten that is not below {@code least}. */
   private static double roundTick(double least) {
     double power = Math.pow(10, Math.floor(Math.log10(least)));
     for (int factor : new int[] {1, 2, 5}) {

@@ -3,7 +3,7 @@ package dev.vbn.examples.picture;
 import java.io.PrintStream;
 import java.util.Locale;
 
-/** How far training is: one line that moves on a terminal, and else a few lines that stay. */
+/** How far training has got: one line that moves on a terminal, else a few lines that stay. */
 public final class ProgressBar {
   /** The launcher sets it where standard error is a terminal. */
   private static final String PROPERTY = "vbn.progress";

@@ -18,12 +18,13 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Makes clean speech of noisy: three convolutions down, each to a quarter of the length, and three up
- * again, each of which also gets what the one down of its length got. {@code (N, 1, L)} to the same
- * shape.
+ * Makes clean speech from noisy: three convolutions down, each to a quarter of the length, and
+ * three up again, each of which also gets what the downward one of its length got.
+ * {@code (N, 1, L)} to the same shape.
  *
- * <p>SEGAN has eleven of each, a noise vector between them, which makes its answers differ, and no
- * connection from its input to its last convolution, which lets so small a network learn in minutes.
+ * <p>SEGAN has eleven of each, and a noise vector between them, which makes its answers differ. It
+ * has no connection from its input to its last convolution; here one lets so small a network learn
+ * in minutes.
  */
 final class Generator extends AbstractBlock {
   static final int STRIDE = 4;

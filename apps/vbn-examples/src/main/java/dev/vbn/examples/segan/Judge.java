@@ -17,7 +17,7 @@ import java.util.Locale;
 
 /**
  * The discriminator that {@link SeganExample} trained on DJL, from its file, in plain Java: what it says of
- * recordings. Its virtual batch norms go on on whatever backend is opened, with their reference.
+ * recordings. Its virtual batch norms run on whatever backend is opened, with their reference.
  */
 public final class Judge {
   private final Path file;

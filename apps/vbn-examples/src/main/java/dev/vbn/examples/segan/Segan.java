@@ -174,7 +174,7 @@ final class Segan implements AutoCloseable {
     return discriminator.forward(new NDList(speech.concat(batch.noisy, 1))).singletonOrThrow();
   }
 
-  /** Once for each step of the discriminator: until the next its layers hand on the same. */
+  /** Once for each step of the discriminator: until the next one, its layers hand on the same. */
   private void refresh() {
     if (norm == DiscriminatorNorm.VIRTUAL) {
       VirtualBatchNormBlock.refresh(discriminatorModel.getBlock(), discriminator::forward, frozen);

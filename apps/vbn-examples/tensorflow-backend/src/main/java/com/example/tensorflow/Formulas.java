@@ -12,8 +12,8 @@ import org.tensorflow.types.TFloat64;
 
 /**
  * {@link Normalization} in operations of TensorFlow, in 64 bits, on batches of shape {@code [batch,
- * before, features, after]}. A group is the elements that share one mean and variance; what there is one
- * of for each group has length 1 along the axes that its elements lie along.
+ * before, features, after]}. A group is the elements that share one mean and variance; what there
+ * is one of for each group has length 1 along the axes of the group's elements.
  */
 final class Formulas {
   /** What normalises each group. */
@@ -49,7 +49,7 @@ final class Formulas {
     return tf.reshape(x, tf.constant(Shape.of(shape)));
   }
 
-  /** Over each group. The runs first: what is added one by one is then few. */
+  /** The sum over each group. The runs first: little is then left to add one by one. */
   Operand<TFloat64> sum(Operand<TFloat64> x) {
     Operand<TFloat64> sum = along(along(x, 3), 1);
     return scope == Scope.EXAMPLE ? sum : along(sum, 0);
@@ -68,7 +68,7 @@ final class Formulas {
     return scope == Scope.EXAMPLE ? geometry.positions() : geometry.elementsPerFeature();
   }
 
-  /** Its rounding is taken off by the mean of what is left. */
+  /** The mean of what is left takes off its rounding. */
   Operand<TFloat64> mean(Operand<TFloat64> x) {
     Operand<TFloat64> mean = tf.math.div(sum(x), constant(elements()));
     Operand<TFloat64> rest = tf.math.div(sum(tf.math.sub(x, mean)), constant(elements()));

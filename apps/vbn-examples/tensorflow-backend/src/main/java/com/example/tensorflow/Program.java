@@ -16,13 +16,13 @@ import org.tensorflow.types.TFloat64;
 import org.tensorflow.types.family.TFloating;
 
 /**
- * A graph for tensors of certain shapes and types, ready to run. Eager operations would need none, but
- * what they yield is freed with their session alone.
+ * A graph for tensors of certain shapes and types, ready to run. Eager operations would need none,
+ * but what they yield is freed only with their session.
  */
 final class Program implements AutoCloseable {
   /**
    * One thread: what is summed by several depends on how many there are. And the formula as it is
-   * written: the optimizer may put it otherwise, and takes longer over a graph than most of them run.
+   * written: the optimizer may rewrite it, and takes longer over a graph than most of them run.
    */
   private static final ConfigProto AS_WRITTEN = ConfigProto.newBuilder()
       .setIntraOpParallelismThreads(1)

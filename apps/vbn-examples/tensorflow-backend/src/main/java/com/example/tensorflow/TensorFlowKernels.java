@@ -45,7 +45,7 @@ final class TensorFlowKernels implements Kernels<TFloating> {
     }
   }
 
-  /** The one that was not used for the longest first. */
+  /** The least recently used first. */
   private final Map<Signature, Kept> programs = new LinkedHashMap<>(16, 0.75f, true);
 
   @Override

@@ -17,7 +17,7 @@ final class TensorFlowTensors implements TensorAccess<TFloating> {
     return tensor.shape().asArray();
   }
 
-  /** Asks for the size too: of a tensor that was closed all else is still told. */
+  /** Asks for the size too: a closed tensor still tells all else. */
   @Override
   public DType dtype(TFloating tensor) {
     tensor.numBytes(); // or IllegalStateException
