@@ -5,12 +5,12 @@
 // variance: `groupRows` rows of one feature; scope BATCH has one group per feature, scope EXAMPLE one per example
 // and feature.
 //
-// A small group is done in one launch: a block reads it into shared memory, and adds up, mixes and writes there. A larger one
-// may be, by blocks that hold a part of it each and wait for each other. Else it is two:
-// sums of units (parts of groups), which the last block of a group mixes with the reference into a line for each feature, and the
-// output from those. Another one adds up what several groups give to the gradients of parameters. Mixing may be a launch of its own:
-// where nothing is live, or to compare. Sums are merged in one order, whatever the order of threads and blocks, so that every run
-// gives the same bits.
+// A small group is done in one launch: a block reads it into shared memory, and adds up, mixes and writes there. For a larger one
+// the blocks of one launch may hold a part each, and wait for each other. Otherwise there are two launches: sums of units (parts
+// of groups), which the last block of a group mixes with the reference into a line for each feature, and the output from those.
+// Another one adds up what several groups give to the gradients of parameters. Mixing may be a launch of its own: where nothing is
+// live, or to compare. Sums are merged in one order, whatever the order of threads and blocks, so that every run gives the same
+// bits.
 //
 // Elements of 32 bits and less are worked on in 32 bits, with sums carried into 64 every few elements; what is merged
 // and mixed is in 64 bits. Where 32 bits do not do, as for the largest floats, the same is done once more in 64.
@@ -924,8 +924,8 @@ static __device__ __forceinline__ void mixGroups(
   mixGroup(how, sums, lines, of, features, unitsPerGroup, team, shared);
 }
 
-// Counts this block, and shows the others what it has written until the last barrier; how many had counted before. Begins again at
-// 0 behind `most`. For one thread of the block.
+// Counts this block, and makes what it wrote before the last barrier visible to the others. Returns how many blocks had counted
+// before. The counter goes from `most` back to 0. For one thread of the block.
 static __device__ __forceinline__ unsigned countBlock(unsigned* counter, unsigned most) {
   __threadfence();
   unsigned before = atomicInc(counter, most);
@@ -1292,8 +1292,8 @@ static __device__ __forceinline__ Sums sumsOf(const double* of) {
   return r;
 }
 
-// Reads a tile into `held`, and its upstream `apart` elements behind that, and adds up its features by `team` threads, a power of
-// two, each. Every thread of the block has to come here.
+// Reads a tile into `held`, and its upstream gradient to `apart` elements after that. Then `team` threads, a power of two, add up
+// each feature. Every thread of the block has to come here.
 template <class E, int VECTOR, bool WITH_UPSTREAM>
 static __device__ __forceinline__ void addUpTile(
     const Tile& tile, const typename E::Stored* x, const typename E::Stored* upstream, typename E::Stored* held, int apart,
@@ -1352,20 +1352,20 @@ static __device__ __forceinline__ void backwardTile(
   writeTile<E, VECTOR, DifferentiateOrScale>(tile, held, held + apart, shared.lines, output + tile.start, vector);
 }
 
-// ---- One launch for groups that are too large for a block: as many blocks as run at once hold a part of a tile each, and wait for
-// each other between its sums and its output: for the last of them, which mixes. A part is some rows, or where a row is too long for a
-// block, some positions of one. Where a block has room for two parts, it adds up the next before it waits for the others with the last.
+// ---- One launch for groups that are too large for a block. All its blocks run at once, and each holds a part of a tile from its
+// sums to its output. In between it waits for the last block of the tile, which mixes. A part is some rows or, where a row is too
+// long for a block, some positions of one. A block with room for two parts adds up its next part before it waits with the last.
 
 struct Parts {
-  int ofTile;    // a tile is cut into so many
+  int ofTile;    // number of parts of a tile
   int rows;      // of a part
   int positions; // of a row in a part: all, unless a part is of one row
   int blocks;    // of the launch, whole tiles at a time
-  int held;      // that a block has room for: 1 or 2
-  int bytes;     // of that room for one
+  int held;      // parts that a block has room for: 1 or 2
+  int bytes;     // of the room for one
 
-  // A tile is counted once by each of its parts that is added up, by its mixture, and by each part that has seen that. Then its
-  // counter is where it began, at 0.
+  // A tile's counter counts each part when it is added up, the mixture, and each part again when it has seen the mixture. Then it
+  // is where it began, at 0.
   __device__ __forceinline__ unsigned most() const { return 2 * ofTile; }
 };
 
@@ -1386,7 +1386,7 @@ static __device__ __forceinline__ Part partOf(
   int pieces = (after + parts.positions - 1) / parts.positions; // of a row
   long long row = (long long) (r.ofTile / pieces) * parts.rows;
   int position = r.ofTile % pieces * parts.positions;
-  r.tile = tileOf(r.ofAll, 0, features, after, strip, strips, pitch, width);
+  r.tile = tileOf(r.ofAll, 0, features, after, strip, strips, pitch, width); // its rows are set below
   r.tile.start += (r.group * groupRows + row) * r.tile.row + position;
   r.tile.rows = (int) (groupRows - row < parts.rows ? groupRows - row : parts.rows);
   r.tile.after = after - position < parts.positions ? after - position : parts.positions;

@@ -1338,7 +1338,7 @@ Status launch(
       error = damage(**at);
     }
     // A write far from what a kernel was given is rare, and all of the memory takes long to look at.
-    if (error.empty() && ++launches % 512 == 0) {
+    if (error.empty() && ++launches % 64 == 0) {
       error = damage();
     }
     return error.empty() ? SUCCESS : fault(ILLEGAL_ADDRESS, std::string(kernel->name) + ": " + error);
@@ -1391,7 +1391,6 @@ EXPORT Status cuOccupancyMaxActiveBlocksPerMultiprocessor(
   if (threads < 1 || threads > 1024) {
     return INVALID_VALUE;
   }
-  // As on a device, of shared memory that the function has not asked for nothing is said.
   *blocks = static_cast<int>(occupancy(function, static_cast<unsigned>(threads), sharedBytes));
   return SUCCESS;
 }

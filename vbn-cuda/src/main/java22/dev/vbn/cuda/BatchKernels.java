@@ -218,11 +218,7 @@ final class BatchKernels {
     }
     int pitch = pitch((int) elements);
     int feature = pitch * elementBytes * held;
-    int row = after * elementBytes;
-    int strip = 1;
-    while (strip < MOST_IN_A_TILE && strip * row < LEAST_TILE_ROW_BYTES) {
-      strip *= 2;
-    }
+    int strip = strip(LEAST_TILE_ROW_BYTES);
     while (2 * strip <= Math.min(features, MOST_IN_A_TILE)
         && 2 * strip * feature <= kernels.tileBytes() / 2
         && isWorthMore(strip, (int) elements)) {
@@ -230,7 +226,7 @@ final class BatchKernels {
     }
     strip = Math.min(strip, features);
     int strips = Math.ceilDiv(features, strip);
-    int bytes = Math.ceilDiv(strip * pitch * elementBytes, 16) * 16;
+    int bytes = tileBytes(strip, pitch);
     // Else the reading, adding and writing of a multiprocessor's blocks overlap less, which shows
     // with many of them.
     boolean fitsWell = held * bytes <= kernels.tileBytes() / 2
@@ -240,6 +236,29 @@ final class BatchKernels {
     return (plan == Plan.ONE || (fitsWell && fillsABlock)) && held * bytes <= kernels.tileBytes()
         ? new Tiles(held, strip, strips, pitch, bytes)
         : null;
+  }
+
+  /** Features of a tile, a power of two, of which each row has so many bytes if it can. */
+  private int strip(int rowBytes) {
+    int strip = 1;
+    while (strip < MOST_IN_A_TILE && (long) strip * after * elementBytes < rowBytes) {
+      strip *= 2;
+    }
+    return strip;
+  }
+
+  private int tileBytes(int strip, int pitch) {
+    return Math.ceilDiv(strip * pitch * elementBytes, 16) * 16;
+  }
+
+  /** Threads across a row of a tile. */
+  private int tileWidth(int strip, int positions) {
+    return powerOfTwo(Math.min(THREADS, (long) strip * positions / pack));
+  }
+
+  /** Threads that add up a feature of a tile. */
+  private static int tileTeam(int strip) {
+    return THREADS / powerOfTwo(strip);
   }
 
   /**
@@ -302,12 +321,7 @@ final class BatchKernels {
   }
 
   private @Nullable Parts parts(int atOnce, int tensors, int held) {
-    long row = (long) after * elementBytes;
-    int strip = 1;
-    while (strip < MOST_IN_A_TILE && strip * row < GOOD_TILE_ROW_BYTES) {
-      strip *= 2;
-    }
-    strip = Math.min(strip, features);
+    int strip = Math.min(strip(GOOD_TILE_ROW_BYTES), features);
     int strips = Math.ceilDiv(features, strip);
     long tiles = groups * strips;
     int room = kernels.tileBytes() / tensors / held / 16 * 16;
@@ -329,7 +343,7 @@ final class BatchKernels {
     int rows = pieces > 1 ? 1 : (int) Math.ceilDiv(groupRows, wanted);
     int ofTile = (int) (Math.ceilDiv(groupRows, rows) * pieces);
     int pitch = pitch(rows * positions);
-    int bytes = Math.ceilDiv(strip * pitch * elementBytes, 16) * 16 * tensors;
+    int bytes = tileBytes(strip, pitch) * tensors;
     int blocks = (int) Math.min(together, tiles) * ofTile;
     return new Parts(
         ofTile,
@@ -345,7 +359,6 @@ final class BatchKernels {
 
   private void launchTogether(
       String kernel, Parts parts, long lines, long counters, long[]... arguments) {
-    int width = powerOfTwo(Math.min(THREADS, (long) parts.strip * parts.positions / pack));
     long[] numbers = {
       lines + linesBytes(),
       counters,
@@ -362,8 +375,8 @@ final class BatchKernels {
       after,
       parts.strip,
       parts.pitch,
-      width,
-      THREADS / powerOfTwo(parts.strip),
+      tileWidth(parts.strip, parts.positions),
+      tileTeam(parts.strip),
       vector
     };
     kernels.launchTogether(
@@ -559,8 +572,8 @@ final class BatchKernels {
   }
 
   private long[] tileNumbers(Tiles tiles) {
-    int width = powerOfTwo(Math.min(THREADS, (long) tiles.strip * after / pack));
-    int team = THREADS / powerOfTwo(tiles.strip);
+    int width = tileWidth(tiles.strip, after);
+    int team = tileTeam(tiles.strip);
     long[] shape = {groupRows, features, after, tiles.strip, tiles.strips, tiles.pitch};
     return tiles.held == 1
         ? joined(shape, numbers(width, team, vector))

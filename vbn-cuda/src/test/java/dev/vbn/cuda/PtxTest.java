@@ -57,6 +57,8 @@ class PtxTest {
     for (String type : List.of("float32", "float64", "float16", "bfloat16")) {
       expected.put("vbn_forward_" + type, "8888888888444444444");
       expected.put("vbn_backward_" + type, "888888888888884444444444");
+      expected.put("vbn_forward_together_" + type, "8".repeat(13) + "444444884444444");
+      expected.put("vbn_backward_together_" + type, "8".repeat(17) + "444444884444444");
       expected.put("vbn_sums_" + type, "8".repeat(14) + "4444844444");
       expected.put("vbn_gradient_sums_" + type, "8".repeat(18) + "4444844444");
       expected.put("vbn_normalize_" + type, "8888884444");

@@ -15,8 +15,8 @@ import org.junit.jupiter.api.io.TempDir;
 
 /**
  * A stranger's backend passes the kit in both ways: its own build, which sees nothing of this one
- * but the published artifacts, and "java -jar", which needs no build. What the
- * stranger's build needs and this one has not fetched comes from Maven Central.
+ * but the published artifacts, and "java -jar", which needs no build. What the stranger's build
+ * needs and this one has not fetched comes from Maven Central.
  */
 class ThirdPartyBackendIT {
   private static final Path SOURCES = Path.of("third-party-backend");
