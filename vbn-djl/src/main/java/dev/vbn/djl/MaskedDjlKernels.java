@@ -409,7 +409,7 @@ final class MaskedDjlKernels implements Kernels<NDArray> {
         }
       });
       NDArray flat = adopt(batch.reshape(whole.size()));
-      return flat.take(own, index(places)).reshape(dense);
+      return flat.take(own, Workspace.copyOf(own, places)).reshape(dense);
     }
 
     /** The batch from the dense ones of all non-empty parts; 0 where nothing counts. */
@@ -431,16 +431,10 @@ final class MaskedDjlKernels implements Kernels<NDArray> {
       dense.forEach(each -> flat.add(each.reshape(each.size())));
       NDArray zero = own.zeros(new Shape(1), DataType.FLOAT32); // MXNet makes none of 16 bits
       flat.add(type == DataType.FLOAT32 ? zero : zero.toType(type, false));
-      NDArray result = NDArrays.concat(flat).take(own, index(places)).reshape(shape);
+      NDArray result =
+          NDArrays.concat(flat).take(own, Workspace.copyOf(own, places)).reshape(shape);
       result.attach(caller);
       return result;
-    }
-
-    /** In memory of the engine, since a graph may hold on to it for longer than Java does. */
-    private NDArray index(long[] places) {
-      try (NDArray view = own.create(places)) {
-        return view.duplicate();
-      }
     }
 
     NDArray nan(int features) {

@@ -5,7 +5,9 @@ import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
-import java.nio.DoubleBuffer;
+import java.lang.ref.Reference;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import org.jspecify.annotations.Nullable;
 
@@ -94,22 +96,47 @@ final class Workspace implements AutoCloseable {
 
   /** An array in memory of the engine. */
   static NDArray copyOf(NDManager manager, double[] values, Shape shape, DataType type) {
+    ByteBuffer memory = memory(values.length, type);
     if (type == DataType.FLOAT64) {
-      try (NDArray view = manager.create(DoubleBuffer.wrap(values), shape, type)) {
-        return view.duplicate();
+      memory.asDoubleBuffer().put(values);
+    } else {
+      FloatBuffer floats = memory.asFloatBuffer();
+      for (double value : values) {
+        floats.put((float) value);
       }
     }
-    float[] floats = new float[values.length];
-    for (int i = 0; i < floats.length; i++) {
-      floats[i] = (float) values[i];
-    }
-    return copyOf(manager, floats, shape);
+    return copyOf(manager, memory, shape, type);
   }
 
   /** An array in memory of the engine. */
   static NDArray copyOf(NDManager manager, float[] values, Shape shape) {
-    try (NDArray view = manager.create(FloatBuffer.wrap(values), shape, DataType.FLOAT32)) {
+    ByteBuffer memory = memory(values.length, DataType.FLOAT32);
+    memory.asFloatBuffer().put(values);
+    return copyOf(manager, memory, shape, DataType.FLOAT32);
+  }
+
+  /** An array in memory of the engine. */
+  static NDArray copyOf(NDManager manager, long[] values) {
+    ByteBuffer memory = memory(values.length, DataType.INT64);
+    memory.asLongBuffer().put(values);
+    return copyOf(manager, memory, new Shape(values.length), DataType.INT64);
+  }
+
+  private static ByteBuffer memory(int elements, DataType type) {
+    return ByteBuffer.allocateDirect(elements * type.getNumOfBytes())
+        .order(ByteOrder.nativeOrder());
+  }
+
+  /**
+   * Keeps the memory alive until it is copied. DJL's {@code create} from an array or a heap buffer
+   * gives MXNet the address of a direct buffer of its own that nothing refers to any more, so that
+   * the collector may free it while MXNet reads.
+   */
+  private static NDArray copyOf(NDManager manager, ByteBuffer memory, Shape shape, DataType type) {
+    try (NDArray view = manager.create(memory, shape, type)) {
       return view.duplicate();
+    } finally {
+      Reference.reachabilityFence(memory);
     }
   }
 
