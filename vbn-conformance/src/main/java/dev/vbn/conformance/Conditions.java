@@ -58,17 +58,36 @@ final class Conditions {
 
   private static final Variant[] VARIANTS = Variant.values();
   private static final Layout[] LAYOUTS = Layout.values();
-  private static final long[] FEATURES = {1, 2, 8, 10, 12, 17, 20, 100};
-  private static final long[] POSITIONS = {1, 5, 15, 16, 33, 64, 1025};
-  private static final long[] EXAMPLES = {1, 2, 7, 33};
-  private static final Reference[] REFERENCES = Reference.values();
-  private static final double[] EPSILONS = {1e-5, 1e-3, 0.5, 20, 1e-10};
-  private static final String[] GAMMAS = {
-    "drawn", "absent", "negative", "0 in part", "of 1e10", "of 1e-10"
+  private static final long[] FEATURES = {1, 2, 8, 10, 12, 17, 20, 100, 4, 32};
+  private static final Positions[] POSITIONS = {
+    Positions.of(1),
+    Positions.longestFirst(5),
+    Positions.of(15),
+    Positions.of(16),
+    Positions.longestFirst(33),
+    Positions.of(64),
+    Positions.of(1025),
+    Positions.alongEach(4)
   };
-  private static final String[] BETAS = {"drawn", "absent", "of 1e10", "of 1e-10"};
+  private static final long[] EXAMPLES = {1, 2, 7, 33, 4};
+  private static final Reference[] REFERENCES = Reference.values();
+  // Most with more digits than 32 bits hold, or the text of a graph.
+  private static final double[] EPSILONS = {
+    1e-5, 1.000012345678e-3, 0.512345678912, 20.0000123456, 1e-10
+  };
+  private static final String[] GAMMAS = {
+    "drawn", "absent", "negative", "0 in part", "of 1e10", "of 1e-10", "1 at both ends"
+  };
+  private static final String[] BETAS = {"drawn", "absent", "of 1e10", "of 1e-10", "0 at both ends"
+  };
   private static final String[] UPSTREAMS = {
-    "drawn", "0 in part", "0 but for one example", "0", "of 1e10", "of 1e-10"
+    "drawn",
+    "0 in part",
+    "0 but for one example",
+    "0",
+    "of 1e10",
+    "of 1e-10",
+    "the same at both ends and in the middle"
   };
   private static final String[] LIVES = {
     "near the reference",
@@ -117,11 +136,11 @@ final class Conditions {
       return fromTheEnd ? -1 - behind : 1 + before;
     }
 
-    long[] shape(long examples, long features, long positions) {
+    long[] shape(long examples, long features, Positions positions) {
       // In the middle the features split the positions: 3 before, the rest after.
       boolean middle = before > 0 && behind > 0;
-      long[] first = factors(before, middle ? 3 : positions);
-      long[] last = factors(behind, positions);
+      long[] first = (middle ? positions.orElse(3) : positions).along(before);
+      long[] last = positions.along(behind);
       return IntStream.range(0, 2 + before + behind)
           .mapToLong(i -> i == 0
               ? examples
@@ -129,22 +148,51 @@ final class Conditions {
           .toArray();
     }
 
-    private static long[] factors(int axes, long product) {
-      long[] factors = new long[axes];
-      long rest = product;
-      for (int i = 0; i < axes; i++) {
-        long factor = i == axes - 1 ? rest : (long) Math.sqrt((double) rest);
-        while (rest % factor != 0) {
-          factor--;
-        }
-        factors[i] = factor;
-        rest /= factor;
-      }
-      return factors;
+    long elements(long examples, long features, Positions positions) {
+      return Arrays.stream(shape(examples, features, positions)).reduce(1, (a, b) -> a * b);
+    }
+  }
+
+  /**
+   * Positions of an example.
+   *
+   * @param count all together, or along each axis
+   */
+  private record Positions(String label, long count, boolean longestFirst, boolean alongEach) {
+    static Positions of(long count) {
+      return new Positions(Long.toString(count), count, false, false);
     }
 
-    long elements(long examples, long features, long positions) {
-      return Arrays.stream(shape(examples, features, positions)).reduce(1, (a, b) -> a * b);
+    static Positions longestFirst(long count) {
+      return new Positions(count + ", the longest axis first", count, true, false);
+    }
+
+    static Positions alongEach(long count) {
+      return new Positions(count + " along each axis", count, false, true);
+    }
+
+    Positions orElse(long other) {
+      return alongEach ? this : of(other);
+    }
+
+    /** Lengths of that many axes. */
+    long[] along(int axes) {
+      long[] lengths = new long[axes];
+      long rest = count;
+      for (int i = 0; i < axes; i++) {
+        long length = alongEach || i == axes - 1 ? rest : (long) Math.sqrt((double) rest);
+        while (rest % length != 0) {
+          length--;
+        }
+        lengths[longestFirst ? axes - 1 - i : i] = length;
+        rest = alongEach ? rest : rest / length;
+      }
+      return lengths;
+    }
+
+    @Override
+    public String toString() {
+      return label;
     }
   }
 
@@ -154,12 +202,14 @@ final class Conditions {
     MORE_EXAMPLES,
     OTHER_POSITIONS;
 
-    long[] shape(Layout layout, long examples, long features, long positions) {
+    long[] shape(Layout layout, long examples, long features, Positions positions) {
       return switch (this) {
         case SAME_SHAPE -> layout.shape(examples, features, positions);
         case ONE_EXAMPLE -> layout.shape(1, features, positions);
-        case MORE_EXAMPLES -> layout.shape(9, features, positions > 100 ? 3 : positions);
-        case OTHER_POSITIONS -> layout.shape(examples + 1, features, positions == 1 ? 1 : 7);
+        case MORE_EXAMPLES ->
+          layout.shape(9, features, positions.count > 100 ? Positions.of(3) : positions);
+        case OTHER_POSITIONS ->
+          layout.shape(examples + 1, features, Positions.of(positions.count == 1 ? 1 : 7));
       };
     }
   }
@@ -178,7 +228,7 @@ final class Conditions {
       Dimension.of("variant", (Object[]) VARIANTS),
       Dimension.of("layout", (Object[]) LAYOUTS),
       Dimension.of("features", FEATURES),
-      Dimension.of("positions", POSITIONS),
+      Dimension.of("positions", (Object[]) POSITIONS),
       Dimension.of("examples", EXAMPLES),
       Dimension.of("reference of", (Object[]) REFERENCES),
       Dimension.of("epsilon", Arrays.stream(EPSILONS).boxed().toArray()),
@@ -232,6 +282,30 @@ final class Conditions {
     {0, 3} // masked elements
   };
 
+  /** Any four, in batches with axes of one length, which can be taken for each other. */
+  private static final int[][] ALIKE = {
+    {0, 2, 4}, // variant
+    {0, 1, 2, 4, 5, 6, 8}, // layout
+    {0, 8}, // features
+    {0, 7}, // positions
+    {4}, // examples
+    {0}, // reference of
+    {1}, // epsilon
+    {0}, // gamma
+    {0}, // beta
+    {1}, // statistics
+    {0, 1}, // output into
+    {0, 1}, // dx into
+    {0}, // features spread
+    {0, 2}, // statistics from
+    {0, 1, 2}, // computed by
+    {0}, // upstream gradient
+    {0}, // live batch
+    {0, 1, 5}, // live mask
+    {0, 1, 5}, // reference mask
+    {0} // masked elements
+  };
+
   private static final List<Conditions> ROWS = rows(DIMENSIONS, Conditions::allowed);
   private static final List<Conditions> MASKED_ROWS =
       rows(MASKED_DIMENSIONS, row -> allowed(row) && masked(row));
@@ -257,20 +331,32 @@ final class Conditions {
 
   private static List<Conditions> rows(List<Dimension> dimensions, Predicate<int[]> allowed) {
     int[] all = dimensions.stream().mapToInt(d -> d.labels.size()).toArray();
-    int[] few =
-        Arrays.stream(FEW, 0, all.length).mapToInt(choices -> choices.length).toArray();
     List<int[]> rows = new ArrayList<>(CoveringArray.of(all, 2, allowed, 1));
-    CoveringArray.of(few, 3, row -> allowed.test(ofFew(row)), 1).stream()
-        .map(Conditions::ofFew)
-        .forEach(rows::add);
+    rows.addAll(part(FEW, 3, all.length, allowed));
+    rows.addAll(part(ALIKE, 4, all.length, row -> allowed.test(row) && alike(row)));
     return IntStream.range(0, rows.size())
         .mapToObj(i -> new Conditions(i, rows.get(i)))
         .toList();
   }
 
-  private static int[] ofFew(int[] row) {
+  private static List<int[]> part(
+      int[][] part, int strength, int dimensions, Predicate<int[]> allowed) {
+    int[] sizes =
+        Arrays.stream(part, 0, dimensions).mapToInt(choices -> choices.length).toArray();
+    return CoveringArray.of(sizes, strength, row -> allowed.test(of(part, row)), 1).stream()
+        .map(row -> of(part, row))
+        .toList();
+  }
+
+  /** Without an axis for positions there is one position; else there are as many along each. */
+  private static boolean alike(int[] row) {
+    return row[LAYOUT] < 1 || row[POSITION_COUNT] != 0;
+  }
+
+  private static int[] of(int[][] part, int[] row) {
     int[] choices = new int[row.length];
-    Arrays.setAll(choices, i -> row[i] == CoveringArray.OPEN ? CoveringArray.OPEN : FEW[i][row[i]]);
+    Arrays.setAll(
+        choices, i -> row[i] == CoveringArray.OPEN ? CoveringArray.OPEN : part[i][row[i]]);
     return choices;
   }
 
@@ -283,7 +369,8 @@ final class Conditions {
     if (row[LAYOUT] == 0 && row[POSITION_COUNT] > 0) {
       return false; // without an axis for positions there is one
     }
-    boolean extreme = row[GAMMA] > 3 || row[BETA] > 1 || row[UPSTREAM] > 3;
+    boolean extreme =
+        isOf1e10(row[GAMMA], 4) || isOf1e10(row[BETA], 2) || isOf1e10(row[UPSTREAM], 4);
     if (extreme && (row[SPREAD] == SCALED || row[EPSILON] == SMALL_EPSILON)) {
       return false; // gradients of the statistics leave 32 bits
     }
@@ -295,6 +382,11 @@ final class Conditions {
         <= LARGEST;
   }
 
+  /** Whether a choice is this one, of 1e10, or the next, of 1e-10. */
+  private static boolean isOf1e10(int choice, int first) {
+    return choice == first || choice == first + 1;
+  }
+
   /** The case of this row, with values that batches of {@code dtype} can hold. */
   Case of(DType dtype) {
     boolean wide = dtype.precision() >= 24;
@@ -304,7 +396,7 @@ final class Conditions {
   private Case draw(boolean wide) {
     Layout layout = LAYOUTS[row[LAYOUT]];
     long features = FEATURES[row[FEATURE_COUNT]];
-    long positions = POSITIONS[row[POSITION_COUNT]];
+    Positions positions = POSITIONS[row[POSITION_COUNT]];
     long examples = EXAMPLES[row[EXAMPLE_COUNT]];
     double epsilon = EPSILONS[row[EPSILON]];
     long[] live = layout.shape(examples, features, positions);
@@ -331,12 +423,14 @@ final class Conditions {
           case 3 -> zeroedInPart(gamma);
           case 4, 5 ->
             wide ? Layouts.mapped(gamma, each -> each * (ofGamma == 4 ? 1e10 : 1e-10)) : gamma;
+          case 6 -> withEnds(gamma, 1);
           default -> gamma;
         },
         switch (ofBeta) {
           case 1 -> null;
           case 2, 3 ->
             wide ? Layouts.mapped(beta, each -> each * (ofBeta == 2 ? 1e10 : 1e-10)) : beta;
+          case 4 -> withEnds(beta, 0);
           default -> beta;
         });
     c = c.withLive(live(c, wide), upstream(c.upstream(), wide));
@@ -384,6 +478,10 @@ final class Conditions {
         default -> 1;
       };
     }
+    if (kind == 6) {
+      values[values.length / 2] = values[0];
+      values[values.length - 1] = values[0];
+    }
     return HostTensor.of(values, drawn.shape());
   }
 
@@ -402,6 +500,14 @@ final class Conditions {
             ? null
             : samples.padding(PADDINGS[row[REFERENCE_PADDING]], c.reference().shape(), axis),
         JUNKS[row[JUNK]].value);
+  }
+
+  /** What takes samples of a parameter takes those. */
+  private static HostTensor withEnds(HostTensor parameter, double end) {
+    double[] values = parameter.toDoubles();
+    values[0] = end;
+    values[values.length - 1] = end;
+    return HostTensor.of(values, parameter.shape());
   }
 
   private static HostTensor zeroedInPart(HostTensor gamma) {

@@ -94,7 +94,9 @@ abstract class ContagionRules extends Rules {
       HostTensor gamma = requireNonNull(drawn.gamma());
       Case clean = switch (i % 4) {
         case 0 -> drawn.withParameters(null, drawn.beta());
-        case 1 -> drawn.withParameters(Layouts.with(gamma, 0, 0), drawn.beta());
+        case 1 ->
+          drawn.withParameters( // 0 times NaN is NaN
+              Layouts.with(Layouts.with(gamma, 0, 0), MARKED_FEATURE, 0), drawn.beta());
         case 2 -> drawn.withParameters(Layouts.with(gamma, 0, -1), drawn.beta());
         default -> drawn.withParameters(gamma, null);
       };

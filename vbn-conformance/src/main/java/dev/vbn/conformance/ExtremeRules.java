@@ -3,6 +3,8 @@ package dev.vbn.conformance;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.conformance.Manner.Passes;
+import dev.vbn.conformance.Padding.Junk;
+import dev.vbn.conformance.Padding.Kind;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
@@ -61,24 +63,33 @@ abstract class ExtremeRules extends Rules {
   final void anOffsetOfAMillionDeviationsChangesNothing(Variant variant) {
     holds(() -> {
       boolean exact = wideStatistics();
-      double offset = farOffset(exact);
-      Case near = offsetBy(0, variant);
-      Case far = offsetBy(offset, variant);
-      Computed known = subject().run(near, DType.FLOAT32);
-      Computed computed = subject().run(far, DType.FLOAT32);
-      Expected scales = subject().expect(far, DType.FLOAT32);
-      for (Quantity each : OFFSET_QUANTITIES) {
-        subject()
-            .tolerance
-            .assertClose(
-                each.label() + " of values " + offset + " farther from 0, " + far.describe(),
-                scales.of(each).of(known.of(each)).scaled(2),
-                computed.of(each),
-                DType.FLOAT32,
-                "E[x^2]-m^2, or a mean held in 32 bits, loses the deviations: accumulate in 64 bits"
-                    + " or around a shift, and subtract a mean of more than 32 bits.");
-      }
+      checkOffset(variant, exact, 1);
+      checkOffset(variant, exact, 0x1p10); // beyond the whole numbers of 32 bits
     });
+  }
+
+  private void checkOffset(Variant variant, boolean exact, double unit) {
+    double offset = farOffset(exact);
+    Case near = scaled(offsetBy(0, variant), unit);
+    Case far = scaled(offsetBy(offset, variant), unit);
+    Computed known = subject().run(near, DType.FLOAT32);
+    Computed computed = subject().run(far, DType.FLOAT32);
+    Expected scales = subject().expect(far, DType.FLOAT32);
+    for (Quantity each : OFFSET_QUANTITIES) {
+      subject()
+          .tolerance
+          .assertClose(
+              each.label() + " of values " + unit * offset + " farther from 0, " + far.describe(),
+              scales.of(each).of(known.of(each)).scaled(2),
+              computed.of(each),
+              DType.FLOAT32,
+              "E[x^2]-m^2, or a mean held in 32 bits, loses the deviations: accumulate in 64 bits"
+                  + " or around a shift, and subtract a mean of more than 32 bits.");
+    }
+  }
+
+  private static Case scaled(Case c, double unit) {
+    return moved(c, x -> unit * x);
   }
 
   static double farOffset(boolean exact) {
@@ -185,6 +196,8 @@ abstract class ExtremeRules extends Rules {
         Extreme largest = largest(variant, dtype, wideStatistics());
         checkExtreme(largest, dtype);
         checkExtreme(largest.ofAnotherShape(), dtype);
+        checkDivided(largest, dtype);
+        checkMasked(largest, dtype);
       }
     });
   }
@@ -206,10 +219,13 @@ abstract class ExtremeRules extends Rules {
   final void theSmallestNumbersAreNumbers(Variant variant) {
     holds(() -> {
       boolean subnormals = subject().has(Capability.SUBNORMALS);
+      kit.provider().probe(); // may set how this thread computes
       for (DType dtype : subject().dtypes()) {
         Extreme smallest = smallest(variant, dtype, wideStatistics(), subnormals);
         checkExtreme(smallest, dtype);
         checkExtreme(smallest.ofAnotherShape(), dtype);
+        checkDivided(smallest, dtype);
+        checkMasked(smallest, dtype);
         checkExtreme(smallParameters(variant, dtype, subnormals), dtype);
       }
     });
@@ -301,13 +317,22 @@ abstract class ExtremeRules extends Rules {
         case POOLED -> new long[] {34, 12};
         case REFERENCE_ONLY -> new long[] {2, 100, 1, 3, 5};
       };
+      return ofShape(axis, shape);
+    }
+
+    /** Large enough that a backend which divides its work does so. */
+    Extreme ofALargeShape() {
+      return ofShape(1, 8, 17, 301);
+    }
+
+    private Extreme ofShape(int axis, long... shape) {
       int features = (int) shape[axis < 0 ? shape.length - 1 : axis];
       double[] gamma = new double[features];
       Arrays.setAll(gamma, i -> i % 2 == 0 ? 0.75 : -1.25);
       double[] beta = new double[features];
       Arrays.setAll(beta, i -> 0.5 - i % 3);
       VbnConfig config = VbnConfig.of(features)
-          .withVariant(variant)
+          .withVariant(input.config().variant())
           .withFeatureAxis(axis)
           .withEpsilon(input.config().epsilon())
           .withReferenceGradient(ReferenceGradient.ATTACHED);
@@ -320,6 +345,19 @@ abstract class ExtremeRules extends Rules {
           repeated(input.upstream(), shape),
           repeated(input.referenceUpstream(), shape));
       return new Extreme(unit, other.withSecond(unit));
+    }
+
+    /** With lengths along the last axis, where there are positions. */
+    Extreme masked() {
+      Samples samples = new Samples(59);
+      int axis = input.config().featureAxis();
+      Kind kind = Kind.LENGTHS_ALONG_THE_LAST_AXIS;
+      return new Extreme(
+          unit,
+          input.padded(
+              samples.padding(kind, input.x().shape(), axis),
+              samples.padding(kind, input.reference().shape(), axis),
+              Junk.ORDINARY.value));
     }
 
     /** Not one after another: a feature, too, is to have different ones. */
@@ -355,6 +393,20 @@ abstract class ExtremeRules extends Rules {
   private void checkExtreme(Extreme extreme, DType dtype) {
     for (Passes passes : Passes.values()) {
       checkExtreme(extreme, dtype, passes);
+    }
+  }
+
+  /** What reads a mask has kernels of its own. */
+  private void checkMasked(Extreme extreme, DType dtype) {
+    if (subject().has(Capability.MASK)) {
+      checkExtreme(extreme.ofAnotherShape().masked(), dtype, Passes.WHOLE);
+    }
+  }
+
+  /** Of one variant only, for its size. So many squares are more than 32 bits hold. */
+  private void checkDivided(Extreme extreme, DType dtype) {
+    if (extreme.input.config().variant() == Variant.PER_EXAMPLE && wideStatistics()) {
+      checkExtreme(extreme.ofALargeShape(), dtype, Passes.WHOLE);
     }
   }
 

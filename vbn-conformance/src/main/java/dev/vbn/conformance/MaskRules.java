@@ -196,11 +196,16 @@ abstract class MaskRules extends Rules {
               reference.asPositions(c.reference().shape(), axis),
               Junk.ORDINARY.value);
           for (DType dtype : subject().dtypes()) {
-            assertEqualBits(
-                " of " + c.describe() + ", in " + dtype,
-                subject().run(positions, dtype),
-                subject().run(c, dtype),
-                "Lengths are another way to say which positions count, and nothing else.");
+            Expected expected = subject().expect(c, dtype);
+            for (Case each : List.of(positions, c)) {
+              assertAgrees(
+                  subject(),
+                  each.describe() + ", in " + dtype
+                      + ": lengths are another way to say which positions count, and nothing else",
+                  expected,
+                  subject().run(each, dtype),
+                  dtype);
+            }
           }
         }
       }

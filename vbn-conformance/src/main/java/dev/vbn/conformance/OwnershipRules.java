@@ -2,6 +2,7 @@ package dev.vbn.conformance;
 
 import static dev.vbn.conformance.Tolerance.assertSameBits;
 import static java.util.Objects.requireNonNull;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotSame;
 
 import dev.vbn.Gradients;
@@ -18,11 +19,14 @@ import dev.vbn.spi.TensorAccess;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -37,6 +41,36 @@ abstract class OwnershipRules extends Rules {
     VbnConfig config =
         VbnConfig.of(3).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED);
     return new Samples(71).of(config, new long[] {4, 3, 5}, new long[] {6, 3, 5});
+  }
+
+  /** What is long may be kept elsewhere, and computed later, or by others. */
+  private static Case large(Variant variant) {
+    VbnConfig config =
+        VbnConfig.of(160).withVariant(variant).withReferenceGradient(ReferenceGradient.ATTACHED);
+    return new Samples(71).of(config, new long[] {40, 160, 13}, new long[] {40, 160, 13});
+  }
+
+  /**
+   * The reference has mean 0 and, with epsilon, variance 1, and no gradient comes from above: what
+   * gives back its argument, or one tensor for all zeros, gives itself away.
+   */
+  private static Case unchanging(Variant variant) {
+    VbnConfig config = VbnConfig.of(3)
+        .withVariant(variant)
+        .withEpsilon(0.75)
+        .withReferenceGradient(ReferenceGradient.ATTACHED);
+    Case c = new Samples(71).of(config, new long[] {4, 3, 5}, new long[] {6, 3, 4});
+    double[] signs = new double[6 * 3 * 4];
+    Arrays.setAll(signs, i -> i % 2 == 0 ? 0.5 : -0.5);
+    return c.withReference(HostTensor.of(signs, 6, 3, 4), c.referenceUpstream())
+        .withLive(c.x(), Layouts.filled(c.upstream(), 0))
+        .bare();
+  }
+
+  /** A type for each variant, so that all large cases take the time of one type. */
+  private DType byTurn(Variant variant) {
+    List<DType> dtypes = subject().dtypes();
+    return dtypes.get(List.of(Variant.values()).indexOf(variant) % dtypes.size());
   }
 
   /** Of several calls in turn: statistics that a live call moves drift from one to the next. */
@@ -100,6 +134,77 @@ abstract class OwnershipRules extends Rules {
     }
   }
 
+  /** Arguments may be freed, and their memory used again, before a result is looked at. */
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.OWN_OUTPUT)
+  final void resultsDoNotNeedTheirArguments(Variant variant) {
+    holds(() -> {
+      for (DType dtype : subject().dtypes()) {
+        checkArgumentsFreed(subject(), sample(variant).roundedTo(dtype), dtype);
+      }
+      DType dtype = byTurn(variant);
+      checkArgumentsFreed(subject(), large(variant).roundedTo(dtype), dtype);
+    });
+  }
+
+  private static <T> void checkArgumentsFreed(Subject<T> subject, Case c, DType dtype) {
+    Computed expected = Rules.right(subject, c, dtype);
+    List<Runnable> results = new ArrayList<>();
+    try (Tensors<T> junk = subject.tensors()) {
+      Output<T> live;
+      Output<T> reached;
+      Gradients<T> gradients;
+      Gradients<T> own;
+      ReferenceStatistics<T> alone;
+      try (Tensors<T> made = subject.tensors()) {
+        VirtualBatchNorm<T> layer = made.layer(c, dtype);
+        T x = made.of(c.x(), dtype);
+        T upstream = made.of(c.upstream(), dtype);
+        T reference = made.of(c.reference(), dtype);
+        try (ReferenceOutput<T> pass = layer.reference(reference)) {
+          ReferenceStatistics<T> statistics = pass.statistics();
+          alone = layer.referenceStatistics(reference);
+          results.add(alone::close);
+          live = layer.forward(x, statistics);
+          results.add(live::close);
+          gradients = layer.backward(x, statistics, upstream);
+          results.add(gradients::close);
+          reached = layer.referenceGradient(reference, statistics, gradients);
+          results.add(reached::close);
+          own =
+              layer.referenceBackward(reference, statistics, made.of(c.referenceUpstream(), dtype));
+          results.add(own::close);
+        }
+      }
+      for (HostTensor each : List.of(c.x(), c.upstream(), c.reference(), c.referenceUpstream())) {
+        junk.of(Layouts.filled(each, 7), dtype);
+      }
+      for (int i = 0; i < 4; i++) {
+        junk.of(Layouts.filled(requireNonNull(c.gamma()), 7), dtype.parameterType());
+      }
+      Map<Quantity, T> read = new LinkedHashMap<>();
+      read.put(Quantity.DGAMMA, gradients.dgamma());
+      read.put(Quantity.DBETA, gradients.dbeta());
+      read.put(Quantity.DX, gradients.dx());
+      read.put(Quantity.OUTPUT, live.output());
+      read.put(Quantity.DREFERENCE, reached.output());
+      read.put(Quantity.REFERENCE_DX, own.dx());
+      read.put(Quantity.REFERENCE_DGAMMA, own.dgamma());
+      read.put(Quantity.REFERENCE_DBETA, own.dbeta());
+      read.put(Quantity.LONE_MEAN, alone.mean());
+      read.put(Quantity.LONE_VARIANCE, alone.variance());
+      read.forEach((quantity, tensor) -> assertSameBits(
+          quantity.label() + " of " + c.describe() + ", in " + dtype
+              + ", read after its arguments were freed",
+          expected.of(quantity),
+          subject.host(tensor),
+          "A result is complete before its arguments may go."));
+    } finally {
+      results.forEach(Runnable::run);
+    }
+  }
+
   private static <T> Map<String, HostTensor> hosts(Subject<T> subject, Map<String, T> tensors) {
     Map<String, HostTensor> hosts = new LinkedHashMap<>();
     tensors.forEach((name, tensor) -> hosts.put(name, subject.host(tensor)));
@@ -117,7 +222,10 @@ abstract class OwnershipRules extends Rules {
         for (int order = 0; order < 3; order++) {
           checkOwnResults(subject(), c.roundedTo(dtype), dtype, order);
         }
+        checkOwnResults(subject(), unchanging(variant).roundedTo(dtype), dtype, 0);
       }
+      DType dtype = byTurn(variant);
+      checkOwnResults(subject(), large(variant).roundedTo(dtype), dtype, 2);
     });
   }
 
@@ -161,8 +269,12 @@ abstract class OwnershipRules extends Rules {
         arguments.put("x", x);
         arguments.put("upstream", other);
         arguments.put("the reference batch", reference);
-        arguments.put("gamma", requireNonNull(layer.gamma()));
-        arguments.put("beta", requireNonNull(layer.beta()));
+        T gamma = layer.gamma();
+        T beta = layer.beta();
+        if (gamma != null && beta != null) {
+          arguments.put("gamma", gamma);
+          arguments.put("beta", beta);
+        }
         arguments.put("the reference mean", statistics.mean());
         arguments.put("the reference variance", statistics.variance());
         arguments.put("the mean taken alone", alone.mean());
@@ -181,7 +293,10 @@ abstract class OwnershipRules extends Rules {
         assertAllStay(subject, before, watched, "A later call wrote into it.");
         for (String name : order(results.keySet(), order)) {
           watched.remove(name);
-          subject.backend.release(requireNonNull(results.remove(name)));
+          T released = requireNonNull(results.remove(name));
+          HostTensor junk = Layouts.filled(subject.host(released), 7);
+          subject.backend.release(released);
+          made.of(junk, dtype);
           assertAllStay(
               subject, before, watched, "Releasing the " + name + " freed or changed it as well.");
         }
@@ -221,11 +336,65 @@ abstract class OwnershipRules extends Rules {
   @Test
   @Checks(Rule.RELEASE)
   final void releasingAgainIsHarmless() {
-    holds(() -> checkReleasedTwice(subject()));
+    holds(() -> {
+      checkReleasedTwice(subject(), sample(Variant.LIVE_BATCH).roundedTo(DType.FLOAT32));
+      checkReleasedTwice(subject(), large(Variant.LIVE_BATCH).roundedTo(DType.FLOAT32));
+    });
   }
 
-  private static <T> void checkReleasedTwice(Subject<T> subject) {
-    Case c = sample(Variant.LIVE_BATCH).roundedTo(DType.FLOAT32);
+  /**
+   * Where release leaves a tensor to the garbage collector, it stays what it was; else every kind is
+   * refused, and nothing is left of the refusal.
+   */
+  @Test
+  @Checks(Rule.RELEASE)
+  final void whatWasReleasedIsRefusedOrAsBefore() {
+    holds(() -> checkReleased(subject()));
+  }
+
+  private static <T> void checkReleased(Subject<T> subject) {
+    TensorAccess<T> access = subject.access();
+    Case c = sample(Variant.BATCH);
+    Computed expected = Rules.right(subject, c, DType.FLOAT32);
+    Set<Boolean> refused = new LinkedHashSet<>();
+    for (DType dtype : subject.dtypes()) {
+      for (long[] shape : new long[][] {{3}, {200}, {4, 3}, {4, 3, 5}, {40, 160, 13}}) {
+        HostTensor host = new Samples(72).normal(0, 1, shape).to(dtype);
+        String which = " of a released tensor of shape " + Arrays.toString(shape) + " in " + dtype;
+        T tensor = access.fromHost(host, dtype);
+        access.release(tensor);
+        Check.current().compared();
+        refused.add(isRefused("shape" + which, () -> access.shape(tensor)));
+        refused.add(isRefused("dtype" + which, () -> access.dtype(tensor)));
+        refused.add(isRefused(
+            "toHost" + which,
+            () -> assertSameBits(
+                "elements" + which, host, access.toHost(tensor), "Nothing has freed it.")));
+        assertEquals(
+            1,
+            refused.size(),
+            "shape, dtype and toHost" + which
+                + ": some are refused and some are not; expected all kinds of tensors to be alike");
+      }
+    }
+    String hint = "A refusal leaves nothing behind.";
+    assertEqualBits(", after refusals", expected, subject.run(c, DType.FLOAT32), hint);
+    CallingThread.WITHOUT_CLASS_LOADER.run(() -> assertEqualBits(
+        ", in another thread after refusals", expected, subject.run(c, DType.FLOAT32), hint));
+  }
+
+  private static boolean isRefused(String what, Runnable call) {
+    try {
+      call.run();
+      return false;
+    } catch (IllegalStateException e) {
+      return true;
+    } catch (RuntimeException e) {
+      throw new AssertionError(what + " threw " + e + "; expected IllegalStateException", e);
+    }
+  }
+
+  private static <T> void checkReleasedTwice(Subject<T> subject, Case c) {
     // By the backend's own access, so that the handle's count of tensors stays right.
     TensorAccess<T> access = subject.access();
     try (Tensors<T> made = subject.tensors()) {

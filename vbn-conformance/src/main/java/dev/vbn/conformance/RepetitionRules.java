@@ -15,6 +15,7 @@ import dev.vbn.conformance.Manner.Passes;
 import dev.vbn.conformance.Manner.Source;
 import dev.vbn.conformance.Padding.Junk;
 import dev.vbn.conformance.Padding.Kind;
+import dev.vbn.conformance.Samples.Spread;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
@@ -308,24 +309,26 @@ abstract class RepetitionRules extends Rules {
         subject.backend.release(subject.backend.fromHost(host, DType.FLOAT32));
       }
       Case c = new Samples(88)
-          .of(VbnConfig.of(3), new long[] {2, 3}, new long[] {2, 3})
+          .of(VbnConfig.of(3), new long[] {2, 3, 2}, new long[] {2, 3, 2}, Spread.FAR)
           .roundedTo(DType.FLOAT32);
       VirtualBatchNorm<T> layer = made.layer(c, DType.FLOAT32);
       T x = made.of(c.x(), DType.FLOAT32);
       T upstream = made.of(c.upstream(), DType.FLOAT32);
+      T reference = made.of(c.reference(), DType.FLOAT32);
       Computed expected = right(subject, c, DType.FLOAT32);
-      try (ReferenceStatistics<T> statistics =
-          layer.referenceStatistics(made.of(c.reference(), DType.FLOAT32))) {
+      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference)) {
         for (int i = 0; i < CALLS; i++) {
           layer.forward(x, statistics).close();
           if (i % 8 == 0) {
             layer.backward(x, statistics, upstream).close();
+            layer.referenceStatistics(reference).close();
           }
         }
         System.gc(); // what only the garbage collector frees is no argument
         String last = "last of " + CALLS + " calls";
         checkOutput(last, subject, expected, layer.forward(x, statistics));
         checkGradients(last, subject, expected, layer.backward(x, statistics, upstream));
+        assertEqualBits(", after the " + last, expected, subject.run(c, DType.FLOAT32), NO_MEMORY);
       }
       for (int i = 0; i < HELD; i++) {
         assertSameBits(
@@ -445,13 +448,15 @@ abstract class RepetitionRules extends Rules {
       Case masked = subject().has(Capability.MASK) ? padded(c, 191) : c;
       for (Passes passes : Passes.values()) {
         Manner manner = new Manner(Into.NEW, Into.NEW, Source.CHUNKS, passes);
-        for (Case each : List.of(c, masked)) {
-          Computed expected = right(subject(), each, DType.FLOAT32, manner);
-          thread.run(() -> assertEqualBits(
-              ", from a thread " + thread,
-              expected,
-              subject().run(each, DType.FLOAT32, manner),
-              ONE_ORDER));
+        for (DType dtype : subject().dtypes()) {
+          for (Case each : List.of(c, masked)) {
+            Computed expected = right(subject(), each, dtype, manner);
+            thread.run(() -> assertEqualBits(
+                ", from a thread " + thread + ", in " + dtype,
+                expected,
+                subject().run(each, dtype, manner),
+                ONE_ORDER));
+          }
         }
       }
       if (thread == CallingThread.INTERRUPTED) {

@@ -144,7 +144,7 @@ public enum Rule {
   MASKED_LEAVE_NO_TRACE(
       904, "No bit of a result depends on what is masked, and none on a mask of everything."),
   /** Rule 905. */
-  LENGTHS(905, "Lengths give the same bits as the mask of the same positions."),
+  LENGTHS(905, "Lengths give what the mask of the same positions gives."),
   /** Rule 906. */
   MASK_REFUSED(906, "A mask that does not fit the batch, or leaves nothing of it, is refused.");
 

@@ -33,10 +33,18 @@ abstract class SharedStatisticsRules extends ConditionalCases {
       eachCase(variant, (subject, c, dtype) -> {
         checkParts(subject, c, dtype, 1);
         checkParts(subject, c, dtype, 2);
+        checkParts(subject, withoutUpstreamOfTheFirst(c, 2), dtype, 2);
       });
     } else {
       eachCase(variant, (subject, c, dtype) -> checkUnshared(subject, c, dtype));
     }
+  }
+
+  /** The gradients of the other part reach this one all the same. */
+  private static Case withoutUpstreamOfTheFirst(Case c, int examples) {
+    double[] upstream = c.upstream().toDoubles();
+    Arrays.fill(upstream, 0, examples * upstream.length / (int) c.x().shape()[0], 0);
+    return c.withLive(c.x(), HostTensor.of(upstream, c.upstream().shape()));
   }
 
   /**

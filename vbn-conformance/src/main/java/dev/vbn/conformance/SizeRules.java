@@ -7,12 +7,15 @@ import dev.vbn.conformance.Manner.Into;
 import dev.vbn.conformance.Manner.Passes;
 import dev.vbn.conformance.Manner.Source;
 import dev.vbn.conformance.Padding.Junk;
+import dev.vbn.conformance.Padding.Kind;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import dev.vbn.tensor.Mask;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.LongStream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -24,6 +27,14 @@ import org.junit.jupiter.params.provider.MethodSource;
 abstract class SizeRules extends Rules {
   private static final int BEYOND_18_BITS = (1 << 18) + 15;
   private static final int BEYOND_16_BITS = (1 << 16) + 5;
+
+  /** Means, where deviations are about 1. */
+  private static final double NEAR = 0.3;
+
+  /** So far that few bits are left, and sums of what is left of a mean are exact. */
+  private static final double FARTHEST = 0x1p20;
+
+  private static final double FAR = 2e4;
 
   /** One direction at a time; the others are as short as they can be. */
   record LongBatch(
@@ -154,8 +165,8 @@ abstract class SizeRules extends Rules {
   private static final List<Manner> MANNERS = List.of(
       Manner.PLAIN,
       new Manner(Into.SUPPLIED, Into.OVER_X, Source.PASS),
-      new Manner(Into.OVER_X, Into.SUPPLIED, Source.PASS),
-      new Manner(Into.NEW, Into.OVER_UPSTREAM, Source.PASS));
+      new Manner(Into.OVER_X, Into.SUPPLIED, Source.ALONE),
+      new Manner(Into.NEW, Into.OVER_UPSTREAM, Source.ALONE));
 
   private static final Memo<String, Case> CASES = Memo.byName();
 
@@ -177,9 +188,10 @@ abstract class SizeRules extends Rules {
         throw new DeclaredAbsent(size.dtype + " is declared absent; its refusal is checked apart");
       }
       int turn = LONG.indexOf(size);
+      boolean wide = subject().has(Capability.FLOAT64_STATISTICS);
       for (Variant variant : size.variants) {
         Manner manner = MANNERS.get(turn++ % MANNERS.size());
-        Case c = CASES.get(size + variant.label(), () -> make(size, variant));
+        Case c = CASES.get(size + variant.label() + wide, () -> make(size, variant, wide));
         Computed computed = subject().run(c, size.dtype, manner);
         assertAgrees(
             subject(),
@@ -277,6 +289,140 @@ abstract class SizeRules extends Rules {
     });
   }
 
+  /** In which direction a batch is long. */
+  enum Direction {
+    POSITIONS_BEHIND(1),
+    POSITIONS_BEFORE(-1),
+    POSITIONS_ON_BOTH_SIDES(2),
+    EXAMPLES(1),
+    FEATURES(1),
+    FEATURES_LAST(-1);
+
+    final int featureAxis;
+
+    Direction(int featureAxis) {
+      this.featureAxis = featureAxis;
+    }
+
+    /** Of one example or position more than {@code others}, where a feature had one element. */
+    long[] shape(long length, long others) {
+      return switch (this) {
+        case POSITIONS_BEHIND -> new long[] {others, others, length};
+        case POSITIONS_BEFORE -> new long[] {others, length, others};
+        case POSITIONS_ON_BOTH_SIDES -> new long[] {others, length, others, 2};
+        case EXAMPLES ->
+          others < 3 ? new long[] {length, others} : new long[] {length, others, others};
+        case FEATURES -> new long[] {others + 1, length, others};
+        case FEATURES_LAST ->
+          others == 1 ? new long[] {3, length} : new long[] {others, others, length};
+      };
+    }
+
+    /** With another number of examples, and short where the live batch is very long. */
+    long[] reference(long length, long others) {
+      boolean ofFeatures = this == FEATURES || this == FEATURES_LAST;
+      long[] shape = shape(ofFeatures || length < MOST / 8 ? length : 19, others);
+      shape[0] += 1;
+      return shape;
+    }
+  }
+
+  /** All that can be left of a length after vectors of up to 16 elements, some before a block ends. */
+  private static final long[] TAILS =
+      LongStream.range(0, 16).map(i -> (128 << i % 4) + i).toArray();
+
+  /** Around the lengths of blocks, tiles and tables. */
+  private static final long[] BLOCKS = {
+    255, 256, 257, 511, 512, 513, 1023, 1025, 2047, 2049, 4095, 4096, 4097, 8193, 16385
+  };
+
+  private static final Direction[] DIRECTIONS = Direction.values();
+  private static final int[] OTHERS = {1, 2, 3};
+  private static final Variant[] KERNELS = {
+    Variant.LIVE_BATCH, Variant.PER_EXAMPLE, Variant.REFERENCE_ONLY
+  };
+  private static final int DTYPES = DType.values().length;
+  private static final int MASKS = 4;
+
+  /** Any three of these meet for each tail, and any two for each block. */
+  private static final List<int[]> EDGES = edges();
+
+  private static List<int[]> edges() {
+    List<int[]> rows = new ArrayList<>(edges(TAILS, 3));
+    rows.addAll(edges(BLOCKS, 2));
+    return rows;
+  }
+
+  /** Direction, length, others, kernel, type, passes and mask, the length in the place of its number. */
+  private static List<int[]> edges(long[] lengths, int strength) {
+    int[] sizes = {
+      DIRECTIONS.length, lengths.length, OTHERS.length, KERNELS.length, DTYPES, PASSES.length, MASKS
+    };
+    return CoveringArray.of(
+            sizes,
+            strength,
+            row -> row[1] < 0
+                || row[2] < 0
+                || lengths[row[1]] * OTHERS[row[2]] * OTHERS[row[2]] <= MOST,
+            1)
+        .stream()
+        .peek(row -> row[1] = (int) lengths[row[1]])
+        .toList();
+  }
+
+  /**
+   * A vector's tail, the last block, a tile that is not full: in each direction and every kernel.
+   * Means are far from 0, so that a path that takes squares first shows as well.
+   */
+  @ParameterizedTest
+  @EnumSource(Direction.class)
+  @Checks(Rule.SIZE)
+  final void resultsDoNotDependOnTailsAndBlocks(Direction direction) {
+    holds(() -> {
+      List<DType> dtypes = subject().dtypes();
+      for (int i = 0; i < EDGES.size(); i++) {
+        int[] row = EDGES.get(i);
+        if (DIRECTIONS[row[0]] == direction) {
+          DType dtype = dtypes.get(row[4] % dtypes.size());
+          boolean far = dtype.precision() >= 24 && subject().has(Capability.FLOAT64_STATISTICS);
+          Manner manner = MANNERS.get(i % MANNERS.size()).by(PASSES[row[5]]);
+          Case c = edge(row, i / MANNERS.size(), far ? FAR : NEAR, subject().has(Capability.MASK));
+          assertAgrees(
+              subject(),
+              c.describe() + ", in " + dtype + ", by " + manner.passes() + ", output into "
+                  + manner.output() + ", dx into " + manner.dx()
+                  + ": look at tails of vectors, at the last of several blocks, and at sums of"
+                  + " squares",
+              subject().expect(c, dtype),
+              subject().run(c, dtype, manner),
+              dtype);
+        }
+      }
+    });
+  }
+
+  private static Case edge(int[] row, int turn, double mean, boolean masks) {
+    Direction direction = DIRECTIONS[row[0]];
+    long[] live = direction.shape(row[1], OTHERS[row[2]]);
+    long[] reference = direction.reference(row[1], OTHERS[row[2]]);
+    Case c = make(direction.featureAxis, live, reference, KERNELS[row[3]], mean);
+    c = c.withConfig(c.config().withEpsilon(1e-3)); // 16 bits bear the slope of a variance of 0
+    c = c.withParameters(turn % 4 == 3 ? null : c.gamma(), turn % 4 > 1 ? null : c.beta());
+    if (row[6] == 0 || !masks) {
+      return c;
+    }
+    Samples samples = new Samples(3);
+    Kind kind = row[6] == 3 ? Kind.SCATTERED : Kind.LENGTHS;
+    Padding padding = samples.padding(kind, live, direction.featureAxis);
+    Padding ofReference = samples.padding(kind, reference, direction.featureAxis);
+    return row[6] == 1
+        ? c.padded(padding, ofReference, Junk.NAN.value)
+        : c.padded(
+            padding.asPositions(live, direction.featureAxis),
+            ofReference.asPositions(reference, direction.featureAxis),
+            Junk.ORDINARY.value);
+  }
+
   private static final long[] COUNTS = {3000, 1 << 20, (1 << 24) + 1, (1L << 31) + 11, 1L << 40};
 
   /**
@@ -356,11 +502,20 @@ abstract class SizeRules extends Rules {
     };
   }
 
-  private static Case make(LongBatch size, Variant variant) {
-    return make(size.featureAxis, size.live, size.reference, variant);
+  /** Statistics of a scope are far from 0 too, where the backend bears it, in two of the variants. */
+  private static Case make(LongBatch size, Variant variant, boolean wide) {
+    boolean far = wide
+        && size.dtype.precision() >= 24
+        && (variant == Variant.PER_EXAMPLE || variant == Variant.BATCH);
+    return make(size.featureAxis, size.live, size.reference, variant, far ? FARTHEST : NEAR);
   }
 
   private static Case make(int featureAxis, long[] live, long[] reference, Variant variant) {
+    return make(featureAxis, live, reference, variant, NEAR);
+  }
+
+  private static Case make(
+      int featureAxis, long[] live, long[] reference, Variant variant, double mean) {
     int features = (int) live[featureAxis < 0 ? live.length - 1 : featureAxis];
     VbnConfig config = VbnConfig.of(features)
         .withVariant(variant)
@@ -368,8 +523,8 @@ abstract class SizeRules extends Rules {
         .withReferenceGradient(ReferenceGradient.ATTACHED);
     return new Case(
         config,
-        offCenter(1, live),
-        offCenter(2, reference),
+        offCenter(1, mean, live),
+        offCenter(2, mean, reference),
         Case.noise(3, features),
         Case.noise(4, features),
         Case.noise(5, live),
@@ -377,10 +532,10 @@ abstract class SizeRules extends Rules {
   }
 
   /**
-   * Off 0, so that a running sum grows and rounds more and more; but by less than a deviation,
-   * which would hide that one of 2^18 elements is not counted.
+   * Off 0, so that a running sum grows and rounds more and more; of long batches by less than a
+   * deviation, which would hide that one of 2^18 elements is not counted.
    */
-  private static HostTensor offCenter(int stream, long... shape) {
-    return Layouts.mapped(Case.noise(stream, shape), x -> 0.3 + x);
+  private static HostTensor offCenter(int stream, double mean, long... shape) {
+    return Layouts.mapped(Case.noise(stream, shape), x -> mean + x);
   }
 }

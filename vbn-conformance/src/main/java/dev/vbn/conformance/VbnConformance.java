@@ -344,6 +344,15 @@ public abstract class VbnConformance {
 
   @Nested
   @Order(18)
+  @DisplayName("differences")
+  final class Differences extends DifferenceRules {
+    Differences() {
+      super(VbnConformance.this);
+    }
+  }
+
+  @Nested
+  @Order(19)
   @DisplayName("repetition")
   final class Repetition extends RepetitionRules {
     Repetition() {
@@ -352,7 +361,7 @@ public abstract class VbnConformance {
   }
 
   @Nested
-  @Order(19)
+  @Order(20)
   @DisplayName("sizes")
   final class Sizes extends SizeRules {
     Sizes() {

@@ -430,10 +430,12 @@ final class DjlKernels implements Kernels<NDArray> {
           a,
           b);
       upstream[group] = slopes.upstream();
-      if (slopes.upstream() != 0) { // else all of them are 0
+      if (slopes.upstream() != 0) {
         input[group] = slopes.input() / slopes.upstream();
         constant[group] =
             slopes.constant() / slopes.upstream() - input[group] * (mixture.mean() - origin);
+      } else {
+        constant[group] = slopes.input() + slopes.constant(); // 0, or NaN that must show
       }
       gamma[feature] += b;
       beta[feature] += a;
