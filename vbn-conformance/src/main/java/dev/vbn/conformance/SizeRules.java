@@ -353,19 +353,22 @@ abstract class SizeRules extends Rules {
     return rows;
   }
 
+  /** Of masked batches of many examples, each may be computed by itself: that takes some engines long. */
+  private static final int MOST_MASKED_EXAMPLES = 140;
+
+  private static boolean allowed(int[] row, long[] lengths) {
+    long length = row[1] < 0 ? 1 : lengths[row[1]];
+    long others = row[2] < 0 ? 1 : OTHERS[row[2]];
+    boolean maskedExamples = row[0] >= 0 && DIRECTIONS[row[0]] == Direction.EXAMPLES && row[6] > 0;
+    return length * others * others <= MOST && !(maskedExamples && length > MOST_MASKED_EXAMPLES);
+  }
+
   /** Direction, length, others, kernel, type, passes and mask, the length in the place of its number. */
   private static List<int[]> edges(long[] lengths, int strength) {
     int[] sizes = {
       DIRECTIONS.length, lengths.length, OTHERS.length, KERNELS.length, DTYPES, PASSES.length, MASKS
     };
-    return CoveringArray.of(
-            sizes,
-            strength,
-            row -> row[1] < 0
-                || row[2] < 0
-                || lengths[row[1]] * OTHERS[row[2]] * OTHERS[row[2]] <= MOST,
-            1)
-        .stream()
+    return CoveringArray.of(sizes, strength, row -> allowed(row, lengths), 1).stream()
         .peek(row -> row[1] = (int) lengths[row[1]])
         .toList();
   }
