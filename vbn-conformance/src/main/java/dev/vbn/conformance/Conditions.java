@@ -71,7 +71,7 @@ final class Conditions {
   };
   private static final long[] EXAMPLES = {1, 2, 7, 33, 4};
   private static final Reference[] REFERENCES = Reference.values();
-  // Most with more digits than 32 bits hold, or the text of a graph.
+  // Three with more digits than 32 bits or a text of 7 digits hold.
   private static final double[] EPSILONS = {
     1e-5, 1.000012345678e-3, 0.512345678912, 20.0000123456, 1e-10
   };

@@ -156,6 +156,7 @@ abstract class OwnershipRules extends Rules {
       Output<T> reached;
       Gradients<T> gradients;
       Gradients<T> own;
+      SecondGradients<T> second = null;
       ReferenceStatistics<T> alone;
       try (Tensors<T> made = subject.tensors()) {
         VirtualBatchNorm<T> layer = made.layer(c, dtype);
@@ -175,6 +176,12 @@ abstract class OwnershipRules extends Rules {
           own =
               layer.referenceBackward(reference, statistics, made.of(c.referenceUpstream(), dtype));
           results.add(own::close);
+          if (subject.computes(Quantity.SECOND_X)) {
+            second = layer
+                .withReferenceGradient(ReferenceGradient.DETACHED)
+                .doubleBackward(x, statistics, upstream, Subject.second(c, dtype, made));
+            results.add(second::close);
+          }
         }
       }
       for (HostTensor each : List.of(c.x(), c.upstream(), c.reference(), c.referenceUpstream())) {
@@ -192,6 +199,11 @@ abstract class OwnershipRules extends Rules {
       read.put(Quantity.REFERENCE_DX, own.dx());
       read.put(Quantity.REFERENCE_DGAMMA, own.dgamma());
       read.put(Quantity.REFERENCE_DBETA, own.dbeta());
+      if (second != null) {
+        read.put(Quantity.SECOND_X, second.x());
+        read.put(Quantity.SECOND_UPSTREAM, second.upstream());
+        read.put(Quantity.SECOND_GAMMA, second.gamma());
+      }
       read.put(Quantity.LONE_MEAN, alone.mean());
       read.put(Quantity.LONE_VARIANCE, alone.variance());
       read.forEach((quantity, tensor) -> assertSameBits(

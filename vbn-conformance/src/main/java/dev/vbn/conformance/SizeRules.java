@@ -15,6 +15,7 @@ import dev.vbn.tensor.HostTensor;
 import dev.vbn.tensor.Mask;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Random;
 import java.util.stream.LongStream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -31,7 +32,7 @@ abstract class SizeRules extends Rules {
   /** Means, where deviations are about 1. */
   private static final double NEAR = 0.3;
 
-  /** So far that few bits are left, and sums of what is left of a mean are exact. */
+  /** As far as 32 bits bear: deviations are multiples of a 16th, whose sums are exact. */
   private static final double FARTHEST = 0x1p20;
 
   private static final double FAR = 2e4;
@@ -341,37 +342,95 @@ abstract class SizeRules extends Rules {
   private static final Variant[] KERNELS = {
     Variant.LIVE_BATCH, Variant.PER_EXAMPLE, Variant.REFERENCE_ONLY
   };
-  private static final int DTYPES = DType.values().length;
-  private static final int MASKS = 4;
-
-  /** Any three of these meet for each tail, and any two for each block. */
-  private static final List<int[]> EDGES = edges();
-
-  private static List<int[]> edges() {
-    List<int[]> rows = new ArrayList<>(edges(TAILS, 3));
-    rows.addAll(edges(BLOCKS, 2));
-    return rows;
+  /** What does not count, and how that is said. */
+  private enum Masked {
+    NOTHING,
+    LENGTHS,
+    LENGTHS_AS_POSITIONS,
+    SCATTERED
   }
+
+  private static final Masked[] MASKS = Masked.values();
 
   /** Of masked batches of many examples, each may be computed by itself: that takes some engines long. */
   private static final int MOST_MASKED_EXAMPLES = 140;
 
-  private static boolean allowed(int[] row, long[] lengths) {
-    long length = row[1] < 0 ? 1 : lengths[row[1]];
-    long others = row[2] < 0 ? 1 : OTHERS[row[2]];
-    boolean maskedExamples = row[0] >= 0 && DIRECTIONS[row[0]] == Direction.EXAMPLES && row[6] > 0;
-    return length * others * others <= MOST && !(maskedExamples && length > MOST_MASKED_EXAMPLES);
+  /**
+   * A batch that is long in one direction.
+   *
+   * @param others length of its other axes
+   * @param dtype which of the backend's types
+   */
+  private record Edge(
+      Direction direction,
+      long length,
+      long others,
+      Variant variant,
+      int dtype,
+      Passes passes,
+      Masked masked) {
+
+    static List<Edge> all() {
+      List<Edge> edges = new ArrayList<>(of(TAILS, 3));
+      edges.addAll(of(BLOCKS, 2));
+      return edges;
+    }
+
+    private static List<Edge> of(long[] lengths, int strength) {
+      int[] sizes = {
+        DIRECTIONS.length,
+        lengths.length,
+        OTHERS.length,
+        KERNELS.length,
+        DType.values().length,
+        PASSES.length,
+        MASKS.length
+      };
+      return CoveringArray.of(sizes, strength, row -> allowed(row, lengths), 1).stream()
+          .map(row -> new Edge(
+              DIRECTIONS[row[0]],
+              lengths[row[1]],
+              OTHERS[row[2]],
+              KERNELS[row[3]],
+              row[4],
+              PASSES[row[5]],
+              MASKS[row[6]]))
+          .toList();
+    }
+
+    private static boolean allowed(int[] row, long[] lengths) {
+      long length = row[1] < 0 ? 1 : lengths[row[1]];
+      long others = row[2] < 0 ? 1 : OTHERS[row[2]];
+      boolean maskedExamples =
+          row[0] >= 0 && DIRECTIONS[row[0]] == Direction.EXAMPLES && row[6] > 0;
+      return length * others * others <= MOST && !(maskedExamples && length > MOST_MASKED_EXAMPLES);
+    }
+
+    Case at(double mean, int turn, boolean masks) {
+      int axis = direction.featureAxis;
+      long[] live = direction.shape(length, others);
+      long[] reference = direction.reference(length, others);
+      Case c = make(axis, live, reference, variant, mean);
+      c = c.withConfig(c.config().withEpsilon(1e-3)); // 16 bits bear the slope of a variance of 0
+      c = c.withParameters(turn % 4 == 3 ? null : c.gamma(), turn % 4 > 1 ? null : c.beta());
+      if (masked == Masked.NOTHING || !masks) {
+        return c;
+      }
+      Random random = new Random(3); // the same for every seed of the kit
+      Kind kind = masked == Masked.SCATTERED ? Kind.SCATTERED : Kind.LENGTHS;
+      Padding padding = Padding.draw(kind, live, axis, random);
+      Padding ofReference = Padding.draw(kind, reference, axis, random);
+      return masked == Masked.LENGTHS
+          ? c.padded(padding, ofReference, Junk.NAN.value)
+          : c.padded(
+              padding.asPositions(live, axis),
+              ofReference.asPositions(reference, axis),
+              Junk.ORDINARY.value);
+    }
   }
 
-  /** Direction, length, others, kernel, type, passes and mask, the length in the place of its number. */
-  private static List<int[]> edges(long[] lengths, int strength) {
-    int[] sizes = {
-      DIRECTIONS.length, lengths.length, OTHERS.length, KERNELS.length, DTYPES, PASSES.length, MASKS
-    };
-    return CoveringArray.of(sizes, strength, row -> allowed(row, lengths), 1).stream()
-        .peek(row -> row[1] = (int) lengths[row[1]])
-        .toList();
-  }
+  /** Any three of what an edge is of meet for each tail, and any two for each block. */
+  private static final List<Edge> EDGES = Edge.all();
 
   /**
    * A vector's tail, the last block, a tile that is not full: in each direction and every kernel.
@@ -384,12 +443,12 @@ abstract class SizeRules extends Rules {
     holds(() -> {
       List<DType> dtypes = subject().dtypes();
       for (int i = 0; i < EDGES.size(); i++) {
-        int[] row = EDGES.get(i);
-        if (DIRECTIONS[row[0]] == direction) {
-          DType dtype = dtypes.get(row[4] % dtypes.size());
+        Edge edge = EDGES.get(i);
+        if (edge.direction == direction) {
+          DType dtype = dtypes.get(edge.dtype % dtypes.size());
           boolean far = dtype.precision() >= 24 && subject().has(Capability.FLOAT64_STATISTICS);
-          Manner manner = MANNERS.get(i % MANNERS.size()).by(PASSES[row[5]]);
-          Case c = edge(row, i / MANNERS.size(), far ? FAR : NEAR, subject().has(Capability.MASK));
+          Manner manner = MANNERS.get(i % MANNERS.size()).by(edge.passes);
+          Case c = edge.at(far ? FAR : NEAR, i / MANNERS.size(), subject().has(Capability.MASK));
           assertAgrees(
               subject(),
               c.describe() + ", in " + dtype + ", by " + manner.passes() + ", output into "
@@ -402,28 +461,6 @@ abstract class SizeRules extends Rules {
         }
       }
     });
-  }
-
-  private static Case edge(int[] row, int turn, double mean, boolean masks) {
-    Direction direction = DIRECTIONS[row[0]];
-    long[] live = direction.shape(row[1], OTHERS[row[2]]);
-    long[] reference = direction.reference(row[1], OTHERS[row[2]]);
-    Case c = make(direction.featureAxis, live, reference, KERNELS[row[3]], mean);
-    c = c.withConfig(c.config().withEpsilon(1e-3)); // 16 bits bear the slope of a variance of 0
-    c = c.withParameters(turn % 4 == 3 ? null : c.gamma(), turn % 4 > 1 ? null : c.beta());
-    if (row[6] == 0 || !masks) {
-      return c;
-    }
-    Samples samples = new Samples(3);
-    Kind kind = row[6] == 3 ? Kind.SCATTERED : Kind.LENGTHS;
-    Padding padding = samples.padding(kind, live, direction.featureAxis);
-    Padding ofReference = samples.padding(kind, reference, direction.featureAxis);
-    return row[6] == 1
-        ? c.padded(padding, ofReference, Junk.NAN.value)
-        : c.padded(
-            padding.asPositions(live, direction.featureAxis),
-            ofReference.asPositions(reference, direction.featureAxis),
-            Junk.ORDINARY.value);
   }
 
   private static final long[] COUNTS = {3000, 1 << 20, (1 << 24) + 1, (1L << 31) + 11, 1L << 40};
@@ -535,8 +572,8 @@ abstract class SizeRules extends Rules {
   }
 
   /**
-   * Off 0, so that a running sum grows and rounds more and more; of long batches by less than a
-   * deviation, which would hide that one of 2^18 elements is not counted.
+   * Off 0, so that a running sum grows and rounds more and more. Where the mean is near, each of
+   * 2^18 elements counts; where it is far, it must not be squared.
    */
   private static HostTensor offCenter(int stream, double mean, long... shape) {
     return Layouts.mapped(Case.noise(stream, shape), x -> mean + x);

@@ -69,16 +69,6 @@ class DriverFaultTest extends OnEmulator {
 
   private static final List<String> CALLS_WITHOUT_POOLS = List.of("cuMemAlloc_v2", "cuMemFree_v2");
 
-  /** Of {@link #CALLS}, those to which it makes no difference whether there are pools. */
-  private static final Set<String> ASKS = Set.of(
-      "cuInit",
-      "cuDriverGetVersion",
-      "cuDeviceGetCount",
-      "cuDeviceGet",
-      "cuDeviceGetAttribute",
-      "cuModuleGetFunction",
-      "cuFuncSetAttribute");
-
   /** Those that fail with something left that nothing else can free. */
   private static final Set<String> ENDS = Set.of(
       "cuDevicePrimaryCtxRelease_v2",
@@ -108,8 +98,7 @@ class DriverFaultTest extends OnEmulator {
   }
 
   static Stream<String> callsWithoutPools() {
-    return Stream.concat(
-        CALLS.stream().filter(each -> !ASKS.contains(each)), CALLS_WITHOUT_POOLS.stream());
+    return Stream.concat(CALLS.stream(), CALLS_WITHOUT_POOLS.stream());
   }
 
   @ParameterizedTest

@@ -39,7 +39,7 @@ import org.junit.platform.launcher.core.LauncherFactory;
  */
 class WrongBackendsTest {
   private static final String PROGRAM = "src/test/python/faulty_backend.py";
-  private static final int SAMPLE = Integer.getInteger("vbn.process.offenders", 1);
+  private static final int SAMPLE = Integer.getInteger("vbn.process.offenders", 2);
   private static final long SEED = Long.getLong("vbn.offenders.seed", 1);
 
   @TempDir
