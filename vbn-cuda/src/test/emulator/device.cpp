@@ -271,7 +271,7 @@ bool runBlock(Block& block, bool others, std::mt19937_64& random, std::vector<un
   for (;;) {
     std::shuffle(order.begin(), order.end(), random);
     bool further = false;
-    size_t turns = others && random() % 2 == 0 ? random() % order.size() : order.size();
+    size_t turns = others && random() % 16 == 0 ? random() % order.size() : order.size();
     for (unsigned i : order) {
       if (block.fibers[i].mayGoOn()) {
         if (turns-- == 0) {

@@ -6,12 +6,15 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.fail;
 
+import dev.vbn.Gradients;
 import dev.vbn.Output;
+import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.GradientUpstream;
+import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.TensorAccess;
 import dev.vbn.spi.UnsupportedCapabilityException;
 import dev.vbn.tensor.DType;
@@ -235,30 +238,52 @@ abstract class CapabilityRules extends Rules {
 
   /** By the provider's own access to tensors: the handle of a closed backend refuses all. */
   private <T> void checkOutliving(Subject<T> subject, long... shape) {
-    HostTensor host = new Samples(63).normal(0, 1, shape).to(DType.FLOAT32);
+    VbnConfig config =
+        VbnConfig.of((int) shape[1]).withReferenceGradient(ReferenceGradient.ATTACHED);
+    Case c = new Samples(63).of(config, shape, shape).roundedTo(DType.FLOAT32);
+    HostTensor host = c.x();
+    Computed expected = Rules.right(subject, c, DType.FLOAT32);
     TensorAccess<T> access = subject.access();
     try (Tensors<T> made = subject.tensors()) {
       T tensor = made.of(host, DType.FLOAT32);
       boolean outlives = subject.has(Capability.TENSORS_OUTLIVE_BACKEND);
-      subject.close();
-      Check.current().compared();
-      if (outlives) {
-        checkReadable(access, host, tensor);
-        try (Subject<?> next = kit.openSubject()) {
-          @SuppressWarnings("unchecked") // of the same provider, so of the same type
-          TensorAccess<T> others = (TensorAccess<T>) next.access();
-          checkReadable(others, host, tensor);
+      VirtualBatchNorm<T> layer = made.layer(c, DType.FLOAT32);
+      T upstream = made.of(c.upstream(), DType.FLOAT32);
+      // Closed after the backend, which is harmless.
+      try (ReferenceOutput<T> pass = layer.reference(made.of(c.reference(), DType.FLOAT32));
+          Output<T> live = layer.forward(tensor, pass.statistics());
+          Gradients<T> gradients = layer.backward(tensor, pass.statistics(), upstream)) {
+        Map<Quantity, T> results = Map.of(
+            Quantity.REFERENCE_OUTPUT, pass.output(),
+            Quantity.OUTPUT, live.output(),
+            Quantity.DX, gradients.dx(),
+            Quantity.DGAMMA, gradients.dgamma(),
+            Quantity.DBETA, gradients.dbeta());
+        subject.close();
+        Check.current().compared();
+        if (outlives) {
+          checkReadable(access, host, tensor);
+          try (Subject<?> next = kit.openSubject()) {
+            @SuppressWarnings("unchecked") // of the same provider, so of the same type
+            TensorAccess<T> others = (TensorAccess<T>) next.access();
+            checkReadable(others, host, tensor);
+            results.forEach((quantity, result) -> assertSameBits(
+                quantity.label() + ", first read after its backend was closed",
+                expected.of(quantity),
+                others.toHost(result),
+                "TENSORS_OUTLIVE_BACKEND is declared, and results are tensors."));
+          }
+          return;
         }
-        return;
+        Map<String, Executable> reads = Map.of(
+            "shape", () -> access.shape(tensor),
+            "dtype", () -> access.dtype(tensor),
+            "toHost", () -> access.toHost(tensor));
+        reads.forEach((name, read) -> assertThrows(
+            IllegalStateException.class,
+            read,
+            name + " of a tensor whose backend is closed, without TENSORS_OUTLIVE_BACKEND"));
       }
-      Map<String, Executable> reads = Map.of(
-          "shape", () -> access.shape(tensor),
-          "dtype", () -> access.dtype(tensor),
-          "toHost", () -> access.toHost(tensor));
-      reads.forEach((name, read) -> assertThrows(
-          IllegalStateException.class,
-          read,
-          name + " of a tensor whose backend is closed, without TENSORS_OUTLIVE_BACKEND"));
     }
   }
 

@@ -89,15 +89,19 @@ abstract class ConversionRules extends Rules {
   @Checks(Rule.ROUND_TRIP)
   final void nanStaysNan(DType dtype) {
     holds(() -> {
-      float[] floats = new float[2 * 23];
-      double[] doubles = new double[2 * 52];
-      for (int bit = 0; bit < 23; bit++) {
-        floats[2 * bit] = Float.intBitsToFloat(0x7f80_0000 | 1 << bit);
-        floats[2 * bit + 1] = Float.intBitsToFloat(0xff80_0000 | 1 << bit);
+      float[] floats = new float[4 * 23];
+      double[] doubles = new double[4 * 52];
+      for (int bit = 0; bit < 23; bit++) { // that bit alone, and with all below it
+        floats[4 * bit] = Float.intBitsToFloat(0x7f80_0000 | 1 << bit);
+        floats[4 * bit + 1] = Float.intBitsToFloat(0xff80_0000 | 1 << bit);
+        floats[4 * bit + 2] = Float.intBitsToFloat(0x7f80_0000 | (2 << bit) - 1);
+        floats[4 * bit + 3] = Float.intBitsToFloat(0xff80_0000 | (2 << bit) - 1);
       }
       for (int bit = 0; bit < 52; bit++) {
-        doubles[2 * bit] = Double.longBitsToDouble(0x7ff0_0000_0000_0000L | 1L << bit);
-        doubles[2 * bit + 1] = Double.longBitsToDouble(0xfff0_0000_0000_0000L | 1L << bit);
+        doubles[4 * bit] = Double.longBitsToDouble(0x7ff0_0000_0000_0000L | 1L << bit);
+        doubles[4 * bit + 1] = Double.longBitsToDouble(0xfff0_0000_0000_0000L | 1L << bit);
+        doubles[4 * bit + 2] = Double.longBitsToDouble(0x7ff0_0000_0000_0000L | (2L << bit) - 1);
+        doubles[4 * bit + 3] = Double.longBitsToDouble(0xfff0_0000_0000_0000L | (2L << bit) - 1);
       }
       checkRoundTrip(subject(), HostTensor.of(floats, floats.length), dtype);
       checkRoundTrip(subject(), HostTensor.of(doubles, doubles.length), dtype);
@@ -152,6 +156,11 @@ abstract class ConversionRules extends Rules {
       overwrite(host);
       HostTensor back = subject.host(tensor);
       assertSameBits("tensor after its source changed", expected, back, "fromHost copies.");
+      assertSameBits(
+          "tensor made of a source that had changed since the last",
+          Layouts.filled(expected, 99),
+          subject.host(made.of(host, dtype)),
+          "fromHost copies what is there now.");
       overwrite(back);
       assertSameBits(
           "tensor after its copy changed", expected, subject.host(tensor), "toHost copies.");

@@ -23,6 +23,9 @@ abstract class ExtremeRules extends Rules {
   private static final long[] LIVE = {4, 3, 6};
   private static final long[] REFERENCE = {5, 3, 6};
 
+  /** Large enough that a backend which divides its work does so. */
+  private static final long[] LARGE_SHAPE = {8, 17, 301};
+
   /** What an offset does not change. */
   static final List<Quantity> OFFSET_QUANTITIES = List.of(
       Quantity.VARIANCE,
@@ -226,22 +229,33 @@ abstract class ExtremeRules extends Rules {
         checkExtreme(smallest.ofAnotherShape(), dtype);
         checkDivided(smallest, dtype);
         checkMasked(smallest, dtype);
-        checkExtreme(smallParameters(variant, dtype, subnormals), dtype);
+        checkExtreme(smallParameters(variant, dtype, subnormals, 4, 3, 7), dtype);
       }
+      DType dtype = byTurn(variant);
+      checkExtreme(smallParameters(variant, dtype, subnormals, LARGE_SHAPE), dtype, Passes.WHOLE);
     });
   }
 
   /** Ordinary batches, with gamma and beta so small that outputs and dx are too. */
-  private static Extreme smallParameters(Variant variant, DType dtype, boolean subnormals) {
+  private static Extreme smallParameters(
+      Variant variant, DType dtype, boolean subnormals, long... live) {
     double unit = switch (dtype) {
       case FLOAT32, BFLOAT16 -> subnormals ? 0x1p-130 : 0x1p-115;
       case FLOAT16 -> subnormals ? 0x1p-17 : 0x1p-10;
       case FLOAT64 -> 0x1p-1000; // smaller, slopes would be subnormal in 64 bits
     };
-    VbnConfig config = VbnConfig.of(3).withVariant(variant);
-    Case c = new Samples(57).of(config, new long[] {4, 3, 7}, new long[] {5, 3, 7});
-    HostTensor gamma = HostTensor.of(new double[] {unit, -2 * unit, 1.5 * unit}, 3);
-    HostTensor beta = HostTensor.of(new double[] {unit, 0, -3 * unit}, 3);
+    long[] reference = live.clone();
+    reference[0]++;
+    int features = (int) live[1];
+    Case c = new Samples(57).of(VbnConfig.of(features).withVariant(variant), live, reference);
+    double[] gammas = {1, -2, 1.5};
+    double[] betas = {1, 0, -3};
+    double[] ofGamma = new double[features];
+    double[] ofBeta = new double[features];
+    Arrays.setAll(ofGamma, i -> unit * gammas[i % 3]);
+    Arrays.setAll(ofBeta, i -> unit * betas[i % 3]);
+    HostTensor gamma = HostTensor.of(ofGamma, features);
+    HostTensor beta = HostTensor.of(ofBeta, features);
     return new Extreme(unit, c.withParameters(gamma, beta));
   }
 
@@ -320,9 +334,8 @@ abstract class ExtremeRules extends Rules {
       return ofShape(axis, shape);
     }
 
-    /** Large enough that a backend which divides its work does so. */
     Extreme ofALargeShape() {
-      return ofShape(1, 8, 17, 301);
+      return ofShape(1, LARGE_SHAPE);
     }
 
     private Extreme ofShape(int axis, long... shape) {

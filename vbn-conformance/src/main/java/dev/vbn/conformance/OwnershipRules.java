@@ -13,6 +13,7 @@ import dev.vbn.SecondGradients;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.spi.Capability;
 import dev.vbn.spi.GradientUpstream;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.spi.TensorAccess;
@@ -65,12 +66,6 @@ abstract class OwnershipRules extends Rules {
     return c.withReference(HostTensor.of(signs, 6, 3, 4), c.referenceUpstream())
         .withLive(c.x(), Layouts.filled(c.upstream(), 0))
         .bare();
-  }
-
-  /** A type for each variant, so that all large cases take the time of one type. */
-  private DType byTurn(Variant variant) {
-    List<DType> dtypes = subject().dtypes();
-    return dtypes.get(List.of(Variant.values()).indexOf(variant) % dtypes.size());
   }
 
   /** Of several calls in turn: statistics that a live call moves drift from one to the next. */
@@ -148,7 +143,7 @@ abstract class OwnershipRules extends Rules {
     });
   }
 
-  private static <T> void checkArgumentsFreed(Subject<T> subject, Case c, DType dtype) {
+  private <T> void checkArgumentsFreed(Subject<T> subject, Case c, DType dtype) {
     Computed expected = Rules.right(subject, c, dtype);
     List<Runnable> results = new ArrayList<>();
     try (Tensors<T> junk = subject.tensors()) {
@@ -182,6 +177,9 @@ abstract class OwnershipRules extends Rules {
                 .doubleBackward(x, statistics, upstream, Subject.second(c, dtype, made));
             results.add(second::close);
           }
+        }
+        for (T each : List.of(x, upstream, reference)) {
+          kit.overwrite(subject.backend, each, Layouts.filled(subject.host(each), 7));
         }
       }
       for (HostTensor each : List.of(c.x(), c.upstream(), c.reference(), c.referenceUpstream())) {
@@ -241,7 +239,7 @@ abstract class OwnershipRules extends Rules {
     });
   }
 
-  private static <T> void checkOwnResults(Subject<T> subject, Case c, DType dtype, int order) {
+  private <T> void checkOwnResults(Subject<T> subject, Case c, DType dtype, int order) {
     Map<String, T> results = new LinkedHashMap<>();
     try (Tensors<T> made = subject.tensors()) {
       VirtualBatchNorm<T> layer = made.layer(c, dtype);
@@ -251,6 +249,7 @@ abstract class OwnershipRules extends Rules {
       try (ReferenceOutput<T> pass = layer.reference(reference);
           ReferenceStatistics<T> alone = layer.referenceStatistics(reference)) {
         ReferenceStatistics<T> statistics = pass.statistics();
+        checkAfterClosed(subject, layer, reference, statistics);
         try (Output<T> live = layer.forward(x, statistics);
             Output<T> second = layer.forward(x, statistics);
             Gradients<T> gradients = layer.backward(x, statistics, other);
@@ -303,6 +302,23 @@ abstract class OwnershipRules extends Rules {
         }
         layer.referenceStatistics(other).close();
         assertAllStay(subject, before, watched, "A later call wrote into it.");
+        results.forEach((name, result) -> {
+          HostTensor junk = Layouts.filled(subject.host(result), 7);
+          if (kit.overwrite(subject.backend, result, junk)) {
+            before.put(name, junk);
+            assertAllStay(subject, before, watched, "It changed with the " + name + ".");
+          }
+        });
+        if (subject.has(Capability.CALLER_SUPPLIED_OUTPUT)) {
+          for (String name : List.of("output", "dx")) {
+            layer
+                .forwardInto(requireNonNull(results.get(name)), other, statistics)
+                .close();
+            before.remove(name);
+            watched.remove(name);
+            assertAllStay(subject, before, watched, "It changed with the " + name + ".");
+          }
+        }
         for (String name : order(results.keySet(), order)) {
           watched.remove(name);
           T released = requireNonNull(results.remove(name));
@@ -315,6 +331,24 @@ abstract class OwnershipRules extends Rules {
       }
     } finally {
       results.values().forEach(subject.backend::release);
+    }
+  }
+
+  /** Nothing reaches the reference batch from its own pass but by dx, whatever was closed before. */
+  private static <T> void checkAfterClosed(
+      Subject<T> subject,
+      VirtualBatchNorm<T> layer,
+      T reference,
+      ReferenceStatistics<T> statistics) {
+    layer.referenceBackward(reference, statistics, reference).close();
+    try (Gradients<T> gradients = layer.referenceBackward(reference, statistics, reference);
+        Output<T> reached = layer.referenceGradient(reference, statistics, gradients)) {
+      HostTensor actual = subject.host(reached.output());
+      assertSameBits(
+          "gradient of the reference batch by the statistics of its own pass",
+          Layouts.filled(actual, 0),
+          Layouts.mapped(actual, each -> each + 0.0), // -0 is 0
+          "Closing the gradients of one call frees nothing of the next.");
     }
   }
 

@@ -259,8 +259,8 @@ abstract class RepetitionRules extends Rules {
       upstream = made.of(c.upstream(), DType.FLOAT32);
     }
 
-    ReferenceStatistics<T> statistics() {
-      return layer.referenceStatistics(reference);
+    ReferenceOutput<T> pass() {
+      return layer.reference(reference);
     }
 
     Computed with(T mean, T variance) {
@@ -316,7 +316,8 @@ abstract class RepetitionRules extends Rules {
       T upstream = made.of(c.upstream(), DType.FLOAT32);
       T reference = made.of(c.reference(), DType.FLOAT32);
       Computed expected = right(subject, c, DType.FLOAT32);
-      try (ReferenceStatistics<T> statistics = layer.referenceStatistics(reference)) {
+      try (ReferenceOutput<T> pass = layer.reference(reference)) {
+        ReferenceStatistics<T> statistics = pass.statistics();
         for (int i = 0; i < CALLS; i++) {
           layer.forward(x, statistics).close();
           if (i % 8 == 0) {
@@ -459,10 +460,12 @@ abstract class RepetitionRules extends Rules {
           }
         }
       }
+      Computed expected = right(subject(), DIVIDED, DType.FLOAT32);
+      thread.run(() -> assertEqualBits(
+          ", from a thread " + thread, expected, subject().run(DIVIDED, DType.FLOAT32), ONE_ORDER));
       if (thread == CallingThread.INTERRUPTED) {
         return; // opening may be given up too
       }
-      Computed expected = right(subject(), DIVIDED, DType.FLOAT32);
       thread.run(() -> {
         try (Subject<?> opened = kit.openSubject()) {
           assertEqualBits(
@@ -490,12 +493,12 @@ abstract class RepetitionRules extends Rules {
     Computed expected = right(subject, c, DType.FLOAT32);
     try (Tensors<T> made = subject.tensors()) {
       Live<T> live = new Live<>(subject, c, made);
-      List<ReferenceStatistics<T>> statistics = atOnce(List.of(live::statistics, live::statistics));
-      try (ReferenceStatistics<T> first = statistics.get(0);
-          ReferenceStatistics<T> second = statistics.get(1)) {
+      List<ReferenceOutput<T>> passes = atOnce(List.of(live::pass, live::pass));
+      try (ReferenceOutput<T> first = passes.get(0);
+          ReferenceOutput<T> second = passes.get(1)) {
         List<Callable<Computed>> calls = new ArrayList<>();
         for (int i = 0; i < 24; i++) {
-          ReferenceStatistics<T> shared = i % 2 == 0 ? first : second;
+          ReferenceStatistics<T> shared = (i % 2 == 0 ? first : second).statistics();
           calls.add(() -> live.with(shared));
         }
         for (Computed computed : atOnce(calls)) {

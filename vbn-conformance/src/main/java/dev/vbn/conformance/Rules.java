@@ -3,6 +3,7 @@ package dev.vbn.conformance;
 import static java.util.Comparator.comparing;
 import static org.junit.jupiter.api.Assertions.fail;
 
+import dev.vbn.Variant;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.lang.reflect.Method;
@@ -118,6 +119,12 @@ abstract class Rules {
       Tolerance.assertSameBits(
           quantity.label() + where, each.getValue(), actual.of(quantity), hint);
     }
+  }
+
+  /** A type for each variant, so that all large cases take the time of one type. */
+  final DType byTurn(Variant variant) {
+    List<DType> dtypes = subject().dtypes();
+    return dtypes.get(List.of(Variant.values()).indexOf(variant) % dtypes.size());
   }
 
   /**

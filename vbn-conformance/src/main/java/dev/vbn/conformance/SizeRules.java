@@ -179,6 +179,11 @@ abstract class SizeRules extends Rules {
     return LONG;
   }
 
+  static Case of(LongBatch size, Variant variant, Subject<?> subject) {
+    boolean wide = subject.has(Capability.FLOAT64_STATISTICS);
+    return CASES.get(size + variant.label() + wide, () -> make(size, variant, wide));
+  }
+
   /** POOLED of a long batch is close to the live statistics alone: w is almost 1. */
   @ParameterizedTest
   @MethodSource("all")
@@ -189,24 +194,34 @@ abstract class SizeRules extends Rules {
         throw new DeclaredAbsent(size.dtype + " is declared absent; its refusal is checked apart");
       }
       int turn = LONG.indexOf(size);
-      boolean wide = subject().has(Capability.FLOAT64_STATISTICS);
       for (Variant variant : size.variants) {
         Manner manner = MANNERS.get(turn++ % MANNERS.size());
-        Case c = CASES.get(size + variant.label() + wide, () -> make(size, variant, wide));
-        Computed computed = subject().run(c, size.dtype, manner);
-        assertAgrees(
-            subject(),
-            c.describe() + ", in " + size.dtype + ", output into " + manner.output() + ", dx into "
-                + manner.dx() + ": look at counts and indexes of 16 bits, limits"
-                + " of a grid, and sums that run in the width of the elements",
-            subject().expect(c, size.dtype),
-            computed,
-            size.dtype);
+        Case c = of(size, variant, subject());
+        Computed computed = check(size, c, manner);
         if (variant == size.variants.get(0)) {
           assertRepeats(subject(), c, size.dtype, manner, computed);
+          for (Passes passes : List.of(Passes.PARAMETERS_OF_EXAMPLES, Passes.SHARED_STATISTICS)) {
+            if (subject().passes(c, manner.by(passes)) == passes) {
+              check(size, c, manner.by(passes));
+            }
+          }
         }
       }
     });
+  }
+
+  private Computed check(LongBatch size, Case c, Manner manner) {
+    Computed computed = subject().run(c, size.dtype, manner);
+    assertAgrees(
+        subject(),
+        c.describe() + ", in " + size.dtype + ", by " + manner.passes() + ", output into "
+            + manner.output() + ", dx into " + manner.dx()
+            + ": look at counts and indexes of 16 bits, limits of a grid, and sums that run in the"
+            + " width of the elements",
+        subject().expect(c, size.dtype),
+        computed,
+        size.dtype);
+    return computed;
   }
 
   /**

@@ -294,7 +294,8 @@ final class Subject<T> implements AutoCloseable {
     }
   }
 
-  private Passes passes(Case c, Manner manner) {
+  /** Those of a manner, or the usual ones where the backend has no others. */
+  Passes passes(Case c, Manner manner) {
     boolean possible = has(Capability.CONDITIONAL)
         && (manner.passes() != Passes.SHARED_STATISTICS
             || c.config().variant().scope() == Scope.BATCH);

@@ -5,16 +5,19 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 
 import dev.vbn.Gradients;
 import dev.vbn.Output;
+import dev.vbn.ReferenceOutput;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnConfig;
 import dev.vbn.VirtualBatchNorm;
+import dev.vbn.conformance.SizeRules.LongBatch;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.MemoryRange;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.List;
+import java.util.function.BiConsumer;
 import org.junit.jupiter.api.Assertions;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -56,19 +59,27 @@ abstract class SuppliedRules extends Rules {
     return c.withLive(HostTensor.of(x, c.x().shape()), c.upstream());
   }
 
+  /** Small ones in every type, and those that are too long to be read before they are written. */
+  private void eachCase(Variant variant, BiConsumer<Case, DType> check) {
+    requireSuppliedOutput();
+    for (DType dtype : subject().dtypes()) {
+      for (Case c : cases(variant)) {
+        Case large = dtype.precision() >= 24 ? withALargeFeature(c) : c;
+        check.accept(large.roundedTo(dtype), dtype);
+      }
+    }
+    for (LongBatch size : SizeRules.all()) {
+      if (size.variants().contains(variant) && subject().dtypes().contains(size.dtype())) {
+        check.accept(SizeRules.of(size, variant, subject()).roundedTo(size.dtype()), size.dtype());
+      }
+    }
+  }
+
   @ParameterizedTest
   @EnumSource(Variant.class)
   @Checks(Rule.SUPPLIED_OUTPUT)
   final void aSuppliedOutputTakesTheSameBits(Variant variant) {
-    holds(() -> {
-      requireSuppliedOutput();
-      for (DType dtype : subject().dtypes()) {
-        for (Case c : cases(variant)) {
-          Case large = dtype.precision() >= 24 ? withALargeFeature(c) : c;
-          checkSuppliedOutput(subject(), large.roundedTo(dtype), dtype);
-        }
-      }
-    });
+    holds(() -> eachCase(variant, (c, dtype) -> checkSuppliedOutput(subject(), c, dtype)));
   }
 
   private static <T> void checkSuppliedOutput(Subject<T> subject, Case c, DType dtype) {
@@ -116,15 +127,7 @@ abstract class SuppliedRules extends Rules {
   @EnumSource(Variant.class)
   @Checks(Rule.SUPPLIED_DX)
   final void aTensorSuppliedForDxTakesTheSameBits(Variant variant) {
-    holds(() -> {
-      requireSuppliedOutput();
-      for (DType dtype : subject().dtypes()) {
-        for (Case c : cases(variant)) {
-          Case large = dtype.precision() >= 24 ? withALargeFeature(c) : c;
-          checkSuppliedDx(subject(), large.roundedTo(dtype), dtype);
-        }
-      }
-    });
+    holds(() -> eachCase(variant, (c, dtype) -> checkSuppliedDx(subject(), c, dtype)));
   }
 
   private static <T> void checkSuppliedDx(Subject<T> subject, Case c, DType dtype) {
@@ -214,38 +217,40 @@ abstract class SuppliedRules extends Rules {
   final void overlappingMemoryIsRefusedOrRight(Variant variant) {
     holds(() -> {
       requireSuppliedOutput();
-      checkOverlap(subject(), variant);
+      for (DType dtype : subject().dtypes()) {
+        checkOverlap(subject(), variant, dtype);
+      }
     });
   }
 
-  private <T> void checkOverlap(Subject<T> subject, Variant variant) {
+  private <T> void checkOverlap(Subject<T> subject, Variant variant, DType dtype) {
     VbnConfig config = VbnConfig.of(3).withVariant(variant);
     Case drawn = new Samples(82).of(config, new long[] {5, 3, 7}, new long[] {4, 3, 7});
-    HostTensor host = drawn.x().to(DType.FLOAT32);
+    HostTensor host = drawn.x().to(dtype);
     HostTensor first = Layouts.examples(host, 0, 1, 2, 3);
     HostTensor last = Layouts.examples(host, 1, 2, 3, 4);
-    Case c = drawn.withLive(first, first).roundedTo(DType.FLOAT32);
+    Case c = drawn.withLive(first, first).roundedTo(dtype);
     Case backwards = c.withLive(last, last);
-    check(subject, host, c, true);
-    check(subject, host, backwards, false);
+    check(subject, host, c, dtype, true);
+    check(subject, host, backwards, dtype, false);
   }
 
-  private <T> void check(Subject<T> subject, HostTensor host, Case c, boolean forwards) {
-    Computed expected = right(subject, c, DType.FLOAT32);
+  private <T> void check(
+      Subject<T> subject, HostTensor host, Case c, DType dtype, boolean forwards) {
+    Computed expected = right(subject, c, dtype);
     try (Views<T> views = new Views<>(kit, subject);
         Tensors<T> made = subject.tensors()) {
-      List<T> slices = views.slices(host);
+      List<T> slices = views.slices(host, dtype);
       if (slices.isEmpty()) {
         throw new DeclaredAbsent("the kit was given no tensors that overlap");
       }
       T x = slices.get(forwards ? 0 : 1);
       T into = slices.get(forwards ? 1 : 0);
       HostTensor before = subject.host(into);
-      VirtualBatchNorm<T> layer = made.layer(c, DType.FLOAT32);
+      VirtualBatchNorm<T> layer = made.layer(c, dtype);
       MemoryRange range = subject.access().memory(x);
-      try (ReferenceStatistics<T> statistics =
-          layer.referenceStatistics(made.of(c.reference(), DType.FLOAT32))) {
-        try (Output<T> live = layer.forwardInto(into, x, statistics)) {
+      try (ReferenceOutput<T> pass = layer.reference(made.of(c.reference(), dtype))) {
+        try (Output<T> live = layer.forwardInto(into, x, pass.statistics())) {
           Assertions.assertNull(
               range, "an output that overlaps x by memory() was not refused; expected it to be");
           assertSameBits(

@@ -71,14 +71,15 @@ public abstract class VbnConformance {
   protected abstract Set<Capability> capabilities();
 
   /**
-   * Tensors that show the elements of {@code host}, of its type, in layouts other than that of a
-   * new tensor: views, strides, offsets, other orders. None by default, for tensors that have one
-   * layout.
+   * Tensors that show the elements of {@code host} in layouts other than that of a new tensor:
+   * views, strides, offsets, other orders. None by default, for tensors that have one layout.
    *
    * @param backend the open backend, of the provider's tensor type
+   * @param host elements that are rounded to {@code dtype}
+   * @param dtype of the tensors
    * @return objects of the tensor type, which the kit releases
    */
-  protected List<?> views(VbnBackend<?> backend, HostTensor host) {
+  protected List<?> views(VbnBackend<?> backend, HostTensor host, DType dtype) {
     return List.of();
   }
 
@@ -87,10 +88,10 @@ public abstract class VbnConformance {
    * all of it but the last, and all but the first. None by default, for tensors that share no
    * memory.
    *
-   * @param backend as in {@link #views}
+   * @param backend as in {@link #views}, as are the others
    * @return two objects of the tensor type, which the kit releases; or none
    */
-  protected List<?> overlapping(VbnBackend<?> backend, HostTensor host) {
+  protected List<?> overlapping(VbnBackend<?> backend, HostTensor host, DType dtype) {
     return List.of();
   }
 

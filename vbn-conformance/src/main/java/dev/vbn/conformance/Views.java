@@ -33,13 +33,13 @@ final class Views<T> extends Tensors<T> {
   /** A vector may have fewer views than a batch, and some have none. */
   @Override
   T as(Argument argument, HostTensor host, DType dtype) {
-    List<T> views = argument == viewed ? of(host.to(dtype)) : List.of();
+    List<T> views = argument == viewed ? viewsOf(host.to(dtype), dtype) : List.of();
     return views.isEmpty() ? of(host, dtype) : views.get(number % views.size());
   }
 
   /** All views of these elements. */
-  List<T> of(HostTensor host) {
-    List<T> views = cast(kit.views(subject.backend, host));
+  List<T> viewsOf(HostTensor host, DType dtype) {
+    List<T> views = cast(kit.views(subject.backend, host, dtype));
     for (int i = 0; i < views.size(); i++) {
       assertSameBits("view " + i, host, subject.host(views.get(i)), "toHost reads strides.");
     }
@@ -47,8 +47,8 @@ final class Views<T> extends Tensors<T> {
   }
 
   /** All examples but the last, and all but the first; none if the test gives none. */
-  List<T> slices(HostTensor host) {
-    return cast(kit.overlapping(subject.backend, host));
+  List<T> slices(HostTensor host, DType dtype) {
+    return cast(kit.overlapping(subject.backend, host, dtype));
   }
 
   private List<T> cast(List<?> objects) {

@@ -81,23 +81,25 @@ abstract class EmulatedConformance extends VbnConformance {
 
   /** The caller's memory, at each distance from the next 16 bytes that elements can have. */
   @Override
-  protected List<?> views(VbnBackend<?> backend, HostTensor host) {
-    return List.of(wrapped(backend, host, 0), wrapped(backend, host, 1), wrapped(backend, host, 2));
+  protected List<?> views(VbnBackend<?> backend, HostTensor host, DType dtype) {
+    return List.of(
+        wrapped(backend, host, dtype, 0),
+        wrapped(backend, host, dtype, 1),
+        wrapped(backend, host, dtype, 2));
   }
 
-  private static CudaTensor wrapped(VbnBackend<?> backend, HostTensor host, int skipped) {
-    boolean wide = host.dtype() == DType.FLOAT64;
-    Object from = wide ? host.doubles() : host.floats();
-    Object longer = wide ? new double[skipped + host.size()] : new float[skipped + host.size()];
-    System.arraycopy(from, 0, longer, skipped, host.size());
-    HostTensor padded = wide
-        ? HostTensor.of((double[]) longer, skipped + host.size())
-        : HostTensor.of((float[]) longer, skipped + host.size());
+  private static CudaTensor wrapped(
+      VbnBackend<?> backend, HostTensor host, DType dtype, int skipped) {
+    double[] longer = new double[skipped + host.size()];
+    System.arraycopy(host.toDoubles(), 0, longer, skipped, host.size());
     // Freed with the backend, and not counted: what the kit releases is the tensor over a part.
-    CudaTensor memory =
-        (CudaTensor) backend.unwrap(Kernels.class).tensors().fromHost(padded, host.dtype());
+    CudaTensor memory = (CudaTensor) backend
+        .unwrap(Kernels.class)
+        .tensors()
+        .fromHost(HostTensor.of(longer, longer.length), dtype);
+    long bytes = dtype == DType.FLOAT64 ? Double.BYTES : dtype.precision() < 24 ? 2 : Float.BYTES;
     return backend
         .unwrap(CudaBackend.class)
-        .wrap(memory.pointer() + (wide ? 8L : 4L) * skipped, host.dtype(), host.shape());
+        .wrap(memory.pointer() + bytes * skipped, dtype, host.shape());
   }
 }

@@ -5,6 +5,7 @@ import dev.vbn.VbnBackend;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.List;
 import java.util.Set;
@@ -29,10 +30,10 @@ abstract class DjlConformance extends VbnConformance {
   }
 
   @Override
-  protected List<?> views(VbnBackend<?> backend, HostTensor host) {
+  protected List<?> views(VbnBackend<?> backend, HostTensor host, DType dtype) {
     @SuppressWarnings("unchecked") // the provider's own
     VbnBackend<NDArray> own = (VbnBackend<NDArray>) backend;
-    NDArray plain = own.fromHost(host);
+    NDArray plain = own.fromHost(host, dtype);
     List<NDArray> views = Views.of(plain);
     own.release(plain);
     return views;

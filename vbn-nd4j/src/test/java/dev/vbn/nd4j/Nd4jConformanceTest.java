@@ -4,6 +4,7 @@ import dev.vbn.VbnBackend;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.List;
 import java.util.Set;
@@ -32,10 +33,10 @@ class Nd4jConformanceTest extends VbnConformance {
   }
 
   @Override
-  protected List<?> views(VbnBackend<?> backend, HostTensor host) {
+  protected List<?> views(VbnBackend<?> backend, HostTensor host, DType dtype) {
     @SuppressWarnings("unchecked") // the provider's own
     VbnBackend<INDArray> own = (VbnBackend<INDArray>) backend;
-    INDArray plain = own.fromHost(host);
+    INDArray plain = own.fromHost(host, dtype);
     List<INDArray> views = Views.of(plain);
     own.release(plain);
     return views;

@@ -16,6 +16,7 @@ import dev.vbn.spi.Geometry;
 import dev.vbn.spi.Moments;
 import dev.vbn.spi.Scope;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.lang.reflect.Method;
 import java.util.ArrayList;
@@ -59,8 +60,8 @@ class CensusTest {
     }
 
     @Override
-    protected List<?> views(VbnBackend<?> backend, HostTensor host) {
-      return List.of(Strided.view(host));
+    protected List<?> views(VbnBackend<?> backend, HostTensor host, DType dtype) {
+      return List.of(Strided.view(host, dtype));
     }
   }
 
@@ -306,12 +307,12 @@ class CensusTest {
     private final List<VbnBackend<?>> handles = new ArrayList<>();
 
     @Override
-    protected List<?> views(VbnBackend<?> backend, HostTensor host) {
+    protected List<?> views(VbnBackend<?> backend, HostTensor host, DType dtype) {
       if (handles.isEmpty()) {
         handles.add(backend);
         backend.fromHost(host);
       }
-      return super.views(backend, host);
+      return super.views(backend, host, dtype);
     }
   }
 
@@ -421,7 +422,7 @@ class CensusTest {
     }
 
     @Override
-    protected List<?> views(VbnBackend<?> backend, HostTensor host) {
+    protected List<?> views(VbnBackend<?> backend, HostTensor host, DType dtype) {
       throw new TestAbortedException("views are not there yet");
     }
   }

@@ -8,6 +8,7 @@ import dev.vbn.VbnBackend;
 import dev.vbn.conformance.VbnConformance;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.VbnProvider;
+import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.EnumSet;
 import java.util.List;
@@ -48,8 +49,8 @@ record Offender(Fault fault, Condition condition) {
     }
 
     @Override
-    protected List<?> views(VbnBackend<?> backend, HostTensor host) {
-      return List.of(Strided.view(host));
+    protected List<?> views(VbnBackend<?> backend, HostTensor host, DType dtype) {
+      return List.of(Strided.view(host, dtype));
     }
 
     @Override
@@ -58,8 +59,8 @@ record Offender(Fault fault, Condition condition) {
     }
 
     @Override
-    protected List<?> overlapping(VbnBackend<?> backend, HostTensor host) {
-      return Strided.overlapping(host);
+    protected List<?> overlapping(VbnBackend<?> backend, HostTensor host, DType dtype) {
+      return Strided.overlapping(host, dtype);
     }
   }
 

@@ -59,8 +59,8 @@ record Strided(
   }
 
   /** The same elements, every second one of a larger array, from its fourth on. */
-  static Strided view(HostTensor host) {
-    Strided dense = of(host, host.dtype());
+  static Strided view(HostTensor host, DType dtype) {
+    Strided dense = of(host, dtype);
     double[] data = new double[2 * dense.data.length + 3];
     Arrays.fill(data, 12345);
     for (int i = 0; i < dense.data.length; i++) {
@@ -71,8 +71,8 @@ record Strided(
   }
 
   /** One tensor's examples but the last, and but the first. */
-  static List<Strided> overlapping(HostTensor host) {
-    Strided whole = of(host, host.dtype());
+  static List<Strided> overlapping(HostTensor host, DType dtype) {
+    Strided whole = of(host, dtype);
     long[] shape = whole.shape.clone();
     shape[0]--;
     return List.of(

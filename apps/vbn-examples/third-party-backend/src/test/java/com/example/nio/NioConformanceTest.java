@@ -27,14 +27,15 @@ class NioConformanceTest extends VbnConformance {
   }
 
   @Override
-  protected List<NioTensor> views(VbnBackend<?> backend, HostTensor host) {
+  protected List<NioTensor> views(VbnBackend<?> backend, HostTensor host, DType dtype) {
     return List.of(
-        behindOthers(host, ByteOrder.LITTLE_ENDIAN), behindOthers(host, ByteOrder.BIG_ENDIAN));
+        behindOthers(host, dtype, ByteOrder.LITTLE_ENDIAN),
+        behindOthers(host, dtype, ByteOrder.BIG_ENDIAN));
   }
 
   /** The elements of {@code host} in a buffer that holds three others before them. */
-  private static NioTensor behindOthers(HostTensor host, ByteOrder order) {
-    boolean wide = host.dtype() == DType.FLOAT64;
+  private static NioTensor behindOthers(HostTensor host, DType dtype, ByteOrder order) {
+    boolean wide = dtype == DType.FLOAT64;
     int bytes = wide ? Double.BYTES : Float.BYTES;
     ByteBuffer buffer = ByteBuffer.allocate((3 + host.size()) * bytes).order(order);
     for (int i = 0; i < host.size(); i++) {
@@ -44,6 +45,6 @@ class NioConformanceTest extends VbnConformance {
         buffer.putFloat((3 + i) * bytes, (float) host.get(i));
       }
     }
-    return new NioTensor(host.dtype(), host.shape(), buffer.position(3 * bytes));
+    return new NioTensor(dtype, host.shape(), buffer.position(3 * bytes));
   }
 }
