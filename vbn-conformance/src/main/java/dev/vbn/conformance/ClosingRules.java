@@ -288,7 +288,6 @@ abstract class ClosingRules extends Rules {
     holds(() -> {
       Case[] cases = {
         sample(Variant.BATCH),
-        large(Variant.BATCH, 1, 8, 13, 5201), // beyond 2^19 elements
         large(Variant.PER_EXAMPLE, -1, 8, 1031, 13),
         large(Variant.REFERENCE_ONLY, 1, 8, 13, 1031)
       };
@@ -297,6 +296,11 @@ abstract class ClosingRules extends Rules {
       for (int parallelism : new int[] {64, 1, 2, 3, 7}) {
         DType dtype = dtypes.get(turn++ % dtypes.size());
         checkOpened(BackendOptions.defaults().withParallelism(parallelism), dtype, true, cases);
+      }
+      Case beyond19Bits = large(Variant.BATCH, 1, 8, 13, 5201);
+      for (int parallelism : new int[] {3, 7}) {
+        BackendOptions options = BackendOptions.defaults().withParallelism(parallelism);
+        checkOpened(options, DType.FLOAT32, true, beyond19Bits);
       }
       List<BackendOptions> onEachDevice = onEachDevice().toList();
       for (BackendOptions options : onEachDevice) {

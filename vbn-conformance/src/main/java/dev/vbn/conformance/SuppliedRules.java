@@ -69,7 +69,9 @@ abstract class SuppliedRules extends Rules {
       }
     }
     for (LongBatch size : SizeRules.all()) {
-      if (size.variants().contains(variant) && subject().dtypes().contains(size.dtype())) {
+      if (size.isLive()
+          && size.variants().get(0) == variant
+          && subject().dtypes().contains(size.dtype())) {
         check.accept(SizeRules.of(size, variant, subject()).roundedTo(size.dtype()), size.dtype());
       }
     }
