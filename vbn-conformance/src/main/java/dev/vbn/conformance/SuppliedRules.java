@@ -238,7 +238,7 @@ abstract class SuppliedRules extends Rules {
     HostTensor last = Layouts.examples(host, 1, 2, 3, 4);
     Case c = drawn.withLive(first, first).roundedTo(dtype);
     Case backwards = c.withLive(last, last);
-    return check(subject, host, c, dtype, true) & check(subject, host, backwards, dtype, false);
+    return check(subject, host, c, dtype, true) && check(subject, host, backwards, dtype, false);
   }
 
   private <T> boolean check(
