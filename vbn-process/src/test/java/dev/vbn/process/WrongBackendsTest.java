@@ -34,12 +34,12 @@ import org.junit.platform.launcher.core.LauncherFactory;
 
 /**
  * Faults on the other side of the pipe, each under one condition, fail at the rule that they break.
- * {@code -Dvbn.process.offenders} says how many of their product are taken, {@code
- * -Dvbn.offenders.seed} which.
+ * {@code -Dvbn.process.offenders} says how many that change something are taken of their product,
+ * {@code -Dvbn.offenders.seed} which.
  */
 class WrongBackendsTest {
   private static final String PROGRAM = "src/test/python/faulty_backend.py";
-  private static final int SAMPLE = Integer.getInteger("vbn.process.offenders", 2);
+  private static final int SAMPLE = Integer.getInteger("vbn.process.offenders", 1);
   private static final long SEED = Long.getLong("vbn.offenders.seed", 1);
 
   @TempDir
@@ -117,7 +117,9 @@ class WrongBackendsTest {
     Collections.shuffle(pairs, new Random(SEED));
     List<String> survivors = new ArrayList<>();
     int offenders = 0;
-    for (String pair : pairs.subList(0, SAMPLE)) {
+    int taken = 0;
+    while (offenders < SAMPLE && taken < pairs.size()) {
+      String pair = pairs.get(taken++);
       Map<String, String> failures = failures(pair, true);
       boolean altered = Files.deleteIfExists(folder.resolve("altered"));
       Files.deleteIfExists(folder.resolve("stop"));
@@ -127,7 +129,7 @@ class WrongBackendsTest {
       }
     }
     reporter.publishEntry(
-        "offenders of a process", offenders + " of " + SAMPLE + " pairs, seed " + SEED);
+        "offenders of a process", offenders + " of " + taken + " pairs, seed " + SEED);
     assertEquals(List.of(), survivors);
     assertTrue(offenders > 0, "no pair of the sample changes anything");
   }
