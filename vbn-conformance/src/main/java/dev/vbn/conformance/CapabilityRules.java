@@ -273,18 +273,22 @@ abstract class CapabilityRules extends Rules {
                 others.toHost(result),
                 "TENSORS_OUTLIVE_BACKEND is declared, and results are tensors."));
           }
-          return;
+        } else {
+          checkRefused(access, tensor);
         }
-        Map<String, Executable> reads = Map.of(
-            "shape", () -> access.shape(tensor),
-            "dtype", () -> access.dtype(tensor),
-            "toHost", () -> access.toHost(tensor));
-        reads.forEach((name, read) -> assertThrows(
-            IllegalStateException.class,
-            read,
-            name + " of a tensor whose backend is closed, without TENSORS_OUTLIVE_BACKEND"));
       }
     }
+  }
+
+  private static <T> void checkRefused(TensorAccess<T> access, T tensor) {
+    Map<String, Executable> reads = Map.of(
+        "shape", () -> access.shape(tensor),
+        "dtype", () -> access.dtype(tensor),
+        "toHost", () -> access.toHost(tensor));
+    reads.forEach((name, read) -> assertThrows(
+        IllegalStateException.class,
+        read,
+        name + " of a tensor whose backend is closed, without TENSORS_OUTLIVE_BACKEND"));
   }
 
   private static <T> void checkReadable(TensorAccess<T> access, HostTensor host, T tensor) {

@@ -227,12 +227,14 @@ abstract class ClosingRules extends Rules {
         ReferenceStatistics<T> statistics = pass.statistics();
         refusedOrRight(
             expected, Quantity.OUTPUT, () -> subject.output(layer, foreignX, statistics));
-        refusedOrRight(expected, Quantity.OUTPUT, () -> {
-          return subject.output(layer.withGamma(foreignGamma), x, statistics);
-        });
-        refusedOrRight(expected, Quantity.OUTPUT, () -> {
-          return subject.output(layer.withBeta(foreignBeta), x, statistics);
-        });
+        refusedOrRight(
+            expected,
+            Quantity.OUTPUT,
+            () -> subject.output(layer.withGamma(foreignGamma), x, statistics));
+        refusedOrRight(
+            expected,
+            Quantity.OUTPUT,
+            () -> subject.output(layer.withBeta(foreignBeta), x, statistics));
         refusedOrRight(expected, Quantity.DX, () -> {
           try (Gradients<T> gradients = layer.backward(x, statistics, foreignUpstream)) {
             return subject.host(gradients.dx());

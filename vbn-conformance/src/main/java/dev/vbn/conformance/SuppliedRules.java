@@ -59,7 +59,7 @@ abstract class SuppliedRules extends Rules {
     return c.withLive(HostTensor.of(x, c.x().shape()), c.upstream());
   }
 
-  /** Small ones in every type, and those that are too long to be read before they are written. */
+  /** Small ones in every type, and long ones, which are written while they are still read. */
   private void eachCase(Variant variant, BiConsumer<Case, DType> check) {
     requireSuppliedOutput();
     for (DType dtype : subject().dtypes()) {

@@ -97,9 +97,11 @@ abstract class EmulatedConformance extends VbnConformance {
         .unwrap(Kernels.class)
         .tensors()
         .fromHost(HostTensor.of(longer, longer.length), dtype);
-    long bytes = dtype == DType.FLOAT64 ? Double.BYTES : dtype.precision() < 24 ? 2 : Float.BYTES;
     return backend
         .unwrap(CudaBackend.class)
-        .wrap(memory.pointer() + bytes * skipped, dtype, host.shape());
+        .wrap(
+            memory.pointer() + (long) skipped * CudaTensor.elementBytes(dtype),
+            dtype,
+            host.shape());
   }
 }

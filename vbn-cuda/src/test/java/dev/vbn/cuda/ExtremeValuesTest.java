@@ -147,11 +147,11 @@ class ExtremeValuesTest extends OnEmulator {
           .add(w.multiply(rest).multiply(d).multiply(d))
           .add(new BigDecimal(EPSILON));
       BigDecimal deviation = v.sqrt(DIGITS);
-      double centre = m.doubleValue();
+      double center = m.doubleValue();
       double groupMagnitude = 0;
       for (int i = 0; i < rows * shape[2]; i++) {
         int at = at(group * rows, i, shape, feature);
-        groupMagnitude += Math.abs(dy[at] * (x[at] - centre));
+        groupMagnitude += Math.abs(dy[at] * (x[at] - center));
       }
       sum = sum.add(products.subtract(m.multiply(upstreams)).divide(deviation, DIGITS));
       magnitude += groupMagnitude / deviation.doubleValue();
