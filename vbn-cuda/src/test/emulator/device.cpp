@@ -1,9 +1,10 @@
 #include "device.h"
 #include <sys/mman.h>
+#include <unistd.h>
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <random>
+#include <numeric>
 #include <vector>
 
 // Every thread is a fiber with a stack of its own, and gives way at barriers alone, and where it waits for other blocks. What one
@@ -32,7 +33,8 @@ namespace {
 enum class State { READY, AT_BARRIER, FOR_BLOCKS, DONE };
 
 struct Fiber {
-  void* stackPointer;
+  void* stackPointer; // null before its first turn
+  char* top;          // of its stack
   Coordinates at;
   State state;
   const char* file;
@@ -42,6 +44,29 @@ struct Fiber {
   unsigned least;
 
   bool mayGoOn() const { return state == State::READY || (state == State::FOR_BLOCKS && *counter >= least); }
+};
+
+// Any order of threads and blocks will do, and there are many to draw: SplitMix64, which is faster than those of the library.
+struct Random {
+  using result_type = uint64_t;
+  uint64_t state;
+
+  static constexpr uint64_t min() { return 0; }
+  static constexpr uint64_t max() { return ~uint64_t{0}; }
+
+  uint64_t operator()() {
+    uint64_t z = state += 0x9E3779B97F4A7C15;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+    return z ^ (z >> 31);
+  }
+};
+
+// What a launch draws, and the stacks that none of its threads has.
+struct Launch {
+  Random random;
+  std::vector<unsigned> order; // of the threads of a block
+  std::vector<char*> spare;
 };
 
 struct Block {
@@ -93,8 +118,9 @@ vbn_emulator_switch:
   popq %r12
   popq %rbp
   popq %rbx
-  ret
-)");
+  popq %rcx
+  jmp *%rcx
+)"); // not ret, which the processor takes for a return to whoever called last
 
 namespace {
 void* freshStack(char* top, void (*entry)()) {
@@ -185,8 +211,8 @@ void threadMain() {
   abort(); // nobody continues a thread that is done
 }
 
-// Stacks with a page below each that may not be touched.
-char* stacks(unsigned count) {
+// The tops of stacks with a page below each that may not be touched.
+std::vector<char*> stacks(unsigned count) {
   static char* pool = nullptr;
   static unsigned held = 0;
   if (held < count) {
@@ -204,7 +230,11 @@ char* stacks(unsigned count) {
       mprotect(pool + i * STACK, 4096, PROT_NONE);
     }
   }
-  return pool;
+  std::vector<char*> tops(count);
+  for (unsigned i = 0; i < count; i++) {
+    tops[i] = pool + (i + 1) * STACK - i % COLORS * CACHE_LINE;
+  }
+  return tops;
 }
 
 std::string place(const Fiber& fiber) {
@@ -265,7 +295,9 @@ std::string openBarrier(Block& block) {
 
 // Lets the threads of a block run until all are done, or one waits for other blocks; or, where there are `others`, as far as
 // some of them come. Whether they came any further.
-bool runBlock(Block& block, bool others, std::mt19937_64& random, std::vector<unsigned>& order) {
+bool runBlock(Block& block, bool others, Launch& launch) {
+  Random& random = launch.random;
+  std::vector<unsigned>& order = launch.order;
   emulated::block = block.number;
   bool moved = false;
   for (;;) {
@@ -281,7 +313,15 @@ bool runBlock(Block& block, bool others, std::mt19937_64& random, std::vector<un
         self = &block.fibers[i];
         self->state = State::READY;
         running = &self->at;
+        if (self->stackPointer == nullptr) { // of threads that never wait, each has the stack of the one before
+          self->top = launch.spare.back();
+          launch.spare.pop_back();
+          self->stackPointer = freshStack(self->top, &threadMain);
+        }
         vbn_emulator_switch(&scheduler, self->stackPointer);
+        if (self->state == State::DONE) {
+          launch.spare.push_back(self->top);
+        }
       }
     }
     if (!further) {
@@ -326,10 +366,39 @@ namespace {
 
 size_t ownShared() { return static_cast<size_t>(__stop_emulated_shared - __start_emulated_shared); }
 
-void poisonShared(size_t bytes) {
-  if (__start_emulated_shared != nullptr) {
-    memset(__start_emulated_shared, 0xFF, ownShared());
+// Puts poisoned pages in place of those from `first` to `end`, of which a write makes a copy.
+void mapPoison(char* first, char* end) {
+  std::vector<unsigned char> poison(static_cast<size_t>(end - first), 0xFF);
+  int file = memfd_create("poison", MFD_CLOEXEC);
+  if (file < 0 || write(file, poison.data(), poison.size()) != static_cast<ssize_t>(poison.size())
+      || mmap(first, poison.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, file, 0) == MAP_FAILED) {
+    abort();
   }
+  close(file);
+}
+
+// All kernels together have hundreds of kilobytes, of which a block touches a few pages. Only their copies are dropped: to
+// write to all took a third of the time of the tests.
+void poisonOwnShared() {
+  const uintptr_t page = 4096;
+  char* first = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(__start_emulated_shared) + page - 1) / page * page);
+  char* end = reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(__stop_emulated_shared) / page * page);
+  if (first >= end) {
+    memset(__start_emulated_shared, 0xFF, ownShared());
+    return;
+  }
+  static bool mapped = false;
+  if (!mapped) {
+    mapPoison(first, end);
+    mapped = true;
+  }
+  madvise(first, static_cast<size_t>(end - first), MADV_DONTNEED);
+  memset(__start_emulated_shared, 0xFF, static_cast<size_t>(first - __start_emulated_shared));
+  memset(end, 0xFF, static_cast<size_t>(__stop_emulated_shared - end));
+}
+
+void poisonShared(size_t bytes) {
+  poisonOwnShared();
   memset(sharedMemory, 0xFF, bytes + 2 * SHARED_FENCE);
 }
 
@@ -359,16 +428,16 @@ std::string sharedDamage(size_t bytes) {
 }
 
 // Lets blocks take turns until all are done.
-std::string runTogether(std::vector<Block>& blocks, size_t sharedBytes, std::mt19937_64& random, std::vector<unsigned>& order) {
+std::string runTogether(std::vector<Block>& blocks, size_t sharedBytes, Launch& launch) {
   for (size_t left = blocks.size(); left > 0;) {
-    std::shuffle(blocks.begin(), blocks.end(), random);
+    std::shuffle(blocks.begin(), blocks.end(), launch.random);
     bool moved = false;
     for (Block& block : blocks) {
       if (block.done) {
         continue;
       }
       restoreShared(block, sharedBytes);
-      moved = runBlock(block, blocks.size() > 1, random, order) || moved;
+      moved = runBlock(block, blocks.size() > 1, launch) || moved;
       if (!wrong.empty()) {
         return std::exchange(wrong, "");
       }
@@ -403,20 +472,16 @@ std::string run(
     unsigned outerBlocks, uint64_t seed) {
   current = &kernel;
   currentArguments = arguments;
-  std::mt19937_64 random(seed);
-  std::vector<unsigned> order(threads);
-  for (unsigned i = 0; i < threads; i++) {
-    order[i] = i;
-  }
   std::vector<uint64_t> blockOrder;
   for (uint64_t y : outer(static_cast<uint64_t>(blocks.y) * blocks.z, outerBlocks)) {
     for (uint64_t x : outer(blocks.x, outerBlocks)) {
       blockOrder.push_back(y * blocks.x + x);
     }
   }
-  std::shuffle(blockOrder.begin(), blockOrder.end(), random);
   size_t atOnce = cooperative ? blockOrder.size() : 1;
-  char* memory = stacks(static_cast<unsigned>(atOnce) * threads);
+  Launch launch = {{seed}, std::vector<unsigned>(threads), stacks(static_cast<unsigned>(atOnce) * threads)};
+  std::iota(launch.order.begin(), launch.order.end(), 0);
+  std::shuffle(blockOrder.begin(), blockOrder.end(), launch.random);
   std::vector<Block> alive(atOnce);
   for (size_t first = 0; first < blockOrder.size(); first += atOnce) {
     for (size_t b = 0; b < atOnce; b++) {
@@ -430,12 +495,10 @@ std::string run(
       alive[b].shared.clear();
       alive[b].fibers.resize(threads);
       for (unsigned i = 0; i < threads; i++) {
-        char* top = memory + (b * threads + i + 1) * STACK - i % COLORS * CACHE_LINE;
-        alive[b].fibers[i] =
-            Fiber{freshStack(top, &threadMain), {{i, 0, 0}, at}, State::READY, "", 0, false, nullptr, 0};
+        alive[b].fibers[i] = Fiber{nullptr, nullptr, {{i, 0, 0}, at}, State::READY, "", 0, false, nullptr, 0};
       }
     }
-    std::string error = runTogether(alive, sharedBytes, random, order);
+    std::string error = runTogether(alive, sharedBytes, launch);
     if (!error.empty()) {
       return error;
     }
