@@ -58,7 +58,7 @@ final class Conditions {
 
   private static final Variant[] VARIANTS = Variant.values();
   private static final Layout[] LAYOUTS = Layout.values();
-  private static final long[] FEATURES = {1, 2, 8, 10, 12, 17, 20, 100, 4, 32};
+  private static final long[] FEATURES = {1, 2, 8, 10, 12, 17, 20, 100, 4, 16};
   private static final Positions[] POSITIONS = {
     Positions.of(1),
     Positions.longestFirst(5),
@@ -67,9 +67,11 @@ final class Conditions {
     Positions.longestFirst(33),
     Positions.of(64),
     Positions.of(1025),
-    Positions.alongEach(4)
+    Positions.alongEach(4),
+    Positions.of(2),
+    Positions.of(3)
   };
-  private static final long[] EXAMPLES = {1, 2, 7, 33, 4};
+  private static final long[] EXAMPLES = {1, 2, 7, 33, 4, 16};
   private static final Reference[] REFERENCES = Reference.values();
   // Three with more digits than 32 bits or a text of 7 digits hold.
   private static final double[] EPSILONS = {
@@ -277,12 +279,15 @@ final class Conditions {
     {0, 1, 2}, // computed by
     {0}, // upstream gradient
     {0}, // live batch
-    {0, 2, 5}, // live mask
-    {0, 2, 5}, // reference mask
+    {0, 2, 5, 8}, // live mask
+    {0, 2, 8}, // reference mask
     {0, 3} // masked elements
   };
 
-  /** Any four, in batches with axes of one length, which can be taken for each other. */
+  /**
+   * Any four, or any three under masks, in batches with axes of one length, which can be taken for
+   * each other.
+   */
   private static final int[][] ALIKE = {
     {0, 2, 4}, // variant
     {0, 1, 2, 4, 5, 6, 8}, // layout
@@ -301,8 +306,56 @@ final class Conditions {
     {0, 1, 2}, // computed by
     {0}, // upstream gradient
     {0}, // live batch
-    {0, 1, 5}, // live mask
-    {0, 1, 5}, // reference mask
+    {0, 1, 2, 8}, // live mask
+    {0, 1, 2, 8}, // reference mask
+    {0} // masked elements
+  };
+
+  /** Any two, where that length is one of vectors, and not so short that a batch is small. */
+  private static final int[][] LONGER_ALIKE = {
+    {0, 2, 4}, // variant
+    {0, 1, 2}, // layout
+    {0, 9}, // features
+    {0, 3}, // positions
+    {5}, // examples
+    {0}, // reference of
+    {1}, // epsilon
+    {0}, // gamma
+    {0}, // beta
+    {1}, // statistics
+    {0, 1}, // output into
+    {0, 1}, // dx into
+    {0}, // features spread
+    {0, 2}, // statistics from
+    {0, 1, 2}, // computed by
+    {0}, // upstream gradient
+    {0}, // live batch
+    {0, 1, 2, 8}, // live mask
+    {0, 1, 2, 8}, // reference mask
+    {0} // masked elements
+  };
+
+  /** Any three, where positions are so few that a kernel may take those of several features at once. */
+  private static final int[][] SHORT_RUNS = {
+    {0, 2, 4}, // variant
+    {1, 2}, // layout
+    {0, 1, 5, 9}, // features
+    {8, 9}, // positions
+    {3, 5}, // examples
+    {0}, // reference of
+    {1}, // epsilon
+    {0}, // gamma
+    {0}, // beta
+    {1}, // statistics
+    {0, 1}, // output into
+    {0, 1}, // dx into
+    {0}, // features spread
+    {0}, // statistics from
+    {0}, // computed by
+    {0}, // upstream gradient
+    {0}, // live batch
+    {2, 8}, // live mask
+    {2, 8}, // reference mask
     {0} // masked elements
   };
 
@@ -330,10 +383,13 @@ final class Conditions {
   }
 
   private static List<Conditions> rows(List<Dimension> dimensions, Predicate<int[]> allowed) {
+    boolean masked = dimensions.size() > DIMENSIONS.size();
     int[] all = dimensions.stream().mapToInt(d -> d.labels.size()).toArray();
     List<int[]> rows = new ArrayList<>(CoveringArray.of(all, 2, allowed, 1));
     rows.addAll(part(FEW, 3, all.length, allowed));
-    rows.addAll(part(ALIKE, 4, all.length, row -> allowed.test(row) && alike(row)));
+    rows.addAll(part(ALIKE, masked ? 3 : 4, all.length, row -> allowed.test(row) && alike(row)));
+    rows.addAll(part(SHORT_RUNS, 3, all.length, allowed));
+    rows.addAll(part(LONGER_ALIKE, 2, all.length, row -> allowed.test(row) && alike(row)));
     return IntStream.range(0, rows.size())
         .mapToObj(i -> new Conditions(i, rows.get(i)))
         .toList();

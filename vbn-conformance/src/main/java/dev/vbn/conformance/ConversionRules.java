@@ -39,6 +39,13 @@ abstract class ConversionRules extends Rules {
     Double.NEGATIVE_INFINITY,
     Math.PI,
     1e300,
+    // Close to a tie of one type or another, on which they lie once rounded to a type in between:
+    1 + 0x1p-11 + 0x1p-40,
+    1 + 3 * 0x1p-11 - 0x1p-40,
+    65520 - 0x1p-30,
+    1 + 0x1p-8 + 0x1p-40,
+    1 + 3 * 0x1p-8 - 0x1p-40,
+    1 + 0x1p-24 + 0x1p-50,
     // Subnormal in one type or another:
     1e-45,
     6e-8,

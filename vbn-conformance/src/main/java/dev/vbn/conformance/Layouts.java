@@ -59,6 +59,11 @@ final class Layouts {
     return HostTensor.of(values, shape).to(batch.dtype());
   }
 
+  /** The given places along an axis, in the given order. */
+  static HostTensor places(HostTensor tensor, int axis, int... places) {
+    return moveAxis(examples(moveAxis(tensor, axis, 0), places), 0, axis);
+  }
+
   /** The batch with one of its examples taken from another. */
   static HostTensor replaceExample(HostTensor batch, int example, HostTensor from) {
     int size = (int) (batch.size() / batch.shape()[0]);

@@ -20,7 +20,13 @@ record Padding(boolean[] counts, int examples, Mask mask) {
     LENGTHS_ALONG_THE_LAST_AXIS,
     SCATTERED,
     MOST,
-    ONE_ELEMENT
+    ONE_ELEMENT,
+    /** The same of each example, less than all: a batch can be cut instead. */
+    EQUAL_LENGTHS,
+    /** The same positions of each example. */
+    SHARED,
+    /** The last positions of each example, as of sequences that end together. */
+    FROM_A_POSITION_ON
   }
 
   /** What lies where nothing counts. */
@@ -44,8 +50,8 @@ record Padding(boolean[] counts, int examples, Mask mask) {
 
   /**
    * A padding of a batch. At least one example has something that counts; of several examples one,
-   * possibly the first, has nothing. Where there is no axis of positions, whole examples are left
-   * out.
+   * possibly the first, has nothing, unless the examples are alike. Where there is no axis of
+   * positions, whole examples are left out.
    */
   static Padding draw(Kind kind, long[] shape, int featureAxis, Random random) {
     int axis = featureAxis < 0 ? featureAxis + shape.length : featureAxis;
@@ -53,20 +59,23 @@ record Padding(boolean[] counts, int examples, Mask mask) {
     for (int i = 0; i < without.length; i++) {
       without[i] = shape[i < axis ? i : i + 1];
     }
-    boolean ofLengths = kind == Kind.LENGTHS || kind == Kind.LENGTHS_ALONG_THE_LAST_AXIS;
-    return ofLengths && without.length > 1
-        ? lengths(kind, without, axis, random)
-        : positions(kind, without, random);
+    boolean ofLengths = switch (kind) {
+      case LENGTHS, LENGTHS_ALONG_THE_LAST_AXIS, EQUAL_LENGTHS -> without.length > 1;
+      default -> false;
+    };
+    return ofLengths ? lengths(kind, without, axis, random) : positions(kind, without, random);
   }
 
   private static Padding lengths(Kind kind, long[] without, int featureAxis, Random random) {
-    int along = kind == Kind.LENGTHS ? 1 : without.length - 1;
+    int along = kind == Kind.LENGTHS_ALONG_THE_LAST_AXIS ? without.length - 1 : 1;
     int most = (int) without[along];
     long[] lengths = new long[(int) without[0]];
     Arrays.setAll(lengths, i -> random.nextInt(most + 1));
     int some = random.nextInt(lengths.length);
     lengths[some] = 1L + random.nextInt(most);
-    if (lengths.length > 1) {
+    if (kind == Kind.EQUAL_LENGTHS) {
+      Arrays.fill(lengths, 1L + random.nextInt(Math.max(1, most - 1)));
+    } else if (lengths.length > 1) {
       lengths[another(some, lengths.length, random)] = 0;
     }
     Mask mask = Mask.lengths(lengths);
@@ -74,7 +83,9 @@ record Padding(boolean[] counts, int examples, Mask mask) {
         lengths,
         along,
         without,
-        kind == Kind.LENGTHS ? mask : mask.along(along < featureAxis ? along : along + 1));
+        along == 1 && kind != Kind.LENGTHS_ALONG_THE_LAST_AXIS
+            ? mask
+            : mask.along(along < featureAxis ? along : along + 1));
   }
 
   /** Lengths along an axis of the shape without the features. */
@@ -104,9 +115,20 @@ record Padding(boolean[] counts, int examples, Mask mask) {
     }
     int examples = (int) without[0];
     int positions = counts.length / examples;
+    if (kind == Kind.FROM_A_POSITION_ON) {
+      for (int i = 0; i < examples; i++) {
+        int from = i * positions + random.nextInt(positions);
+        Arrays.fill(counts, i * positions, from, false);
+        Arrays.fill(counts, from, (i + 1) * positions, true);
+      }
+    }
     int some = random.nextInt(examples);
     counts[some * positions + random.nextInt(positions)] = true;
-    if (examples > 1) {
+    if (kind == Kind.SHARED && positions > 1) {
+      for (int i = 0; i < examples; i++) {
+        System.arraycopy(counts, some * positions, counts, i * positions, positions);
+      }
+    } else if (examples > 1) {
       int left = another(some, examples, random);
       Arrays.fill(counts, left * positions, (left + 1) * positions, false);
     }
@@ -151,6 +173,19 @@ record Padding(boolean[] counts, int examples, Mask mask) {
       System.arraycopy(counts, chosen[i] * positions, some, i * positions, positions);
     }
     return of(some, chosen.length, positions);
+  }
+
+  /** That of the given examples, of which a batch has that shape: by lengths if this is. */
+  Padding ofExamples(int[] chosen, long[] shape, int featureAxis) {
+    Padding some = ofExamples(chosen);
+    if (!mask.isOfLengths()) {
+      return some.asPositions(shape, featureAxis);
+    }
+    long[] all = mask.exampleLengths();
+    Mask lengths =
+        Mask.lengths(Arrays.stream(chosen).mapToLong(example -> all[example]).toArray());
+    return new Padding(
+        some.counts, some.examples, mask.axis() == 0 ? lengths : lengths.along(mask.axis()));
   }
 
   /** The same positions as a mask of one value each. */

@@ -121,7 +121,8 @@ public enum Rule {
   /** Rule 710. */
   APART(710, "Backends of one provider compute and close apart from each other."),
   /** Rule 711. */
-  OVERLAP(711, "A supplied output that overlaps x is refused, or right."),
+  OVERLAP(
+      711, "A supplied output that overlaps x is refused, or right; one apart from it is right."),
   /** Rule 712. */
   WALK(712, "Whatever was made, overwritten and freed before, results are those of the arguments."),
   /** Rule 713. */

@@ -94,7 +94,18 @@ abstract class Rules {
   /** Fails unless everything computed of a case is as expected. */
   static void assertAgrees(
       Subject<?> subject, String where, Expected expected, Computed computed, DType dtype) {
-    String wrong = disagreement(subject, Quantity.values(), expected, computed, dtype);
+    assertAgrees(subject, where, expected, computed, dtype, Quantity.values());
+  }
+
+  /** Fails unless these of a case are as expected. */
+  static void assertAgrees(
+      Subject<?> subject,
+      String where,
+      Expected expected,
+      Computed computed,
+      DType dtype,
+      Quantity... quantities) {
+    String wrong = disagreement(subject, quantities, expected, computed, dtype);
     if (!wrong.isEmpty()) {
       fail(wrong.formatted(where));
     }

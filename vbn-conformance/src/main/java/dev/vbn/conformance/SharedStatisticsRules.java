@@ -97,7 +97,7 @@ abstract class SharedStatisticsRules extends ConditionalCases {
           padding == null
               ? part
               : part.padded(
-                  padding.ofExamples(own).asPositions(x.shape(), c.config().featureAxis()),
+                  padding.ofExamples(own, x.shape(), c.config().featureAxis()),
                   c.referencePadding(),
                   Junk.NAN.value),
           bounds[0],

@@ -203,10 +203,7 @@ final class Subject<T> implements AutoCloseable {
   }
 
   private static Mask maskOf(Case c, Padding padding, int[] chunk, HostTensor part) {
-    return padding
-        .ofExamples(chunk)
-        .asPositions(part.shape(), c.config().featureAxis())
-        .mask();
+    return padding.ofExamples(chunk, part.shape(), c.config().featureAxis()).mask();
   }
 
   /** Chunk by chunk, each with its own mask; one of which nothing counts is left out. */

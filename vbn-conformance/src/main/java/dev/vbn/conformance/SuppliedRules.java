@@ -18,6 +18,7 @@ import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.List;
 import java.util.function.BiConsumer;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Assertions;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -210,43 +211,65 @@ abstract class SuppliedRules extends Rules {
     }
   }
 
-  /**
-   * All examples of one tensor but the last, and all but the first: neither may be spoilt unseen.
-   */
+  /** Parts of one tensor along each axis, of which neither may be spoilt unseen. */
   @ParameterizedTest
   @EnumSource(Variant.class)
   @Checks(Rule.OVERLAP)
   final void overlappingMemoryIsRefusedOrRight(Variant variant) {
-    holds(() -> {
-      requireSuppliedOutput();
-      boolean given = false;
-      for (DType dtype : subject().dtypes()) {
-        given |= checkOverlap(subject(), variant, dtype);
-      }
-      if (!given) {
-        throw new DeclaredAbsent("the kit was given no tensors that overlap");
-      }
-    });
+    holds(() -> checkParts(variant, 5));
   }
 
-  /** Whether the test gives tensors of that type. */
-  private <T> boolean checkOverlap(Subject<T> subject, Variant variant, DType dtype) {
-    VbnConfig config = VbnConfig.of(3).withVariant(variant);
-    Case drawn = new Samples(82).of(config, new long[] {5, 3, 7}, new long[] {4, 3, 7});
-    HostTensor host = drawn.x().to(dtype);
-    HostTensor first = Layouts.examples(host, 0, 1, 2, 3);
-    HostTensor last = Layouts.examples(host, 1, 2, 3, 4);
-    Case c = drawn.withLive(first, first).roundedTo(dtype);
-    Case backwards = c.withLive(last, last);
-    return check(subject, host, c, dtype, true) && check(subject, host, backwards, dtype, false);
+  /** Parts that lie next to each other, or between each other's elements. */
+  @ParameterizedTest
+  @EnumSource(Variant.class)
+  @Checks(Rule.OVERLAP)
+  final void partsOfOneTensorThatDoNotOverlapAreApart(Variant variant) {
+    holds(() -> checkParts(variant, 2));
+  }
+
+  /** All but the last of so many places, and all but the first. */
+  private void checkParts(Variant variant, int places) {
+    requireSuppliedOutput();
+    boolean given = false;
+    for (DType dtype : subject().dtypes()) {
+      for (int axis = 0; axis < 3; axis++) {
+        given |= checkParts(subject(), variant, dtype, axis, places);
+      }
+    }
+    if (!given) {
+      throw new DeclaredAbsent("the kit was given no parts of one tensor");
+    }
+  }
+
+  /** Whether the test gives tensors of that type, cut along that axis. */
+  private <T> boolean checkParts(
+      Subject<T> subject, Variant variant, DType dtype, int axis, int places) {
+    long[] shape = {5, 4, 7};
+    shape[axis] = places;
+    HostTensor host = new Samples(82).normal(0, 1, shape).to(dtype);
+    HostTensor first = Layouts.places(host, axis, IntStream.range(0, places - 1).toArray());
+    HostTensor last = Layouts.places(host, axis, IntStream.range(1, places).toArray());
+    VbnConfig config = VbnConfig.of((int) first.shape()[1]).withVariant(variant);
+    Case drawn = new Samples(83).of(config, first.shape(), new long[] {4, first.shape()[1], 7});
+    boolean apart = places == 2;
+    return check(subject, host, drawn.withLive(first, first), dtype, axis, apart, true)
+        && check(subject, host, drawn.withLive(last, last), dtype, axis, apart, false);
   }
 
   private <T> boolean check(
-      Subject<T> subject, HostTensor host, Case c, DType dtype, boolean forwards) {
-    Computed expected = right(subject, c, dtype);
+      Subject<T> subject,
+      HostTensor host,
+      Case drawn,
+      DType dtype,
+      int axis,
+      boolean apart,
+      boolean forwards) {
+    Case c = drawn.roundedTo(dtype);
+    String where = c.describe() + ", in " + dtype + ", where x and output are parts of one tensor"
+        + " along axis " + axis;
     try (Views<T> views = new Views<>(kit, subject);
         Tensors<T> made = subject.tensors()) {
-      List<T> slices = views.slices(host, dtype);
+      List<T> slices = views.slices(host, dtype, axis);
       if (slices.isEmpty()) {
         return false;
       }
@@ -257,17 +280,36 @@ abstract class SuppliedRules extends Rules {
       MemoryRange range = subject.access().memory(x);
       try (ReferenceOutput<T> pass = layer.reference(made.of(c.reference(), dtype))) {
         try (Output<T> live = layer.forwardInto(into, x, pass.statistics())) {
-          Assertions.assertNull(
-              range, "an output that overlaps x by memory() was not refused; expected it to be");
-          assertSameBits(
-              "output that overlaps x",
-              expected.of(Quantity.OUTPUT),
-              subject.host(live.output()),
-              "Where memory() tells nothing, overlapping outputs are computed right.");
+          Assertions.assertTrue(
+              apart || range == null,
+              "an output that overlaps x by memory() was not refused; expected it to be, for "
+                  + where);
+          Computed computed = new Computed();
+          computed.put(Quantity.OUTPUT, subject.host(live.output()));
+          assertAgrees(
+              subject,
+              where + ": where memory() tells nothing, overlapping outputs are computed right",
+              subject.expect(c, dtype),
+              computed,
+              dtype,
+              Quantity.OUTPUT);
+          if (apart) {
+            assertSameBits("x", c.x(), subject.host(x), "It has no element of the output's.");
+          }
         } catch (IllegalArgumentException e) {
           assertSameBits(
               "refused output", before, subject.host(into), "A refusal changes nothing.");
+          if (apart) {
+            throw e;
+          }
         }
+        HostTensor kept = subject.host(into);
+        views.release(x);
+        assertSameBits(
+            "output whose neighbour was released",
+            kept,
+            subject.host(into),
+            "Memory is freed with the last tensor in it.");
       }
     }
     return true;

@@ -71,8 +71,10 @@ public abstract class VbnConformance {
   protected abstract Set<Capability> capabilities();
 
   /**
-   * Tensors that show the elements of {@code host} in layouts other than that of a new tensor:
-   * views, strides, offsets, other orders. None by default, for tensors that have one layout.
+   * Tensors that show the elements of {@code host} in layouts other than that of a new tensor: a
+   * part of a larger one along each axis, every second element along each, the axes in another
+   * order. The more there are, the more is checked. None by default, for tensors that have one
+   * layout.
    *
    * @param backend the open backend, of the provider's tensor type
    * @param host elements that are rounded to {@code dtype}
@@ -84,14 +86,15 @@ public abstract class VbnConformance {
   }
 
   /**
-   * Two views of one tensor with the elements of {@code host} that overlap along its first axis:
-   * all of it but the last, and all but the first. None by default, for tensors that share no
-   * memory.
+   * Two views of one tensor with the elements of {@code host}: all of it but the last along an axis,
+   * and all but the first. None by default, for tensors that share no memory.
    *
-   * @param backend as in {@link #views}, as are the others
-   * @return two objects of the tensor type, which the kit releases; or none
+   * @param backend as in {@link #views}, as are {@code host} and {@code dtype}
+   * @param axis whose length is at least 2; where it is 2, the views have no element in common
+   * @return two objects of the tensor type, which the kit releases; or none, for an axis along which
+   *     tensors cannot be cut too
    */
-  protected List<?> overlapping(VbnBackend<?> backend, HostTensor host, DType dtype) {
+  protected List<?> overlapping(VbnBackend<?> backend, HostTensor host, DType dtype, int axis) {
     return List.of();
   }
 

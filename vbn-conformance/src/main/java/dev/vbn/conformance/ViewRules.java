@@ -7,7 +7,10 @@ import dev.vbn.conformance.Manner.Source;
 import dev.vbn.spi.Capability;
 import dev.vbn.spi.ReferenceGradient;
 import dev.vbn.tensor.DType;
+import java.util.EnumSet;
 import java.util.List;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -25,12 +28,37 @@ abstract class ViewRules extends Rules {
     holds(() -> checkViews(subject(), viewed));
   }
 
+  /** All arguments at once, in different layouts where there are several. */
+  @Test
+  @Checks(Rule.STRIDES)
+  final void eachArgumentMayHaveALayoutOfItsOwn() {
+    holds(() -> {
+      boolean supplied = subject().has(Capability.CALLER_SUPPLIED_OUTPUT);
+      checkViews(
+          subject(),
+          supplied
+              ? EnumSet.allOf(Argument.class)
+              : EnumSet.complementOf(EnumSet.of(Argument.OUTPUT, Argument.DX)),
+          supplied ? Into.SUPPLIED : Into.NEW);
+    });
+  }
+
   private <T> void checkViews(Subject<T> subject, Argument viewed) {
-    boolean supplied = viewed == Argument.OUTPUT || viewed == Argument.DX;
-    if (supplied && !subject.has(Capability.CALLER_SUPPLIED_OUTPUT)) {
+    boolean output = viewed == Argument.OUTPUT || viewed == Argument.DX;
+    boolean supplied = subject.has(Capability.CALLER_SUPPLIED_OUTPUT);
+    if (output && !supplied) {
       throw new DeclaredAbsent("CALLER_SUPPLIED_OUTPUT is declared absent; checked apart");
     }
-    Into into = supplied ? Into.SUPPLIED : Into.NEW;
+    if (!output) {
+      checkViews(subject, Set.of(viewed), Into.NEW);
+    }
+    // What is given for a result may lie otherwise than what the result is computed from.
+    if (output || (supplied && (viewed == Argument.X || viewed == Argument.UPSTREAM))) {
+      checkViews(subject, Set.of(viewed), Into.SUPPLIED);
+    }
+  }
+
+  private <T> void checkViews(Subject<T> subject, Set<Argument> viewed, Into into) {
     Manner manner = new Manner(into, into, Source.MOMENTS);
     VbnConfig config = VbnConfig.of(3).withReferenceGradient(ReferenceGradient.ATTACHED);
     Samples samples = new Samples(84);
@@ -41,6 +69,7 @@ abstract class ViewRules extends Rules {
       List<Case> cases = List.of(
           samples.of(c, new long[] {5, 3}, new long[] {4, 3}),
           samples.of(c, new long[] {5, 3, 33}, new long[] {2, 3, 7}),
+          samples.of(c, new long[] {4, 3, 1, 7}, new long[] {2, 3, 1, 5}),
           samples.of(c.withFeatureAxis(-1), new long[] {5, 16, 3}, new long[] {2, 7, 3}),
           samples.of(c.withFeatureAxis(2), new long[] {3, 2, 3, 5}, new long[] {2, 4, 3, 5}));
       for (Case each : cases) {
@@ -56,25 +85,28 @@ abstract class ViewRules extends Rules {
 
   /** The number of views that the test gives, which may make none of some type. */
   private <T> int checkView(
-      Subject<T> subject, Case c, DType dtype, Manner manner, Argument viewed) {
+      Subject<T> subject, Case c, DType dtype, Manner manner, Set<Argument> viewed) {
     int count;
     try (Views<T> views = new Views<>(kit, subject)) {
       count = views.viewsOf(c.x().to(dtype), dtype).size();
     }
     for (int number = 0; number < count; number++) {
+      String where = ", in " + dtype + ", output and dx into " + manner.output() + ", where "
+          + (viewed.size() == 1
+              ? viewed.iterator().next() + " is view " + number
+              : "all are views");
       try (Views<T> made = new Views<>(kit, subject, viewed, number);
           Views<T> again = new Views<>(kit, subject, viewed, number)) {
         Computed first = subject.run(c, dtype, manner, made);
         // Not to the bits of a dense one: a library may well sum in another order along strides.
         assertAgrees(
             subject,
-            c.describe() + ", in " + dtype + ", where " + viewed + " is view " + number
-                + ": read and write elements by strides and offset",
+            c.describe() + where + ": read and write elements by strides and offset",
             subject.expect(c, dtype),
             first,
             dtype);
         assertEqualBits(
-            " of " + c.describe() + ", in " + dtype + ", where " + viewed + " is view " + number,
+            " of " + c.describe() + where,
             first,
             subject.run(c, dtype, manner, again),
             "The same call computes the same bits every time.");

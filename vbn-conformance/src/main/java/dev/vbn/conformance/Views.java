@@ -6,23 +6,30 @@ import dev.vbn.spi.TensorAccess;
 import dev.vbn.tensor.DType;
 import dev.vbn.tensor.HostTensor;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.IdentityHashMap;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
+import java.util.Set;
 
-/** Tensors in other layouts, as the provider's test makes them, for one argument of a call. */
+/** Tensors in other layouts, as the provider's test makes them, for some arguments of a call. */
 final class Views<T> extends Tensors<T> {
+  private static final List<Argument> ARGUMENTS = List.of(Argument.values());
+
   private final VbnConformance kit;
   private final Subject<T> subject;
-  private final @Nullable Argument viewed;
+  private final Set<Argument> viewed;
   private final int number;
   private final List<T> given = new ArrayList<>();
+  private final Set<T> released = Collections.newSetFromMap(new IdentityHashMap<>());
 
   Views(VbnConformance kit, Subject<T> subject) {
-    this(kit, subject, null, 0);
+    this(kit, subject, Set.of(), 0);
   }
 
-  /** Makes {@code viewed} a view: of those that the test gives, the one of that number. */
-  Views(VbnConformance kit, Subject<T> subject, @Nullable Argument viewed, int number) {
+  /**
+   * Makes {@code viewed} views: of those that the test gives, from that number on, another for each.
+   */
+  Views(VbnConformance kit, Subject<T> subject, Set<Argument> viewed, int number) {
     super(subject.backend);
     this.kit = kit;
     this.subject = subject;
@@ -33,8 +40,10 @@ final class Views<T> extends Tensors<T> {
   /** A vector may have fewer views than a batch, and some have none. */
   @Override
   T as(Argument argument, HostTensor host, DType dtype) {
-    List<T> views = argument == viewed ? viewsOf(host.to(dtype), dtype) : List.of();
-    return views.isEmpty() ? of(host, dtype) : views.get(number % views.size());
+    List<T> views = viewed.contains(argument) ? viewsOf(host.to(dtype), dtype) : List.of();
+    return views.isEmpty()
+        ? of(host, dtype)
+        : views.get((number + ARGUMENTS.indexOf(argument)) % views.size());
   }
 
   /** All views of these elements. */
@@ -46,9 +55,9 @@ final class Views<T> extends Tensors<T> {
     return views;
   }
 
-  /** All examples but the last, and all but the first; none if the test gives none. */
-  List<T> slices(HostTensor host, DType dtype) {
-    return cast(kit.overlapping(subject.backend, host, dtype));
+  /** All but the last along an axis, and all but the first; none if the test gives none. */
+  List<T> slices(HostTensor host, DType dtype, int axis) {
+    return cast(kit.overlapping(subject.backend, host, dtype, axis));
   }
 
   private List<T> cast(List<?> objects) {
@@ -62,11 +71,17 @@ final class Views<T> extends Tensors<T> {
     return tensors;
   }
 
+  /** Releases one of those given before the others. */
+  void release(T view) {
+    released.add(view);
+    subject.access().release(view);
+  }
+
   /** By the backend's own access: the handle counts only those that it has made. */
   @Override
   public void close() {
     super.close();
     TensorAccess<T> access = subject.access();
-    given.forEach(access::release);
+    given.stream().filter(view -> !released.contains(view)).forEach(access::release);
   }
 }

@@ -88,20 +88,36 @@ abstract class EmulatedConformance extends VbnConformance {
         wrapped(backend, host, dtype, 2));
   }
 
+  /** Tensors are dense, and so have parts along their first axis only. */
+  @Override
+  protected List<?> overlapping(VbnBackend<?> backend, HostTensor host, DType dtype, int axis) {
+    if (axis > 0) {
+      return List.of();
+    }
+    long[] shape = host.shape();
+    shape[0]--;
+    long example = host.size() / host.shape()[0] * CudaTensor.elementBytes(dtype);
+    CudaTensor whole = memory(backend, host, dtype);
+    CudaBackend own = backend.unwrap(CudaBackend.class);
+    return List.of(
+        own.wrap(whole.pointer(), dtype, shape), own.wrap(whole.pointer() + example, dtype, shape));
+  }
+
   private static CudaTensor wrapped(
       VbnBackend<?> backend, HostTensor host, DType dtype, int skipped) {
     double[] longer = new double[skipped + host.size()];
     System.arraycopy(host.toDoubles(), 0, longer, skipped, host.size());
-    // Freed with the backend, and not counted: what the kit releases is the tensor over a part.
-    CudaTensor memory = (CudaTensor) backend
-        .unwrap(Kernels.class)
-        .tensors()
-        .fromHost(HostTensor.of(longer, longer.length), dtype);
+    CudaTensor memory = memory(backend, HostTensor.of(longer, longer.length), dtype);
     return backend
         .unwrap(CudaBackend.class)
         .wrap(
             memory.pointer() + (long) skipped * CudaTensor.elementBytes(dtype),
             dtype,
             host.shape());
+  }
+
+  /** Freed with the backend, and not counted: what the kit releases is a tensor over a part. */
+  private static CudaTensor memory(VbnBackend<?> backend, HostTensor host, DType dtype) {
+    return (CudaTensor) backend.unwrap(Kernels.class).tensors().fromHost(host, dtype);
   }
 }

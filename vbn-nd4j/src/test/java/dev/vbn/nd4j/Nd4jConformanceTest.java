@@ -43,6 +43,16 @@ class Nd4jConformanceTest extends VbnConformance {
   }
 
   @Override
+  protected List<?> overlapping(VbnBackend<?> backend, HostTensor host, DType dtype, int axis) {
+    @SuppressWarnings("unchecked") // the provider's own
+    VbnBackend<INDArray> own = (VbnBackend<INDArray>) backend;
+    INDArray plain = own.fromHost(host, dtype);
+    List<INDArray> parts = Views.parts(plain.dup('c'), axis);
+    own.release(plain);
+    return parts;
+  }
+
+  @Override
   protected boolean overwrite(VbnBackend<?> backend, Object tensor, HostTensor host) {
     @SuppressWarnings("unchecked") // the provider's own
     VbnBackend<INDArray> own = (VbnBackend<INDArray>) backend;

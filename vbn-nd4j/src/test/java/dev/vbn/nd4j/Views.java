@@ -1,6 +1,7 @@
 package dev.vbn.nd4j;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.nd4j.linalg.api.ndarray.INDArray;
@@ -24,6 +25,16 @@ final class Views {
       views.add(within(plain, axis, 1, 2));
     }
     return views;
+  }
+
+  /** All places of an axis but the last, and all but the first. */
+  static List<INDArray> parts(INDArray whole, int axis) {
+    INDArrayIndex[] first = new INDArrayIndex[whole.rank()];
+    Arrays.fill(first, NDArrayIndex.all());
+    INDArrayIndex[] last = first.clone();
+    first[axis] = NDArrayIndex.interval(0, whole.size(axis) - 1);
+    last[axis] = NDArrayIndex.interval(1, whole.size(axis));
+    return List.of(whole.get(first), whole.get(last));
   }
 
   /** A view from {@code offset} in steps of {@code stride} along an axis of a larger array. */

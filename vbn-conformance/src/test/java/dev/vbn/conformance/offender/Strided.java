@@ -70,14 +70,14 @@ record Strided(
     return new Strided(dense.dtype, dense.shape, data, 3, strides);
   }
 
-  /** One tensor's examples but the last, and but the first. */
-  static List<Strided> overlapping(HostTensor host, DType dtype) {
+  /** One tensor's places along an axis but the last, and but the first. */
+  static List<Strided> overlapping(HostTensor host, DType dtype, int axis) {
     Strided whole = of(host, dtype);
     long[] shape = whole.shape.clone();
-    shape[0]--;
+    shape[axis]--;
     return List.of(
         new Strided(whole.dtype, shape, whole.data, 0, whole.strides),
-        new Strided(whole.dtype, shape, whole.data, whole.strides[0], whole.strides));
+        new Strided(whole.dtype, shape, whole.data, whole.strides[axis], whole.strides));
   }
 
   /** This tensor, readable until its backend ends. */

@@ -69,14 +69,17 @@ class UnusualBackendsTest {
     }
 
     @Override
-    protected List<?> overlapping(VbnBackend<?> backend, HostTensor host, DType dtype) {
-      return Strided.overlapping(host, dtype);
+    protected List<?> overlapping(VbnBackend<?> backend, HostTensor host, DType dtype, int axis) {
+      return Strided.overlapping(host, dtype, axis);
     }
   }
 
-  /** Multiplies and adds with one rounding wherever it can. */
-  static final class FusedMultiplyAdd extends Unusual {
-    FusedMultiplyAdd() {
+  /**
+   * Multiplies and adds with one rounding wherever it can, and sums a batch in another order where
+   * only its statistics are asked for.
+   */
+  static final class OtherRoundings extends Unusual {
+    OtherRoundings() {
       super(PlainBackend.CAPABILITIES);
     }
 
@@ -101,13 +104,34 @@ class UnusualBackendsTest {
           double share = w == 0 ? 0 : Math.fma(xh, b, a) * (w / n);
           return Math.fma(gamma / s, dy, -(gamma / s) * share);
         }
+
+        @Override
+        public Moments<Strided> statistics(Strided x, Geometry geometry, Scope scope) {
+          Moments<Strided> moments = super.statistics(x, geometry, scope);
+          boolean rounded =
+              tensors().dtype(x) == DType.FLOAT32 && geometry.elementsPerFeature() > 4;
+          for (int i = 0; rounded && i < moments.mean().size(); i++) {
+            double deviation = Math.sqrt(moments.variance().get(i));
+            if (Double.isFinite(deviation)) { // an eighth of the rounding of 32 bits
+              moments.mean().set(i, moments.mean().get(i) + 0x1p-27 * deviation);
+            }
+          }
+          return moments;
+        }
+
+        @Override
+        public Normalized<Strided> reference(
+            Strided x, Normalization how, @Nullable Strided gamma, @Nullable Strided beta) {
+          Strided output = super.reference(x, how, gamma, beta).output();
+          return new Normalized<>(output, super.statistics(x, how.geometry(), Scope.BATCH));
+        }
       };
     }
   }
 
   @Test
-  void fusedMultiplyAdd() {
-    assertPasses(FusedMultiplyAdd.class);
+  void fusedMultiplyAddAndStatisticsInAnotherOrder() {
+    assertPasses(OtherRoundings.class);
   }
 
   /** Every number has 32 bits, statistics and intermediate results too. */
@@ -226,44 +250,6 @@ class UnusualBackendsTest {
   @Test
   void subnormalsFlushedToZero() {
     assertPasses(Flushing.class);
-  }
-
-  /** Sums a batch in another order where only its statistics are asked for. */
-  static final class StatisticsOfTheirOwn extends Unusual {
-    StatisticsOfTheirOwn() {
-      super(PlainBackend.CAPABILITIES);
-    }
-
-    @Override
-    Kernels<Strided> kernels() {
-      return new PlainBackend() {
-        @Override
-        public Moments<Strided> statistics(Strided x, Geometry geometry, Scope scope) {
-          Moments<Strided> moments = super.statistics(x, geometry, scope);
-          boolean rounded =
-              tensors().dtype(x) == DType.FLOAT32 && geometry.elementsPerFeature() > 4;
-          for (int i = 0; rounded && i < moments.mean().size(); i++) {
-            double deviation = Math.sqrt(moments.variance().get(i));
-            if (Double.isFinite(deviation)) { // an eighth of the rounding of 32 bits
-              moments.mean().set(i, moments.mean().get(i) + 0x1p-27 * deviation);
-            }
-          }
-          return moments;
-        }
-
-        @Override
-        public Normalized<Strided> reference(
-            Strided x, Normalization how, @Nullable Strided gamma, @Nullable Strided beta) {
-          Strided output = super.reference(x, how, gamma, beta).output();
-          return new Normalized<>(output, super.statistics(x, how.geometry(), Scope.BATCH));
-        }
-      };
-    }
-  }
-
-  @Test
-  void statisticsAloneInAnotherOrder() {
-    assertPasses(StatisticsOfTheirOwn.class);
   }
 
   /** Counts its tensors, as libraries do that look for leaks. */
