@@ -269,12 +269,12 @@ abstract class SuppliedRules extends Rules {
         + " along axis " + axis;
     try (Views<T> views = new Views<>(kit, subject);
         Tensors<T> made = subject.tensors()) {
-      List<T> slices = views.slices(host, dtype, axis);
-      if (slices.isEmpty()) {
+      List<T> parts = views.parts(host, dtype, axis);
+      if (parts.isEmpty()) {
         return false;
       }
-      T x = slices.get(forwards ? 0 : 1);
-      T into = slices.get(forwards ? 1 : 0);
+      T x = parts.get(forwards ? 0 : 1);
+      T into = parts.get(forwards ? 1 : 0);
       HostTensor before = subject.host(into);
       VirtualBatchNorm<T> layer = made.layer(c, dtype);
       MemoryRange range = subject.access().memory(x);

@@ -94,7 +94,7 @@ public abstract class VbnConformance {
    * @return two objects of the tensor type, which the kit releases; or none, for an axis along which
    *     tensors cannot be cut too
    */
-  protected List<?> overlapping(VbnBackend<?> backend, HostTensor host, DType dtype, int axis) {
+  protected List<?> parts(VbnBackend<?> backend, HostTensor host, DType dtype, int axis) {
     return List.of();
   }
 

@@ -56,8 +56,8 @@ final class Views<T> extends Tensors<T> {
   }
 
   /** All but the last along an axis, and all but the first; none if the test gives none. */
-  List<T> slices(HostTensor host, DType dtype, int axis) {
-    return cast(kit.overlapping(subject.backend, host, dtype, axis));
+  List<T> parts(HostTensor host, DType dtype, int axis) {
+    return cast(kit.parts(subject.backend, host, dtype, axis));
   }
 
   private List<T> cast(List<?> objects) {

@@ -90,7 +90,7 @@ abstract class EmulatedConformance extends VbnConformance {
 
   /** Tensors are dense, and so have parts along their first axis only. */
   @Override
-  protected List<?> overlapping(VbnBackend<?> backend, HostTensor host, DType dtype, int axis) {
+  protected List<?> parts(VbnBackend<?> backend, HostTensor host, DType dtype, int axis) {
     if (axis > 0) {
       return List.of();
     }

@@ -43,7 +43,7 @@ class Nd4jConformanceTest extends VbnConformance {
   }
 
   @Override
-  protected List<?> overlapping(VbnBackend<?> backend, HostTensor host, DType dtype, int axis) {
+  protected List<?> parts(VbnBackend<?> backend, HostTensor host, DType dtype, int axis) {
     @SuppressWarnings("unchecked") // the provider's own
     VbnBackend<INDArray> own = (VbnBackend<INDArray>) backend;
     INDArray plain = own.fromHost(host, dtype);

@@ -59,8 +59,8 @@ record Offender(Fault fault, Condition condition) {
     }
 
     @Override
-    protected List<?> overlapping(VbnBackend<?> backend, HostTensor host, DType dtype, int axis) {
-      return Strided.overlapping(host, dtype, axis);
+    protected List<?> parts(VbnBackend<?> backend, HostTensor host, DType dtype, int axis) {
+      return Strided.parts(host, dtype, axis);
     }
   }
 

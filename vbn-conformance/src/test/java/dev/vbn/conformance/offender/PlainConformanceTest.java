@@ -33,7 +33,7 @@ class PlainConformanceTest extends VbnConformance {
   }
 
   @Override
-  protected List<?> overlapping(VbnBackend<?> backend, HostTensor host, DType dtype, int axis) {
-    return Strided.overlapping(host, dtype, axis);
+  protected List<?> parts(VbnBackend<?> backend, HostTensor host, DType dtype, int axis) {
+    return Strided.parts(host, dtype, axis);
   }
 }

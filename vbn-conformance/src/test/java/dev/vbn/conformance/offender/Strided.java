@@ -71,7 +71,7 @@ record Strided(
   }
 
   /** One tensor's places along an axis but the last, and but the first. */
-  static List<Strided> overlapping(HostTensor host, DType dtype, int axis) {
+  static List<Strided> parts(HostTensor host, DType dtype, int axis) {
     Strided whole = of(host, dtype);
     long[] shape = whole.shape.clone();
     shape[axis]--;
