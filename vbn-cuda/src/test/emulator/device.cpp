@@ -378,7 +378,7 @@ void mapPoison(char* first, char* end) {
 }
 
 // All kernels together have hundreds of kilobytes, of which a block touches a few pages. Only their copies are dropped: to
-// write to all took a third of the time of the tests.
+// write to all took a twelfth of the time of the kit.
 void poisonOwnShared() {
   const uintptr_t page = 4096;
   char* first = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(__start_emulated_shared) + page - 1) / page * page);

@@ -312,52 +312,32 @@ final class Conditions {
   };
 
   /** Any two, where that length is one of vectors, and not so short that a batch is small. */
-  private static final int[][] LONGER_ALIKE = {
-    {0, 2, 4}, // variant
-    {0, 1, 2}, // layout
-    {0, 9}, // features
-    {0, 3}, // positions
-    {5}, // examples
-    {0}, // reference of
-    {1}, // epsilon
-    {0}, // gamma
-    {0}, // beta
-    {1}, // statistics
-    {0, 1}, // output into
-    {0, 1}, // dx into
-    {0}, // features spread
-    {0, 2}, // statistics from
-    {0, 1, 2}, // computed by
-    {0}, // upstream gradient
-    {0}, // live batch
-    {0, 1, 2, 8}, // live mask
-    {0, 1, 2, 8}, // reference mask
-    {0} // masked elements
-  };
+  private static final int[][] LONGER_ALIKE = changed(
+      ALIKE,
+      Map.of(
+          LAYOUT, new int[] {0, 1, 2},
+          FEATURE_COUNT, new int[] {0, 9},
+          POSITION_COUNT, new int[] {0, 3},
+          EXAMPLE_COUNT, new int[] {5}));
 
   /** Any three, where positions are so few that a kernel may take those of several features at once. */
-  private static final int[][] SHORT_RUNS = {
-    {0, 2, 4}, // variant
-    {1, 2}, // layout
-    {0, 1, 5, 9}, // features
-    {8, 9}, // positions
-    {3, 5}, // examples
-    {0}, // reference of
-    {1}, // epsilon
-    {0}, // gamma
-    {0}, // beta
-    {1}, // statistics
-    {0, 1}, // output into
-    {0, 1}, // dx into
-    {0}, // features spread
-    {0}, // statistics from
-    {0}, // computed by
-    {0}, // upstream gradient
-    {0}, // live batch
-    {2, 8}, // live mask
-    {2, 8}, // reference mask
-    {0} // masked elements
-  };
+  private static final int[][] SHORT_RUNS = changed(
+      ALIKE,
+      Map.of(
+          LAYOUT, new int[] {1, 2},
+          FEATURE_COUNT, new int[] {0, 1, 5, 9},
+          POSITION_COUNT, new int[] {8, 9},
+          EXAMPLE_COUNT, new int[] {3, 5},
+          SOURCE, new int[] {0},
+          PASSES, new int[] {0},
+          PADDING, new int[] {2, 8},
+          REFERENCE_PADDING, new int[] {2, 8}));
+
+  private static int[][] changed(int[][] part, Map<Integer, int[]> choices) {
+    int[][] other = part.clone();
+    choices.forEach((dimension, some) -> other[dimension] = some);
+    return other;
+  }
 
   private static final List<Conditions> ROWS = rows(DIMENSIONS, Conditions::allowed);
   private static final List<Conditions> MASKED_ROWS =

@@ -83,9 +83,9 @@ record Padding(boolean[] counts, int examples, Mask mask) {
         lengths,
         along,
         without,
-        along == 1 && kind != Kind.LENGTHS_ALONG_THE_LAST_AXIS
-            ? mask
-            : mask.along(along < featureAxis ? along : along + 1));
+        kind == Kind.LENGTHS_ALONG_THE_LAST_AXIS
+            ? mask.along(along < featureAxis ? along : along + 1)
+            : mask);
   }
 
   /** Lengths along an axis of the shape without the features. */

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.vbn.BackendFailedException;
 import dev.vbn.BackendUnavailableException;
+import dev.vbn.Output;
 import dev.vbn.ReferenceStatistics;
 import dev.vbn.Variant;
 import dev.vbn.VbnBackend;
@@ -24,6 +25,9 @@ import org.junit.jupiter.api.io.TempDir;
 class OtherBackendsTest {
   private static final HostTensor BATCH = HostTensor.of(new float[] {1, 2, 3, 4}, 2, 2);
 
+  /** With mean 0, variance 1 and epsilon 1e-5. */
+  private static final float[] EXPECTED = {0.999995f, 1.99999f, 2.999985f, 3.99998f};
+
   @TempDir
   Path folder;
 
@@ -37,7 +41,6 @@ class OtherBackendsTest {
         ProcessProvider.COMMAND_PROPERTY, HostileProgram.command(way, folder.resolve("file")));
   }
 
-  /** Of statistics with mean 0 and variance 1 whose epsilon is 1e-5, alone. */
   private static float[] forward(VbnBackend<HostTensor> backend) {
     VbnConfig config = VbnConfig.of(2).withVariant(Variant.REFERENCE_ONLY);
     try (VirtualBatchNorm<HostTensor> layer = VirtualBatchNorm.of(backend, config);
@@ -46,12 +49,11 @@ class OtherBackendsTest {
             HostTensor.zeros(DType.FLOAT64, 2),
             HostTensor.of(new double[] {1, 1}, 2),
             4,
-            4)) {
-      return layer.forward(BATCH, statistics).output().floats();
+            4);
+        Output<HostTensor> output = layer.forward(BATCH, statistics)) {
+      return output.output().floats();
     }
   }
-
-  private static final float[] EXPECTED = {0.999995f, 1.99999f, 2.999985f, 3.99998f};
 
   @Test
   void whereTheProgramDoesNotStartTheNextBackendOpens() {
